@@ -1,0 +1,1 @@
+"""mollm: mixtures of LLMs, routed, asked together, answered once."""

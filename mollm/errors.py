@@ -1,0 +1,186 @@
+"""Everything mollm raises.
+
+MollmError
+├── UserError            you can mend it: exit code 2, HTTP 400
+│   ├── ConfigError      the YAML; names file, line and key
+│   ├── PromptError      a prompt file; names file and placeholder
+│   ├── RequestError     the question or its options: empty, unknown mixture, ...
+│   └── LimitError       the request could exceed a ceiling under `limits`
+└── RunError             a run failed: exit code 1
+    ├── RoutingError     no mixture could be picked
+    ├── LLMError         one call failed
+    │   ├── RateLimited  429
+    │   ├── TimedOut     connect, first token, between tokens, or in all
+    │   ├── Unreachable  refused, reset, no such host, breaker open
+    │   ├── AuthFailed   401, 402, 403
+    │   ├── ContextTooLong
+    │   ├── BadRequest   other 4xx
+    │   ├── EmptyReply   an answer without text or tool calls
+    │   ├── Refused      the provider's content filter
+    │   └── ProviderFailed  5xx, or something that is not an answer
+    ├── QuorumError      too few workers answered; names every cause
+    └── AggregationError the answer broke off after its first token was shown
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mollm.types import Proposal
+
+
+class MollmError(Exception):
+    """Whatever mollm raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UserError(MollmError):
+    """Something the caller can mend."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """A configuration cannot be used; `problems` lists everything that is wrong with it."""
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class PromptError(UserError):
+    """A prompt file is missing, broken, or uses placeholders it does not get."""
+
+
+class RequestError(UserError):
+    """A request cannot be answered as it stands: empty question, unknown mixture, unsupported option."""
+
+
+class LimitError(UserError):
+    """The worst case of a request exceeds a ceiling under `limits`; the message holds the arithmetic."""
+
+
+class RunError(MollmError):
+    """A run failed although nothing was wrong with the request."""
+
+
+class RoutingError(RunError):
+    """No mixture could be picked."""
+
+
+class LLMError(RunError):
+    """One call to an LLM failed."""
+
+    kind: ClassVar[str] = "provider"
+    is_retryable: ClassVar[bool] = False
+    """Worth trying again later, with the same request."""
+    trips_breaker: ClassVar[bool] = False
+    """Says something about the health of the provider, not about the request."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        llm: str = "",
+        status: int | None = None,
+        code: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(f"{llm}: {message}" if llm else message)
+        self.message = message
+        self.llm = llm
+        self.status = status
+        self.code = code
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimited(LLMError):
+    """429: too many requests, or a quota is used up."""
+
+    kind = "rate_limited"
+    is_retryable = True
+    trips_breaker = True
+
+
+class TimedOut(LLMError):
+    """No connection, no first token, no next token or no end within its time."""
+
+    kind = "timed_out"
+    is_retryable = True
+    trips_breaker = True
+
+
+class Unreachable(LLMError):
+    """The connection was refused or reset, the host is unknown, or the breaker is open."""
+
+    kind = "unreachable"
+    is_retryable = True
+    trips_breaker = True
+
+
+class AuthFailed(LLMError):
+    """401, 402 or 403: the key is wrong, missing, or not allowed to do this."""
+
+    kind = "auth"
+    trips_breaker = True
+
+
+class ContextTooLong(LLMError):
+    """The messages do not fit the LLM's context window."""
+
+    kind = "context_too_long"
+
+
+class BadRequest(LLMError):
+    """Any other 4xx."""
+
+    kind = "bad_request"
+
+
+class EmptyReply(LLMError):
+    """The reply holds neither text nor tool calls; a reply of reasoning alone is one."""
+
+    kind = "empty"
+
+
+class Refused(LLMError):
+    """The provider's content filter withheld the answer."""
+
+    kind = "refused"
+
+
+class ProviderFailed(LLMError):
+    """5xx, or a reply that is not a chat completion."""
+
+    kind = "provider"
+    is_retryable = True
+    trips_breaker = True
+
+
+class QuorumError(RunError):
+    """Fewer workers answered than `quorum` asks for."""
+
+    def __init__(self, mixture: str, quorum: int, proposals: Sequence[Proposal]) -> None:
+        self.mixture = mixture
+        self.quorum = quorum
+        self.proposals = tuple(proposals)
+        arrived = sum(p.error is None for p in proposals)
+        head = "every worker failed" if not arrived else f"{arrived} of at least {quorum} workers answered"
+        causes = [f"  {p.worker}: {p.error.message}" for p in proposals if p.error]
+        super().__init__("\n".join([f"mixture {mixture!r}: {head}", *causes]))
+
+
+class AggregationError(RunError):
+    """The answer broke off after its first token was shown, so nothing else could take its place."""
+
+
+def config_place(path: Path | None, line: int | None, key: str) -> str:
+    """Name a place in a configuration: `file:line: key`, or the key path alone for a dictionary."""
+    if path is None:
+        return key
+    return f"{path}:{line}: {key}" if line else f"{path}: {key}"

@@ -1,0 +1,88 @@
+"""The one interface every LLM satisfies.
+
+An implementation does one thing: send a request and bring back what came. It raises whatever its library
+raises; `reliable.py` retries, bounds and prices calls, and `translate.py` turns foreign errors into ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from mollm.types import Message, Settings, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one call asks."""
+
+    messages: Sequence[Message]
+    settings: Settings = Settings()
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What one call brought."""
+
+    message: Message
+    """The assistant message as the provider gave it."""
+    finish_reason: str | None = "stop"
+    usage: Usage | None = None
+    """None where the provider said nothing."""
+    logprobs: Any = None
+
+    @property
+    def text(self) -> str:
+        """The content as a string; empty for a reply of tool calls alone."""
+        return text_of(self.message.get("content"))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One piece of a streamed completion."""
+
+    delta: Message = field(default_factory=dict)
+    """OpenAI's `delta`: role, content, tool calls, whatever else came."""
+    finish_reason: str | None = None
+    """Set on the last chunk that carries a choice."""
+    usage: Usage | None = None
+    """On the chunk with which the provider reports it."""
+    logprobs: Any = None
+
+    @property
+    def text(self) -> str:
+        """The piece of text it carries."""
+        return self.delta.get("content") or ""
+
+
+@runtime_checkable
+class LLM(Protocol):
+    """A callable language model."""
+
+    async def complete(self, request: Request) -> Completion:
+        """Return the whole reply."""
+        ...
+
+    def stream(self, request: Request) -> AsyncIterator[Chunk]:
+        """Yield the reply piece by piece; closing the iterator closes the connection."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what this LLM opened on the running event loop."""
+        ...
+
+
+def text_of(content: Any) -> str:
+    """Return the text of a message's `content`: a string, a list of parts, or None."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(
+            part if isinstance(part, str) else str(part.get("text") or "")
+            for part in content
+            if isinstance(part, str) or part.get("type") == "text"
+        )
+    return ""

@@ -1,0 +1,246 @@
+"""The values that flow through mollm: frozen, plain, without dependencies.
+
+`to_plain` turns any of them into dictionaries, lists, strings and numbers, the form in which they are
+printed as JSON and kept in a graph's state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+Message: TypeAlias = dict[str, Any]
+"""One chat message in OpenAI's form: `role`, `content`, and whatever else came with it, untouched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, or summed over several."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    estimated: bool = False
+    """True where a provider said nothing and the count was estimated from the text."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.total_tokens + other.total_tokens,
+            self.estimated or other.estimated,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a call brought no answer."""
+
+    kind: str
+    """`rate_limited`, `timed_out`, `unreachable`, `auth`, `context_too_long`, `bad_request`, `provider`, `empty`, `refused`, `cancelled`."""
+    status: int | None
+    """HTTP status of the provider, where there was one."""
+    message: str
+    """In our own words; never a provider's response body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The router's decision."""
+
+    mixture: str
+    probabilities: dict[str, float]
+    """Mixture name to probability, each 0 to 1; empty where the router has no opinion."""
+    router: str
+    """Kind of the router that decided, or `caller` where the mixture was named in the request."""
+    reason: str
+    seconds: float = 0.0
+    second: str | None = None
+    """A second mixture joined to the first, where the router may name two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One call to a worker that was started: its answer, or how it failed."""
+
+    worker: str
+    llm: str
+    layer: int
+    """First layer is 1."""
+    text: str
+    """Empty where `error` is set."""
+    final: str | None = None
+    """The final answer found in the text in canonical form, where there is one."""
+    error: Failure | None = None
+    truncated: bool = False
+    """Cut off by a token limit."""
+    usage: Usage = Usage()
+    cost_usd: float | None = None
+    """None where the LLM has no price."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one call to an LLM took, whoever made it: the breakdown behind an answer's usage and cost."""
+
+    role: Literal["router", "worker", "aggregator", "fallback", "bypass", "tools"]
+    llm: str
+    usage: Usage
+    cost_usd: float | None
+    seconds: float
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the user gets, and where it came from."""
+
+    id: str
+    text: str
+    message: Message
+    """The assistant message as the writing LLM gave it (tool calls and further fields included)."""
+    mixture: str
+    route: Route
+    proposals: tuple[Proposal, ...]
+    agreement: float | None
+    """Largest group of proposals with the same final answer, divided by the proposals that arrived (0 to 1)."""
+    confidence: float | None
+    """Calibrated probability that the answer is right; None until a calibration is set."""
+    degraded: tuple[str, ...]
+    """Why this is not the answer that was planned; empty when it is."""
+    calls: int
+    usage: Usage
+    cost_usd: float | None
+    """Summed over every call; None where no LLM that was called has a price."""
+    seconds: float
+    breakdown: tuple[Call, ...] = ()
+    """One entry per call, in the order in which they ended; `usage` and `cost_usd` are its sums."""
+
+    @property
+    def finish_reason(self) -> str:
+        """`tool_calls`, `length` or `stop`, as OpenAI names them."""
+        if self.message.get("tool_calls"):
+            return "tool_calls"
+        return "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How an LLM is asked to write. None means: whoever comes next decides, in the end the provider."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] | None = None
+    seed: int | None = None
+    response_format: dict[str, Any] | None = None
+    tools: tuple[dict[str, Any], ...] | None = None
+    tool_choice: Any = None
+    extra_body: dict[str, Any] = field(default_factory=dict)
+    """Further request fields, sent as they are."""
+
+    def over(self, defaults: Settings) -> Settings:
+        """Keep what is set here and take the rest from `defaults`; `extra_body` is merged key by key."""
+        missing = {
+            f.name: getattr(defaults, f.name)
+            for f in fields(self)
+            if f.name != "extra_body" and getattr(self, f.name) is None
+        }
+        return replace(self, **missing, extra_body={**defaults.extra_body, **self.extra_body})
+
+    def payload(self) -> dict[str, Any]:
+        """The request fields that are set, in OpenAI's names."""
+        body: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value is not None and f.name != "extra_body":
+                body[f.name] = list(value) if isinstance(value, tuple) else value
+        body.update(self.extra_body)
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The mixture was picked."""
+
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A call to a worker was started."""
+
+    worker: str
+    llm: str
+    layer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A worker answered."""
+
+    proposal: Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A worker failed, or was cancelled because the layer ended without it."""
+
+    proposal: Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the answer."""
+
+    text: str
+    chunk: dict[str, Any] = field(default_factory=dict)
+    """The `delta` of the provider's chunk (tool calls and further fields included)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The whole answer; the last event."""
+
+    answer: Answer
+
+
+Event: TypeAlias = Routed | Started | Arrived | Failed | Token | Done
+
+
+def to_plain(value: Any) -> Any:
+    """Turn a value of this module into dictionaries, lists, strings and numbers."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, dict):
+        return {key: to_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def proposal_from_plain(data: dict[str, Any]) -> Proposal:
+    """Undo `to_plain` for a proposal."""
+    error = data["error"]
+    return Proposal(**{**data, "usage": Usage(**data["usage"]), "error": Failure(**error) if error else None})
+
+
+def call_from_plain(data: dict[str, Any]) -> Call:
+    """Undo `to_plain` for a call."""
+    error = data["error"]
+    return Call(**{**data, "usage": Usage(**data["usage"]), "error": Failure(**error) if error else None})
+
+
+def answer_from_plain(data: dict[str, Any]) -> Answer:
+    """Undo `to_plain` for an answer, as found under `mollm` in a graph's state."""
+    return Answer(
+        **{
+            **data,
+            "route": Route(**data["route"]),
+            "proposals": tuple(proposal_from_plain(p) for p in data["proposals"]),
+            "degraded": tuple(data["degraded"]),
+            "usage": Usage(**data["usage"]),
+            "breakdown": tuple(call_from_plain(c) for c in data["breakdown"]),
+        }
+    )
