@@ -1,1 +1,35 @@
 """mollm: mixtures of LLMs, routed, asked together, answered once."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mollm.api import MoLLM
+    from mollm.config import load_config
+    from mollm.errors import MollmError
+    from mollm.graph import create_graph
+    from mollm.types import Answer, Options
+
+__all__ = ["Answer", "MoLLM", "MollmError", "Options", "create_graph", "load_config"]
+
+_HOMES = {
+    "Answer": "types",
+    "MoLLM": "api",
+    "MollmError": "errors",
+    "Options": "types",
+    "create_graph": "graph",
+    "load_config": "config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # LangGraph alone takes half a second to import, so a name is loaded when it is first asked for.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mollm' has no attribute {name!r}")
+    return getattr(import_module(f"mollm.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from mollm.types import Proposal
 
@@ -177,10 +176,3 @@ class QuorumError(RunError):
 
 class AggregationError(RunError):
     """The answer broke off after its first token was shown, so nothing else could take its place."""
-
-
-def config_place(path: Path | None, line: int | None, key: str) -> str:
-    """Name a place in a configuration: `file:line: key`, or the key path alone for a dictionary."""
-    if path is None:
-        return key
-    return f"{path}:{line}: {key}" if line else f"{path}: {key}"

@@ -6,8 +6,9 @@ printed as JSON and kept in a graph's state.
 
 from __future__ import annotations
 
+from collections.abc import Sequence  # noqa: TC003 - LangGraph evaluates the annotations of `Options`
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 
 Message: TypeAlias = dict[str, Any]
 """One chat message in OpenAI's form: `role`, `content`, and whatever else came with it, untouched."""
@@ -37,7 +38,7 @@ class Failure:
     """Why a call brought no answer."""
 
     kind: str
-    """`rate_limited`, `timed_out`, `unreachable`, `auth`, `context_too_long`, `bad_request`, `provider`, `empty`, `refused`, `cancelled`."""
+    """The `kind` of an `LLMError` (`rate_limited`, `timed_out`, `unreachable`, ...), or `cancelled`."""
     status: int | None
     """HTTP status of the provider, where there was one."""
     message: str
@@ -116,13 +117,8 @@ class Answer:
     seconds: float
     breakdown: tuple[Call, ...] = ()
     """One entry per call, in the order in which they ended; `usage` and `cost_usd` are its sums."""
-
-    @property
-    def finish_reason(self) -> str:
-        """`tool_calls`, `length` or `stop`, as OpenAI names them."""
-        if self.message.get("tool_calls"):
-            return "tool_calls"
-        return "stop"
+    finish_reason: str = "stop"
+    """`stop`, `length` or `tool_calls`, as OpenAI names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +128,10 @@ class Settings:
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
-    stop: tuple[str, ...] | None = None
+    stop: str | Sequence[str] | None = None
     seed: int | None = None
     response_format: dict[str, Any] | None = None
-    tools: tuple[dict[str, Any], ...] | None = None
+    tools: Sequence[dict[str, Any]] | None = None
     tool_choice: Any = None
     extra_body: dict[str, Any] = field(default_factory=dict)
     """Further request fields, sent as they are."""
@@ -158,6 +154,52 @@ class Settings:
                 body[f.name] = list(value) if isinstance(value, tuple) else value
         body.update(self.extra_body)
         return body
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Settings):
+    """What a caller may set for one request; a graph takes it as its `context`.
+
+    `max_tokens`, `temperature`, `top_p`, `stop`, `response_format` and `extra_body` go to the LLM that writes
+    the answer, `seed` to all and to the shuffle, `tools` and `tool_choice` to the LLM for tools.
+    """
+
+    mixture: str | None = None
+    """None lets the router pick."""
+    messages: tuple[Message, ...] | None = None
+    """The conversation in OpenAI's form, instead of the graph's `messages`."""
+    stream: bool = False
+    """Let the answer be written token by token, for a listener or `stream_mode="custom"`."""
+    listener: Any = None
+    """A `Listener`. (`Any`, since LangGraph makes a JSON Schema of this class.)"""
+
+    @property
+    def for_tools(self) -> Settings:
+        """What the LLM for tools gets: all of it."""
+        return replace(self.writing, tools=self.tools, tool_choice=self.tool_choice)
+
+    @property
+    def writing(self) -> Settings:
+        """What the LLM that writes the answer gets."""
+        limit = self.max_tokens if self.max_tokens and self.max_tokens > 0 else None
+        return Settings(
+            limit, self.temperature, self.top_p, self.stop, self.seed, self.response_format, extra_body=self.extra_body
+        )
+
+
+class RequestOptions(TypedDict, total=False):
+    """The fields of `Options` as keyword arguments."""
+
+    mixture: str | None
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    stop: str | Sequence[str] | None
+    seed: int | None
+    response_format: dict[str, Any] | None
+    tools: Sequence[dict[str, Any]] | None
+    tool_choice: Any
+    extra_body: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +237,8 @@ class Token:
     """A piece of the answer."""
 
     text: str
-    chunk: dict[str, Any] = field(default_factory=dict)
-    """The `delta` of the provider's chunk (tool calls and further fields included)."""
+    delta: Message = field(default_factory=dict)
+    """The provider's `delta`, untouched (tool calls and further fields included)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +249,16 @@ class Done:
 
 
 Event: TypeAlias = Routed | Started | Arrived | Failed | Token | Done
+
+
+class Listener(Protocol):
+    """Follows a request while it runs."""
+
+    def tell(self, event: Event) -> None:
+        """Hear what happened; must not block."""
+
+    async def show(self, token: Token) -> None:
+        """Hear a piece of the answer; may wait, and the upstream is then not read any further."""
 
 
 def to_plain(value: Any) -> Any:

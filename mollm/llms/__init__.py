@@ -1,0 +1,1 @@
+"""One LLM behind one interface."""

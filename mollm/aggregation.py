@@ -1,0 +1,220 @@
+"""Proposals to answer: synthesize, vote, best, and what to do when that fails."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from mollm.errors import AggregationError
+from mollm.llms.base import Request, text_of
+from mollm.prompts import fence, last_question, with_instructions, with_persona
+from mollm.scoring import group
+from mollm.types import Settings, Token
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mollm.llms.base import Chunk
+    from mollm.llms.calls import Attempt, Calls, Role
+    from mollm.prompts import Prompt
+    from mollm.types import Listener, Message, Proposal
+
+TOKENS_FOR_TEMPLATE = 64
+"""Room left in a window for role marks and separators of a chat template."""
+CHARACTERS_PER_TOKEN_AT_LEAST = 3
+"""Assumed when deciding what fits a window: code and names have fewer characters a token than prose."""
+SHORTENED = " [...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregator:
+    """How the proposals of one mixture become an answer."""
+
+    method: Literal["synthesize", "vote", "best"]
+    llm: str | None
+    prompt: Prompt
+    fallback_llm: str | None = None
+    settings: Settings = Settings()
+    shuffle: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An answer as it was written or picked."""
+
+    message: Message
+    finish_reason: str = "stop"
+    degraded: tuple[str, ...] = ()
+    logprobs: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the aggregator of one request works with."""
+
+    messages: Sequence[Message]
+    proposals: Sequence[Proposal]
+    """Of the last layer, those that arrived; never empty."""
+    caller: Settings = Settings()
+    """What the caller set for the LLM that writes the answer."""
+    agreed: bool = False
+    planned: int = 1
+    """Proposals the layer would have gone on with."""
+    listener: Listener | None = None
+    """Set when the caller wants tokens as they come."""
+
+
+async def aggregate(aggregator: Aggregator, task: Task, calls: Calls) -> Written:
+    """Turn the proposals into the answer.
+
+    An aggregator that fails, returns nothing or is cut off gives way to its fallback LLM, then to the best
+    proposal, and the answer says so.
+
+    Raises:
+        AggregationError: It broke off after its first token was shown.
+    """
+    picked = pick(aggregator, task)
+    if picked is not None:
+        return await _show(picked, task)
+    order = list(task.proposals)
+    if aggregator.shuffle:
+        random.Random(task.caller.seed).shuffle(order)  # noqa: S311 - an order, not a secret
+    reasons: list[str] = []
+    roles: tuple[tuple[Role, str | None], ...] = (
+        ("aggregator", aggregator.llm),
+        ("fallback", aggregator.fallback_llm),
+    )
+    for role, llm in roles:
+        if llm is None:
+            continue
+        request, shortened = await _request(aggregator, task, order, calls, llm)
+        listener = None if aggregator.method == "best" else task.listener
+        attempt = await write(role, llm, request, calls, listener)
+        found = _judge(attempt, aggregator, task, order, llm)
+        if isinstance(found, Written):
+            written = replace(found, degraded=(*reasons, *shortened, *found.degraded))
+            return await _show(written, task) if aggregator.method == "best" else written
+        reasons.append(found)
+    best = best_proposal(task.proposals)
+    return await _show(_verbatim(best, *reasons, f"the best proposal ({best.worker}) is the answer"), task)
+
+
+def pick(aggregator: Aggregator, task: Task) -> Written | None:
+    """Pick a proposal where no LLM is needed; None where one has to write or choose."""
+    if task.agreed:
+        return _verbatim(best_proposal(task.proposals))
+    if len(task.proposals) == 1:
+        only = task.proposals[0]
+        if task.planned == 1:
+            return _verbatim(only)
+        return _verbatim(only, f"only 1 of {task.planned} proposals arrived")
+    if aggregator.method == "vote":
+        groups = group([p.final for p in task.proposals])
+        if groups and len(groups[0]) > 1:
+            return _verbatim(best_proposal(task.proposals))
+        if aggregator.llm is None:
+            return _verbatim(task.proposals[0])
+    return None
+
+
+def best_proposal(proposals: Sequence[Proposal]) -> Proposal:
+    """Return the one in the largest group; among equals one not truncated, then the earliest listed."""
+    size = [1] * len(proposals)
+    for indices in group([p.final for p in proposals]):
+        for index in indices:
+            size[index] = len(indices)
+    return min(enumerate(proposals), key=lambda entry: (-size[entry[0]], entry[1].truncated, entry[0]))[1]
+
+
+def shorten(texts: Sequence[str], room: int) -> list[str]:
+    """Shorten `texts` to `room` characters together.
+
+    The rule: every text gets the same share; what a short one does not use goes to the longer ones; a text
+    longer than its share keeps its beginning and ends in `SHORTENED`.
+    """
+    shares = dict.fromkeys(range(len(texts)), 0)
+    left = max(0, room)
+    for place, index in enumerate(sorted(shares, key=lambda i: len(texts[i]))):
+        shares[index] = min(len(texts[index]), left // (len(texts) - place))
+        left -= shares[index]
+    return [
+        text if shares[i] >= len(text) else text[: max(0, shares[i] - len(SHORTENED))] + SHORTENED
+        for i, text in enumerate(texts)
+    ]
+
+
+async def _request(
+    aggregator: Aggregator, task: Task, order: Sequence[Proposal], calls: Calls, llm: str
+) -> tuple[Request, tuple[str, ...]]:
+    callee = calls.llm(llm)
+    settings = task.caller.over(aggregator.settings)
+    question = last_question(task.messages)
+    texts = [p.text for p in order]
+
+    def request(texts: Sequence[str]) -> Request:
+        text = aggregator.prompt.render(question=question, proposals=fence(texts))
+        return Request(with_instructions(with_persona(task.messages, system=None, persona=None), text), settings)
+
+    whole = request(texts)
+    answer = settings.max_tokens or callee.defaults.max_tokens or 0
+    window = await callee.context_window() - answer - TOKENS_FOR_TEMPLATE
+    needed = sum(len(text_of(m.get("content"))) for m in whole.messages)
+    spare = window * CHARACTERS_PER_TOKEN_AT_LEAST - needed
+    if spare >= 0:
+        return whole, ()
+    short = request(shorten(texts, sum(map(len, texts)) + spare))
+    return short, (f"proposals were shortened to fit the window of {llm}",)
+
+
+async def write(role: Role, llm: str, request: Request, calls: Calls, listener: Listener | None) -> Attempt:
+    """Call the LLM that writes the answer, token by token where somebody listens.
+
+    Raises:
+        AggregationError: It failed after its first token was shown.
+    """
+    if listener is None:
+        return await calls.attempt(role, llm, request)
+    shown = False
+
+    async def show(chunk: Chunk) -> None:
+        nonlocal shown
+        if chunk.delta:
+            shown = True
+            await listener.show(Token(chunk.text, chunk.delta))
+
+    attempt = await calls.attempt(role, llm, request, show=show)
+    if attempt.error and shown:
+        raise AggregationError(f"the answer broke off: {attempt.error}") from attempt.error
+    return attempt
+
+
+def _judge(attempt: Attempt, aggregator: Aggregator, task: Task, order: Sequence[Proposal], llm: str) -> Written | str:
+    """Take what the aggregator wrote, or say why it cannot be taken."""
+    completion = attempt.completion
+    if completion is None:
+        return f"the aggregator {attempt.error}"
+    if aggregator.method == "best":
+        number = re.search(r"\d+", completion.text)
+        if number and 1 <= int(number[0]) <= len(order):
+            return _verbatim(order[int(number[0]) - 1])
+        return f"the aggregator {llm} named no proposal"
+    finish_reason = completion.finish_reason or "stop"
+    reason = f"the aggregator {llm} was cut off by its token limit"
+    is_cut = finish_reason == "length" and task.caller.max_tokens is None
+    if is_cut and task.listener is None:
+        return reason
+    return Written(completion.message, finish_reason, (reason,) if is_cut else (), completion.logprobs)
+
+
+def _verbatim(proposal: Proposal, *degraded: str) -> Written:
+    message = {"role": "assistant", "content": proposal.text}
+    return Written(message, "length" if proposal.truncated else "stop", degraded)
+
+
+async def _show(written: Written, task: Task) -> Written:
+    if task.listener:
+        text = text_of(written.message["content"])
+        await task.listener.show(Token(text, {"role": "assistant", "content": text}))
+    return written

@@ -1,0 +1,50 @@
+"""Proposals, the written text and the books become one `Answer`."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING
+
+from mollm.scoring import agreement
+from mollm.types import Answer, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mollm.aggregation import Written
+    from mollm.types import Call, Proposal, Route
+
+
+def assemble(
+    written: Written,
+    *,
+    id: str,  # noqa: A002 - the field's name
+    route: Route,
+    proposals: Sequence[Proposal],
+    breakdown: Sequence[Call],
+    seconds: float,
+) -> Answer:
+    """Put an answer together; usage and cost are summed over every call in `breakdown`."""
+    last = max((p.layer for p in proposals), default=1)
+    arrived = [p.final for p in proposals if p.layer == last and p.error is None]
+    costs = [call.cost_usd for call in breakdown if call.cost_usd is not None]
+    message = written.message
+    content = message.get("content")
+    return Answer(
+        id=id,
+        text=content if isinstance(content, str) else "",
+        message=message,
+        mixture=route.mixture,
+        route=route,
+        proposals=tuple(proposals),
+        agreement=agreement(arrived),
+        confidence=None,
+        degraded=written.degraded,
+        calls=len(breakdown),
+        usage=reduce(add, (call.usage for call in breakdown), Usage()),
+        cost_usd=sum(costs) if costs else None,
+        seconds=seconds,
+        breakdown=tuple(breakdown),
+        finish_reason=written.finish_reason,
+    )

@@ -1,0 +1,198 @@
+"""`MoLLM`: ask, stream and batch, with and without an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from mollm.config import load_config
+from mollm.errors import RequestError
+from mollm.graph import compile_graph
+from mollm.runtime import Runtime
+from mollm.types import Done, Options, RequestOptions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+    from pathlib import Path
+
+    from mollm.schema import Config
+    from mollm.types import Answer, Event, Listener, Message, Token
+
+MAX_TOKENS_WAITING = 256
+"""Tokens a slow reader may leave unread before the upstream is no longer read."""
+
+
+class MoLLM:
+    """A configuration, ready to answer.
+
+    Safe to use from many tasks and threads at once. HTTP connections are kept per event loop; the calls
+    without `a` in front run on a background loop of this object, so they also work in a notebook.
+    """
+
+    def __init__(
+        self, config: str | Path | Mapping[str, Any] | Config | None = None, *, llms: Mapping[str, Any] | None = None
+    ) -> None:
+        """Build everything the configuration describes; nothing is asked yet.
+
+        Args:
+            config: A YAML file, a dictionary of the same shape, or a `Config`; None as for the command.
+            llms: LLMs to use instead of configured ones, by name: LangChain chat models, or `LLM`s.
+
+        Raises:
+            ConfigError: Everything that is wrong with the configuration.
+        """
+        self.runtime = Runtime(load_config(config), llms)
+        self.graph = compile_graph(self.runtime)
+
+    def ask(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
+        """Answer `question`: a text, or a conversation in OpenAI's form.
+
+        Args:
+            question: What is asked.
+            options: `mixture`, `tools`, `tool_choice`, `seed`, `max_tokens`, `temperature`, `top_p`, `stop`,
+                `response_format`, `extra_body`; see `Options`.
+
+        Raises:
+            UserError: The request cannot be answered as it stands, or exceeds a limit.
+            RunError: Too few workers answered, or a single LLM failed.
+        """
+        return self.runtime.loop_thread.run(self.aask(question, **options))
+
+    async def aask(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
+        """As `ask`, on the running event loop."""
+        last = _Last()
+        await self._run(question, options, last)
+        return last.answer
+
+    def stream(
+        self, question: str | Sequence[Message], **options: Unpack[RequestOptions]
+    ) -> Generator[Event, None, None]:
+        """Yield what happens as it happens: `Routed`, `Started`, `Arrived`, `Failed`, `Token`, and `Done` last.
+
+        Closing the generator stops every call that still runs. Arguments and errors are those of `ask`.
+        """
+        run = self.runtime.loop_thread.run
+        events = self.astream(question, **options)
+        try:
+            while True:
+                try:
+                    yield run(anext(events))
+                except StopAsyncIteration:
+                    return
+        finally:
+            run(events.aclose())
+
+    async def astream(
+        self, question: str | Sequence[Message], **options: Unpack[RequestOptions]
+    ) -> AsyncGenerator[Event, None]:
+        """As `stream`, on the running event loop."""
+        channel = _Channel()
+        task = asyncio.create_task(self._run(question, options, channel, stream=True))
+        task.add_done_callback(lambda _: channel.close())
+        try:
+            while (event := await channel.get()) is not None:
+                yield event
+            await task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def batch(
+        self, questions: Sequence[str | Sequence[Message]], *, concurrency: int = 8, **options: Unpack[RequestOptions]
+    ) -> list[Answer]:
+        """Answer many questions, `concurrency` at a time, in their order.
+
+        The first error ends the batch: what still runs is cancelled, and the error is raised.
+        """
+        return self.runtime.loop_thread.run(self.abatch(questions, concurrency=concurrency, **options))
+
+    async def abatch(
+        self, questions: Sequence[str | Sequence[Message]], *, concurrency: int = 8, **options: Unpack[RequestOptions]
+    ) -> list[Answer]:
+        """As `batch`, on the running event loop."""
+        slots = asyncio.Semaphore(concurrency)
+
+        async def answer(question: str | Sequence[Message]) -> Answer:
+            async with slots:
+                return await self.aask(question, **options)
+
+        tasks = [asyncio.ensure_future(answer(question)) for question in questions]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    def close(self) -> None:
+        """Close the background loop with its connections, and free the memory of embedded LLMs."""
+        self.runtime.close()
+
+    async def aclose(self) -> None:
+        """Close what was opened on the running event loop, and all that `close` closes."""
+        await self.runtime.aclose()
+        await asyncio.to_thread(self.runtime.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _run(
+        self, question: str | Sequence[Message], options: RequestOptions, listener: Listener, *, stream: bool = False
+    ) -> None:
+        context = Options(messages=_messages(question), stream=stream, listener=listener, **options)
+        await self.graph.ainvoke({"messages": []}, context=context)
+
+
+class _Last:
+    """A listener that only waits for the answer; tokens are not asked for."""
+
+    answer: Answer
+
+    def tell(self, event: Event) -> None:
+        if isinstance(event, Done):
+            self.answer = event.answer
+
+    async def show(self, token: Token) -> None: ...
+
+
+class _Channel:
+    """A listener that hands events to one reader; tokens wait for a slow one, other events never do."""
+
+    def __init__(self) -> None:
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(MAX_TOKENS_WAITING)
+
+    def tell(self, event: Event) -> None:
+        self._events.put_nowait(event)
+
+    async def show(self, token: Token) -> None:
+        await self._room.acquire()
+        self._events.put_nowait(token)
+
+    async def get(self) -> Event | None:
+        event = await self._events.get()
+        self._room.release()
+        return event
+
+    def close(self) -> None:
+        self._events.put_nowait(None)
+
+
+def _messages(question: str | Sequence[Message]) -> tuple[Message, ...]:
+    if isinstance(question, str):
+        return ({"role": "user", "content": question},)
+    messages = tuple(question)
+    for message in messages:
+        if not isinstance(message, dict) or "role" not in message:
+            raise RequestError(f"a message is a dictionary with a 'role', not {type(message).__name__}")
+    return messages

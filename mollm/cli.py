@@ -1,0 +1,158 @@
+"""The `mollm` command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from mollm.errors import MollmError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from mollm.types import Route
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Mixtures of LLMs: each question goes to the mixture that suits it, and several LLMs answer it together.",
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="YAML file. Default: $MOLLM_CONFIG, else mollm.yaml in this folder, else the packaged mixtures/local.yaml.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question; '-' reads it from standard input.")],
+    config: ConfigOption = None,
+    mixture: Annotated[str | None, typer.Option("--mixture", "-m", help="Ask this mixture; do not route.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Answer a question. In a terminal the answer streams; piped, it is printed alone."""
+    from mollm.api import MoLLM
+    from mollm.terminal import print_answer, print_json, print_streamed
+
+    text = sys.stdin.read() if question == "-" else question
+    if not text.strip():
+        raise RequestError("the question is empty")
+    mollm = MoLLM(config)
+    if json:
+        print_json(_run(mollm.aask(text, mixture=mixture)))
+    elif sys.stdout.isatty():
+        _run(print_streamed(mollm.astream(text, mixture=mixture)))
+    else:
+        print_answer(_run(mollm.aask(text, mixture=mixture)))
+
+
+@app.command()
+def route(
+    questions: Annotated[list[str], typer.Argument(help="One question or more.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show which mixture each question goes to, and why; no LLM is asked."""
+    from mollm.config import load_config
+    from mollm.runtime import build_router
+    from mollm.terminal import print_json, print_routes
+
+    router = build_router(load_config(config))
+
+    async def decide() -> Sequence[Route]:
+        return [await router.route(question) for question in questions]
+
+    routes = _run(decide())
+    if json:
+        print_json(routes)
+    else:
+        print_routes(questions, routes)
+
+
+@app.command()
+def check(
+    config: ConfigOption = None,
+    online: Annotated[bool, typer.Option("--online", help="Also call every LLM once.")] = False,
+) -> None:
+    """Find everything that is wrong with a configuration at once."""
+    from mollm.checking import check_config, check_online
+    from mollm.terminal import print_findings
+
+    report = check_config(config)
+    if online and not report.problems and report.runtime:
+        report = _run(check_online(report))
+    print_findings(report)
+    if report.problems:
+        raise typer.Exit(2)
+
+
+@app.command()
+def show(
+    config: ConfigOption = None,
+    graph: Annotated[bool, typer.Option("--graph", help="Print the graph as Mermaid instead.")] = False,
+) -> None:
+    """Show mixtures and LLMs, with the most calls and the most money one question can take."""
+    from mollm.config import load_config
+    from mollm.runtime import Runtime
+    from mollm.terminal import print_mixtures
+
+    runtime = Runtime(load_config(config))
+    if graph:
+        from mollm.graph import compile_graph
+
+        typer.echo(compile_graph(runtime).get_graph().draw_mermaid(), nl=False)
+    else:
+        print_mixtures(runtime)
+
+
+def main() -> NoReturn:
+    """Run the command and exit with its code: 0 done, 1 a run failed, 2 your mistake, 130 interrupted."""
+    _leave(_main(sys.argv[1:]))
+
+
+def _main(arguments: list[str]) -> int:
+    from click.exceptions import Abort, ClickException
+
+    try:
+        return app(arguments, prog_name="mollm", standalone_mode=False) or 0
+    except ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MollmError as error:
+        sys.stderr.write("".join(f"mollm: {line}\n" for line in str(error).splitlines() or [type(error).__name__]))
+        return error.exit_code
+
+
+def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(coroutine)
+
+
+def _leave(code: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        # llama.cpp's server takes a second to be torn down, and nothing of it is worth waiting for.
+        os._exit(code)

@@ -1,0 +1,214 @@
+"""YAML, dictionary or `Config` in; a validated `Config` out.
+
+Everything wrong is found in one pass and named by file, line and key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from mollm.errors import ConfigError
+from mollm.schema import (
+    AggregatorConfig,
+    Config,
+    LimitsConfig,
+    LLMConfig,
+    MixtureConfig,
+    PriceConfig,
+    RouterConfig,
+    TimeoutConfig,
+    WorkerConfig,
+    packaged_folder,
+)
+from mollm.yamlfile import KeyPath, Places, read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic import BaseModel
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+RESERVED_NAMES = ("auto", "router")
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def default_path() -> Path:
+    """The configuration used when none is named: `$MOLLM_CONFIG`, `mollm.yaml` here, the packaged one."""
+    named = os.environ.get("MOLLM_CONFIG")
+    if named:
+        return Path(named)
+    here = Path("mollm.yaml")
+    return here if here.is_file() else packaged_folder() / "mixtures" / "local.yaml"
+
+
+def load_config(source: str | Path | Mapping[str, Any] | Config | None = None) -> Config:
+    """Read and validate a configuration.
+
+    Args:
+        source: A path, a dictionary of the same shape, a `Config`, or None for `default_path()`.
+
+    Raises:
+        ConfigError: `problems` lists everything that is wrong, each with file, line (or key path) and key.
+    """
+    if isinstance(source, Config):
+        return source
+    if isinstance(source, Mapping):
+        return _validate(dict(source), Places())
+    path = default_path() if source is None else Path(source).expanduser()
+    if not path.is_file() and not path.is_absolute() and source is not None:
+        packaged = packaged_folder() / path
+        path = packaged if packaged.is_file() else path
+    return _validate(*read_yaml(path))
+
+
+def expand(value: str, where: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Replace each `${VAR}` in `value`.
+
+    Raises:
+        ConfigError: A variable is not set; `where` says at which key.
+    """
+
+    def lookup(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in environ:
+            raise ConfigError(f"{where}: the environment variable {name} is not set")
+        return environ[name]
+
+    return VARIABLE.sub(lookup, value)
+
+
+def _validate(data: Any, places: Places) -> Config:
+    if not isinstance(data, dict):
+        what = "empty" if data is None else "not a mapping"
+        raise ConfigError(f"{places.path or 'configuration'}: {what}; it needs at least `llms` and `mixtures`")
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_messages(error, data, places)) from None
+    config = config.located(places)
+    found = list(_problems(config))
+    if found:
+        raise ConfigError(found)
+    return config
+
+
+def _messages(error: ValidationError, data: Any, places: Places) -> list[str]:
+    found: dict[tuple[str | int, ...], str] = {}
+    for item in error.errors(include_url=False, include_input=False):
+        key = _real_key(item["loc"], data)
+        if item["type"] in ("extra_forbidden", "missing"):
+            key = (*_real_key(item["loc"][:-1], data), item["loc"][-1])
+        text = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            text = "unknown key" + _nearest(str(key[-1]), _allowed(key[:-1]))
+        elif item["type"] == "missing":
+            text = "is required"
+        found.setdefault(key, text[0].lower() + text[1:])
+    return [f"{places.name(*key)}: {text}" for key, text in found.items()]
+
+
+def _real_key(loc: tuple[str | int, ...], data: Any) -> tuple[str | int, ...]:
+    # pydantic adds names of union members to a location; the user's own keys are those the data has.
+    key: list[str | int] = []
+    for part in loc:
+        try:
+            data = None if isinstance(data, str) else data[part]
+        except (KeyError, IndexError, TypeError):
+            break
+        key.append(part)
+    return tuple(key)
+
+
+def _allowed(key: tuple[str | int, ...]) -> list[str]:
+    section: dict[tuple[str, ...], type[BaseModel]] = {
+        (): Config,
+        ("llms", "*"): LLMConfig,
+        ("llms", "*", "timeout"): TimeoutConfig,
+        ("llms", "*", "price"): PriceConfig,
+        ("router",): RouterConfig,
+        ("mixtures", "*"): MixtureConfig,
+        ("mixtures", "*", "workers", "*"): WorkerConfig,
+        ("mixtures", "*", "aggregator"): AggregatorConfig,
+        ("limits",): LimitsConfig,
+    }
+    pattern = tuple("*" if index in (1, 3) else str(part) for index, part in enumerate(key))
+    return list(section[pattern].model_fields) if pattern in section else []
+
+
+def _nearest(word: str, allowed: list[str]) -> str:
+    close = difflib.get_close_matches(word, allowed, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(allowed)}"
+
+
+def _problems(config: Config) -> Iterator[str]:
+    """Find what the shape alone does not show: names that clash or lead nowhere, numbers that cannot be met."""
+    for section, names in (("llms", config.llms), ("mixtures", config.mixtures)):
+        for name in names:
+            if not NAME.fullmatch(name):
+                yield f"{config.place(section, name)}: a name is 1 to 64 letters, digits, '_', '.' or '-'"
+            if name in RESERVED_NAMES:
+                yield f"{config.place(section, name)}: the name {name!r} is reserved for the router"
+    for name in config.mixtures:
+        if name in config.llms:
+            yield f"{config.place('mixtures', name)}: an LLM has the name {name!r} too; names are shared"
+    for name, llm in config.llms.items():
+        if llm.kind == "openai_compatible" and not llm.api_base:
+            yield f"{config.place('llms', name)}: {llm.model!r} needs an api_base"
+    yield from _router_problems(config)
+    for name, mixture in config.mixtures.items():
+        yield from _mixture_problems(config, name, mixture)
+
+
+def _router_problems(config: Config) -> Iterator[str]:
+    router = config.router
+    if router.fallback is not None and router.fallback not in config.mixtures:
+        near = _nearest(router.fallback, list(config.mixtures))
+        yield f"{config.place('router', 'fallback')}: no mixture {router.fallback!r}{near}"
+    if router.fallback is None and len(config.mixtures) > 1 and "general" not in config.mixtures:
+        yield (
+            f"{config.place('router')}: name the `fallback` mixture, the one that answers when the router "
+            f"does not know; allowed: {', '.join(config.mixtures)}"
+        )
+    if router.kind == "learned" and not router.path and not any(m.examples for m in config.mixtures.values()):
+        yield f"{config.place('router', 'kind')}: a learned router needs `examples` in at least one mixture"
+    if router.threshold != "auto" and not 0 <= router.threshold <= 1:
+        yield f"{config.place('router', 'threshold')}: must be 'auto' or a number from 0 to 1"
+
+
+def _mixture_problems(config: Config, name: str, mixture: MixtureConfig) -> Iterator[str]:
+    def place(*key: str | int) -> str:
+        return config.place("mixtures", name, *key)
+
+    used: list[tuple[KeyPath, str]] = [
+        (("workers", index, "llm"), worker.llm) for index, worker in enumerate(mixture.workers)
+    ]
+    used += [(("aggregator", "llm"), mixture.aggregator.llm or mixture.workers[0].llm)]
+    used += [(("aggregator", "fallback_llm"), mixture.aggregator.fallback_llm or mixture.workers[0].llm)]
+    used += [(("tools",), mixture.tools)] if mixture.tools != "aggregator" else []
+    reported = set()
+    for key, llm in used:
+        if llm not in config.llms and llm not in reported:
+            reported.add(llm)
+            yield f"{place(*key)}: no LLM {llm!r}{_nearest(llm, list(config.llms))}"
+    planned, enough = mixture.planned, mixture.enough or mixture.planned
+    bounds = (
+        ("enough", enough, planned, "the planned proposals"),
+        ("quorum", mixture.quorum, enough, "`enough`"),
+        ("agree", mixture.agree or 0, planned, "the planned proposals"),
+        (
+            "ask_first",
+            0 if mixture.ask_first == "all" else mixture.ask_first,
+            planned,
+            "the planned proposals",
+        ),
+    )
+    for field, value, most, what in bounds:
+        if value > most:
+            yield f"{place(field)}: {value} is more than {what} ({most})"

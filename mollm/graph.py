@@ -1,0 +1,286 @@
+"""The way of a question, as a LangGraph state machine. Read this file first.
+
+    START -> route -+-> propose -> aggregate -> END
+                    |    ^   |
+                    |    +---+  next layer
+                    +-> bypass -> END
+
+`route` picks the mixture and refuses what could exceed a limit. `propose` asks the workers of one layer; the
+fan-out is asyncio inside this one node, because a superstep of LangGraph waits for all its nodes and one that
+raises cancels the others, so neither a quorum nor a deadline could be had from parallel nodes. `aggregate`
+makes the answer. `bypass` calls a single LLM where there is nothing to aggregate: a mixture of one worker, or
+a request with tools. What the nodes do is in `routing/`, `workers.py` and `aggregation.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
+
+from langchain_core.messages import AnyMessage  # noqa: TC002 - LangGraph evaluates the annotations of a state
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.message import add_messages
+from langgraph.runtime import get_runtime
+
+from mollm.aggregation import Task, Written, aggregate, write
+from mollm.answering import assemble
+from mollm.callbacks import answer_message, wants_tokens, watch
+from mollm.config import load_config
+from mollm.errors import QuorumError, RequestError
+from mollm.limits import check_limits
+from mollm.llms.base import CHARACTERS_PER_TOKEN, Request, text_of
+from mollm.llms.calls import Calls
+from mollm.llms.langchain import to_openai
+from mollm.prompts import fence, last_question, with_instructions
+from mollm.routing.conversation import route_conversation
+from mollm.runtime import Runtime
+from mollm.types import Done, Options, Route, Routed, call_from_plain, proposal_from_plain, to_plain
+from mollm.workers import ask, proposal_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from pathlib import Path
+
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.graph.state import CompiledStateGraph
+    from langgraph.store.base import BaseStore
+
+    from mollm.runtime import Mixture
+    from mollm.schema import Config
+    from mollm.types import Event, Message, Proposal, Token
+
+
+class Input(TypedDict):
+    """What a graph takes: a conversation. Options come as `context`."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class Output(Input):
+    """What it gives: the conversation with the answer, and the `Answer` as plain data."""
+
+    mollm: dict[str, Any]
+
+
+class State(Output):
+    """What the nodes hand on; plain data throughout, so that any checkpointer can store it."""
+
+    run: dict[str, Any]
+
+
+def create_graph(
+    config: str | Path | Mapping[str, Any] | Config | None = None,
+    *,
+    name: str = "mollm",
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    store: BaseStore | None = None,
+    llms: Mapping[str, Any] | None = None,
+) -> CompiledStateGraph[State, Options, Input, Output]:
+    """Build the graph of a configuration.
+
+    It takes `messages` and gives `messages` with the answer added, and `mollm`, the `Answer` as plain data.
+    What one request may set comes as `context`: an `Options`, or a dictionary of its fields. It works under
+    `invoke`, `ainvoke`, `stream` and `astream`, and as a node of another graph.
+
+    Args:
+        config: A YAML file, a dictionary of the same shape, a `Config`; None as for the command.
+        name: Of the compiled graph.
+        checkpointer: Kept through; None keeps nothing.
+        store: Passed through.
+        llms: LLMs to use instead of configured ones, by name: LangChain chat models, or `LLM`s.
+
+    Raises:
+        ConfigError: Everything that is wrong with the configuration.
+    """
+    if isinstance(config, Mapping) and "configurable" in config:
+        config = None  # a LangGraph server calls a factory with its RunnableConfig, not with a configuration
+    runtime = Runtime(load_config(config), llms)
+    return compile_graph(runtime, name=name, checkpointer=checkpointer, store=store)
+
+
+def compile_graph(
+    runtime: Runtime,
+    *,
+    name: str = "mollm",
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    store: BaseStore | None = None,
+) -> CompiledStateGraph[State, Options, Input, Output]:
+    """Wire the four nodes around `runtime`."""
+    builder = StateGraph(State, context_schema=Options, input_schema=Input, output_schema=Output)
+    for node in (route, propose, aggregate_proposals, bypass):
+        builder.add_node(NAMES[node], _Node(node, runtime))
+    builder.add_edge(START, "route")
+    builder.add_conditional_edges("route", _next, ["propose", "bypass"])
+    builder.add_conditional_edges("propose", _next, ["propose", "aggregate"])
+    builder.add_edge("aggregate", END)
+    builder.add_edge("bypass", END)
+    return builder.compile(name=name, checkpointer=checkpointer, store=store)
+
+
+async def route(turn: Turn) -> dict[str, Any]:
+    """Pick the mixture, and refuse what could exceed a limit before anything is called."""
+    options, messages, runtime = turn.options, turn.messages, turn.runtime
+    if not messages or (messages[-1].get("role") == "user" and not messages[-1].get("content")):
+        raise RequestError("the question is empty")
+    named = options.mixture
+    if named and named not in ("auto", "router"):
+        found = Route(named, {named: 1.0}, "caller", "named in the request")
+    else:
+        found = await route_conversation(runtime.router, messages, fallback=runtime.config.fallback)
+    mixture = runtime.mixture(found.mixture)
+    prompt_tokens = sum(len(text_of(m.get("content"))) for m in messages) // CHARACTERS_PER_TOKEN
+    limit = options.writing.max_tokens
+    check_limits(runtime.config.limits, mixture, runtime.llms, prompt_tokens=prompt_tokens, max_tokens=limit)
+    turn.listener.tell(Routed(found))
+    begun = asyncio.get_running_loop().time()
+    turn.run |= {"begun": begun, "until": begun + runtime.config.limits.seconds, "route": to_plain(found)}
+    return turn.go("bypass" if mixture.config.is_bypass or turn.has_tools else "propose")
+
+
+async def propose(turn: Turn) -> dict[str, Any]:
+    """Ask the workers of one layer."""
+    mixture, messages, before = turn.mixture, turn.messages, turn.arrived
+    if before:
+        text = mixture.aggregator.prompt.render(
+            question=last_question(messages), proposals=fence([p.text for p in before])
+        )
+        messages = with_instructions(messages, text)
+    turn.run["layer"] += 1
+    layer = await ask(
+        mixture.workers,
+        messages,
+        mixture.rules,
+        turn.calls,
+        layer=turn.run["layer"],
+        seed=turn.options.seed,
+        listener=turn.listener,
+    )
+    turn.run["proposals"] = [*turn.run["proposals"], *map(to_plain, layer.proposals)]
+    turn.run["agreed"] = layer.agreed
+    if len(turn.arrived) < mixture.config.quorum:
+        raise QuorumError(mixture.name, mixture.config.quorum, layer.proposals)
+    is_last = layer.agreed or turn.run["layer"] == mixture.config.layers
+    return turn.go("aggregate" if is_last else "propose")
+
+
+async def aggregate_proposals(turn: Turn) -> dict[str, Any]:
+    """Turn the proposals of the last layer into the answer."""
+    task = Task(
+        turn.messages,
+        turn.arrived,
+        caller=turn.options.writing,
+        agreed=turn.run["agreed"],
+        planned=turn.mixture.rules.enough,
+        listener=turn.listener if turn.streams else None,
+    )
+    return turn.answer(await aggregate(turn.mixture.aggregator, task, turn.calls))
+
+
+async def bypass(turn: Turn) -> dict[str, Any]:
+    """Call the one LLM there is to call; its failure is the request's."""
+    options, worker = turn.options, turn.mixture.workers[0]
+    role: Literal["tools", "bypass"] = "tools" if turn.has_tools else "bypass"
+    if role == "tools":
+        llm, request = turn.mixture.config.tools_llm, Request(turn.messages, options.for_tools)
+    else:
+        llm, request = worker.llm, worker.request(turn.messages, over=options.writing)
+    attempt = await write(role, llm, request, turn.calls, turn.listener if turn.streams else None)
+    if attempt.completion is None:
+        raise attempt.error or RuntimeError("a call ended with nothing")
+    if role == "bypass":
+        turn.run["proposals"] = [to_plain(proposal_of(worker, 1, attempt))]
+    completion = attempt.completion
+    return turn.answer(Written(completion.message, completion.finish_reason or "stop", (), completion.logprobs))
+
+
+NAMES: dict[Callable[[Turn], Coroutine[Any, Any, dict[str, Any]]], str] = {
+    route: "route",
+    propose: "propose",
+    aggregate_proposals: "aggregate",
+    bypass: "bypass",
+}
+
+
+class Turn:
+    """What a node works with: the runtime, the request, and the run's plain state."""
+
+    def __init__(self, runtime: Runtime, state: State, config: RunnableConfig) -> None:
+        graph = get_runtime(Options)
+        self.runtime = runtime
+        self.options = graph.context if isinstance(graph.context, Options) else Options()
+        given = self.options.messages
+        self.messages: Sequence[Message] = given if given is not None else to_openai(state["messages"])
+        fresh = {"id": f"mollm-{uuid.uuid4().hex}", "layer": 0, "agreed": False, "proposals": [], "breakdown": []}
+        self.run: dict[str, Any] = dict(state.get("run") or fresh)
+        self.streams = self.options.stream or wants_tokens(config)
+        self.listener = _Relay(graph.stream_writer, self.options.listener)
+        self.calls = Calls(runtime.llms, deadline=self.run.get("until"), watch=watch(config, self.run["id"]))
+
+    @property
+    def mixture(self) -> Mixture:
+        return self.runtime.mixtures[self.run["route"]["mixture"]]
+
+    @property
+    def has_tools(self) -> bool:
+        return bool(self.options.tools) or self.messages[-1].get("role") == "tool"
+
+    @property
+    def arrived(self) -> list[Proposal]:
+        """Proposals of the latest layer that brought an answer."""
+        layer = self.run["layer"]
+        return [proposal_from_plain(p) for p in self.run["proposals"] if p["layer"] == layer and not p["error"]]
+
+    def go(self, node: str) -> dict[str, Any]:
+        self.run["breakdown"] = [*self.run["breakdown"], *map(to_plain, self.calls.spent)]
+        return {"run": {**self.run, "next": node}}
+
+    def answer(self, written: Written) -> dict[str, Any]:
+        run = self.run
+        answer = assemble(
+            written,
+            id=run["id"],
+            route=Route(**run["route"]),
+            proposals=[proposal_from_plain(p) for p in run["proposals"]],
+            breakdown=[*map(call_from_plain, run["breakdown"]), *self.calls.spent],
+            seconds=asyncio.get_running_loop().time() - run["begun"],
+        )
+        self.listener.tell(Done(answer))
+        # The next turn of a conversation under a checkpointer begins afresh.
+        return {"messages": [answer_message(answer)], "mollm": to_plain(answer), "run": None}
+
+
+class _Node(Runnable[State, dict[str, Any]]):
+    """One asynchronous function as a node that also works where there is no event loop."""
+
+    def __init__(self, work: Callable[[Turn], Coroutine[Any, Any, dict[str, Any]]], runtime: Runtime) -> None:
+        self._work, self._runtime = work, runtime
+
+    def invoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:  # noqa: A002
+        return self._runtime.loop_thread.run(self.ainvoke(input, config))
+
+    async def ainvoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:  # noqa: A002
+        return await self._work(Turn(self._runtime, input, config or {}))
+
+
+class _Relay:
+    """Tells LangGraph's custom stream and the caller's listener."""
+
+    def __init__(self, writer: Callable[[Any], None], listener: Any) -> None:
+        self._writer, self._listener = writer, listener
+
+    def tell(self, event: Event) -> None:
+        self._writer(event)
+        if self._listener:
+            self._listener.tell(event)
+
+    async def show(self, token: Token) -> None:
+        self._writer(token)
+        if self._listener:
+            await self._listener.show(token)
+
+
+def _next(state: State) -> str:
+    return str(state["run"]["next"])

@@ -1,0 +1,97 @@
+"""The most a request can take, worked out before the first call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mollm.errors import LimitError
+from mollm.types import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mollm.llms.reliable import ReliableLLM
+    from mollm.runtime import Mixture
+    from mollm.schema import LimitsConfig
+
+
+@dataclass(frozen=True, slots=True)
+class WorstCase:
+    """The most one request to a mixture can take; retries are not counted."""
+
+    calls: int
+    output_tokens: int
+    cost_usd: float | None
+    """None where an LLM that may be called has no price."""
+
+    def __add__(self, other: WorstCase) -> WorstCase:
+        known = self.cost_usd is not None and other.cost_usd is not None
+        cost = (self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None
+        return WorstCase(self.calls + other.calls, self.output_tokens + other.output_tokens, cost)
+
+
+def worst_case(
+    mixture: Mixture, llms: Mapping[str, ReliableLLM], *, prompt_tokens: int = 0, max_tokens: int | None = None
+) -> WorstCase:
+    """Count every proposal of every layer, the aggregator and its fallback.
+
+    Args:
+        mixture: Which is asked.
+        llms: Know their own token limits and prices.
+        prompt_tokens: Of the caller's messages; what later layers read on top is counted here.
+        max_tokens: What the caller sets for the LLM that writes the answer.
+    """
+    proposals = [(llms[worker.llm], worker.settings.max_tokens) for worker in mixture.workers]
+    if mixture.config.is_bypass:
+        return _sum([(llm, max_tokens or limit) for llm, limit in proposals], prompt_tokens)
+    names = [name for name in (mixture.aggregator.llm, mixture.aggregator.fallback_llm) if name]
+    writers = [(llms[name], max_tokens or mixture.aggregator.settings.max_tokens) for name in names]
+    first = _sum(proposals, prompt_tokens)
+    later = proposals * (mixture.config.layers - 1) + writers
+    return first + _sum(later, prompt_tokens + first.output_tokens)
+
+
+def check_limits(
+    limits: LimitsConfig,
+    mixture: Mixture,
+    llms: Mapping[str, ReliableLLM],
+    *,
+    prompt_tokens: int = 0,
+    max_tokens: int | None = None,
+) -> None:
+    """Refuse a request whose worst case exceeds a ceiling.
+
+    Raises:
+        LimitError: With the arithmetic.
+    """
+    worst = worst_case(mixture, llms, prompt_tokens=prompt_tokens, max_tokens=max_tokens)
+    over = [
+        f"{text} at worst ({arithmetic(mixture)}), and limits.{key} is {limit:g}"
+        for key, value, limit, text in (
+            ("calls", worst.calls, limits.calls, f"{worst.calls} calls"),
+            ("output_tokens", worst.output_tokens, limits.output_tokens, f"{worst.output_tokens} output tokens"),
+            ("cost_usd", worst.cost_usd, limits.cost_usd, f"{worst.cost_usd or 0:.6f} USD"),
+        )
+        if limit is not None and value is not None and value > limit
+    ]
+    if over:
+        raise LimitError(f"mixture {mixture.name!r} is not asked: it may take {'; '.join(over)}")
+
+
+def arithmetic(mixture: Mixture) -> str:
+    """Say where the calls of the worst case come from."""
+    if mixture.config.is_bypass:
+        return "1 worker"
+    layers = f" x {mixture.config.layers} layers" if mixture.config.layers > 1 else ""
+    parts = [f"{len(mixture.workers)} proposals{layers}"]
+    parts += ["1 aggregator"] if mixture.aggregator.llm else []
+    parts += ["1 fallback"] if mixture.aggregator.fallback_llm else []
+    return " + ".join(parts)
+
+
+def _sum(calls: Sequence[tuple[ReliableLLM, int | None]], prompt_tokens: int) -> WorstCase:
+    tokens = [limit or llm.defaults.max_tokens or 0 for llm, limit in calls]
+    costs = [llm.cost(Usage(prompt_tokens, limit, 0)) for (llm, _), limit in zip(calls, tokens, strict=True)]
+    known = [cost for cost in costs if cost is not None]
+    return WorstCase(len(calls), sum(tokens), sum(known) if len(known) == len(costs) else None)

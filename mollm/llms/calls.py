@@ -1,0 +1,202 @@
+"""The calls of one request: what they share, what they cost, and who watches them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from mollm.errors import LLMError
+from mollm.llms.base import Chunk, Completion, Request
+from mollm.types import Call, Failure, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mollm.llms.reliable import ReliableLLM
+    from mollm.types import Message
+
+Role: TypeAlias = Literal["router", "worker", "aggregator", "fallback", "bypass", "tools"]
+Show: TypeAlias = Callable[[Chunk], Awaitable[None]]
+
+
+class WatchedCall(Protocol):
+    """One call as somebody outside sees it."""
+
+    async def on_chunk(self, chunk: Chunk) -> None:
+        """A piece of a streamed reply came."""
+
+    async def on_end(self, completion: Completion) -> None:
+        """The call brought a reply."""
+
+    async def on_error(self, error: BaseException) -> None:
+        """The call failed, or was cancelled."""
+
+
+class Watch(Protocol):
+    """Told of every call; LangChain callbacks are attached here."""
+
+    async def on_start(self, role: Role, llm: str, request: Request, *, is_answer: bool) -> WatchedCall:
+        """A call begins; `is_answer` where what it writes is shown as it comes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How a call ended: with a completion or with an error, never both."""
+
+    call: Call
+    completion: Completion | None
+    error: LLMError | None
+
+
+class Calls:
+    """Makes the calls of one request and keeps the books.
+
+    Attributes:
+        spent: One entry per call that ended, in order.
+    """
+
+    def __init__(
+        self, llms: Mapping[str, ReliableLLM], *, deadline: float | None = None, watch: Watch | None = None
+    ) -> None:
+        """Start an empty book.
+
+        Args:
+            llms: By name.
+            deadline: On the event loop's clock; no call of this request runs longer.
+            watch: Told of every call.
+        """
+        self._llms = llms
+        self.deadline = deadline
+        self._watch = watch
+        self.spent: list[Call] = []
+
+    def llm(self, name: str) -> ReliableLLM:
+        """The LLM of that name."""
+        return self._llms[name]
+
+    async def attempt(
+        self, role: Role, llm: str, request: Request, *, deadline: float | None = None, show: Show | None = None
+    ) -> Attempt:
+        """Call `llm`; a failure is returned, since one failed call rarely ends a request.
+
+        Args:
+            role: On whose behalf.
+            llm: Name of the LLM.
+            request: What it is asked.
+            deadline: On the event loop's clock; the request's own holds as well.
+            show: Given, the call is streamed and every chunk is passed on before the next is read.
+        """
+        begun = asyncio.get_running_loop().time()
+        watched = None
+        if self._watch:
+            watched = await self._watch.on_start(role, llm, request, is_answer=show is not None)
+        until = self._earlier(deadline)
+        reply = StreamedReply()
+        try:
+            if show is None:
+                completion = await self._llms[llm].complete(request, deadline=until)
+            else:
+                completion = await self._streamed(llm, request, until, show, reply, watched)
+        except LLMError as error:
+            if watched:
+                await watched.on_error(error)
+            return Attempt(self._failed(role, llm, request, begun, error, reply.text), None, error)
+        except asyncio.CancelledError as error:
+            if watched:
+                await watched.on_error(error)
+            raise
+        if watched:
+            await watched.on_end(completion)
+        call = self._record(role, llm, completion.usage or Usage(), begun, None)
+        return Attempt(call, completion, None)
+
+    async def _streamed(
+        self,
+        llm: str,
+        request: Request,
+        until: float | None,
+        show: Show,
+        reply: StreamedReply,
+        watched: WatchedCall | None,
+    ) -> Completion:
+        async with aclosing(self._llms[llm].stream(request, deadline=until)) as chunks:
+            async for chunk in chunks:
+                reply.add(chunk)
+                if watched:
+                    await watched.on_chunk(chunk)
+                await show(chunk)
+        return reply.completion(self._llms[llm].estimate(request.messages, reply.text))
+
+    def cancelled(self, role: Role, llm: str, request: Request, begun: float) -> Call:
+        """Enter a call that was cancelled; what it cost is estimated from its prompt."""
+        failure = Failure("cancelled", None, "cancelled: the layer ended without it")
+        return self._record(role, llm, self._llms[llm].estimate(request.messages), begun, failure)
+
+    def _earlier(self, deadline: float | None) -> float | None:
+        given = [d for d in (deadline, self.deadline) if d is not None]
+        return min(given, default=None)
+
+    def _failed(self, role: Role, llm: str, request: Request, begun: float, error: LLMError, text: str = "") -> Call:
+        # A call that was turned away cost nothing; one that ran and brought nothing was paid for.
+        ran = error.kind in ("timed_out", "empty", "refused") or bool(text)
+        usage = self._llms[llm].estimate(request.messages, text) if ran else Usage()
+        return self._record(role, llm, usage, begun, Failure(error.kind, error.status, error.message))
+
+    def _record(self, role: Role, llm: str, usage: Usage, begun: float, error: Failure | None) -> Call:
+        seconds = asyncio.get_running_loop().time() - begun
+        call = Call(role, llm, usage, self._llms[llm].cost(usage), seconds, error)
+        self.spent.append(call)
+        return call
+
+
+class StreamedReply:
+    """Puts the chunks of a streamed reply together again."""
+
+    def __init__(self) -> None:
+        self._message: Message = {"role": "assistant"}
+        self._texts: dict[str, list[str]] = {}
+        self._tool_calls: dict[int, Message] = {}
+        self._finish_reason: str | None = None
+        self._usage: Usage | None = None
+        self._logprobs: list[object] = []
+
+    @property
+    def text(self) -> str:
+        """The content so far."""
+        return "".join(self._texts.get("content", ()))
+
+    def add(self, chunk: Chunk) -> None:
+        """Take the next chunk."""
+        for key, value in chunk.delta.items():
+            if key == "tool_calls":
+                for part in value or ():
+                    _merge_tool_call(self._tool_calls, part)
+            elif isinstance(value, str) and key != "role":
+                self._texts.setdefault(key, []).append(value)
+            elif value is not None:
+                self._message[key] = value
+        self._finish_reason = chunk.finish_reason or self._finish_reason
+        self._usage = chunk.usage or self._usage
+        if isinstance(chunk.logprobs, dict):
+            self._logprobs.extend(chunk.logprobs.get("content") or ())
+
+    def completion(self, estimate: Usage) -> Completion:
+        """The whole reply; `estimate` stands in for a usage that did not come."""
+        message = {**self._message, "content": None, **{key: "".join(v) for key, v in self._texts.items()}}
+        if self._tool_calls:
+            message["tool_calls"] = [self._tool_calls[index] for index in sorted(self._tool_calls)]
+        logprobs = {"content": self._logprobs} if self._logprobs else None
+        return Completion(message, self._finish_reason, self._usage or estimate, logprobs)
+
+
+def _merge_tool_call(calls: dict[int, Message], part: Message) -> None:
+    call = calls.setdefault(part.get("index", 0), {"type": "function", "function": {"name": "", "arguments": ""}})
+    if part.get("id"):
+        call["id"] = part["id"]
+    function = part.get("function") or {}
+    for key in ("name", "arguments"):
+        call["function"][key] += function.get(key) or ""

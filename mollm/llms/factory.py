@@ -1,0 +1,142 @@
+"""Configuration to LLMs: which client calls what, with which key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mollm.config import expand
+from mollm.errors import ConfigError, UserError
+from mollm.llms.base import LLM
+from mollm.llms.http import Sessions
+from mollm.llms.reliable import Price, ReliableLLM, RetryBudget, Timeouts
+from mollm.types import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mollm.llms.local import LocalLLM
+    from mollm.schema import Config, LLMConfig
+
+
+class LLMs(Mapping[str, ReliableLLM]):
+    """The LLMs of a configuration, by name; they share connections and a budget for retries."""
+
+    def __init__(self, config: Config, given: Mapping[str, Any] | None = None) -> None:
+        """Build every LLM that a mixture uses; nothing is opened or loaded yet.
+
+        Args:
+            config: What to build.
+            given: By name, LLMs to use instead of the configured client: anything that satisfies the `LLM`
+                protocol, or a LangChain chat model.
+
+        Raises:
+            ConfigError: Lists everything that keeps an LLM from being built.
+        """
+        given = dict(given or {})
+        self._sessions = Sessions()
+        self._budget = RetryBudget()
+        self._embedded: dict[tuple[str, int], LocalLLM] = {}
+        self._llms: dict[str, ReliableLLM] = {}
+        problems = [f"llms={name!r}: the configuration names no such LLM" for name in given if name not in config.llms]
+        for name in config.used_llms:
+            try:
+                self._llms[name] = self._build(config, name, given.get(name))
+            except UserError as error:
+                problems += error.problems if isinstance(error, ConfigError) else [str(error)]
+        if problems:
+            raise ConfigError(problems)
+
+    def __getitem__(self, name: str) -> ReliableLLM:
+        return self._llms[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._llms)
+
+    def __len__(self) -> int:
+        return len(self._llms)
+
+    async def aclose(self) -> None:
+        """Close what was opened on the running event loop."""
+        for llm in self._llms.values():
+            await llm.aclose()
+        await self._sessions.aclose()
+
+    def unload(self) -> None:
+        """Free the memory of embedded LLMs."""
+        for local in self._embedded.values():
+            local.unload()
+
+    def _build(self, config: Config, name: str, given: Any) -> ReliableLLM:
+        settings = config.llms[name]
+        timeout = settings.timeout
+        llm = self._client(config, name, settings) if given is None else _adopt(name, given)
+        return ReliableLLM(
+            name,
+            llm,
+            defaults=Settings(
+                max_tokens=settings.max_tokens,
+                temperature=settings.temperature,
+                top_p=settings.top_p,
+                stop=tuple(settings.stop) if settings.stop else None,
+                seed=settings.seed,
+                extra_body=settings.extra_body,
+            ),
+            timeouts=Timeouts(timeout.total, timeout.first_token, timeout.idle),
+            retries=settings.retries,
+            budget=self._budget,
+            max_in_flight=settings.max_in_flight,
+            price=Price(settings.price.input, settings.price.output) if settings.price else None,
+            window=settings.context_window,
+        )
+
+    def _client(self, config: Config, name: str, settings: LLMConfig) -> LLM:
+        kind, model = settings.kind, settings.model_name
+        if kind == "scripted":
+            from mollm.llms.scripted import ScriptedLLM
+
+            return ScriptedLLM(model)
+        if kind == "local":
+            return self._local(config, settings)
+        place = config.place("llms", name, "api_key")
+        key = expand(settings.api_key.get_secret_value(), place) if settings.api_key else None
+        bases = [expand(base, config.place("llms", name, "api_base")) for base in settings.api_base or ()]
+        if kind == "openai_compatible":
+            from mollm.llms.openai_compatible import OpenAICompatibleLLM
+
+            return OpenAICompatibleLLM(
+                model, api_base=bases, api_key=key, connect_seconds=settings.timeout.connect, sessions=self._sessions
+            )
+        base = bases[0] if bases else None
+        if kind == "langchain-openai":
+            from mollm.llms.langchain import chat_openai
+
+            return chat_openai(model, api_base=base, api_key=key, timeout_seconds=settings.timeout.total)
+        from mollm.llms.litellm import LiteLLM
+
+        return LiteLLM(settings.model, api_base=base, api_key=key, timeout_seconds=settings.timeout.total)
+
+    def _local(self, config: Config, settings: LLMConfig) -> LLM:
+        from mollm.llms.local import DEFAULT_WINDOW, LocalLLM
+
+        folder = config.path.parent if config.path else Path()
+        window = settings.context_window or DEFAULT_WINDOW
+        # Several LLMs may be one file with different settings; it is loaded once.
+        key = (settings.model_name, window)
+        if key not in self._embedded:
+            self._embedded[key] = LocalLLM(settings.model_name, folder, window=window, sessions=self._sessions)
+        return self._embedded[key]
+
+
+def _adopt(name: str, given: Any) -> LLM:
+    if isinstance(given, LLM) and not hasattr(given, "ainvoke"):
+        return given
+    if hasattr(given, "ainvoke") and hasattr(given, "astream"):
+        from mollm.llms.langchain import LangChainLLM
+
+        return LangChainLLM(given)
+    raise ConfigError(
+        f"llms={name!r}: {type(given).__name__} is neither a LangChain chat model nor has `complete`, `stream` "
+        "and `aclose`"
+    )

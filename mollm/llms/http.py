@@ -1,0 +1,64 @@
+"""HTTP connections: one session per event loop, closed with it."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    import aiohttp
+
+_Scope: TypeAlias = "AsyncGenerator[aiohttp.ClientSession, None]"
+
+
+class Sessions:
+    """One aiohttp session per event loop, opened on first use.
+
+    A session ends with `aclose()`, or with its event loop: it lives inside an asynchronous generator, and
+    every loop runner closes those (`asyncio.run`, uvicorn, a notebook) before it closes the loop.
+    """
+
+    def __init__(self, *, connections: int = 512) -> None:
+        self._connections = connections
+        self._open: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, _Scope]]
+        self._open = weakref.WeakKeyDictionary()
+
+    def of_this_loop(self) -> aiohttp.ClientSession | None:
+        """Return the session of the running loop, if it is open."""
+        held = self._open.get(asyncio.get_running_loop())
+        return held[0] if held and not held[0].closed else None
+
+    async def get(self) -> aiohttp.ClientSession:
+        """Return the session of the running loop; open it if need be."""
+        session = self.of_this_loop()
+        if session is None:
+            scope = _session(self._connections)
+            session = await anext(scope)
+            self._open[asyncio.get_running_loop()] = (session, scope)
+        return session
+
+    async def aclose(self) -> None:
+        """Close the session of the running loop."""
+        held = self._open.pop(asyncio.get_running_loop(), None)
+        if held:
+            await held[1].aclose()
+
+
+async def _session(connections: int) -> _Scope:
+    import aiohttp
+
+    # Proxies and netrc of the environment are left out: keys go to the configured address and nowhere else.
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, ttl_dns_cache=60),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        trust_env=False,
+        auto_decompress=True,
+    )
+    try:
+        yield session
+    finally:
+        await session.close()

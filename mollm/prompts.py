@@ -1,0 +1,151 @@
+"""Prompts: find, check and render them, and lay out the messages of a call.
+
+Templates are Jinja2 in a sandbox, and strict: a placeholder that the role does not know, or one it needs and
+the template lacks, is an error when the file is loaded, not when a question is asked.
+
+Layout of every request: one system message (the caller's, then the worker's persona), the conversation, and
+for an aggregator the proposals with its instructions at the end of the last user message. Everything before
+that is byte-identical for all calls of a worker, so servers can reuse the prefix, and roles still alternate.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import jinja2
+import jinja2.meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from mollm.errors import PromptError
+from mollm.llms.base import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mollm.schema import Config
+    from mollm.types import Message
+
+Role: TypeAlias = Literal["worker", "aggregator"]
+
+PLACEHOLDERS: dict[Role, tuple[frozenset[str], frozenset[str]]] = {
+    "worker": (frozenset({"mixture", "description"}), frozenset()),
+    "aggregator": (frozenset({"question", "proposals"}), frozenset({"proposals"})),
+}
+"""Role to the placeholders it may use and those it must use."""
+
+MAX_BYTES = 256 * 1024
+
+_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A checked template."""
+
+    name: str
+    """File name, or `inline` for a prompt written in the configuration."""
+    template: jinja2.Template
+
+    def render(self, **values: str) -> str:
+        """Fill in `values`, one for each placeholder of the role.
+
+        Raises:
+            PromptError: The template fails while rendering.
+        """
+        try:
+            return self.template.render(values).strip()
+        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, OverflowError) as error:
+            raise PromptError(f"{self.name}: {type(error).__name__}: {error}") from error
+
+
+def load_prompt(config: Config, reference: str, role: Role, where: str) -> Prompt:
+    """Load the prompt that `reference` names, or is: one that holds white space is the prompt itself.
+
+    Args:
+        config: Says in which folders a file is looked for.
+        reference: A file name or the text.
+        role: Decides which placeholders there are.
+        where: The key that names it, for messages.
+
+    Raises:
+        PromptError: No such file, not UTF-8, too large, broken, or a placeholder is unknown or missing.
+    """
+    if re.search(r"\s", reference):
+        return parse_prompt(reference, role, where)
+    path = config.find(reference)
+    if path is None:
+        raise PromptError(
+            f"{where}: no file {reference!r} beside the configuration, in the working directory or among the "
+            "packaged prompts"
+        )
+    if path.stat().st_size > MAX_BYTES:
+        raise PromptError(f"{path}: larger than {MAX_BYTES // 1024} KiB, the most a prompt may be")
+    try:
+        return parse_prompt(path.read_text("utf-8"), role, str(path))
+    except UnicodeDecodeError as error:
+        raise PromptError(f"{path}: not UTF-8 text") from error
+
+
+def parse_prompt(text: str, role: Role, name: str) -> Prompt:
+    """Check `text` against the placeholders of `role`. Raises as `load_prompt`."""
+    allowed, required = PLACEHOLDERS[role]
+    try:
+        used = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(text))
+        template = _ENVIRONMENT.from_string(text)
+    except jinja2.TemplateSyntaxError as error:
+        raise PromptError(f"{name}:{error.lineno}: {error.message}") from error
+    names = ", ".join(f"{{{{ {word} }}}}" for word in sorted(allowed))
+    for word in sorted(used - allowed):
+        raise PromptError(f"{name}: unknown placeholder {{{{ {word} }}}}; a prompt for the {role} may use {names}")
+    for word in sorted(required - used):
+        raise PromptError(f"{name}: the placeholder {{{{ {word} }}}} is missing; a prompt for the {role} needs it")
+    return Prompt(name, template)
+
+
+def last_question(messages: Sequence[Message]) -> str:
+    """Return the text of the last user message; empty where there is none."""
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            return text_of(message.get("content"))
+    return ""
+
+
+def with_persona(messages: Sequence[Message], *, system: str | None, persona: str | None) -> list[Message]:
+    """Put one system message in front: the caller's (or `system` instead of it), then `persona`."""
+    callers = [m for m in messages if m.get("role") in ("system", "developer")]
+    rest = [m for m in messages if m.get("role") not in ("system", "developer")]
+    if system is None and persona is None and len(callers) <= 1 and (not callers or messages[0] is callers[0]):
+        return list(messages)
+    spoken = [system] if system is not None else [text_of(m.get("content")) for m in callers]
+    text = "\n\n".join(part for part in [*spoken, persona] if part)
+    return [{"role": "system", "content": text}, *rest] if text else rest
+
+
+def with_instructions(messages: Sequence[Message], text: str) -> list[Message]:
+    """Add `text` at the end of the last user message; images and other parts stay as they are."""
+    found = list(messages)
+    for index in range(len(found) - 1, -1, -1):
+        if found[index].get("role") == "user":
+            found[index] = {**found[index], "content": _joined(found[index].get("content"), text)}
+            return found
+    return [*found, {"role": "user", "content": text}]
+
+
+def _joined(content: Any, text: str) -> Any:
+    if isinstance(content, list):
+        return [*content, {"type": "text", "text": text}]
+    return f"{text_of(content)}\n\n{text}"
+
+
+def fence(texts: Sequence[str]) -> str:
+    """Set proposals apart as quoted material that cannot close its own quotes.
+
+    The delimiter is random and new for every request, so a proposal can neither guess nor contain it. Names
+    are numbers in the order given: who wrote a text is not told.
+    """
+    mark = secrets.token_hex(4)
+    parts = [f"<answer-{mark} number={n}>\n{text.strip()}\n</answer-{mark}>" for n, text in enumerate(texts, 1)]
+    return "\n".join(parts)

@@ -1,0 +1,25 @@
+"""The router that has no choice."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from mollm.types import Route
+
+
+class FixedRouter:
+    """Sends every question to one mixture."""
+
+    kind: ClassVar[str] = "fixed"
+
+    def __init__(self, mixture: str) -> None:
+        self.mixture = mixture
+
+    async def route(self, query: str) -> Route:  # noqa: ARG002 - the interface has it
+        """Return the one mixture, with probability 1."""
+        return Route(
+            mixture=self.mixture,
+            probabilities={self.mixture: 1.0},
+            router=self.kind,
+            reason=f"every question goes to {self.mixture}",
+        )

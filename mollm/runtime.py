@@ -1,0 +1,157 @@
+"""What a configuration becomes: LLMs, prompts, mixtures and router, ready to be asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mollm.aggregation import Aggregator
+from mollm.errors import ConfigError, PromptError, RequestError
+from mollm.llms.factory import LLMs
+from mollm.prompts import load_prompt
+from mollm.routing.fixed import FixedRouter
+from mollm.sync import LoopThread
+from mollm.types import Settings
+from mollm.workers import Rules, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mollm.routing.base import Router
+    from mollm.schema import Config, MixtureConfig, WorkerConfig
+
+DEFAULT_PROMPTS = {
+    "synthesize": "prompts/aggregator/default.md",
+    "vote": "prompts/aggregator/default.md",
+    "best": "prompts/aggregator/best.md",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """A mixture ready to be asked."""
+
+    name: str
+    config: MixtureConfig
+    workers: tuple[Worker, ...]
+    """One per planned call of a layer, best first."""
+    rules: Rules
+    aggregator: Aggregator
+
+
+class Runtime:
+    """Everything a graph needs, built from one configuration."""
+
+    def __init__(self, config: Config, llms: Mapping[str, Any] | None = None) -> None:
+        """Build LLMs and mixtures; nothing is opened, loaded or asked yet.
+
+        Args:
+            config: What to build.
+            llms: LLMs to use instead of configured ones, by name.
+
+        Raises:
+            ConfigError: Lists everything that is wrong.
+        """
+        self.config = config
+        problems: list[str] = []
+        self.mixtures: dict[str, Mixture] = {}
+        for name, mixture in config.mixtures.items():
+            try:
+                self.mixtures[name] = _mixture(config, name, mixture)
+            except PromptError as error:
+                problems.append(str(error))
+        try:
+            self.llms = LLMs(config, llms)
+        except ConfigError as error:
+            problems += error.problems
+        if problems:
+            raise ConfigError(problems)
+        if config.limits.cost_usd is not None:
+            problems += [
+                f"{config.place('limits', 'cost_usd')}: the LLM {name!r} has no price, so its cost cannot be bounded"
+                for name, llm in self.llms.items()
+                if llm.price is None
+            ]
+        if problems:
+            raise ConfigError(problems)
+        self.loop_thread = LoopThread()
+
+    @cached_property
+    def router(self) -> Router:
+        """The router of the configuration; built when first used."""
+        return build_router(self.config)
+
+    def mixture(self, name: str) -> Mixture:
+        """Return the mixture of that name. Raises `RequestError` where there is none."""
+        if name not in self.mixtures:
+            raise RequestError(f"no mixture {name!r}; there are: {', '.join(self.mixtures)}")
+        return self.mixtures[name]
+
+    async def aclose(self) -> None:
+        """Close what was opened on the running event loop."""
+        await self.llms.aclose()
+
+    def close(self) -> None:
+        """Stop the background loop and free the memory of embedded LLMs."""
+        self.loop_thread.close()
+        self.llms.unload()
+
+
+def build_router(config: Config) -> Router:
+    """Build the router; a learned one is loaded, read from the cache, or fitted on the examples."""
+    if config.router_kind == "fixed":
+        return FixedRouter(config.fallback)
+    from mollm.routing.learned import LearnedRouter
+
+    if config.router.path:
+        return LearnedRouter.load(config.router.path, threshold=config.router.threshold)
+    return LearnedRouter.cached(config.examples(), fallback=config.fallback, threshold=config.router.threshold)
+
+
+def _mixture(config: Config, name: str, mixture: MixtureConfig) -> Mixture:
+    workers: list[Worker] = []
+    for index, worker in enumerate(mixture.workers):
+        where = config.place("mixtures", name, "workers", index, "prompt")
+        persona = None
+        if worker.prompt:
+            prompt = load_prompt(config, worker.prompt, "worker", where)
+            persona = prompt.render(mixture=name, description=mixture.description)
+        before = sum(other.llm == worker.llm for other in workers)
+        workers += [_worker(worker, persona, before + sample) for sample in range(worker.samples)]
+    planned = len(workers)
+    rules = Rules(
+        ask_first=planned if mixture.ask_first == "all" else mixture.ask_first,
+        agree=mixture.agree,
+        widen=planned if mixture.widen == "all" else mixture.widen,
+        widen_after=mixture.widen_after,
+        enough=mixture.enough or planned,
+        deadline=mixture.deadline,
+    )
+    return Mixture(name, mixture, tuple(workers), rules, _aggregator(config, name, mixture))
+
+
+def _worker(worker: WorkerConfig, persona: str | None, sample: int) -> Worker:
+    settings = Settings(
+        max_tokens=worker.max_tokens,
+        temperature=worker.temperature,
+        top_p=worker.top_p,
+        stop=tuple(worker.stop) if worker.stop else None,
+        seed=worker.seed,
+        extra_body=worker.extra_body,
+    )
+    name = f"{worker.llm}#{sample + 1}" if sample else worker.llm
+    return Worker(name, worker.llm, persona, worker.system, settings, sample)
+
+
+def _aggregator(config: Config, name: str, mixture: MixtureConfig) -> Aggregator:
+    aggregator = mixture.aggregator
+    where = config.place("mixtures", name, "aggregator", "prompt")
+    return Aggregator(
+        method=aggregator.method,
+        llm=mixture.aggregator_llm,
+        prompt=load_prompt(config, aggregator.prompt or DEFAULT_PROMPTS[aggregator.method], "aggregator", where),
+        fallback_llm=aggregator.fallback_llm,
+        settings=Settings(max_tokens=aggregator.max_tokens, temperature=aggregator.temperature),
+        shuffle=mixture.shuffle,
+    )

@@ -1,0 +1,294 @@
+"""What a configuration may say: every key with its type, bounds and default, and what follows from them.
+
+`${VAR}` stays as written until an LLM is built, so that a variable matters only where it is used and never
+shows up in a printed configuration.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
+
+from mollm.errors import ConfigError
+from mollm.yamlfile import Places
+
+MAX_EXAMPLE_BYTES = 4 * 1024 * 1024
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _number_or_all(value: Any) -> Any:
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError("must be a number of at least 1, or 'all'")
+
+
+OneOrMore: TypeAlias = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
+NumberOrAll: TypeAlias = Annotated[
+    int | Literal["all"], BeforeValidator(_number_or_all, json_schema_input_type=int | Literal["all"])
+]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+Seconds: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Client: TypeAlias = Literal["openai_compatible", "litellm", "langchain-openai"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Writing(_Section):
+    temperature: float | None = Field(None, ge=0, le=2, description="0 to 2; unset: the provider's default.")
+    top_p: float | None = Field(None, gt=0, le=1, description="Above 0, up to 1; unset: the provider's default.")
+    stop: OneOrMore | None = Field(None, description="Texts at which the LLM stops.")
+    seed: int | None = Field(None, description="Sampling seed, where the provider honours one.")
+    extra_body: dict[str, Any] = Field({}, description="Further request fields, sent as they are.")
+
+
+class TimeoutConfig(_Section):
+    """Seconds until a call is given up; `first_token` and `idle` apply to streamed calls only."""
+
+    connect: Seconds = 5
+    total: Seconds = 120
+    first_token: Seconds = 60
+    idle: Seconds = 30
+
+
+class PriceConfig(_Section):
+    """USD per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class LLMConfig(_Writing):
+    """A callable language model: its address and settings."""
+
+    model: str = Field(pattern=r"^[^/\s]+/\S.*$", description="`provider/model`, as LiteLLM names them.")
+    client: Client | None = Field(None, description="Overrides the client that `model` would pick.")
+    api_base: OneOrMore | None = Field(None, description="One address, or a list to balance over.")
+    api_key: SecretStr | None = Field(None, description="`${VAR}`, or a literal (masked everywhere).")
+    max_tokens: Count = Field(1024, description="Always sent.")
+    context_window: Count | None = Field(None, description="Tokens; unset: asked from the server, or 8192.")
+    timeout: TimeoutConfig = TimeoutConfig()
+    retries: int = Field(2, ge=0, le=10)
+    max_in_flight: Count | None = Field(None, description="Calls at once to this LLM; unset: no bound.")
+    price: PriceConfig | None = None
+
+    @property
+    def provider(self) -> str:
+        """The first segment of `model`."""
+        return self.model.split("/", 1)[0]
+
+    @property
+    def model_name(self) -> str:
+        """`model` without its provider."""
+        return self.model.split("/", 1)[1]
+
+    @property
+    def kind(self) -> Literal["local", "scripted", "openai_compatible", "litellm", "langchain-openai"]:
+        """Which client calls it."""
+        if self.client is not None:
+            return self.client
+        if self.provider == "local":
+            return "local"
+        if self.provider == "scripted":
+            return "scripted"
+        if self.provider == "hosted_vllm" or (self.provider == "openai" and self.api_base):
+            return "openai_compatible"
+        return "litellm"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The strings in which `${VAR}` may stand."""
+        key = (self.api_key.get_secret_value(),) if self.api_key else ()
+        return (*key, *(self.api_base or ()))
+
+
+class RouterConfig(_Section):
+    """How a mixture is picked."""
+
+    kind: Literal["fixed", "learned"] | None = Field(
+        None, description="Unset: `learned` if any mixture has examples, else `fixed`."
+    )
+    fallback: str | None = Field(None, description="Unset: the mixture named `general`, or the only one.")
+    threshold: float | Literal["auto"] = Field("auto", description="Below it the fallback answers; 0 to 1.")
+    path: str | None = Field(None, description="Folder of a trained router.")
+
+
+def _worker(value: Any) -> Any:
+    return {"llm": value} if isinstance(value, str) else value
+
+
+class WorkerConfig(_Writing):
+    """One LLM with its prompt and settings inside a mixture."""
+
+    llm: str
+    prompt: str | None = Field(None, description="A prompt file, or (if it holds white space) the prompt itself.")
+    system: str | None = Field(None, description="Replaces the caller's system message.")
+    samples: int = Field(1, ge=1, le=64)
+    max_tokens: Count | None = None
+
+
+class AggregatorConfig(_Section):
+    """How proposals become the answer."""
+
+    method: Literal["synthesize", "vote", "best"] = "synthesize"
+    llm: str | None = Field(None, description="Unset: the first worker's; `vote` then never calls one.")
+    prompt: str | None = Field(None, description="A prompt file, or (if it holds white space) the prompt itself.")
+    fallback_llm: str | None = None
+    max_tokens: Count | None = None
+    temperature: float | None = Field(None, ge=0, le=2)
+
+
+Worker: TypeAlias = Annotated[WorkerConfig, BeforeValidator(_worker, json_schema_input_type=str | WorkerConfig)]
+
+
+class MixtureConfig(_Section):
+    """A named set of workers and an aggregator."""
+
+    description: str = Field(min_length=1)
+    examples: list[str] | str = Field([], description="Questions that belong here: a list, or a file, one a line.")
+    workers: list[Worker] = Field(min_length=1, description="Listed best first.")
+    aggregator: AggregatorConfig = AggregatorConfig()
+    ask_first: NumberOrAll = "all"
+    agree: int | None = Field(None, ge=2)
+    widen: NumberOrAll = 1
+    widen_after: Seconds | None = None
+    enough: Count | None = Field(None, description="Unset: all that were planned.")
+    quorum: Count = 1
+    deadline: Seconds = 120
+    layers: int = Field(1, ge=1, le=3)
+    shuffle: bool = True
+    tools: str = "aggregator"
+
+    @property
+    def planned(self) -> int:
+        """Proposals in one layer when all of them are asked."""
+        return sum(worker.samples for worker in self.workers)
+
+    @property
+    def is_bypass(self) -> bool:
+        """Exactly one planned proposal in one layer: nothing to aggregate."""
+        return self.planned == 1 and self.layers == 1
+
+    @property
+    def aggregator_llm(self) -> str | None:
+        """The LLM that aggregates, if any can be called."""
+        if self.is_bypass:
+            return None
+        if self.aggregator.llm is None and self.aggregator.method != "vote":
+            return self.workers[0].llm
+        return self.aggregator.llm
+
+    @property
+    def tools_llm(self) -> str:
+        """The LLM that answers a request with tools."""
+        if self.tools != "aggregator":
+            return self.tools
+        return self.aggregator_llm or self.workers[0].llm
+
+    @property
+    def llms(self) -> tuple[str, ...]:
+        """Every LLM it may call, each once."""
+        names = [worker.llm for worker in self.workers]
+        names += [name for name in (self.aggregator_llm, self.aggregator.fallback_llm) if name]
+        return tuple(dict.fromkeys([*names, self.tools_llm]))
+
+
+class LimitsConfig(_Section):
+    """Ceilings per request; `calls`, `output_tokens` and `cost_usd` are checked before the first call."""
+
+    calls: Count = 16
+    output_tokens: Count | None = None
+    cost_usd: float | None = Field(None, gt=0)
+    seconds: Seconds = 300
+
+
+class Config(_Section):
+    """A whole configuration."""
+
+    version: Literal[1] = 1
+    llms: dict[str, LLMConfig] = Field(min_length=1)
+    router: RouterConfig = RouterConfig()
+    mixtures: dict[str, MixtureConfig] = Field(min_length=1)
+    limits: LimitsConfig = LimitsConfig()
+
+    _places: Places = PrivateAttr(default_factory=Places)
+
+    def located(self, places: Places) -> Self:
+        """Remember where its keys stand; returns itself."""
+        self._places = places
+        return self
+
+    @property
+    def path(self) -> Path | None:
+        """The file it was read from."""
+        return self._places.path
+
+    def place(self, *key: str | int) -> str:
+        """Name a key for a message: file and line where known, else its path."""
+        return self._places.name(*key)
+
+    @property
+    def fallback(self) -> str:
+        """The mixture that answers when the router does not know."""
+        if self.router.fallback is not None:
+            return self.router.fallback
+        return "general" if "general" in self.mixtures else next(iter(self.mixtures))
+
+    @property
+    def router_kind(self) -> Literal["fixed", "learned"]:
+        """The kind of router in force."""
+        has_examples = any(mixture.examples for mixture in self.mixtures.values())
+        return self.router.kind or ("learned" if has_examples or self.router.path else "fixed")
+
+    @property
+    def used_llms(self) -> tuple[str, ...]:
+        """LLMs that some mixture may call, in the file's order."""
+        used = {name for mixture in self.mixtures.values() for name in mixture.llms}
+        return tuple(name for name in self.llms if name in used)
+
+    def find(self, name: str) -> Path | None:
+        """Find a file a configuration names.
+
+        Looked up as it stands if absolute, else beside the YAML file, in the working directory, and among
+        the packaged `mixtures/` and `prompts/`, in this order.
+        """
+        path = Path(name).expanduser()
+        if path.is_absolute():
+            return path if path.is_file() else None
+        beside = [self.path.parent] if self.path else []
+        folders = [*beside, Path.cwd(), packaged_folder(), packaged_folder() / "mixtures"]
+        return next((folder / path for folder in folders if (folder / path).is_file()), None)
+
+    def examples(self) -> dict[str, list[str]]:
+        """Read the examples of every mixture that has some; blank lines and `#` lines do not count."""
+        return {
+            name: found
+            for name, mixture in self.mixtures.items()
+            if (found := self._examples_of(name, mixture.examples))
+        }
+
+    def _examples_of(self, name: str, examples: list[str] | str) -> list[str]:
+        if isinstance(examples, list):
+            return [text for text in examples if text.strip()]
+        path = self.find(examples)
+        if path is None:
+            raise ConfigError(f"{self.place('mixtures', name, 'examples')}: no file {examples!r}")
+        if path.stat().st_size > MAX_EXAMPLE_BYTES:
+            raise ConfigError(f"{path}: larger than {MAX_EXAMPLE_BYTES // 1024 // 1024} MiB")
+        try:
+            lines = path.read_text("utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path}: not UTF-8 text") from error
+        return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def packaged_folder() -> Path:
+    """The folder that holds the packaged `mixtures/` and `prompts/`, in a wheel and in a checkout alike."""
+    here = Path(__file__).parent
+    return here / "_data" if (here / "_data").is_dir() else here.parent

@@ -1,0 +1,284 @@
+"""Ask the workers of a layer: in order, no more than needed, and never longer than agreed.
+
+`Asking` holds the rules and nothing else: it is told what happened and says what to start, so it can be
+checked against a plain specification. `ask` is its engine: tasks, timers and cancellation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mollm.llms.base import Request
+from mollm.prompts import with_persona
+from mollm.scoring import final_answer
+from mollm.types import Arrived, Failed, Failure, Proposal, Settings, Started
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mollm.llms.calls import Attempt, Calls
+    from mollm.types import Call, Event, Listener, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One planned call of a layer: a sample of an LLM with its persona and settings."""
+
+    name: str
+    """The LLM's name, with `#2`, `#3` ... where a mixture asks the LLM more than once."""
+    llm: str
+    persona: str | None = None
+    system: str | None = None
+    settings: Settings = Settings()
+    sample: int = 0
+    """0 for the first sample; each gets a seed of its own where the caller gives one."""
+
+    def request(self, messages: Sequence[Message], *, seed: int | None = None, over: Settings = Settings()) -> Request:
+        """Lay out what this worker is asked; settings in `over` win over its own."""
+        settings = over.over(self.settings)
+        if seed is not None:
+            settings = replace(settings, seed=seed + self.sample)
+        return Request(with_persona(messages, system=self.system, persona=self.persona), settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When to ask whom, and when to stop. Counts are of calls, times in seconds."""
+
+    ask_first: int
+    agree: int | None = None
+    widen: int = 1
+    widen_after: float | None = None
+    enough: int = 1
+    deadline: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """How a layer ended."""
+
+    proposals: tuple[Proposal, ...]
+    """One per call that was started, in listed order."""
+    agreed: bool
+    """Ended because `agree` proposals have the same final answer."""
+
+
+class Asking:
+    """The rules of asking, as a state machine over the planned calls 0 to `planned` - 1.
+
+    Every method that reports an event returns the calls to start now, in listed order.
+
+    Attributes:
+        ended: Nothing more is to be started or waited for.
+        agreed: It ended because enough proposals have the same final answer.
+    """
+
+    def __init__(self, planned: int, rules: Rules) -> None:
+        """Begin with no call started."""
+        self._planned = planned
+        self._rules = rules
+        self._started = 0
+        self._settled = 0
+        self._arrived = 0
+        self._votes: Counter[str] = Counter()
+        self.ended = False
+        self.agreed = False
+
+    @property
+    def has_more(self) -> bool:
+        """Some planned call was not started yet."""
+        return self._started < self._planned
+
+    def begin(self) -> range:
+        """Start the first calls."""
+        return self._start(self._rules.ask_first)
+
+    def arrived(self, final: str | None) -> range:
+        """A call brought a proposal; `final` is its final answer in canonical form, if it has one."""
+        self._settled += 1
+        self._arrived += 1
+        if final is not None:
+            self._votes[final] += 1
+            self.agreed = self._rules.agree is not None and self._votes[final] >= self._rules.agree
+        self.ended = self.agreed or self._arrived >= self._rules.enough
+        return self._start(0) if self.ended else self._after_settling()
+
+    def failed(self) -> range:
+        """A call failed: the next planned one takes its place at once."""
+        self._settled += 1
+        if self.has_more:
+            return self._start(1)
+        return self._after_settling()
+
+    def waited(self) -> range:
+        """`widen_after` has passed since the last start."""
+        return self._start(self._rules.widen)
+
+    def _after_settling(self) -> range:
+        if self._settled < self._started:
+            return self._start(0)
+        if not self.has_more:
+            self.ended = True
+            return self._start(0)
+        # Open text has no final answers to agree on, so waiting for agreement would only take longer.
+        is_open_text = self._rules.agree is not None and self._arrived > 0 and not self._votes
+        return self._start(self._planned if is_open_text else self._rules.widen)
+
+    def _start(self, count: int) -> range:
+        first = self._started
+        self._started = min(self._planned, first + count)
+        return range(first, self._started)
+
+
+async def ask(
+    workers: Sequence[Worker],
+    messages: Sequence[Message],
+    rules: Rules,
+    calls: Calls,
+    *,
+    layer: int = 1,
+    seed: int | None = None,
+    listener: Listener | None = None,
+) -> Layer:
+    """Ask `workers` by `rules` and keep what arrives in time.
+
+    Args:
+        workers: The planned calls, best first.
+        messages: The conversation they are asked about.
+        rules: When to ask whom, and when to stop.
+        calls: Makes the calls.
+        layer: Number of this layer, from 1.
+        seed: The caller's.
+        listener: Told of every start, arrival and failure.
+
+    Returns:
+        Every call that was started. What still ran when the layer ended is cancelled, its connection closed,
+        and stands there as a failure.
+    """
+    return await _Engine(workers, messages, rules, calls, layer, seed, listener).run()
+
+
+class _Engine:
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        messages: Sequence[Message],
+        rules: Rules,
+        calls: Calls,
+        layer: int,
+        seed: int | None,
+        listener: Listener | None,
+    ) -> None:
+        self._workers, self._messages, self._rules = workers, messages, rules
+        self._calls, self._layer, self._seed, self._listener = calls, layer, seed, listener
+        self._asking = Asking(len(workers), rules)
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._until = self._loop.time() + rules.deadline
+        if calls.deadline is not None:
+            self._until = min(self._until, calls.deadline)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._proposals: dict[int, Proposal] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self) -> Layer:
+        clock = self._loop.call_at(self._until, self._end)
+        try:
+            self._start(self._asking.begin())
+            await self._ended
+        finally:
+            clock.cancel()
+            if self._timer:
+                self._timer.cancel()
+            running = [task for task in self._tasks if not task.done()]
+            for task in running:
+                task.cancel()
+            if running:
+                await asyncio.wait(running)
+        ordered = tuple(self._proposals[index] for index in sorted(self._proposals))
+        return Layer(ordered, self._asking.agreed)
+
+    def _end(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def _start(self, indices: range) -> None:
+        if self._asking.ended or self._loop.time() >= self._until:
+            self._end()
+            return
+        for index in indices:
+            worker = self._workers[index]
+            self._tell(Started(worker.name, worker.llm, self._layer))
+            task = self._loop.create_task(self._ask_one(index, worker))
+            task.add_done_callback(self._on_done)
+            self._tasks.append(task)
+        if indices and self._rules.widen_after is not None:
+            if self._timer:
+                self._timer.cancel()
+            self._timer = None
+            if self._asking.has_more:
+                self._timer = self._loop.call_later(self._rules.widen_after, self._widen)
+
+    def _widen(self) -> None:
+        if not self._ended.done():
+            self._start(self._asking.waited())
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        # Only a bug gets here with an exception; without this it would wait for the deadline unseen.
+        if not task.cancelled() and task.exception() and not self._ended.done():
+            self._ended.set_exception(task.exception() or RuntimeError())
+
+    async def _ask_one(self, index: int, worker: Worker) -> None:
+        begun = self._loop.time()
+        request = worker.request(self._messages, seed=self._seed)
+        try:
+            attempt = await self._calls.attempt("worker", worker.llm, request, deadline=self._until)
+        except asyncio.CancelledError:
+            # Cancelled by `run`: the outermost frame of its task, so nobody else waits for the cancellation.
+            proposal = self._unfinished(worker, self._calls.cancelled("worker", worker.llm, request, begun))
+            self._proposals[index] = proposal
+            self._tell(Failed(proposal))
+            return
+        proposal = proposal_of(worker, self._layer, attempt)
+        self._proposals[index] = proposal
+        if proposal.error is None:
+            self._tell(Arrived(proposal))
+            starts = self._asking.arrived(proposal.final)
+        else:
+            self._tell(Failed(proposal))
+            starts = self._asking.failed()
+        if not self._ended.done():
+            self._start(starts)
+
+    def _unfinished(self, worker: Worker, call: Call) -> Proposal:
+        error = call.error
+        if self._loop.time() >= self._until:
+            error = Failure("timed_out", None, f"no answer within the layer's {self._rules.deadline:g} s")
+        return Proposal(
+            worker.name, worker.llm, self._layer, "", None, error, False, call.usage, call.cost_usd, call.seconds
+        )
+
+    def _tell(self, event: Event) -> None:
+        if self._listener:
+            self._listener.tell(event)
+
+
+def proposal_of(worker: Worker, layer: int, attempt: Attempt) -> Proposal:
+    """Record how a call to `worker` ended."""
+    call, completion = attempt.call, attempt.completion
+    text = completion.text if completion else ""
+    return Proposal(
+        worker.name,
+        worker.llm,
+        layer,
+        text,
+        final_answer(text) if text else None,
+        call.error,
+        completion is not None and completion.finish_reason == "length",
+        call.usage,
+        call.cost_usd,
+        call.seconds,
+    )

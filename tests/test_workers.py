@@ -1,0 +1,268 @@
+"""The rules of asking, against a plain specification and case by case."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mollm.llms.base import Request
+from mollm.llms.calls import Calls
+from mollm.llms.reliable import ReliableLLM
+from mollm.llms.scripted import Reply, ScriptedLLM
+from mollm.types import Arrived, Event, Failed, Started, Token
+from mollm.workers import Layer, Rules, Worker, ask
+from tests.clock import run_virtual
+
+QUESTION = [{"role": "user", "content": "How many?"}]
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """How one planned call would go, if it is started."""
+
+    seconds: float
+    final: str | None
+    fails: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What can be seen of a layer from outside."""
+
+    started: dict[int, float]
+    arrived: frozenset[int]
+    agreed: bool
+    ended: float
+
+
+def specification(script: list[Scripted], rules: Rules) -> Outcome:
+    """The rules as the documentation words them, played through moment by moment."""
+    started: dict[int, float] = {}
+    settled: dict[int, float] = {}
+    arrived: set[int] = set()
+    now = last_start = 0.0
+
+    def start(count: int) -> None:
+        nonlocal last_start
+        for _ in range(min(count, len(script) - len(started))):
+            started[len(started)] = last_start = now
+
+    def agreed() -> bool:
+        votes = Counter(script[i].final for i in arrived if script[i].final is not None)
+        return rules.agree is not None and max(votes.values(), default=0) >= rules.agree
+
+    start(rules.ask_first)
+    while True:
+        running = {i: t + script[i].seconds for i, t in started.items() if i not in settled}
+        moments = [(rules.deadline, "deadline", -1)]
+        moments += [(at, "settles", i) for i, at in running.items()]
+        if rules.widen_after is not None and len(started) < len(script):
+            moments.append((last_start + rules.widen_after, "waited", -1))
+        now, what, index = min(moments)
+        if what == "deadline":
+            return Outcome(started, frozenset(arrived), False, now)
+        if what == "waited":
+            start(rules.widen)
+            continue
+        settled[index] = now
+        if script[index].fails:
+            if len(started) < len(script):
+                start(1)
+                continue
+        else:
+            arrived.add(index)
+            if agreed() or len(arrived) >= rules.enough:
+                return Outcome(started, frozenset(arrived), agreed(), now)
+        if len(settled) == len(started):
+            if len(started) == len(script):
+                return Outcome(started, frozenset(arrived), False, now)
+            open_text = rules.agree is not None and arrived and all(script[i].final is None for i in arrived)
+            start(len(script) if open_text else rules.widen)
+
+
+class Heard:
+    """A listener that notes events with their time."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[float, Event]] = []
+
+    def tell(self, event: Event) -> None:
+        self.events.append((asyncio.get_running_loop().time(), event))
+
+    async def show(self, token: Token) -> None:
+        raise AssertionError(f"workers are not streamed, but {token} came")
+
+
+def play(script: list[Scripted], rules: Rules) -> tuple[Outcome, Layer, list[ScriptedLLM]]:
+    """Run the real thing on a virtual clock."""
+    fakes = [
+        ScriptedLLM(
+            Reply(
+                f"The answer is {call.final}." if call.final is not None else "It depends on what one calls a pile.",
+                delay=call.seconds,
+                error=ValueError("broken") if call.fails else None,
+            )
+        )
+        for call in script
+    ]
+    llms = {f"w{i}": ReliableLLM(f"w{i}", fake, retries=0) for i, fake in enumerate(fakes)}
+    workers = [Worker(name, name) for name in llms]
+    heard = Heard()
+
+    async def run() -> tuple[Layer, float]:
+        layer = await ask(workers, QUESTION, rules, Calls(llms), listener=heard)
+        return layer, asyncio.get_running_loop().time()
+
+    layer, ended = run_virtual(run())
+    started = {int(e.worker[1:]): at for at, e in heard.events if isinstance(e, Started)}
+    arrived = frozenset(int(e.proposal.worker[1:]) for _, e in heard.events if isinstance(e, Arrived))
+    return Outcome(started, arrived, layer.agreed, ended), layer, fakes
+
+
+@st.composite
+def scripts(draw: st.DrawFn) -> tuple[list[Scripted], Rules]:
+    """Any script with any rules; binary fractions keep two things from happening at the very same moment."""
+    planned = draw(st.integers(1, 6))
+    script = [
+        Scripted(
+            draw(st.integers(1, 12)) + 2.0 ** -(10 + index),
+            draw(st.sampled_from(["1", "2", None])),
+            draw(st.booleans()) and draw(st.booleans()),
+        )
+        for index in range(planned)
+    ]
+    enough = draw(st.integers(1, planned))
+    rules = Rules(
+        ask_first=draw(st.integers(1, planned)),
+        agree=draw(st.none() | st.integers(2, max(2, planned))),
+        widen=draw(st.integers(1, planned)),
+        widen_after=draw(st.none() | st.integers(1, 8).map(lambda n: n + 2.0**-9)),
+        enough=enough,
+        deadline=draw(st.integers(2, 40)) + 2.0**-26,
+    )
+    return script, rules
+
+
+@settings(max_examples=400, deadline=None)
+@given(scripts())
+def test_asking_follows_the_plain_specification(case: tuple[list[Scripted], Rules]) -> None:
+    """Whatever arrives, fails or hangs: calls start, arrive and end exactly when the specification says."""
+    script, rules = case
+
+    outcome, layer, fakes = play(script, rules)
+
+    expected = specification(script, rules)
+    assert outcome.started == pytest.approx(expected.started)
+    assert outcome.arrived == expected.arrived
+    assert outcome.agreed == expected.agreed
+    assert outcome.ended == pytest.approx(expected.ended)
+    assert len(layer.proposals) == len(expected.started), "one proposal per call started"
+    unfinished = [
+        i for i, at in expected.started.items() if i not in expected.arrived and at + script[i].seconds > expected.ended
+    ]
+    assert [fakes[i].cancelled for i in unfinished] == [1] * len(unfinished), "what still ran was cancelled"
+
+
+def finals(*values: str | None, seconds: float = 1.0) -> list[Scripted]:
+    """Calls that settle one after another."""
+    return [Scripted(seconds + index / 8, value) for index, value in enumerate(values)]
+
+
+def test_two_that_agree_are_enough() -> None:
+    """With `ask_first: 2` and `agree: 2` the third worker is not asked when the first two agree."""
+    outcome, layer, _ = play(finals("7", "7", "7"), Rules(ask_first=2, agree=2, enough=3))
+
+    assert set(outcome.started) == {0, 1}
+    assert outcome.agreed
+    assert [p.final for p in layer.proposals] == ["7", "7"]
+
+
+def test_disagreement_widens_by_one() -> None:
+    """Two that differ bring in the next worker, and nobody else once two agree."""
+    outcome, _, _ = play(finals("7", "8", "7", "7"), Rules(ask_first=2, agree=2, enough=4))
+
+    assert set(outcome.started) == {0, 1, 2}
+    assert outcome.agreed
+
+
+def test_open_text_starts_all_the_rest() -> None:
+    """Proposals without a final answer cannot agree, so waiting for agreement is given up at once."""
+    outcome, _, _ = play(finals(None, None, None, None), Rules(ask_first=2, agree=2, enough=4))
+
+    assert set(outcome.started) == {0, 1, 2, 3}
+    assert outcome.started[2] == outcome.started[3]
+
+
+def test_a_failure_is_replaced_at_once() -> None:
+    """The next planned call starts the moment one fails, not when the others have settled."""
+    script = [Scripted(1, None, fails=True), Scripted(9, "7"), Scripted(1, "7")]
+
+    outcome, _, _ = play(script, Rules(ask_first=2, enough=2))
+
+    assert outcome.started == pytest.approx({0: 0.0, 1: 0.0, 2: 1.0})
+
+
+def test_a_slow_worker_is_overtaken_after_widen_after() -> None:
+    """The next worker starts while a slow one is still awaited, and the slow one is cancelled in the end."""
+    script = [Scripted(60, "7"), Scripted(1, "7")]
+
+    outcome, layer, fakes = play(script, Rules(ask_first=1, enough=1, widen_after=2.0))
+
+    assert outcome.ended == pytest.approx(3.0)
+    assert fakes[0].cancelled == 1
+    assert layer.proposals[0].error is not None
+    assert layer.proposals[0].error.kind == "cancelled"
+    assert layer.proposals[0].usage.estimated
+
+
+def test_a_worker_that_never_replies_costs_the_deadline_and_no_more() -> None:
+    """At the deadline the layer ends with what arrived; the silent worker is a timed-out proposal."""
+    script = [Scripted(1e6, "7"), Scripted(1, "7"), Scripted(2, "8")]
+
+    outcome, layer, _ = play(script, Rules(ask_first=3, enough=3, deadline=5.0))
+
+    assert outcome.ended == pytest.approx(5.0)
+    error = layer.proposals[0].error
+    assert error is not None
+    assert error.kind == "timed_out"
+    assert "5 s" in error.message
+
+
+def test_cancelling_the_request_cancels_every_worker() -> None:
+    """A caller that goes away leaves no call running."""
+    fakes = [ScriptedLLM(Reply("7", delay=100)) for _ in range(3)]
+    llms = {f"w{i}": ReliableLLM(f"w{i}", fake) for i, fake in enumerate(fakes)}
+
+    async def run() -> None:
+        asking = ask([Worker(n, n) for n in llms], QUESTION, Rules(ask_first=3, enough=3), Calls(llms))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asking, 1)
+
+    run_virtual(run())
+    assert [fake.cancelled for fake in fakes] == [1, 1, 1]
+
+
+def test_each_sample_of_a_worker_gets_its_own_seed() -> None:
+    """The same seed for every sample would make the samples equal."""
+    requests: list[Request] = [Worker("w", "w", sample=n).request(QUESTION, seed=10) for n in range(3)]
+
+    assert [request.settings.seed for request in requests] == [10, 11, 12]
+
+
+def test_a_failed_proposal_is_told_with_its_cause() -> None:
+    """A listener hears of a failure what the answer will say of it."""
+    fake = ScriptedLLM(Reply(error=TimeoutError()))
+    llms = {"w": ReliableLLM("w", fake, retries=0)}
+    heard = Heard()
+
+    layer = run_virtual(ask([Worker("w", "w")], QUESTION, Rules(ask_first=1), Calls(llms), listener=heard))
+
+    failed = [event for _, event in heard.events if isinstance(event, Failed)]
+    assert [event.proposal for event in failed] == list(layer.proposals)
+    assert failed[0].proposal.error is not None
+    assert failed[0].proposal.error.kind == "timed_out"
