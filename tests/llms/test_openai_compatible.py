@@ -1,0 +1,277 @@
+"""The fast path, against a real server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import warnings
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from mollm.errors import (
+    AuthFailed,
+    BadRequest,
+    ContextTooLong,
+    EmptyReply,
+    LLMError,
+    ProviderFailed,
+    RateLimited,
+    Refused,
+    TimedOut,
+    Unreachable,
+)
+from mollm.llms.base import Request
+from mollm.llms.openai_compatible import OpenAICompatibleLLM
+from mollm.llms.reliable import ReliableLLM, Timeouts
+from mollm.types import Settings, Usage
+from tests.upstream import DROP, Reply, Upstream, answer, chunk, document, error, events, hang, sse, stream
+
+ASK = Request([{"role": "user", "content": "2 + 2?"}])
+
+
+def reliable(upstream: Upstream, *, retries: int = 0, **options: Any) -> ReliableLLM:
+    """The LLM under test as the rest of mollm calls it."""
+    return ReliableLLM("m", OpenAICompatibleLLM("m", api_base=upstream.base_url), retries=retries, **options)
+
+
+async def test_a_call_sends_what_is_set_and_brings_everything_back() -> None:
+    """Model, messages and settings go out as given; the whole message, usage and logprobs come back."""
+    logprobs = {"content": [{"token": "Four", "logprob": -0.1}]}
+    async with Upstream(answer("Four.", reasoning_content="2+2", logprobs=logprobs)) as upstream:
+        llm = OpenAICompatibleLLM("m", api_base=upstream.base_url, api_key="k3y")
+        settings = Settings(max_tokens=5, temperature=0.0, stop=("x",), extra_body={"top_k": 3})
+
+        completion = await llm.complete(Request(ASK.messages, settings))
+        await llm.aclose()
+
+    assert upstream.received[0].path == "/v1/chat/completions"
+    assert upstream.received[0].headers["Authorization"] == "Bearer k3y"
+    expected = {"model": "m", "messages": [{"role": "user", "content": "2 + 2?"}], "max_tokens": 5, "temperature": 0.0}
+    assert upstream.received[0].body == expected | {"stop": ["x"], "top_k": 3}
+    assert completion.text == "Four."
+    assert completion.message["reasoning_content"] == "2+2"
+    assert completion.usage == Usage(7, 2, 9)
+    assert completion.logprobs == logprobs
+
+
+async def test_a_stream_comes_piece_by_piece() -> None:
+    """The first piece is there while the upstream still holds back the rest."""
+    rest = asyncio.Event()
+    async with Upstream(stream("Fo", rest, "ur.")) as upstream:
+        llm = reliable(upstream)
+        texts = []
+        async with aclosing(llm.stream(ASK)) as chunks:
+            async for piece in chunks:
+                texts.append(piece.text)
+                if piece.text == "Fo":
+                    assert not upstream.received[0].done.is_set()
+                    rest.set()
+        await llm.aclose()
+
+    assert "".join(texts) == "Four."
+    assert upstream.received[0].body["stream_options"] == {"include_usage": True}
+
+
+async def test_tool_calls_survive_streamed_and_not() -> None:
+    """Parallel tool calls come back unchanged, in one piece or in many."""
+    calls = [
+        {"index": i, "id": f"c{i}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for i in (0, 1)
+    ]
+    async with Upstream(answer(None, tool_calls=calls), stream({"tool_calls": calls})) as upstream:
+        llm = reliable(upstream)
+        whole = await llm.complete(ASK)
+        streamed = [piece.delta["tool_calls"] async for piece in llm.stream(ASK) if piece.delta.get("tool_calls")]
+        await llm.aclose()
+
+    assert whole.message["tool_calls"] == calls
+    assert streamed == [calls]
+
+
+async def test_leaving_a_stream_closes_its_connection() -> None:
+    """A reader that stops listening stops the upstream."""
+    async with Upstream(stream("Fo", asyncio.Event())) as upstream:
+        llm = reliable(upstream)
+        async with aclosing(llm.stream(ASK)) as chunks:
+            async for piece in chunks:
+                if piece.text:
+                    break
+        await asyncio.wait_for(upstream.received[0].closed_early.wait(), 5)
+        await llm.aclose()
+
+
+async def test_cancelling_a_call_closes_its_connection() -> None:
+    """The same for a call that is not streamed."""
+    async with Upstream(hang()) as upstream:
+        llm = reliable(upstream)
+        task = asyncio.create_task(llm.complete(ASK))
+        received = await upstream.request(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(received.closed_early.wait(), 5)
+        await llm.aclose()
+
+
+FAULTS: list[tuple[str, Reply, type[LLMError]]] = [
+    ("429", error(429), RateLimited),
+    ("500", error(500), ProviderFailed),
+    ("400", error(400), BadRequest),
+    ("401", error(401), AuthFailed),
+    ("too long", error(400, "This model's maximum context length is 10 tokens"), ContextTooLong),
+    ("content filter", answer("", finish_reason="content_filter"), Refused),
+    ("html", Reply((b"<html>hello</html>",), headers={"content-type": "text/html"}), ProviderFailed),
+    ("empty body", Reply((b"",)), ProviderFailed),
+    ("no choices", document({"choices": []}), ProviderFailed),
+    ("null message", document({"choices": [{"message": None}]}), ProviderFailed),
+    ("error in a 200", document({"error": {"message": "x", "code": "rate_limit_exceeded"}}), RateLimited),
+    ("vLLM's error in a 200", document({"object": "error", "message": "x", "code": 400}), BadRequest),
+    ("null content", answer(None), EmptyReply),
+    ("reasoning alone", answer(None, reasoning_content="hmm"), EmptyReply),
+    ("dropped", Reply((b'{"choices"', DROP)), Unreachable),
+    ("redirect", document({}, 307, location="http://127.0.0.1:1/"), ProviderFailed),
+]
+
+
+@pytest.mark.parametrize(("reply", "kind"), [pytest.param(r, k, id=name) for name, r, k in FAULTS])
+async def test_a_fault_becomes_the_error_it_is(reply: Reply, kind: type[LLMError]) -> None:
+    """Every way an upstream can fail has its own class, names the LLM and quotes nothing of the upstream."""
+    async with Upstream(reply) as upstream:
+        llm = reliable(upstream)
+        with pytest.raises(kind) as caught:
+            await llm.complete(ASK)
+        await llm.aclose()
+
+    assert caught.type is kind
+    assert caught.value.llm == "m"
+    assert "hello" not in str(caught.value)
+
+
+STREAM_FAULTS: list[tuple[str, Reply, type[LLMError]]] = [
+    ("ends in the middle", stream("Fo", finish_reason=None, done=False, usage=None), ProviderFailed),
+    ("broken JSON", events(sse(chunk({"content": "Fo"})), b"data: {oops\n\n"), ProviderFailed),
+    ("error event", events(sse(chunk({"content": "Fo"})), sse({"error": {"message": "x", "code": 429}})), RateLimited),
+    ("dropped", events(sse(chunk({"content": "Fo"})), DROP), Unreachable),
+]
+
+
+@pytest.mark.parametrize(("reply", "kind"), [pytest.param(r, k, id=name) for name, r, k in STREAM_FAULTS])
+async def test_a_stream_that_breaks_is_never_passed_off_as_whole(reply: Reply, kind: type[LLMError]) -> None:
+    """What came is handed on, then the error: no invented end."""
+    async with Upstream(reply) as upstream:
+        llm = reliable(upstream, retries=2)
+        texts = []
+        with pytest.raises(kind):
+            async for piece in llm.stream(ASK):
+                texts.append(piece.text)  # noqa: PERF401 - what came before the error counts
+        await llm.aclose()
+
+    assert "".join(texts) == "Fo"
+    assert len(upstream.received) == 1, "no retry after a visible token"
+
+
+async def test_keep_alives_and_odd_chunks_are_no_text() -> None:
+    """Comments, empty choices and a null delta are skipped over."""
+    parts = (b": ping\n\n", sse({"choices": []}), sse(chunk({"content": None})), sse(chunk({"content": "Four."})))
+    async with Upstream(events(*parts, sse(chunk({}, "stop")), b"data: [DONE]\n\n")) as upstream:
+        llm = reliable(upstream)
+        text = "".join([piece.text async for piece in llm.stream(ASK)])
+        await llm.aclose()
+
+    assert text == "Four."
+
+
+async def test_a_json_answer_to_a_streamed_call_is_an_error_not_silence() -> None:
+    """A server that ignores `stream` is told apart from an empty stream."""
+    async with Upstream(document({"error": {"message": "no", "code": 400}})) as upstream:
+        llm = reliable(upstream)
+        with pytest.raises(BadRequest):
+            await anext(llm.stream(ASK))
+        await llm.aclose()
+
+
+async def test_calls_go_to_the_address_with_the_fewest_in_flight() -> None:
+    """With one address busy the next call takes the other one."""
+    release = asyncio.Event()
+    async with Upstream(Reply(answer().parts, before=release)) as slow, Upstream(answer(), answer()) as fast:
+        llm = OpenAICompatibleLLM("m", api_base=[slow.base_url, fast.base_url])
+        first = asyncio.create_task(llm.complete(ASK))
+        await slow.request(1)
+        await llm.complete(ASK)
+        await llm.complete(ASK)
+        release.set()
+        await first
+        await llm.aclose()
+
+    assert (len(slow.received), len(fast.received)) == (1, 2)
+
+
+async def test_an_address_nobody_listens_on_is_unreachable() -> None:
+    """A refused connection is an error of its own, not a hang."""
+    llm = ReliableLLM("m", OpenAICompatibleLLM("m", api_base="http://127.0.0.1:1/v1"), retries=0)
+
+    with pytest.raises(Unreachable):
+        await llm.complete(ASK)
+    await llm.aclose()
+
+
+async def test_a_server_that_sends_nothing_runs_into_the_first_token_limit() -> None:
+    """Headers without a token are given up after `first_token`, long before `total`."""
+    opened = events(sse(chunk({"role": "assistant"})), asyncio.Event())
+    async with Upstream(opened) as upstream:
+        llm = reliable(upstream, timeouts=Timeouts(total=60, first_token=0.05))
+        with pytest.raises(TimedOut):
+            await anext(llm.stream(ASK))
+        await llm.aclose()
+
+
+async def test_a_stream_that_stalls_runs_into_the_idle_limit() -> None:
+    """Silence between tokens is given up after `idle`."""
+    async with Upstream(stream("Fo", asyncio.Event())) as upstream:
+        llm = reliable(upstream, timeouts=Timeouts(total=60, idle=0.05))
+        texts = []
+        with pytest.raises(TimedOut):
+            async for piece in llm.stream(ASK):
+                texts.append(piece.text)  # noqa: PERF401 - what came before the error counts
+        await llm.aclose()
+
+    assert "".join(texts) == "Fo"
+
+
+async def test_a_reply_without_bounds_is_cut_off() -> None:
+    """A reply of more than 16 MiB is refused instead of read to its end."""
+    megabyte = b"x" * (1024 * 1024)
+    async with Upstream(Reply((megabyte,) * 20)) as upstream:
+        llm = reliable(upstream)
+        with pytest.raises(ProviderFailed, match="16 MiB"):
+            await llm.complete(ASK)
+        await llm.aclose()
+
+
+async def test_the_window_is_asked_from_the_server() -> None:
+    """vLLM says `max_model_len` in its list of models; a server that says nothing has 8192."""
+    async with Upstream() as upstream:
+        upstream.fixed["/v1/models"] = document({"data": [{"id": "other"}, {"id": "m", "max_model_len": 1234}]})
+        llm, silent = reliable(upstream), reliable(upstream)
+        assert await llm.context_window() == 1234
+        upstream.fixed["/v1/models"] = error(404)
+        assert await silent.context_window() == 8192
+        await llm.aclose()
+        await silent.aclose()
+
+
+def test_connections_end_with_their_event_loop() -> None:
+    """A second `asyncio.run` works, and the first leaves no open session behind."""
+
+    async def ask(llm: OpenAICompatibleLLM) -> None:
+        async with Upstream(answer()) as upstream:
+            llm._urls = [f"{upstream.base_url}/chat/completions"]  # noqa: SLF001 - each loop has its own server
+            await llm.complete(ASK)
+
+    llm = OpenAICompatibleLLM("m", api_base="http://127.0.0.1:1/v1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        asyncio.run(ask(llm))
+        asyncio.run(ask(llm))
+        gc.collect()
