@@ -94,7 +94,7 @@ class CallbackCall:
 
 def answer_message(answer: Answer) -> AIMessage:
     """Return the answer as LangChain's message, under the id its tokens were streamed with."""
-    extra = {key: value for key, value in answer.message.items() if key not in ("role", "content")}
+    extra = [value for key, value in answer.message.items() if key not in ("role", "content") and value]
     message = from_openai([answer.message])[0] if extra else AIMessage(content=answer.text)
     metadata = {"model_name": answer.mixture, "finish_reason": answer.finish_reason}
     update = {"id": answer.id, "usage_metadata": usage_metadata(answer.usage), "response_metadata": metadata}

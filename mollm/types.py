@@ -7,7 +7,7 @@ printed as JSON and kept in a graph's state.
 from __future__ import annotations
 
 from collections.abc import Sequence  # noqa: TC003 - LangGraph evaluates the annotations of `Options`
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 
 Message: TypeAlias = dict[str, Any]
@@ -138,22 +138,31 @@ class Settings:
 
     def over(self, defaults: Settings) -> Settings:
         """Keep what is set here and take the rest from `defaults`; `extra_body` is merged key by key."""
-        missing = {
-            f.name: getattr(defaults, f.name)
-            for f in fields(self)
-            if f.name != "extra_body" and getattr(self, f.name) is None
-        }
-        return replace(self, **missing, extra_body={**defaults.extra_body, **self.extra_body})
+        # Written out: this runs for every call, and reflection over the fields costs ten times as much.
+        return Settings(
+            defaults.max_tokens if self.max_tokens is None else self.max_tokens,
+            defaults.temperature if self.temperature is None else self.temperature,
+            defaults.top_p if self.top_p is None else self.top_p,
+            defaults.stop if self.stop is None else self.stop,
+            defaults.seed if self.seed is None else self.seed,
+            defaults.response_format if self.response_format is None else self.response_format,
+            defaults.tools if self.tools is None else self.tools,
+            defaults.tool_choice if self.tool_choice is None else self.tool_choice,
+            {**defaults.extra_body, **self.extra_body} if defaults.extra_body else self.extra_body,
+        )
 
     def payload(self) -> dict[str, Any]:
         """The request fields that are set, in OpenAI's names."""
         body: dict[str, Any] = {}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if value is not None and f.name != "extra_body":
-                body[f.name] = list(value) if isinstance(value, tuple) else value
+        for name in _SENT:
+            value = getattr(self, name)
+            if value is not None:
+                body[name] = list(value) if isinstance(value, tuple) else value
         body.update(self.extra_body)
         return body
+
+
+_SENT = tuple(f.name for f in fields(Settings) if f.name != "extra_body")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,13 +272,24 @@ class Listener(Protocol):
 
 def to_plain(value: Any) -> Any:
     """Turn a value of this module into dictionaries, lists, strings and numbers."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, dict):
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    names = _FIELDS.get(kind)
+    if names is not None:
+        return {name: to_plain(getattr(value, name)) for name in names}
+    if kind is dict:
         return {key: to_plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if kind is list or kind is tuple:
         return [to_plain(item) for item in value]
     return value
+
+
+_ATOMS = frozenset((str, int, float, bool, type(None)))
+_FIELDS = {
+    kind: tuple(f.name for f in fields(kind))
+    for kind in (Usage, Failure, Route, Proposal, Call, Answer, Routed, Started, Arrived, Failed, Token, Done)
+}
 
 
 def proposal_from_plain(data: dict[str, Any]) -> Proposal:

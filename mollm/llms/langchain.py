@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 
 from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall, ToolCall
 from langchain_core.messages.utils import convert_to_messages, convert_to_openai_messages
+from langchain_core.runnables import RunnableBinding
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import _configure_hooks, tracing_v2_callback_var
-from langsmith.run_helpers import tracing_context
 
 from mollm.errors import BadRequest, ProviderFailed, RequestError
 from mollm.llms.base import Chunk, Completion, Request, text_of
@@ -169,9 +169,13 @@ def _prepare(model: Model, request: Request) -> tuple[Model, dict[str, Any]]:
         return model, settings
     choice = {"tool_choice": settings.pop("tool_choice")} if "tool_choice" in settings else {}
     try:
-        return model.bind_tools(tools, **choice), settings  # type: ignore[attr-defined] # chat models have it
+        equipped = model.bind_tools(tools, **choice)  # type: ignore[attr-defined] # chat models have it
     except (NotImplementedError, AttributeError) as error:
         raise BadRequest(f"{type(model).__name__} takes no tools") from error
+    if isinstance(model, RunnableBinding):  # its `bind_tools` is that of the model inside, and forgets what was bound
+        bound = {name: value for name, value in model.kwargs.items() if name not in ("tools", "tool_choice")}
+        settings = {**bound, **settings}
+    return equipped, settings
 
 
 @contextmanager
@@ -183,6 +187,8 @@ def _alone() -> Iterator[None]:
     each of its calls itself. An empty list of callbacks alone hides neither `get_usage_metadata_callback` nor
     LangSmith. Callbacks that the model's maker gave to the model itself still hear everything.
     """
+    from langsmith.run_helpers import tracing_context  # 0.1 s, which whoever only converts messages need not wait
+
     hidden: list[Any] = [var_child_runnable_config, tracing_v2_callback_var]
     hidden += [hook[0] for hook in _configure_hooks]
     kept = [(variable, value) for variable in hidden if (value := variable.get(None)) is not None]

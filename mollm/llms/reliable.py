@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -143,12 +142,11 @@ class ReliableLLM:
         until = self._until(deadline, loop.time())
 
         async def attempt() -> Completion:
-            async with self._watched(until):
-                completion = await self._llm.complete(request)
-                _check(completion.finish_reason, completion.text, completion.message)
-                return completion
+            completion = await self._llm.complete(request)
+            _check(completion.finish_reason, completion.text, completion.message)
+            return completion
 
-        completion = await self._with_retries(attempt, until)
+        completion = await self._with_retries(attempt, self._timeouts.total, until)
         if completion.usage is None:
             usage = self.estimate(request.messages, completion.text)
             return Completion(completion.message, completion.finish_reason, usage, completion.logprobs)
@@ -163,13 +161,12 @@ class ReliableLLM:
         async def attempt() -> tuple[list[Chunk], AsyncIterator[Chunk]]:
             chunks = self._llm.stream(request)
             try:
-                async with self._watched(min(until, loop.time() + self._timeouts.first_token)):
-                    return await _up_to_first_token(chunks), chunks
+                return await _up_to_first_token(chunks), chunks
             except BaseException:
                 await _aclose(chunks)
                 raise
 
-        held, chunks = await self._with_retries(attempt, until)
+        held, chunks = await self._with_retries(attempt, self._timeouts.first_token, until)
         try:
             for chunk in held:
                 yield chunk
@@ -215,29 +212,29 @@ class ReliableLLM:
         own = now + self._timeouts.total
         return own if deadline is None else min(own, deadline)
 
-    @asynccontextmanager
-    async def _watched(self, until: float) -> AsyncGenerator[None, None]:
+    async def _once(self, attempt: Callable[[], Awaitable[T]], until: float) -> T:
         # Bound, breaker and clock around one attempt, and the one spot where a foreign error becomes ours.
-        loop = asyncio.get_running_loop()
+        now = asyncio.get_running_loop().time
         async with self._slot():
             try:
-                self._breaker.enter(loop.time())
+                self._breaker.enter(now())
             except LLMError as error:
                 raise translate(error, self.name) from None
             try:
                 async with asyncio.timeout_at(until):
-                    yield
+                    result = await attempt()
             except UserError:
-                self._breaker.leave(loop.time(), cancelled=True)
+                self._breaker.leave(now(), cancelled=True)
                 raise
             except Exception as error:
                 ours = translate(error, self.name)
-                self._breaker.leave(loop.time(), error=ours)
+                self._breaker.leave(now(), error=ours)
                 raise ours from error
             except BaseException:
-                self._breaker.leave(loop.time(), cancelled=True)
+                self._breaker.leave(now(), cancelled=True)
                 raise
-            self._breaker.leave(loop.time())
+            self._breaker.leave(now())
+            return result
 
     def _slot(self) -> asyncio.Semaphore | _NoBound:
         if self._max_in_flight is None:
@@ -248,14 +245,14 @@ class ReliableLLM:
             self._slots[loop] = asyncio.Semaphore(self._max_in_flight)
         return self._slots[loop]
 
-    async def _with_retries(self, attempt: Callable[[], Awaitable[T]], until: float) -> T:
+    async def _with_retries(self, attempt: Callable[[], Awaitable[T]], patience: float, until: float) -> T:
+        loop = asyncio.get_running_loop()
         self._budget.calls += 1
         try:
-            return await attempt()
+            return await self._once(attempt, min(until, loop.time() + patience))
         except LLMError as error:
             # tenacity's own bookkeeping costs more than a whole call to a server near by, so it starts here.
             first: LLMError | None = error
-        loop = asyncio.get_running_loop()
 
         def pause(state: tenacity.RetryCallState) -> float:
             return max(backoff(state), _retry_after(state) or 0.0)
@@ -275,7 +272,7 @@ class ReliableLLM:
             if first is not None:
                 error, first = first, None
                 raise error
-            return await attempt()
+            return await self._once(attempt, min(until, loop.time() + patience))
 
         backoff = _Backoff()
         retrying = tenacity.AsyncRetrying(

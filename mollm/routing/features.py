@@ -63,8 +63,7 @@ NGRAMS: tuple[Callable[[str], list[str]], ...] = (word_ngrams, char_ngrams)
 
 def idf(documents: int, frequency: NDArray[np.integer]) -> Floats:
     """Inverse document frequency of n-grams that `frequency` of so many `documents` contain, smoothed."""
-    smoothed: Floats = (1.0 + documents) / (1.0 + frequency)
-    return np.asarray(np.log(smoothed) + 1.0)
+    return np.asarray(np.log((1.0 + documents) / (1.0 + frequency)) + 1.0, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,7 +225,6 @@ def test_no_answer_of_a_server_breaks_it(ms: str, after: str, body: bytes, statu
 # Exceptions of libraries
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # litellm warns while it is imported
 def test_every_public_error_of_the_libraries_is_mapped() -> None:
     """An exception class that is new in a release of a library is noticed here, not by a user."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
