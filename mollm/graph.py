@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypedDict
 
 from langchain_core.messages import AnyMessage  # noqa: TC002 - LangGraph evaluates the annotations of a state
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -35,7 +35,7 @@ from mollm.limits import check_limits
 from mollm.llms.base import CHARACTERS_PER_TOKEN, Request, text_of
 from mollm.llms.calls import Calls
 from mollm.llms.langchain import to_openai
-from mollm.prompts import fence, last_question, with_instructions
+from mollm.prompts import fence, is_empty, last_question, with_instructions
 from mollm.routing.conversation import route_conversation
 from mollm.runtime import Runtime
 from mollm.types import Done, Options, Route, Routed, call_from_plain, proposal_from_plain, to_plain
@@ -52,6 +52,10 @@ if TYPE_CHECKING:
     from mollm.runtime import Mixture
     from mollm.schema import Config
     from mollm.types import Event, Message, Proposal, Token
+
+
+Graph: TypeAlias = "CompiledStateGraph[Any, Any, Any, Any]"
+"""LangGraph takes more than it types: tuples and dictionaries as messages, a dictionary as context."""
 
 
 class Input(TypedDict):
@@ -79,7 +83,7 @@ def create_graph(
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     store: BaseStore | None = None,
     llms: Mapping[str, Any] | None = None,
-) -> CompiledStateGraph[State, Options, Input, Output]:
+) -> Graph:
     """Build the graph of a configuration.
 
     It takes `messages` and gives `messages` with the answer added, and `mollm`, the `Answer` as plain data.
@@ -108,7 +112,7 @@ def compile_graph(
     name: str = "mollm",
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     store: BaseStore | None = None,
-) -> CompiledStateGraph[State, Options, Input, Output]:
+) -> Graph:
     """Wire the four nodes around `runtime`."""
     builder = StateGraph(State, context_schema=Options, input_schema=Input, output_schema=Output)
     # A node says where to go on (`Turn.go`); conditional edges would say the same at 0.2 ms a step.
@@ -123,7 +127,7 @@ def compile_graph(
 async def route(turn: Turn) -> Command[str]:
     """Pick the mixture, and refuse what could exceed a limit before anything is called."""
     options, messages, runtime = turn.options, turn.messages, turn.runtime
-    if not messages or (messages[-1].get("role") == "user" and not messages[-1].get("content")):
+    if is_empty(messages):
         raise RequestError("the question is empty")
     named = options.mixture
     if named and named not in ("auto", "router"):

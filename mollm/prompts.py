@@ -113,6 +113,15 @@ def last_question(messages: Sequence[Message]) -> str:
     return ""
 
 
+def is_empty(messages: Sequence[Message]) -> bool:
+    """Say whether nothing is asked: no message, or a last one of the user that holds only white space."""
+    if not messages:
+        return True
+    content = messages[-1].get("content")
+    is_blank = not content.strip() if isinstance(content, str) else not content
+    return messages[-1].get("role") == "user" and is_blank
+
+
 def with_persona(messages: Sequence[Message], *, system: str | None, persona: str | None) -> list[Message]:
     """Put one system message in front: the caller's (or `system` instead of it), then `persona`."""
     callers = [m for m in messages if m.get("role") in ("system", "developer")]

@@ -87,7 +87,7 @@ class LLMs(Mapping[str, ReliableLLM]):
             retries=settings.retries,
             budget=self._budget,
             max_in_flight=settings.max_in_flight,
-            price=Price(settings.price.input, settings.price.output) if settings.price else None,
+            price=_price(settings),
             window=settings.context_window,
         )
 
@@ -127,6 +127,17 @@ class LLMs(Mapping[str, ReliableLLM]):
         if key not in self._embedded:
             self._embedded[key] = LocalLLM(settings.model_name, folder, window=window, sessions=self._sessions)
         return self._embedded[key]
+
+
+def _price(settings: LLMConfig) -> Price | None:
+    if settings.price:
+        return Price(settings.price.input, settings.price.output)
+    if settings.kind != "litellm":
+        return None
+    from mollm.llms.litellm import price_of
+
+    found = price_of(settings.model)
+    return Price(*found) if found else None
 
 
 def _adopt(name: str, given: Any) -> LLM:
