@@ -32,7 +32,7 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         "-c",
-        help="YAML file. Default: $MOLLM_CONFIG, else mollm.yaml in this folder, else the packaged mixtures/local.yaml.",
+        help="YAML file. Default: $MOLLM_CONFIG, mollm.yaml in this folder, or the packaged mixtures/local.yaml.",
         show_default=False,
     ),
 ]

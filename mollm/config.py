@@ -27,7 +27,7 @@ from mollm.schema import (
     WorkerConfig,
     packaged_folder,
 )
-from mollm.yamlfile import KeyPath, Places, read_yaml
+from mollm.yamlfile import KeyPath, Places, is_file, named_path, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,10 +61,10 @@ def load_config(source: str | Path | Mapping[str, Any] | Config | None = None) -
         return source
     if isinstance(source, Mapping):
         return _validate(dict(source), Places())
-    path = default_path() if source is None else Path(source).expanduser()
-    if not path.is_file() and not path.is_absolute() and source is not None:
+    path = default_path() if source is None else named_path(source)
+    if not is_file(path) and not path.is_absolute() and source is not None:
         packaged = packaged_folder() / path
-        path = packaged if packaged.is_file() else path
+        path = packaged if is_file(packaged) else path
     return _validate(*read_yaml(path))
 
 

@@ -15,7 +15,6 @@ a request with tools. What the nodes do is in `routing/`, `workers.py` and `aggr
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypedDict
 
@@ -27,31 +26,26 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Command
 
 from mollm.aggregation import Task, Written, aggregate, write
-from mollm.answering import assemble
-from mollm.callbacks import answer_message, wants_tokens, watch
 from mollm.config import load_config
 from mollm.errors import QuorumError, RequestError
 from mollm.limits import check_limits
 from mollm.llms.base import CHARACTERS_PER_TOKEN, Request, text_of
-from mollm.llms.calls import Calls
-from mollm.llms.langchain import to_openai
 from mollm.prompts import fence, is_empty, last_question, with_instructions
 from mollm.routing.conversation import route_conversation
 from mollm.runtime import Runtime
-from mollm.types import Done, Options, Route, Routed, call_from_plain, proposal_from_plain, to_plain
+from mollm.turn import Turn
+from mollm.types import Options, Route, Routed, to_plain
 from mollm.workers import ask, proposal_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.graph.state import CompiledStateGraph
     from langgraph.store.base import BaseStore
 
-    from mollm.runtime import Mixture
     from mollm.schema import Config
-    from mollm.types import Event, Message, Proposal, Token
 
 
 Graph: TypeAlias = "CompiledStateGraph[Any, Any, Any, Any]"
@@ -115,8 +109,8 @@ def compile_graph(
 ) -> Graph:
     """Wire the four nodes around `runtime`."""
     builder = StateGraph(State, context_schema=Options, input_schema=Input, output_schema=Output)
-    # A node says where to go on (`Turn.go`); conditional edges would say the same at 0.2 ms a step.
-    builder.add_node("route", _Node(route, runtime), destinations=("propose", "bypass"))
+    # A node returns where to go on; conditional edges would say the same at 0.2 ms a step.
+    builder.add_node("route", _Node(route, runtime, begins=True), destinations=("propose", "bypass"))
     builder.add_node("propose", _Node(propose, runtime), destinations=("propose", "aggregate"))
     builder.add_node("aggregate", _Node(aggregate_proposals, runtime), destinations=(END,))
     builder.add_node("bypass", _Node(bypass, runtime), destinations=(END,))
@@ -124,7 +118,7 @@ def compile_graph(
     return builder.compile(name=name, checkpointer=checkpointer, store=store)
 
 
-async def route(turn: Turn) -> Command[str]:
+async def route(turn: Turn) -> str:
     """Pick the mixture, and refuse what could exceed a limit before anything is called."""
     options, messages, runtime = turn.options, turn.messages, turn.runtime
     if is_empty(messages):
@@ -141,10 +135,10 @@ async def route(turn: Turn) -> Command[str]:
     turn.listener.tell(Routed(found))
     begun = asyncio.get_running_loop().time()
     turn.run |= {"begun": begun, "until": begun + runtime.config.limits.seconds, "route": to_plain(found)}
-    return turn.go("bypass" if mixture.config.is_bypass or turn.has_tools else "propose")
+    return "bypass" if mixture.config.is_bypass or turn.has_tools else "propose"
 
 
-async def propose(turn: Turn) -> Command[str]:
+async def propose(turn: Turn) -> str:
     """Ask the workers of one layer."""
     mixture, messages, before = turn.mixture, turn.messages, turn.arrived
     if before:
@@ -167,10 +161,10 @@ async def propose(turn: Turn) -> Command[str]:
     if len(turn.arrived) < mixture.config.quorum:
         raise QuorumError(mixture.name, mixture.config.quorum, layer.proposals)
     is_last = layer.agreed or turn.run["layer"] == mixture.config.layers
-    return turn.go("aggregate" if is_last else "propose")
+    return "aggregate" if is_last else "propose"
 
 
-async def aggregate_proposals(turn: Turn) -> Command[str]:
+async def aggregate_proposals(turn: Turn) -> str:
     """Turn the proposals of the last layer into the answer."""
     task = Task(
         turn.messages,
@@ -180,10 +174,11 @@ async def aggregate_proposals(turn: Turn) -> Command[str]:
         planned=turn.mixture.rules.enough,
         listener=turn.listener if turn.streams else None,
     )
-    return turn.answer(await aggregate(turn.mixture.aggregator, task, turn.calls))
+    turn.finish(await aggregate(turn.mixture.aggregator, task, turn.calls))
+    return END
 
 
-async def bypass(turn: Turn) -> Command[str]:
+async def bypass(turn: Turn) -> str:
     """Call the one LLM there is to call; its failure is the request's."""
     options, worker = turn.options, turn.mixture.workers[0]
     role: Literal["tools", "bypass"] = "tools" if turn.has_tools else "bypass"
@@ -197,87 +192,26 @@ async def bypass(turn: Turn) -> Command[str]:
     if role == "bypass":
         turn.run["proposals"] = [to_plain(proposal_of(worker, 1, attempt))]
     completion = attempt.completion
-    return turn.answer(Written(completion.message, completion.finish_reason or "stop", (), completion.logprobs))
-
-
-class Turn:
-    """What a node works with: the runtime, the request, and the run's plain state."""
-
-    def __init__(self, runtime: Runtime, state: State, config: RunnableConfig) -> None:
-        graph = get_runtime(Options)
-        self.runtime = runtime
-        self.options = graph.context if isinstance(graph.context, Options) else Options()
-        given = self.options.messages
-        self.messages: Sequence[Message] = given if given is not None else to_openai(state["messages"])
-        fresh = {"id": f"mollm-{uuid.uuid4().hex}", "layer": 0, "agreed": False, "proposals": [], "breakdown": []}
-        self.run: dict[str, Any] = dict(state.get("run") or fresh)
-        self.streams = self.options.stream or wants_tokens(config)
-        self.listener = _Relay(graph.stream_writer, self.options.listener)
-        self.calls = Calls(runtime.llms, deadline=self.run.get("until"), watch=watch(config, self.run["id"]))
-
-    @property
-    def mixture(self) -> Mixture:
-        """The mixture that was picked."""
-        return self.runtime.mixtures[self.run["route"]["mixture"]]
-
-    @property
-    def has_tools(self) -> bool:
-        """A request with tools, or with the result of one, goes to a single LLM, unchanged."""
-        return bool(self.options.tools) or self.messages[-1].get("role") == "tool"
-
-    @property
-    def arrived(self) -> list[Proposal]:
-        """Proposals of the latest layer that brought an answer."""
-        layer = self.run["layer"]
-        return [proposal_from_plain(p) for p in self.run["proposals"] if p["layer"] == layer and not p["error"]]
-
-    def go(self, node: str) -> Command[str]:
-        """Go on to `node`."""
-        self.run["breakdown"] = [*self.run["breakdown"], *map(to_plain, self.calls.spent)]
-        return Command(update={"run": self.run}, goto=node)
-
-    def answer(self, written: Written) -> Command[str]:
-        """End with what was written."""
-        run = self.run
-        answer = assemble(
-            written,
-            id=run["id"],
-            route=Route(**run["route"]),
-            proposals=[proposal_from_plain(p) for p in run["proposals"]],
-            breakdown=[*map(call_from_plain, run["breakdown"]), *self.calls.spent],
-            seconds=asyncio.get_running_loop().time() - run["begun"],
-        )
-        self.listener.tell(Done(answer))
-        # The next turn of a conversation under a checkpointer begins afresh: its run is empty again.
-        update = {"messages": [answer_message(answer)], "mollm": to_plain(answer), "run": {}}
-        return Command(update=update, goto=END)
+    turn.finish(Written(completion.message, completion.finish_reason or "stop", (), completion.logprobs))
+    return END
 
 
 class _Node(Runnable[State, Command[str]]):
     """One asynchronous function as a node that also works where there is no event loop."""
 
-    def __init__(self, work: Callable[[Turn], Coroutine[Any, Any, Command[str]]], runtime: Runtime) -> None:
-        self._work, self._runtime = work, runtime
+    def __init__(
+        self, work: Callable[[Turn], Coroutine[Any, Any, str]], runtime: Runtime, *, begins: bool = False
+    ) -> None:
+        self._work, self._runtime, self._begins = work, runtime, begins
 
     def invoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> Command[str]:  # noqa: A002
         return self._runtime.loop_thread.run(self.ainvoke(input, config))
 
     async def ainvoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> Command[str]:  # noqa: A002
-        return await self._work(Turn(self._runtime, input, config or {}))
-
-
-class _Relay:
-    """Tells LangGraph's custom stream and the caller's listener."""
-
-    def __init__(self, writer: Callable[[Any], None], listener: Any) -> None:
-        self._writer, self._listener = writer, listener
-
-    def tell(self, event: Event) -> None:
-        self._writer(event)
-        if self._listener:
-            self._listener.tell(event)
-
-    async def show(self, token: Token) -> None:
-        self._writer(token)
-        if self._listener:
-            await self._listener.show(token)
+        graph = get_runtime(Options)
+        options = graph.context if isinstance(graph.context, Options) else Options()
+        # A checkpointer may bring back the run of a question that failed.
+        run = {} if self._begins else input.get("run", {})
+        turn = Turn(self._runtime, input["messages"], run, options, config or {}, graph.stream_writer)
+        goto = await self._work(turn)
+        return Command(update=turn.update, goto=goto)

@@ -84,9 +84,11 @@ def load_prompt(config: Config, reference: str, role: Role, where: str) -> Promp
     if path.stat().st_size > MAX_BYTES:
         raise PromptError(f"{path}: larger than {MAX_BYTES // 1024} KiB, the most a prompt may be")
     try:
-        return parse_prompt(path.read_text("utf-8"), role, str(path))
+        return parse_prompt(path.read_text("utf-8-sig"), role, str(path))
     except UnicodeDecodeError as error:
         raise PromptError(f"{path}: not UTF-8 text") from error
+    except OSError as error:
+        raise PromptError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def parse_prompt(text: str, role: Role, name: str) -> Prompt:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
 
 from mollm.errors import ConfigError
-from mollm.yamlfile import Places
+from mollm.yamlfile import Places, is_file, named_path
 
 MAX_EXAMPLE_BYTES = 4 * 1024 * 1024
 
@@ -258,12 +258,12 @@ class Config(_Section):
         Looked up as it stands if absolute, else beside the YAML file, in the working directory, and among
         the packaged `mixtures/` and `prompts/`, in this order.
         """
-        path = Path(name).expanduser()
+        path = named_path(name)
         if path.is_absolute():
-            return path if path.is_file() else None
+            return path if is_file(path) else None
         beside = [self.path.parent] if self.path else []
         folders = [*beside, Path.cwd(), packaged_folder(), packaged_folder() / "mixtures"]
-        return next((folder / path for folder in folders if (folder / path).is_file()), None)
+        return next((folder / path for folder in folders if is_file(folder / path)), None)
 
     def examples(self) -> dict[str, list[str]]:
         """Read the examples of every mixture that has some; blank lines and `#` lines do not count."""
@@ -282,9 +282,10 @@ class Config(_Section):
         if path.stat().st_size > MAX_EXAMPLE_BYTES:
             raise ConfigError(f"{path}: larger than {MAX_EXAMPLE_BYTES // 1024 // 1024} MiB")
         try:
-            lines = path.read_text("utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{path}: not UTF-8 text") from error
+            lines = path.read_text("utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            what = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}"
+            raise ConfigError(f"{path}: {what}") from error
         return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 

@@ -1,20 +1,20 @@
 """A YAML file as plain data, with the line on which every key stands.
 
 `yaml.safe_load` alone has no bounds: a few hundred bytes of nested aliases unfold to gigabytes, and a key
-written twice silently wins. Here size, depth and aliases are bounded and a repeated key is an error.
+written twice silently wins. Here size, depth and aliases are bounded and a repeated key is an error. Keys are
+text, whatever they look like: a mixture may be named `no`, and `50256` is a key as JSON would write it.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import yaml
 
 from mollm.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
@@ -36,6 +36,7 @@ class Places:
         return f"{self.path}:{line}: {dotted}" if line else f"{self.path}: {dotted}"
 
 
+MERGE = "tag:yaml.org,2002:merge"
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 20
 MAX_ALIASES = 100
@@ -55,8 +56,8 @@ def read_yaml(path: Path) -> tuple[Any, Places]:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_BYTES // 1024} KiB, the most a configuration may be")
     data, lines = parse_yaml(raw, str(path))
@@ -65,9 +66,10 @@ def read_yaml(path: Path) -> tuple[Any, Places]:
 
 def parse_yaml(raw: bytes, name: str) -> tuple[Any, dict[KeyPath, int]]:
     """Parse `raw`; `name` is how messages call it. See `read_yaml`."""
+    # `from None` throughout: the library's own errors quote the file, and with it a key that stands there.
     try:
         _check_events(raw, name)
-        loader = yaml.SafeLoader(raw)
+        loader = _Loader(raw)
         try:
             node = loader.get_single_node()
             lines: dict[KeyPath, int] = {}
@@ -80,41 +82,79 @@ def parse_yaml(raw: bytes, name: str) -> tuple[Any, dict[KeyPath, int]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{name}{line}: not valid YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise ConfigError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{name}{line}: not valid YAML: {error.problem or error.context}") from None
+    except yaml.reader.ReaderError as error:
+        is_character = error.encoding == "unicode"
+        before = (
+            raw.decode("utf-8", "replace")[: error.position]
+            if is_character
+            else raw[: error.position].decode("latin-1")
+        )
+        what = f"character {error.character:#x}" if is_character else "a byte that is not UTF-8"
+        line = before.count("\n") + 1
+        raise ConfigError(f"{name}:{line}: not valid YAML: {what}: {error.reason}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, ValueError):
+            text = f"this is no {node.tag.rsplit(':', 1)[-1]}, though it looks like one; put text in quotes"
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark) from None
+
+
+# A lone `=` has a type of its own in YAML 1.1, which PyYAML finds and then cannot read.
+_Loader.add_constructor("tag:yaml.org,2002:value", yaml.SafeLoader.construct_yaml_str)
 
 
 def _check_events(raw: bytes, name: str) -> None:
     # Events come flat, before any tree is built, so depth is checked before recursion can overflow.
-    depth = aliases = 0
+    depth = aliases = nodes = 0
     for event in yaml.parse(raw, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
+        if isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        elif isinstance(event, yaml.AliasEvent):
-            aliases += 1
-        if depth > MAX_DEPTH or aliases > MAX_ALIASES:
-            limit = f"{MAX_DEPTH} levels" if depth > MAX_DEPTH else f"{MAX_ALIASES} aliases"
-            line = event.start_mark.line + 1 if event.start_mark else 1
-            raise ConfigError(f"{name}:{line}: more than {limit}, the most a file may have")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        aliases += isinstance(event, yaml.AliasEvent)
+        nodes += isinstance(event, yaml.NodeEvent)
+        counts = ((depth, MAX_DEPTH, "levels"), (aliases, MAX_ALIASES, "aliases"), (nodes, 2 * MAX_NODES, "values"))
+        for count, most, what in counts:
+            if count > most:
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise ConfigError(f"{name}:{line}: more than {most:,} {what}, the most a file may have")
 
 
 def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], name: str) -> None:
+    place = f"{name}:{node.start_mark.line + 1}"
     lines.setdefault(path, node.start_mark.line + 1)
-    if len(lines) > MAX_NODES or len(path) > MAX_DEPTH:
-        raise ConfigError(f"{name}:{node.start_mark.line + 1}: unfolds to more than {MAX_NODES:,} values")
+    if len(path) > MAX_DEPTH:
+        raise ConfigError(f"{place}: unfolds to more than {MAX_DEPTH} levels")
+    if len(lines) > MAX_NODES:
+        raise ConfigError(f"{place}: unfolds to more than {MAX_NODES:,} values")
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
-        for key, value in node.value:
+        for index, (key, value) in enumerate(node.value):
+            line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise ConfigError(f"{name}:{key.start_mark.line + 1}: a key must be a plain word")
+                raise ConfigError(f"{name}:{line}: a key must be a plain word")
             if key.value in seen:
-                raise ConfigError(f"{name}:{key.start_mark.line + 1}: key {key.value!r} stands here twice")
+                raise ConfigError(f"{name}:{line}: key {key.value!r} stands here twice")
             seen.add(key.value)
-            lines[(*path, key.value)] = key.start_mark.line + 1
+            lines[(*path, key.value)] = line
+            if key.tag != MERGE:
+                text = yaml.ScalarNode("tag:yaml.org,2002:str", key.value, key.start_mark, key.end_mark)
+                node.value[index] = (text, value)
             _walk(value, (*path, key.value), lines, name)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _walk(item, (*path, index), lines, name)
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether `path` is a file; a name that no file can have names none."""
+    return os.path.isfile(path)  # noqa: PTH113 - `Path.is_file` raises where the name is too long
+
+
+def named_path(name: str | Path) -> Path:
+    """Return the path that `name` means, `~` and `~USER` filled in where there is such a user."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - `Path.expanduser` raises where there is none

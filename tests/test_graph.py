@@ -26,6 +26,7 @@ CONFIG: dict[str, Any] = {
         "team": {"description": "Three and a boss.", "workers": ["a", "b", "c"], "aggregator": {"llm": "boss"}},
         "solo": {"description": "One alone.", "workers": ["a"]},
         "two_layers": {"description": "Twice.", "workers": ["a", "b"], "aggregator": {"llm": "boss"}, "layers": 2},
+        "two_workers": {"description": "Two.", "workers": ["a", "b"], "aggregator": {"llm": "boss"}},
         "vote": {"description": "Vote.", "workers": ["a", "b", "c"], "aggregator": {"method": "vote"}},
     },
 }
@@ -42,7 +43,7 @@ def ask(text: str = "What is a heap?") -> dict[str, Any]:
     return {"messages": [("user", text)]}
 
 
-def answer_of(result: dict[str, Any]) -> Answer:
+def answer_of(result: Any) -> Answer:
     """The answer as an object."""
     return answer_from_plain(result["mollm"])
 
@@ -238,7 +239,7 @@ async def test_the_result_of_a_tool_goes_to_the_same_llm() -> None:
     assert [m["role"] for m in llms["boss"].requests[0].messages] == ["user", "assistant", "tool"]
 
 
-async def messages_of(graph: Any, **options: Any) -> list[tuple[str, dict[str, Any]]]:
+async def messages_of(graph: Any, **options: Any) -> list[tuple[Any, dict[str, Any]]]:
     """Texts streamed in `messages` mode with their metadata."""
     found = []
     async for part in graph.astream(ask(), stream_mode="messages", **options):
@@ -297,7 +298,7 @@ async def test_a_stream_that_breaks_after_its_first_token_ends_with_an_error() -
 async def test_leaving_a_stream_cancels_the_workers() -> None:
     """Nobody listens, so nothing goes on."""
     llms = fakes(**{name: Reply("x", delay=3600) for name in "abc"})
-    stream = create_graph(CONFIG, llms=llms).astream(ask(), stream_mode="custom")
+    stream: Any = create_graph(CONFIG, llms=llms).astream(ask(), stream_mode="custom")
 
     async for event in stream:
         if isinstance(event, Started) and event.worker == "c":
@@ -371,7 +372,7 @@ def parent(**options: Any) -> Any:
     def go_on(state: ParentState) -> ParentState:
         return {"notes": state["notes"] + ", went on"}
 
-    builder = StateGraph(ParentState)
+    builder: Any = StateGraph(ParentState)
     builder.add_node("think", think)
     builder.add_node("experts", create_graph(CONFIG, name="experts", llms=fakes()))
     builder.add_node("go_on", go_on)
@@ -413,6 +414,20 @@ async def test_a_conversation_goes_on_under_a_checkpointer() -> None:
     assert len(answer.proposals) == 3
 
 
+async def test_a_question_that_failed_leaves_nothing_behind() -> None:
+    """Under a checkpointer the next question starts afresh, whatever became of the last."""
+    llms = fakes(a=[ProviderFailed("down"), "from a"], b=[ProviderFailed("down"), "from b"])
+    config = {**CONFIG, "llms": {name: {"model": "scripted/x", "retries": 0} for name in CONFIG["llms"]}}
+    graph = create_graph(config, llms=llms, checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "t"}}
+
+    with pytest.raises(QuorumError):
+        await graph.ainvoke(ask("first"), thread, context={"mixture": "two_workers"})
+    answer = answer_of(await graph.ainvoke(ask("second"), thread, context={"mixture": "two_workers"}))
+
+    assert [p.text for p in answer.proposals] == ["from a", "from b"]
+
+
 async def test_a_langchain_chat_model_can_be_brought_along() -> None:
     """Any `BaseChatModel` stands in for a configured LLM."""
     llms = fakes() | {"boss": FakeListChatModel(responses=["from LangChain"])}
@@ -428,7 +443,9 @@ def test_a_langgraph_server_can_call_the_factory(tmp_path: Any, monkeypatch: pyt
     )
     monkeypatch.setenv("MOLLM_CONFIG", str(file))
 
-    assert create_graph({"configurable": {}}).invoke(ask())["messages"][-1].content == "hello there my friend"
+    result: Any = create_graph({"configurable": {}}).invoke(ask())
+
+    assert result["messages"][-1].content == "hello there my friend"
 
 
 def test_the_graph_draws_itself() -> None:
@@ -443,9 +460,9 @@ def test_the_graph_draws_itself() -> None:
 
 def test_many_threads_may_invoke_one_graph() -> None:
     """Eight threads at once get eight answers."""
-    graph = create_graph(CONFIG, llms=fakes())
+    graph: Any = create_graph(CONFIG, llms=fakes())
 
-    async def run() -> list[dict[str, Any]]:
+    async def run() -> Any:
         return await asyncio.gather(*(asyncio.to_thread(graph.invoke, ask()) for _ in range(8)))
 
     assert [answer_of(result).text for result in asyncio.run(run())] == ["the whole answer"] * 8

@@ -1,0 +1,112 @@
+"""What a node of the graph works with: the runtime, the request, and the plain state of the run."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from mollm.answering import assemble
+from mollm.callbacks import answer_message, wants_tokens, watch
+from mollm.llms.calls import Calls
+from mollm.llms.langchain import to_openai
+from mollm.types import Done, Route, call_from_plain, proposal_from_plain, to_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from langchain_core.runnables import RunnableConfig
+
+    from mollm.aggregation import Written
+    from mollm.runtime import Mixture, Runtime
+    from mollm.types import Event, Message, Options, Proposal, Token
+
+
+class Turn:
+    """One node's part in answering one question.
+
+    Attributes:
+        runtime: What the configuration became.
+        options: What the caller set.
+        messages: The conversation in OpenAI's form.
+        run: What the nodes before this one left, as plain data: `id`, `begun`, `until` (seconds of the event
+            loop's clock), `route`, `layer`, `agreed`, `proposals`, `breakdown`.
+        streams: Somebody wants the answer token by token.
+        listener: Told of events.
+        calls: Makes this node's calls.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        messages: Sequence[Any],
+        run: Mapping[str, Any],
+        options: Options,
+        config: RunnableConfig,
+        writer: Callable[[Any], None],
+    ) -> None:
+        """Pick up where the node before left off; `writer` feeds LangGraph's custom stream."""
+        self.runtime, self.options = runtime, options
+        given = options.messages
+        self.messages: Sequence[Message] = given if given is not None else to_openai(messages)
+        fresh = {"id": f"mollm-{uuid.uuid4().hex}", "layer": 0, "agreed": False, "proposals": [], "breakdown": []}
+        self.run: dict[str, Any] = dict(run or fresh)
+        self.streams = options.stream or wants_tokens(config)
+        self.listener = _Relay(writer, options.listener)
+        self.calls = Calls(runtime.llms, deadline=self.run.get("until"), watch=watch(config, self.run["id"]))
+        self._answer: dict[str, Any] | None = None
+
+    @property
+    def mixture(self) -> Mixture:
+        """The mixture that was picked."""
+        return self.runtime.mixtures[self.run["route"]["mixture"]]
+
+    @property
+    def has_tools(self) -> bool:
+        """A request with tools, or with the result of one, goes to a single LLM, unchanged."""
+        return bool(self.options.tools) or self.messages[-1].get("role") == "tool"
+
+    @property
+    def arrived(self) -> list[Proposal]:
+        """Proposals of the latest layer that brought an answer."""
+        layer = self.run["layer"]
+        return [proposal_from_plain(p) for p in self.run["proposals"] if p["layer"] == layer and not p["error"]]
+
+    @property
+    def update(self) -> dict[str, Any]:
+        """What this node changes in the graph's state."""
+        if self._answer is not None:
+            return self._answer
+        self.run["breakdown"] = [*self.run["breakdown"], *map(to_plain, self.calls.spent)]
+        return {"run": self.run}
+
+    def finish(self, written: Written) -> None:
+        """End the run with what was written."""
+        run = self.run
+        answer = assemble(
+            written,
+            id=run["id"],
+            route=Route(**run["route"]),
+            proposals=[proposal_from_plain(p) for p in run["proposals"]],
+            breakdown=[*map(call_from_plain, run["breakdown"]), *self.calls.spent],
+            seconds=asyncio.get_running_loop().time() - run["begun"],
+        )
+        self.listener.tell(Done(answer))
+        self._answer = {"messages": [answer_message(answer)], "mollm": to_plain(answer), "run": {}}
+
+
+class _Relay:
+    """Tells LangGraph's custom stream and the caller's listener."""
+
+    def __init__(self, writer: Callable[[Any], None], listener: Any) -> None:
+        self._writer, self._listener = writer, listener
+
+    def tell(self, event: Event) -> None:
+        self._writer(event)
+        if self._listener:
+            self._listener.tell(event)
+
+    async def show(self, token: Token) -> None:
+        self._writer(token)
+        if self._listener:
+            await self._listener.show(token)
