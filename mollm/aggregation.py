@@ -150,6 +150,8 @@ async def _request(
 ) -> tuple[Request, tuple[str, ...]]:
     callee = calls.llm(llm)
     settings = task.caller.over(aggregator.settings)
+    if aggregator.method == "best":  # it writes a number, not the answer, so the caller's settings are not for it
+        settings = replace(aggregator.settings, seed=task.caller.seed)
     question = last_question(task.messages)
     texts = [p.text for p in order]
 
@@ -196,7 +198,7 @@ def _judge(attempt: Attempt, aggregator: Aggregator, task: Task, order: Sequence
     if completion is None:
         return f"the aggregator {attempt.error}"
     if aggregator.method == "best":
-        number = re.search(r"\d+", completion.text)
+        number = re.search(r"\d{1,9}", completion.text)
         if number and 1 <= int(number[0]) <= len(order):
             return _verbatim(order[int(number[0]) - 1])
         return f"the aggregator {llm} named no proposal"

@@ -89,8 +89,8 @@ def _warnings(config: Config) -> Iterator[str]:
             yield f"{config.place('llms', name)}: no mixture uses this LLM"
     for name, mixture in config.mixtures.items():
         if name == config.fallback:
-            continue
-        if config.router_kind == "fixed":
+            pass
+        elif config.router_kind == "fixed":
             yield f"{config.place('mixtures', name)}: the fixed router never picks it; it can be asked by name"
         elif not mixture.examples and not config.router.path:
             yield f"{config.place('mixtures', name)}: without `examples` the router never picks it; only by name"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from mollm.errors import MollmError, RequestError
+from mollm.errors import MollmError, RequestError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mollm.types import Route
 
 INTERRUPTED = 130
+USAGE_ERROR: Any = typer.BadParameter.__base__
+"""click's `UsageError`; typer may carry a copy of click of its own, and this is the class in either case."""
 
 app = typer.Typer(
     add_completion=False,
@@ -127,14 +129,12 @@ def main() -> NoReturn:
 
 
 def _main(arguments: list[str]) -> int:
-    from click.exceptions import Abort, ClickException
-
     try:
         return app(arguments, prog_name="mollm", standalone_mode=False) or 0
-    except ClickException as error:
+    except USAGE_ERROR as error:
         error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, Abort):
+        return UserError.exit_code
+    except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does; there is nobody to tell.

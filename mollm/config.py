@@ -100,29 +100,40 @@ def _validate(data: Any, places: Places) -> Config:
 
 
 def _messages(error: ValidationError, data: Any, places: Places) -> list[str]:
-    found: dict[tuple[str | int, ...], str] = {}
+    found: dict[tuple[str | int, ...], list[str]] = {}
     for item in error.errors(include_url=False, include_input=False):
         key = _real_key(item["loc"], data)
+        text = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        text = _TEXTS.get(item["type"], text[0].lower() + text[1:])
         if item["type"] in ("extra_forbidden", "missing"):
             key = (*_real_key(item["loc"][:-1], data), item["loc"][-1])
-        text = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            text = "unknown key" + _nearest(str(key[-1]), _allowed(key[:-1]))
-        elif item["type"] == "missing":
-            text = "is required"
-        found.setdefault(key, text[0].lower() + text[1:])
-    return [f"{places.name(*key)}: {text}" for key, text in found.items()]
+            text += _nearest(str(key[-1]), _allowed(key[:-1]))
+        elif item["type"] == "model_type":
+            text += f" of: {', '.join(_allowed(key))}"
+        elif item["loc"][-1:] == ("[key]",):
+            text = "a key must be text"
+        # A value that may be of several types has one problem for each.
+        found.setdefault(key, []).append(text)
+    return [f"{places.name(*key)}: {', or '.join(texts)}" for key, texts in found.items()]
+
+
+_TEXTS = {
+    "extra_forbidden": "unknown key",
+    "invalid_key": "a key must be text",
+    "missing": "is required",
+    "model_type": "must be a mapping",
+    "string_pattern_mismatch": "must be `provider/model`, as in `openai/gpt-4.1` or `local/smollm2-135m`",
+}
 
 
 def _real_key(loc: tuple[str | int, ...], data: Any) -> tuple[str | int, ...]:
     # pydantic adds names of union members to a location; the user's own keys are those the data has.
     key: list[str | int] = []
     for part in loc:
-        try:
-            data = None if isinstance(data, str) else data[part]
-        except (KeyError, IndexError, TypeError):
-            break
-        key.append(part)
+        if isinstance(data, dict | list) and (part in data if isinstance(data, dict) else isinstance(part, int)):
+            data = data[part]  # type: ignore[index] # checked above
+            key.append(part)
     return tuple(key)
 
 
@@ -144,7 +155,9 @@ def _allowed(key: tuple[str | int, ...]) -> list[str]:
 
 def _nearest(word: str, allowed: list[str]) -> str:
     close = difflib.get_close_matches(word, allowed, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(allowed)}"
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; allowed: {', '.join(allowed)}" if allowed else ""
 
 
 def _problems(config: Config) -> Iterator[str]:
@@ -161,6 +174,8 @@ def _problems(config: Config) -> Iterator[str]:
     for name, llm in config.llms.items():
         if llm.kind == "openai_compatible" and not llm.api_base:
             yield f"{config.place('llms', name)}: {llm.model!r} needs an api_base"
+        if llm.kind != "openai_compatible" and len(llm.api_base or ()) > 1:
+            yield f"{config.place('llms', name, 'api_base')}: the client {llm.kind} takes one address, not several"
     yield from _router_problems(config)
     for name, mixture in config.mixtures.items():
         yield from _mixture_problems(config, name, mixture)

@@ -46,7 +46,8 @@ def worst_case(
     if mixture.config.is_bypass:
         return _sum([(llm, max_tokens or limit) for llm, limit in proposals], prompt_tokens)
     names = [name for name in (mixture.aggregator.llm, mixture.aggregator.fallback_llm) if name]
-    writers = [(llms[name], max_tokens or mixture.aggregator.settings.max_tokens) for name in names]
+    callers = max_tokens if mixture.aggregator.method != "best" else None
+    writers = [(llms[name], callers or mixture.aggregator.settings.max_tokens) for name in names]
     first = _sum(proposals, prompt_tokens)
     later = proposals * (mixture.config.layers - 1) + writers
     return first + _sum(later, prompt_tokens + first.output_tokens)
@@ -67,7 +68,7 @@ def check_limits(
     """
     worst = worst_case(mixture, llms, prompt_tokens=prompt_tokens, max_tokens=max_tokens)
     over = [
-        f"{text} at worst ({arithmetic(mixture)}), and limits.{key} is {limit:g}"
+        f"{text} at worst ({arithmetic(mixture)}), and limits.{key} is {limit}"
         for key, value, limit, text in (
             ("calls", worst.calls, limits.calls, f"{worst.calls} calls"),
             ("output_tokens", worst.output_tokens, limits.output_tokens, f"{worst.output_tokens} output tokens"),

@@ -71,7 +71,7 @@ def load_prompt(config: Config, reference: str, role: Role, where: str) -> Promp
         where: The key that names it, for messages.
 
     Raises:
-        PromptError: No such file, not UTF-8, too large, broken, or a placeholder is unknown or missing.
+        PromptError: No such file, not UTF-8, too large, broken, forbidden, or a placeholder is unknown or missing.
     """
     if re.search(r"\s", reference):
         return parse_prompt(reference, role, where)
@@ -92,19 +92,23 @@ def load_prompt(config: Config, reference: str, role: Role, where: str) -> Promp
 
 
 def parse_prompt(text: str, role: Role, name: str) -> Prompt:
-    """Check `text` against the placeholders of `role`. Raises as `load_prompt`."""
+    """Check `text` against the placeholders of `role`, and that it can be rendered. Raises as `load_prompt`."""
     allowed, required = PLACEHOLDERS[role]
     try:
         used = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(text))
         template = _ENVIRONMENT.from_string(text)
     except jinja2.TemplateSyntaxError as error:
         raise PromptError(f"{name}:{error.lineno}: {error.message}") from error
+    except RecursionError as error:
+        raise PromptError(f"{name}: nested too deeply") from error
     names = ", ".join(f"{{{{ {word} }}}}" for word in sorted(allowed))
     for word in sorted(used - allowed):
         raise PromptError(f"{name}: unknown placeholder {{{{ {word} }}}}; a prompt for the {role} may use {names}")
     for word in sorted(required - used):
         raise PromptError(f"{name}: the placeholder {{{{ {word} }}}} is missing; a prompt for the {role} needs it")
-    return Prompt(name, template)
+    prompt = Prompt(name, template)
+    prompt.render(**{word: word for word in allowed})
+    return prompt
 
 
 def last_question(messages: Sequence[Message]) -> str:

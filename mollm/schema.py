@@ -15,6 +15,8 @@ from mollm.errors import ConfigError
 from mollm.yamlfile import Places, is_file, named_path
 
 MAX_EXAMPLE_BYTES = 4 * 1024 * 1024
+MAX_COUNT = 1_000_000_000
+"""Of anything; a number that Python itself refuses to print would break the message about it."""
 
 
 def _as_list(value: Any) -> Any:
@@ -22,7 +24,7 @@ def _as_list(value: Any) -> Any:
 
 
 def _number_or_all(value: Any) -> Any:
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+    if value == "all" or (type(value) is int and 1 <= value <= MAX_COUNT):
         return value
     raise ValueError("must be a number of at least 1, or 'all'")
 
@@ -31,7 +33,7 @@ OneOrMore: TypeAlias = Annotated[list[str], BeforeValidator(_as_list, json_schem
 NumberOrAll: TypeAlias = Annotated[
     int | Literal["all"], BeforeValidator(_number_or_all, json_schema_input_type=int | Literal["all"])
 ]
-Count: TypeAlias = Annotated[int, Field(ge=1)]
+Count: TypeAlias = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Client: TypeAlias = Literal["openai_compatible", "litellm", "langchain-openai"]
 
@@ -44,7 +46,7 @@ class _Writing(_Section):
     temperature: float | None = Field(None, ge=0, le=2, description="0 to 2; unset: the provider's default.")
     top_p: float | None = Field(None, gt=0, le=1, description="Above 0, up to 1; unset: the provider's default.")
     stop: OneOrMore | None = Field(None, description="Texts at which the LLM stops.")
-    seed: int | None = Field(None, description="Sampling seed, where the provider honours one.")
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="Sampling seed, where the provider honours one.")
     extra_body: dict[str, Any] = Field({}, description="Further request fields, sent as they are.")
 
 
@@ -60,8 +62,8 @@ class TimeoutConfig(_Section):
 class PriceConfig(_Section):
     """USD per million tokens."""
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
+    input: float = Field(ge=0, allow_inf_nan=False)
+    output: float = Field(ge=0, allow_inf_nan=False)
 
 
 class LLMConfig(_Writing):
@@ -155,7 +157,7 @@ class MixtureConfig(_Section):
     workers: list[Worker] = Field(min_length=1, description="Listed best first.")
     aggregator: AggregatorConfig = AggregatorConfig()
     ask_first: NumberOrAll = "all"
-    agree: int | None = Field(None, ge=2)
+    agree: Count | None = Field(None, ge=2)
     widen: NumberOrAll = 1
     widen_after: Seconds | None = None
     enough: Count | None = Field(None, description="Unset: all that were planned.")
@@ -204,7 +206,7 @@ class LimitsConfig(_Section):
 
     calls: Count = 16
     output_tokens: Count | None = None
-    cost_usd: float | None = Field(None, gt=0)
+    cost_usd: float | None = Field(None, gt=0, allow_inf_nan=False)
     seconds: Seconds = 300
 
 

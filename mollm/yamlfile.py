@@ -7,6 +7,7 @@ text, whatever they look like: a mixture may be named `no`, and `50256` is a key
 
 from __future__ import annotations
 
+import codecs
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,7 @@ class Places:
         """Name a key for a message: `file:line: key`, or the key's path alone."""
         dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
         if self.path is None:
-            return dotted
+            return dotted or "configuration"
         line = next((self.lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.lines), None)
         return f"{self.path}:{line}: {dotted}" if line else f"{self.path}: {dotted}"
 
@@ -67,9 +68,10 @@ def read_yaml(path: Path) -> tuple[Any, Places]:
 def parse_yaml(raw: bytes, name: str) -> tuple[Any, dict[KeyPath, int]]:
     """Parse `raw`; `name` is how messages call it. See `read_yaml`."""
     # `from None` throughout: the library's own errors quote the file, and with it a key that stands there.
+    text = _decoded(raw, name)
     try:
-        _check_events(raw, name)
-        loader = _Loader(raw)
+        _check_events(text, name)
+        loader = _Loader(text)
         try:
             node = loader.get_single_node()
             lines: dict[KeyPath, int] = {}
@@ -81,18 +83,20 @@ def parse_yaml(raw: bytes, name: str) -> tuple[Any, dict[KeyPath, int]]:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{name}{line}: not valid YAML: {error.problem or error.context}") from None
+        place = f"{name}:{mark.line + 1}" if mark else name
+        raise ConfigError(f"{place}: not valid YAML: {error.problem or error.context}") from None
     except yaml.reader.ReaderError as error:
-        is_character = error.encoding == "unicode"
-        before = (
-            raw.decode("utf-8", "replace")[: error.position]
-            if is_character
-            else raw[: error.position].decode("latin-1")
-        )
-        what = f"character {error.character:#x}" if is_character else "a byte that is not UTF-8"
-        line = before.count("\n") + 1
-        raise ConfigError(f"{name}:{line}: not valid YAML: {what}: {error.reason}") from None
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(f"{name}:{line}: not valid YAML: the control character #x{error.character:02x}") from None
+
+
+def _decoded(raw: bytes, name: str) -> str:
+    encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{name}:{line}: not UTF-8 text") from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -100,18 +104,18 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ArithmeticError, AttributeError, LookupError, ValueError):
-            text = f"this is no {node.tag.rsplit(':', 1)[-1]}, though it looks like one; put text in quotes"
-            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark) from None
+            problem = f"this is no {node.tag.rsplit(':', 1)[-1]}, though it looks like one; put text in quotes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
 
 
 # A lone `=` has a type of its own in YAML 1.1, which PyYAML finds and then cannot read.
-_Loader.add_constructor("tag:yaml.org,2002:value", yaml.SafeLoader.construct_yaml_str)
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda _, node: str(node.value))
 
 
-def _check_events(raw: bytes, name: str) -> None:
+def _check_events(text: str, name: str) -> None:
     # Events come flat, before any tree is built, so depth is checked before recursion can overflow.
     depth = aliases = nodes = 0
-    for event in yaml.parse(raw, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         depth += isinstance(event, yaml.CollectionStartEvent)
@@ -142,8 +146,8 @@ def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], name: str) 
             seen.add(key.value)
             lines[(*path, key.value)] = line
             if key.tag != MERGE:
-                text = yaml.ScalarNode("tag:yaml.org,2002:str", key.value, key.start_mark, key.end_mark)
-                node.value[index] = (text, value)
+                word = yaml.ScalarNode("tag:yaml.org,2002:str", key.value, key.start_mark, key.end_mark)
+                node.value[index] = (word, value)
             _walk(value, (*path, key.value), lines, name)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):

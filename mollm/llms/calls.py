@@ -177,6 +177,8 @@ class StreamedReply:
                     _merge_tool_call(self._tool_calls, part)
             elif isinstance(value, str) and key != "role":
                 self._texts.setdefault(key, []).append(value)
+            elif isinstance(value, list):
+                self._message[key] = [*self._message.get(key, ()), *value]
             elif value is not None:
                 self._message[key] = value
         self._finish_reason = chunk.finish_reason or self._finish_reason
@@ -194,9 +196,11 @@ class StreamedReply:
 
 
 def _merge_tool_call(calls: dict[int, Message], part: Message) -> None:
-    call = calls.setdefault(part.get("index", 0), {"type": "function", "function": {"name": "", "arguments": ""}})
-    if part.get("id"):
-        call["id"] = part["id"]
+    index = part.get("index")
+    if index is None:  # some providers leave it out: a call with an id is the next one
+        index = max(calls) if calls and not part.get("id") else len(calls)
+    call = calls.setdefault(index, {"type": "function", "function": {"name": "", "arguments": ""}})
+    call |= {key: value for key, value in part.items() if key not in ("index", "function") and value}
     function = part.get("function") or {}
     for key in ("name", "arguments"):
         call["function"][key] += function.get(key) or ""

@@ -98,10 +98,8 @@ class LLMs(Mapping[str, ReliableLLM]):
 
             return ScriptedLLM(model)
         if kind == "local":
-            return self._local(config, settings)
-        place = config.place("llms", name, "api_key")
-        key = expand(settings.api_key.get_secret_value(), place) if settings.api_key else None
-        bases = [expand(base, config.place("llms", name, "api_base")) for base in settings.api_base or ()]
+            return self._local(config, name, settings)
+        key, bases = _address(config, name, settings)
         if kind == "openai_compatible":
             from mollm.llms.openai_compatible import OpenAICompatibleLLM
 
@@ -117,7 +115,7 @@ class LLMs(Mapping[str, ReliableLLM]):
 
         return LiteLLM(settings.model, api_base=base, api_key=key, timeout_seconds=settings.timeout.total)
 
-    def _local(self, config: Config, settings: LLMConfig) -> LLM:
+    def _local(self, config: Config, name: str, settings: LLMConfig) -> LLM:
         from mollm.llms.local import DEFAULT_WINDOW, LocalLLM
 
         folder = config.path.parent if config.path else Path()
@@ -125,8 +123,28 @@ class LLMs(Mapping[str, ReliableLLM]):
         # Several LLMs may be one file with different settings; it is loaded once.
         key = (settings.model_name, window)
         if key not in self._embedded:
-            self._embedded[key] = LocalLLM(settings.model_name, folder, window=window, sessions=self._sessions)
+            try:
+                self._embedded[key] = LocalLLM(settings.model_name, folder, window=window, sessions=self._sessions)
+            except ConfigError as error:
+                raise ConfigError(f"{config.place('llms', name, 'model')}: {error}") from error
         return self._embedded[key]
+
+
+def _address(config: Config, name: str, settings: LLMConfig) -> tuple[str | None, list[str]]:
+    problems: list[str] = []
+
+    def filled(value: str, key: str) -> str:
+        try:
+            return expand(value, config.place("llms", name, key))
+        except ConfigError as error:
+            problems.extend(error.problems)
+            return ""
+
+    key = filled(settings.api_key.get_secret_value(), "api_key") if settings.api_key else None
+    bases = [filled(base, "api_base") for base in settings.api_base or ()]
+    if problems:
+        raise ConfigError(problems)
+    return key, bases
 
 
 def _price(settings: LLMConfig) -> Price | None:

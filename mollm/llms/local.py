@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mollm.errors import ConfigError
 from mollm.llms.openai_compatible import OpenAICompatibleLLM
+from mollm.yamlfile import is_file, named_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,10 +49,12 @@ class LocalLLM:
             sessions: Shared with other LLMs, or its own.
 
         Raises:
-            ConfigError: No such file.
+            ConfigError: No such file, or not a way to write one.
         """
         self._reference, self._folder, self._window = reference, folder, window
-        if not reference.startswith(HUB):
+        if reference.startswith(HUB):
+            _hub_file(reference)
+        else:
             find_weights(reference, folder)
         self._sessions = sessions
         self._lock = threading.Lock()
@@ -109,18 +112,22 @@ def find_weights(reference: str, folder: Path) -> Path:
         ConfigError: There is no such file; the message says how to get one.
     """
     if reference.startswith(HUB):
-        return _download(reference.removeprefix(HUB))
+        return _download(reference)
     if reference in PACKAGED:
         return _packaged(reference)
-    path = folder / Path(reference).expanduser()
-    if not path.is_file():
+    path = folder / named_path(reference)
+    if not is_file(path):
         raise ConfigError(
             f"local/{reference}: no file {path}; name a GGUF file, hf:OWNER/REPO/FILE.gguf, or one of: "
             f"{', '.join(PACKAGED)}"
         )
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise ConfigError(f"local/{reference}: {path} is not a GGUF file")
+    try:
+        with path.open("rb") as file:
+            is_gguf = file.read(4) == b"GGUF"
+    except OSError as error:
+        raise ConfigError(f"local/{reference}: {path} cannot be read: {error.strerror}") from error
+    if not is_gguf:
+        raise ConfigError(f"local/{reference}: {path} is not a GGUF file")
     return path
 
 
@@ -138,30 +145,38 @@ def _packaged(name: str) -> Path:
     )
 
 
-def _download(reference: str) -> Path:
-    owner, _, rest = reference.partition("/")
+def _hub_file(reference: str) -> tuple[str, str]:
+    owner, _, rest = reference.removeprefix(HUB).partition("/")
     repository, _, file = rest.partition("/")
     if not (owner and repository and file):
-        raise ConfigError(f"local/hf:{reference}: write it as hf:OWNER/REPO/FILE.gguf")
+        raise ConfigError(f"local/{reference}: write it as hf:OWNER/REPO/FILE.gguf")
+    return f"{owner}/{repository}", file
+
+
+def _download(reference: str) -> Path:
+    repository, file = _hub_file(reference)
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        return Path(hf_hub_download(f"{owner}/{repository}", file))
+        return Path(hf_hub_download(repository, file))
     except LocalEntryNotFoundError as error:
-        raise ConfigError(f"local/hf:{reference}: the hub cannot be reached, and there is no copy here") from error
-    except (HfHubHTTPError, ValueError) as error:
-        raise ConfigError(f"local/hf:{reference}: cannot be downloaded ({type(error).__name__})") from error
+        raise ConfigError(f"local/{reference}: the hub cannot be reached, and there is no copy here") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"local/{reference}: cannot be downloaded ({type(error).__name__})") from error
 
 
 def _serve(path: Path, window: int, key: str) -> Any:
     import xllamacpp
 
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # One core stays free: llama.cpp's threads spin while they wait for one another, so with as many threads as
+    # cores a single other busy process slows it down 40 times (two cores: 63 s instead of 1.5 s).
+    threads = max(1, min(8, cores - 1))
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.n_parallel, params.n_ctx = SLOTS, SLOTS * window
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = min(8, threads)
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.api_keys = [key]
     params.ui = False
     params.warmup = False

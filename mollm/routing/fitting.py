@@ -5,6 +5,7 @@ The only module of the routing part that imports scikit-learn, and only while it
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,7 @@ def fit(texts: Sequence[str], labels: Ints, *, fallback: int | None) -> Fitted:
     everything = np.ones(len(texts), dtype=np.bool_)
     coefficients, intercept = _separate(counts.weighted(everything), labels)
     scores, held_out = _cross_validate(counts, labels)
-    scale = _calibrate(scores[held_out], labels[held_out])
+    scale = calibrate(scores[held_out], labels[held_out])
     probabilities = softmax(scores[held_out] * scale)
     ends = np.cumsum([len(vocabulary) for vocabulary in counts.vocabularies])[:-1]
     unseen = idf(len(texts), np.zeros(1, dtype=np.int64))
@@ -97,7 +98,7 @@ def fit(texts: Sequence[str], labels: Ints, *, fallback: int | None) -> Fitted:
         weights=tuple(np.split(coefficients, ends)),
         intercept=intercept,
         scale=scale,
-        threshold=_threshold(probabilities, labels[held_out], fallback),
+        threshold=pick_threshold(probabilities, labels[held_out], fallback),
     )
 
 
@@ -137,7 +138,9 @@ def _separate(features: Any, labels: Ints) -> tuple[Floats, Floats]:
     from sklearn.svm import LinearSVC
 
     machine = LinearSVC(C=PENALTY, class_weight="balanced", max_iter=20_000, tol=1e-3, random_state=0)
-    machine.fit(features, labels)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes")  # many mixtures, few examples: still labels
+        machine.fit(features, labels)
     weights, intercept = machine.coef_.T, machine.intercept_
     if len(intercept) == 1:  # two labels share one separator
         weights, intercept = np.hstack([-weights, weights]), np.concatenate([-intercept, intercept])
@@ -170,8 +173,13 @@ def _folds(labels: Ints) -> Ints:
     return fold
 
 
-def _calibrate(scores: Floats, labels: Ints) -> float:
-    """The scale (an inverse temperature) under which the right labels are likeliest, by golden section."""
+def calibrate(scores: Floats, labels: Ints) -> float:
+    """Find the scale (an inverse temperature) at which softmax makes the right labels likeliest.
+
+    Args:
+        scores: Of examples that were not fitted on, shape (n, K); 1 is returned for none.
+        labels: Their labels, 0 to K-1.
+    """
     if not len(labels):
         return 1.0
 
@@ -190,8 +198,15 @@ def _calibrate(scores: Floats, labels: Ints) -> float:
     return float(np.exp((low + high) / 2.0))
 
 
-def _threshold(probabilities: Floats, labels: Ints, fallback: int | None) -> float:
-    """The probability that all but `FALSE_ALARMS` of the examples rightly routed away from the fallback reach."""
+def pick_threshold(probabilities: Floats, labels: Ints, fallback: int | None) -> float:
+    """Find the probability that all but `FALSE_ALARMS` of the examples reach which belong to a mixture other than
+    the fallback and were given to it; a half where there are none.
+
+    Args:
+        probabilities: Of examples that were not fitted on, shape (n, K).
+        labels: Their labels, 0 to K-1.
+        fallback: The fallback's label, where it has examples.
+    """
     counted = probabilities.argmax(axis=1) == labels if len(labels) else np.zeros(0, dtype=np.bool_)
     if fallback is not None:
         counted &= labels != fallback

@@ -11,8 +11,8 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -248,7 +248,7 @@ def _parse(manifest: Any, body: bytes, folder: Path) -> LearnedRouter:
         raise ConfigError(f"{folder}: its files are damaged, changed or not of the same router; train it again")
     try:
         return _router_from(manifest, body)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{folder}: its contents do not make a router ({error}); train it again") from error
 
 
@@ -310,11 +310,9 @@ def _prune(routers: Path) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a file in one step, whoever else is writing it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        draft.write_bytes(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,77 @@
+"""What a name costs to import, and which names there are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import mollm
+
+HEAVY = set(
+    [
+        "aiohttp",
+        "fastapi",
+        "httpx",
+        "jinja2",
+        "langchain_core",
+        "langgraph",
+        "litellm",
+        "numpy",
+        "openai",
+        "pydantic",
+        "safetensors",
+        "sklearn",
+        "torch",
+        "uvicorn",
+        "xllamacpp",
+        "yaml",
+    ]
+)
+
+
+def loaded_by(code: str) -> set[str]:
+    """Names of top-level modules in a fresh interpreter after `code`."""
+    program = f"import sys\n{code}\nimport json; print(json.dumps([name.split('.')[0] for name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("code", ["import mollm", "import mollm.types, mollm.errors, mollm.llms.base"])
+def test_import_loads_nothing_heavy(code: str) -> None:
+    """`import mollm` loads no third party at all."""
+    assert not loaded_by(code) & HEAVY
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """`mollm --help` needs the command line library and no more."""
+    code = "from mollm.cli import app\ntry:\n    app(['--help'], standalone_mode=False)\nexcept SystemExit:\n    pass"
+
+    assert not loaded_by(code) & HEAVY
+
+
+def test_a_graph_loads_neither_litellm_nor_scikit_learn() -> None:
+    """Each heavy library is loaded by what needs it."""
+    code = (
+        "from mollm import create_graph\n"
+        "llms = {'a': {'model': 'scripted/x'}}\n"
+        "create_graph({'llms': llms, 'mixtures': {'m': {'description': 'x', 'workers': ['a']}}})"
+    )
+
+    assert not loaded_by(code) & {"litellm", "sklearn", "openai", "fastapi", "torch", "xllamacpp"}
+
+
+def test_public_names_are_those_that_are_listed() -> None:
+    """Ten at most, each of them there, and nothing else promised."""
+    assert len(mollm.__all__) <= 10
+    assert sorted(mollm.__all__) == dir(mollm)
+    for name in mollm.__all__:
+        assert getattr(mollm, name)
+
+
+def test_a_wrong_name_is_an_attribute_error() -> None:
+    """As with any module."""
+    with pytest.raises(AttributeError, match="no attribute 'Mollm'"):
+        _ = mollm.Mollm
