@@ -85,7 +85,8 @@ def arithmetic(mixture: Mixture) -> str:
     if mixture.config.is_bypass:
         return "1 worker"
     layers = f" x {mixture.config.layers} layers" if mixture.config.layers > 1 else ""
-    parts = [f"{len(mixture.workers)} proposals{layers}"]
+    planned = len(mixture.workers)
+    parts = [f"{planned} proposal{'s' if planned > 1 else ''}{layers}"]
     parts += ["1 aggregator"] if mixture.aggregator.llm else []
     parts += ["1 fallback"] if mixture.aggregator.fallback_llm else []
     return " + ".join(parts)

@@ -10,26 +10,8 @@ import pytest
 
 import mollm
 
-HEAVY = set(
-    [
-        "aiohttp",
-        "fastapi",
-        "httpx",
-        "jinja2",
-        "langchain_core",
-        "langgraph",
-        "litellm",
-        "numpy",
-        "openai",
-        "pydantic",
-        "safetensors",
-        "sklearn",
-        "torch",
-        "uvicorn",
-        "xllamacpp",
-        "yaml",
-    ]
-)
+HEAVY = {"aiohttp", "fastapi", "httpx", "jinja2", "langchain_core", "langgraph", "litellm", "numpy", "openai"}
+HEAVY |= {"pydantic", "safetensors", "sklearn", "torch", "uvicorn", "xllamacpp", "yaml"}
 
 
 def loaded_by(code: str) -> set[str]:

@@ -1,0 +1,118 @@
+"""The embedded LLM for real: command, Python, graph, and graph inside a graph."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langgraph.graph import START, MessagesState, StateGraph
+
+from mollm import MoLLM, create_graph
+from mollm.types import Arrived, Done, Token, answer_from_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+REAL: dict[str, Any] = {
+    "llms": {"tiny": {"model": "local/smollm2-135m", "context_window": 1024, "max_tokens": 24}},
+    "router": {"kind": "fixed", "fallback": "pair"},
+    "mixtures": {
+        "pair": {"description": "Two.", "workers": [{"llm": "tiny", "samples": 2, "temperature": 0.7}]},
+        "solo": {"description": "One.", "workers": ["tiny"]},
+    },
+}
+QUESTION = "Name three things one needs to bake bread."
+
+
+@pytest.fixture(scope="module")
+def mollm() -> Iterator[MoLLM]:
+    """The embedded LLM, loaded once."""
+    with MoLLM(REAL) as found:
+        yield found
+
+
+def test_the_main_command_answers_with_the_packaged_mixture(tmp_path: Path) -> None:
+    """`mollm ask` in an empty folder: routed by what was asked, several real calls, one answer."""
+    command = [sys.executable, "-m", "mollm", "ask", "Build a portfolio website for me", "--json"]
+    environ = {**os.environ, "MOLLM_CACHE": str(tmp_path / "cache")}
+    environ.pop("MOLLM_CONFIG", None)
+
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=280)
+
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["mixture"] == "coding"
+    assert answer["calls"] == 4
+    assert len({p["text"] for p in answer["proposals"]}) == 3, "three different prompts, three different texts"
+    assert len(answer["text"].split()) > 10
+    assert not answer["usage"]["estimated"]
+
+
+def test_python_asks_the_real_model(mollm: MoLLM) -> None:
+    """Text, usage from the model itself, two proposals and an aggregator."""
+    answer = mollm.ask(QUESTION, max_tokens=24)
+
+    assert answer.text.strip()
+    assert [p.error for p in answer.proposals] == [None, None]
+    assert 0 < answer.usage.completion_tokens <= 3 * 24
+    assert not answer.usage.estimated
+
+
+def test_python_streams_the_real_model(mollm: MoLLM) -> None:
+    """Tokens come one by one, and together they are the answer."""
+    events = list(mollm.stream(QUESTION, mixture="solo", max_tokens=24))
+
+    tokens = [event.text for event in events if isinstance(event, Token) and event.text]
+    done = events[-1]
+    assert isinstance(done, Done)
+    assert len(tokens) > 5
+    assert "".join(tokens) == done.answer.text
+    assert not any(isinstance(event, Arrived) for event in events), "a bypass has no workers to wait for"
+
+
+def test_the_same_seed_gives_the_same_answer(mollm: MoLLM) -> None:
+    """A seed reaches the model."""
+    first, second = (mollm.ask(QUESTION, mixture="solo", seed=7, temperature=0.9).text for _ in range(2))
+
+    assert first == second
+
+
+def test_it_remembers_the_conversation(mollm: MoLLM) -> None:
+    """What was said before goes into the prompt."""
+    asked = mollm.ask(QUESTION, mixture="solo").usage.prompt_tokens
+    history = [
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": "Flour, water and salt."},
+        {"role": "user", "content": "And for cake?"},
+    ]
+
+    assert mollm.ask(history, mixture="solo").usage.prompt_tokens > asked
+
+
+async def test_the_graph_and_a_parent_graph_stream_the_real_model() -> None:
+    """As one node of an agent, its tokens reach whoever streams the agent."""
+    builder: Any = StateGraph(MessagesState)
+    builder.add_node("experts", create_graph(REAL))
+    builder.add_edge(START, "experts")
+    agent: Any = builder.compile()
+
+    parts = [
+        part async for part in agent.astream({"messages": [("user", QUESTION)]}, stream_mode="messages", subgraphs=True)
+    ]
+
+    assert len(parts) > 5
+    assert "".join(message.content for _, (message, _) in parts).strip()
+
+
+def test_the_graph_alone_under_invoke() -> None:
+    """`graph.invoke` with the real model brings the answer and how it came about."""
+    result: Any = create_graph(REAL).invoke({"messages": [("user", QUESTION)]})
+
+    answer = answer_from_plain(result["mollm"])
+    assert result["messages"][-1].content == answer.text
+    assert answer.calls == 3

@@ -1,0 +1,181 @@
+"""Ceilings of a request: worked out from the worst case, and refused before anything is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mollm.config import load_config
+from mollm.errors import LimitError
+from mollm.limits import WorstCase, arithmetic, check_limits, worst_case
+from mollm.runtime import Runtime
+from mollm.schema import LimitsConfig
+
+PRICE = {"input": 1.0, "output": 10.0}
+
+
+def built(mixture: dict[str, Any], **llms: dict[str, Any]) -> Runtime:
+    """A runtime of one mixture; `a`, `b` and `c` write 100, 200 and 400 tokens and have a price."""
+    known = {
+        name: {"model": "scripted/x", "max_tokens": tokens, "price": PRICE, **llms.get(name, {})}
+        for name, tokens in (("a", 100), ("b", 200), ("c", 400))
+    }
+    return Runtime(load_config({"llms": known, "mixtures": {"m": {"description": "d", **mixture}}}))
+
+
+@pytest.mark.parametrize(
+    ("mixture", "calls", "tokens", "text"),
+    [
+        ({"workers": ["a"]}, 1, 100, "1 worker"),
+        ({"workers": ["a", "b"]}, 3, 400, "2 proposals + 1 aggregator"),
+        ({"workers": [{"llm": "a", "samples": 3}]}, 4, 400, "3 proposals + 1 aggregator"),
+        ({"workers": ["a", "b"], "aggregator": {"method": "vote"}}, 2, 300, "2 proposals"),
+        ({"workers": ["a", "b"], "aggregator": {"method": "vote", "llm": "c"}}, 3, 700, "2 proposals + 1 aggregator"),
+        ({"workers": ["a", "b"], "aggregator": {"method": "best"}}, 3, 400, "2 proposals + 1 aggregator"),
+        (
+            {"workers": ["a", "b"], "aggregator": {"llm": "c", "fallback_llm": "b"}},
+            4,
+            900,
+            "2 proposals + 1 aggregator + 1 fallback",
+        ),
+        ({"workers": ["a", "b"], "layers": 3}, 7, 1000, "2 proposals x 3 layers + 1 aggregator"),
+        ({"workers": ["a"], "layers": 2}, 3, 300, "1 proposal x 2 layers + 1 aggregator"),
+        ({"workers": ["a", {"llm": "b", "max_tokens": 7}]}, 3, 207, "2 proposals + 1 aggregator"),
+        ({"workers": ["a", "b"], "aggregator": {"max_tokens": 7}}, 3, 307, "2 proposals + 1 aggregator"),
+        ({"workers": ["a", "b"], "ask_first": 1, "enough": 1}, 3, 400, "2 proposals + 1 aggregator"),
+    ],
+)
+def test_the_worst_case_is_counted(mixture: dict[str, Any], calls: int, tokens: int, text: str) -> None:
+    """Every planned proposal of every layer, the aggregator and its fallback, each with its `max_tokens`."""
+    runtime = built(mixture)
+
+    worst = worst_case(runtime.mixture("m"), runtime.llms)
+
+    assert (worst.calls, worst.output_tokens) == (calls, tokens)
+    assert arithmetic(runtime.mixture("m")) == text
+
+
+@pytest.mark.parametrize(
+    ("mixture", "tokens"),
+    [
+        ({"workers": ["a"]}, 5),
+        ({"workers": [{"llm": "a", "max_tokens": 50}]}, 5),
+        ({"workers": ["a", "b"]}, 305),
+        ({"workers": ["a", "b"], "aggregator": {"max_tokens": 50, "fallback_llm": "b"}}, 310),
+        ({"workers": ["a", "b"], "aggregator": {"method": "best"}}, 400),
+        ({"workers": ["a", "b"], "aggregator": {"method": "vote"}}, 300),
+    ],
+)
+def test_the_callers_limit_is_that_of_whoever_writes(mixture: dict[str, Any], tokens: int) -> None:
+    """It holds for the aggregator, its fallback, and the LLM of a bypass; workers and a judge keep their own."""
+    runtime = built(mixture)
+
+    assert worst_case(runtime.mixture("m"), runtime.llms, max_tokens=5).output_tokens == tokens
+
+
+def usd(*calls: tuple[int, int]) -> float:
+    """Price of calls, each given by its tokens of input and output."""
+    return sum(prompt * PRICE["input"] + output * PRICE["output"] for prompt, output in calls) / 1e6
+
+
+@pytest.mark.parametrize(
+    ("mixture", "cost"),
+    [
+        ({"workers": ["a"]}, usd((1000, 100))),
+        ({"workers": ["a", "b"]}, usd((1000, 100), (1000, 200), (1300, 100))),
+        ({"workers": ["a", "b"], "aggregator": {"method": "vote"}}, usd((1000, 100), (1000, 200))),
+        (
+            {"workers": ["a", "b"], "layers": 2, "aggregator": {"llm": "c"}},
+            usd((1000, 100), (1000, 200), (1300, 100), (1300, 200), (1300, 400)),
+        ),
+    ],
+)
+def test_the_cost_is_that_of_the_real_prompt(mixture: dict[str, Any], cost: float) -> None:
+    """Later layers and the aggregator read what the layer before may have written."""
+    runtime = built(mixture)
+
+    assert worst_case(runtime.mixture("m"), runtime.llms, prompt_tokens=1000).cost_usd == pytest.approx(cost)
+
+
+def test_an_llm_without_a_price_makes_the_cost_unknown() -> None:
+    """A sum with a part missing is no bound."""
+    for name in ("a", "b"):
+        runtime = built({"workers": ["a", "a"], "aggregator": {"llm": "b"}}, **{name: {"price": None}})
+        assert worst_case(runtime.mixture("m"), runtime.llms).cost_usd is None
+
+    assert WorstCase(1, 1, None) + WorstCase(1, 1, 1.0) == WorstCase(2, 2, None)
+    assert WorstCase(1, 2, 3.0) + WorstCase(4, 5, 6.0) == WorstCase(5, 7, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [
+        ({"calls": 2}, "3 calls at worst (2 proposals + 1 aggregator), and limits.calls is 2"),
+        (
+            {"output_tokens": 399},
+            "400 output tokens at worst (2 proposals + 1 aggregator), and limits.output_tokens is 399",
+        ),
+        (
+            {"cost_usd": 0.0072},
+            "0.007300 USD at worst (2 proposals + 1 aggregator), and limits.cost_usd is 0.0072",
+        ),
+    ],
+)
+def test_what_may_exceed_a_ceiling_is_refused_with_the_arithmetic(limits: dict[str, Any], text: str) -> None:
+    """The message says which mixture, how much it may take, why, and what the ceiling is."""
+    runtime = built({"workers": ["a", "b"]})
+
+    with pytest.raises(LimitError) as caught:
+        check_limits(LimitsConfig(**limits), runtime.mixture("m"), runtime.llms, prompt_tokens=1000)
+
+    assert str(caught.value) == f"mixture 'm' is not asked: it may take {text}"
+
+
+def test_every_ceiling_that_may_be_exceeded_is_named() -> None:
+    """All at once, so that one change of the file is enough."""
+    runtime = built({"workers": ["a", "b"]})
+
+    with pytest.raises(LimitError) as caught:
+        check_limits(LimitsConfig(calls=1, output_tokens=1, cost_usd=1e-9), runtime.mixture("m"), runtime.llms)
+
+    assert all(f"limits.{key} is" in str(caught.value) for key in ("calls", "output_tokens", "cost_usd"))
+
+
+def test_a_ceiling_is_told_in_full() -> None:
+    """A large number is not rounded away."""
+    runtime = built({"workers": [{"llm": "a", "max_tokens": 1_234_568}]})
+
+    with pytest.raises(LimitError, match=r"1234568 output tokens at worst .* is 1234567$"):
+        check_limits(LimitsConfig(output_tokens=1_234_567), runtime.mixture("m"), runtime.llms)
+
+
+def test_what_just_fits_is_let_through() -> None:
+    """A ceiling may be reached."""
+    runtime = built({"workers": ["a", "b"]})
+    exact = LimitsConfig(calls=3, output_tokens=400, cost_usd=usd((0, 100), (0, 200), (300, 100)))
+
+    check_limits(exact, runtime.mixture("m"), runtime.llms)
+    check_limits(LimitsConfig(), runtime.mixture("m"), runtime.llms)
+
+
+def test_a_shorter_answer_may_fit_where_a_longer_one_does_not() -> None:
+    """The caller's own `max_tokens` lowers the worst case."""
+    runtime = built({"workers": ["a"]})
+    limits = LimitsConfig(output_tokens=50)
+
+    check_limits(limits, runtime.mixture("m"), runtime.llms, max_tokens=50)
+    with pytest.raises(LimitError):
+        check_limits(limits, runtime.mixture("m"), runtime.llms)
+    with pytest.raises(LimitError):
+        check_limits(limits, runtime.mixture("m"), runtime.llms, max_tokens=51)
+
+
+def test_a_longer_prompt_costs_more() -> None:
+    """The same mixture is refused for a prompt that makes it too dear."""
+    runtime = built({"workers": ["a"]})
+    limits = LimitsConfig(cost_usd=usd((1000, 100)))
+
+    check_limits(limits, runtime.mixture("m"), runtime.llms, prompt_tokens=1000)
+    with pytest.raises(LimitError, match="USD"):
+        check_limits(limits, runtime.mixture("m"), runtime.llms, prompt_tokens=1001)
