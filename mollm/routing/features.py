@@ -4,9 +4,9 @@ The n-grams and weights are those of scikit-learn's `TfidfVectorizer(sublinear_t
 `ngram_range=(1, 2), token_pattern=r"(?u)\\b\\w+\\b"` for words and `analyzer="char_wb", ngram_range=(2, 5)`
 for characters. One thing is different on purpose: an n-gram that no example has counts towards the length of
 the vector as one seen in no document, so that a text of unknown words comes out short instead of being
-stretched to length 1 by the few that it shares with the examples. On CLINC150 (validation split, ten domains with 120
-examples each and 100 examples of nothing) that raises the out-of-scope questions recognised at 5 % false alarms
-from 65 to 76 %.
+stretched to length 1 by the few that it shares with the examples. On CLINC150 (validation split, ten domains
+with 120 examples each and 100 examples of nothing) that raises the out-of-scope questions recognised at 5 % false
+alarms from 65 to 76 %.
 """
 
 from __future__ import annotations
