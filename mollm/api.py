@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
     from pathlib import Path
 
+    from mollm.routing.base import Router
     from mollm.schema import Config
     from mollm.types import Answer, Event, Listener, Message, Token
 
@@ -30,18 +31,23 @@ class MoLLM:
     """
 
     def __init__(
-        self, config: str | Path | Mapping[str, Any] | Config | None = None, *, llms: Mapping[str, Any] | None = None
+        self,
+        config: str | Path | Mapping[str, Any] | Config | None = None,
+        *,
+        llms: Mapping[str, Any] | None = None,
+        router: Router | None = None,
     ) -> None:
         """Build everything the configuration describes; nothing is asked yet.
 
         Args:
             config: A YAML file, a dictionary of the same shape, or a `Config`; None as for the command.
             llms: LLMs to use instead of configured ones, by name: LangChain chat models, or `LLM`s.
+            router: Picks the mixture instead of the configured router.
 
         Raises:
             ConfigError: Everything that is wrong with the configuration.
         """
-        self.runtime = Runtime(load_config(config), llms)
+        self.runtime = Runtime(load_config(config), llms, router)
         self.graph = compile_graph(self.runtime)
 
     def ask(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:

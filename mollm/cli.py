@@ -38,6 +38,9 @@ ConfigOption = Annotated[
         show_default=False,
     ),
 ]
+MixtureOption = Annotated[
+    str | None, typer.Option("--mixture", "-m", help="Ask this mixture; do not route.", show_default=False)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -45,23 +48,36 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def ask(
     question: Annotated[str, typer.Argument(help="The question; '-' reads it from standard input.")],
     config: ConfigOption = None,
-    mixture: Annotated[str | None, typer.Option("--mixture", "-m", help="Ask this mixture; do not route.")] = None,
+    mixture: MixtureOption = None,
     json: JsonOption = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Then say how it came about, on standard error.")] = False,
 ) -> None:
     """Answer a question. In a terminal the answer streams; piped, it is printed alone."""
     from mollm.api import MoLLM
-    from mollm.terminal import print_answer, print_json, print_streamed
+    from mollm.terminal import print_answer, print_explanation, print_json, print_streamed
 
     text = sys.stdin.read() if question == "-" else question
     if not text.strip():
         raise RequestError("the question is empty")
     mollm = MoLLM(config)
     if json:
-        print_json(_run(mollm.aask(text, mixture=mixture)))
+        print_json(answer := _run(mollm.aask(text, mixture=mixture)))
     elif sys.stdout.isatty():
-        _run(print_streamed(mollm.astream(text, mixture=mixture)))
+        answer = _run(print_streamed(mollm.astream(text, mixture=mixture), summary=not explain))
     else:
-        print_answer(_run(mollm.aask(text, mixture=mixture)))
+        print_answer(answer := _run(mollm.aask(text, mixture=mixture)))
+    if explain:
+        sys.stdout.flush()
+        print_explanation(answer)
+
+
+@app.command()
+def chat(config: ConfigOption = None, mixture: MixtureOption = None) -> None:
+    """Hold a conversation. Through a pipe, every line is a question."""
+    from mollm import chat
+    from mollm.api import MoLLM
+
+    raise typer.Exit(chat.chat(MoLLM(config), mixture=mixture))
 
 
 @app.command()

@@ -21,6 +21,7 @@ from mollm.schema import (
     LimitsConfig,
     LLMConfig,
     MixtureConfig,
+    PaceConfig,
     PriceConfig,
     RouterConfig,
     TimeoutConfig,
@@ -143,6 +144,7 @@ def _allowed(key: tuple[str | int, ...]) -> list[str]:
         ("llms", "*"): LLMConfig,
         ("llms", "*", "timeout"): TimeoutConfig,
         ("llms", "*", "price"): PriceConfig,
+        ("llms", "*", "pace"): PaceConfig,
         ("router",): RouterConfig,
         ("mixtures", "*"): MixtureConfig,
         ("mixtures", "*", "workers", "*"): WorkerConfig,
@@ -176,6 +178,8 @@ def _problems(config: Config) -> Iterator[str]:
             yield f"{config.place('llms', name)}: {llm.model!r} needs an api_base"
         if llm.kind != "openai_compatible" and len(llm.api_base or ()) > 1:
             yield f"{config.place('llms', name, 'api_base')}: the client {llm.kind} takes one address, not several"
+        if llm.kind != "replay" and llm.pace:
+            yield f"{config.place('llms', name, 'pace')}: only recorded answers (replay/...) have a pace"
     yield from _router_problems(config)
     for name, mixture in config.mixtures.items():
         yield from _mixture_problems(config, name, mixture)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
     from langgraph.store.base import BaseStore
 
+    from mollm.routing.base import Router
     from mollm.schema import Config
 
 
@@ -77,6 +78,7 @@ def create_graph(
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     store: BaseStore | None = None,
     llms: Mapping[str, Any] | None = None,
+    router: Router | None = None,
 ) -> Graph:
     """Build the graph of a configuration.
 
@@ -90,13 +92,14 @@ def create_graph(
         checkpointer: Kept through; None keeps nothing.
         store: Passed through.
         llms: LLMs to use instead of configured ones, by name: LangChain chat models, or `LLM`s.
+        router: Picks the mixture instead of the configured router.
 
     Raises:
         ConfigError: Everything that is wrong with the configuration.
     """
     if isinstance(config, Mapping) and "configurable" in config:
         config = None  # a LangGraph server calls a factory with its RunnableConfig, not with a configuration
-    runtime = Runtime(load_config(config), llms)
+    runtime = Runtime(load_config(config), llms, router)
     return compile_graph(runtime, name=name, checkpointer=checkpointer, store=store)
 
 

@@ -43,12 +43,13 @@ class Mixture:
 class Runtime:
     """Everything a graph needs, built from one configuration."""
 
-    def __init__(self, config: Config, llms: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, config: Config, llms: Mapping[str, Any] | None = None, router: Router | None = None) -> None:
         """Build LLMs and mixtures; nothing is opened, loaded or asked yet.
 
         Args:
             config: What to build.
             llms: LLMs to use instead of configured ones, by name.
+            router: Takes the place of the configured one.
 
         Raises:
             ConfigError: Lists everything that is wrong.
@@ -76,10 +77,12 @@ class Runtime:
         if problems:
             raise ConfigError(problems)
         self.loop_thread = LoopThread()
+        if router is not None:
+            self.router = router
 
     @cached_property
     def router(self) -> Router:
-        """The router of the configuration; built when first used."""
+        """The one that was given, else the configuration's, built when first used."""
         return build_router(self.config)
 
     def mixture(self, name: str) -> Mixture:

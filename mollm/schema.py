@@ -43,8 +43,8 @@ class _Section(BaseModel):
 
 
 class _Writing(_Section):
-    temperature: float | None = Field(None, ge=0, le=2, description="0 to 2; unset: the provider's default.")
-    top_p: float | None = Field(None, gt=0, le=1, description="Above 0, up to 1; unset: the provider's default.")
+    temperature: float | None = Field(None, ge=0, le=2, description="Unset in a worker: its LLM's; in both: the provider's.")
+    top_p: float | None = Field(None, gt=0, le=1, description="As `temperature`.")
     stop: OneOrMore | None = Field(None, description="Texts at which the LLM stops.")
     seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="Sampling seed, where the provider honours one.")
     extra_body: dict[str, Any] = Field({}, description="Further request fields, sent as they are.")
@@ -53,17 +53,24 @@ class _Writing(_Section):
 class TimeoutConfig(_Section):
     """Seconds until a call is given up; `first_token` and `idle` apply to streamed calls only."""
 
-    connect: Seconds = 5
-    total: Seconds = 120
-    first_token: Seconds = 60
-    idle: Seconds = 30
+    connect: Seconds = Field(5, description="Until the connection stands.")
+    total: Seconds = Field(120, description="For the whole call, its retries included.")
+    first_token: Seconds = Field(60, description="Until a streamed reply begins.")
+    idle: Seconds = Field(30, description="Between two pieces of a streamed reply.")
 
 
 class PriceConfig(_Section):
     """USD per million tokens."""
 
-    input: float = Field(ge=0, allow_inf_nan=False)
-    output: float = Field(ge=0, allow_inf_nan=False)
+    input: float = Field(ge=0, allow_inf_nan=False, description="What is sent.")
+    output: float = Field(ge=0, allow_inf_nan=False, description="What is written.")
+
+
+class PaceConfig(_Section):
+    """Simulated time of a recorded answer."""
+
+    latency: float = Field(0, ge=0, allow_inf_nan=False, description="Seconds until the answer begins.")
+    tokens_per_second: float | None = Field(None, gt=0, allow_inf_nan=False, description="Unset: all at once.")
 
 
 class LLMConfig(_Writing):
@@ -75,10 +82,15 @@ class LLMConfig(_Writing):
     api_key: SecretStr | None = Field(None, description="`${VAR}`, or a literal (masked everywhere).")
     max_tokens: Count = Field(1024, description="Always sent.")
     context_window: Count | None = Field(None, description="Tokens; unset: asked from the server, or 8192.")
-    timeout: TimeoutConfig = TimeoutConfig()
-    retries: int = Field(2, ge=0, le=10)
+    timeout: TimeoutConfig = Field(TimeoutConfig(), description="Seconds until a call is given up.")
+    retries: int = Field(2, ge=0, le=10, description="Tries after the first, where another try makes sense.")
     max_in_flight: Count | None = Field(None, description="Calls at once to this LLM; unset: no bound.")
-    price: PriceConfig | None = None
+    price: PriceConfig | None = Field(
+        None, description="USD per million tokens; unset: LiteLLM's map, where it knows the model."
+    )
+    pace: Literal["recorded"] | PaceConfig | None = Field(
+        None, description="What a `replay/...` answer takes: nothing, the recorded or a simulated time."
+    )
 
     @property
     def provider(self) -> str:
@@ -91,12 +103,14 @@ class LLMConfig(_Writing):
         return self.model.split("/", 1)[1]
 
     @property
-    def kind(self) -> Literal["local", "scripted", "openai_compatible", "litellm", "langchain-openai"]:
+    def kind(self) -> Literal["local", "replay", "scripted", "openai_compatible", "litellm", "langchain-openai"]:
         """Which client calls it."""
         if self.client is not None:
             return self.client
         if self.provider == "local":
             return "local"
+        if self.provider == "replay":
+            return "replay"
         if self.provider == "scripted":
             return "scripted"
         if self.provider == "hosted_vllm" or (self.provider == "openai" and self.api_base):
@@ -128,22 +142,26 @@ def _worker(value: Any) -> Any:
 class WorkerConfig(_Writing):
     """One LLM with its prompt and settings inside a mixture."""
 
-    llm: str
+    llm: str = Field(description="Name of the LLM; a worker that is a name alone is that.")
     prompt: str | None = Field(None, description="A prompt file, or (if it holds white space) the prompt itself.")
     system: str | None = Field(None, description="Replaces the caller's system message.")
-    samples: int = Field(1, ge=1, le=64)
-    max_tokens: Count | None = None
+    samples: int = Field(1, ge=1, le=64, description="How often it is asked, each time as a proposal of its own.")
+    max_tokens: Count | None = Field(None, description="Unset: the LLM's.")
 
 
 class AggregatorConfig(_Section):
     """How proposals become the answer."""
 
-    method: Literal["synthesize", "vote", "best"] = "synthesize"
+    method: Literal["synthesize", "vote", "best"] = Field(
+        "synthesize", description="Write the answer, take the one most agree on, or let the LLM pick one."
+    )
     llm: str | None = Field(None, description="Unset: the first worker's; `vote` then never calls one.")
     prompt: str | None = Field(None, description="A prompt file, or (if it holds white space) the prompt itself.")
-    fallback_llm: str | None = None
-    max_tokens: Count | None = None
-    temperature: float | None = Field(None, ge=0, le=2)
+    fallback_llm: str | None = Field(
+        None, description="Called where `llm` fails; unset: the best proposal answers then."
+    )
+    max_tokens: Count | None = Field(None, description="Unset: the LLM's.")
+    temperature: float | None = Field(None, ge=0, le=2, description="0 to 2; unset: the LLM's.")
 
 
 Worker: TypeAlias = Annotated[WorkerConfig, BeforeValidator(_worker, json_schema_input_type=str | WorkerConfig)]
@@ -152,20 +170,20 @@ Worker: TypeAlias = Annotated[WorkerConfig, BeforeValidator(_worker, json_schema
 class MixtureConfig(_Section):
     """A named set of workers and an aggregator."""
 
-    description: str = Field(min_length=1)
+    description: str = Field(min_length=1, description="What it is for; prompts and routers read it.")
     examples: list[str] | str = Field([], description="Questions that belong here: a list, or a file, one a line.")
     workers: list[Worker] = Field(min_length=1, description="Listed best first.")
-    aggregator: AggregatorConfig = AggregatorConfig()
-    ask_first: NumberOrAll = "all"
-    agree: Count | None = Field(None, ge=2)
-    widen: NumberOrAll = 1
-    widen_after: Seconds | None = None
+    aggregator: AggregatorConfig = Field(AggregatorConfig(), description="How proposals become the answer.")
+    ask_first: NumberOrAll = Field("all", description="How many calls start at once.")
+    agree: Count | None = Field(None, ge=2, description="Stop when so many have the same final answer; unset: never.")
+    widen: NumberOrAll = Field(1, description="How many more start when all have settled without agreement.")
+    widen_after: Seconds | None = Field(None, description="Seconds after which the next start without waiting.")
     enough: Count | None = Field(None, description="Unset: all that were planned.")
-    quorum: Count = 1
-    deadline: Seconds = 120
-    layers: int = Field(1, ge=1, le=3)
-    shuffle: bool = True
-    tools: str = "aggregator"
+    quorum: Count = Field(1, description="Fewer proposals at the end of a layer are an error.")
+    deadline: Seconds = Field(120, description="Seconds for a layer; nobody is waited for longer.")
+    layers: int = Field(1, ge=1, le=3, description="Rounds; a later one reads the proposals of the one before.")
+    shuffle: bool = Field(True, description="Shuffle the proposals that the aggregator reads.")
+    tools: str = Field("aggregator", description="Who answers a request with tools, alone: the aggregator or an LLM.")
 
     @property
     def planned(self) -> int:
@@ -204,20 +222,20 @@ class MixtureConfig(_Section):
 class LimitsConfig(_Section):
     """Ceilings per request; `calls`, `output_tokens` and `cost_usd` are checked before the first call."""
 
-    calls: Count = 16
-    output_tokens: Count | None = None
-    cost_usd: float | None = Field(None, gt=0, allow_inf_nan=False)
-    seconds: Seconds = 300
+    calls: Count = Field(16, description="Calls at worst; retries are not counted.")
+    output_tokens: Count | None = Field(None, description="Tokens that all calls together may write.")
+    cost_usd: float | None = Field(None, gt=0, allow_inf_nan=False, description="USD; every LLM in use needs a price.")
+    seconds: Seconds = Field(300, description="For the whole request.")
 
 
 class Config(_Section):
     """A whole configuration."""
 
-    version: Literal[1] = 1
-    llms: dict[str, LLMConfig] = Field(min_length=1)
-    router: RouterConfig = RouterConfig()
-    mixtures: dict[str, MixtureConfig] = Field(min_length=1)
-    limits: LimitsConfig = LimitsConfig()
+    version: Literal[1] = Field(1, description="Of this format.")
+    llms: dict[str, LLMConfig] = Field(min_length=1, description="The LLMs there are, by name.")
+    router: RouterConfig = Field(RouterConfig(), description="How a mixture is picked.")
+    mixtures: dict[str, MixtureConfig] = Field(min_length=1, description="The mixtures there are, by name.")
+    limits: LimitsConfig = Field(LimitsConfig(), description="The most that one request may take.")
 
     _places: Places = PrivateAttr(default_factory=Places)
 

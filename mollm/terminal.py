@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.live import Live
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mollm.limits import worst_case
+from mollm.scoring import group
 from mollm.types import Arrived, Done, Failed, Routed, Started, Token, to_plain
 
 if TYPE_CHECKING:
@@ -22,15 +24,40 @@ if TYPE_CHECKING:
 
     from mollm.checking import Report
     from mollm.runtime import Runtime
-    from mollm.types import Answer, Event, Proposal, Route
+    from mollm.types import Answer, Call, Event, Failure, Proposal, Route, Usage
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters that an LLM could use to rewrite a terminal; tab and newline are none."""
+PREVIEW = 180
+"""Columns of a proposal that an explanation shows."""
+
+
+def clean(text: str) -> str:
+    """Drop what could steer a terminal."""
+    return CONTROL.sub("", text)
+
+
+def say(text: str) -> None:
+    """Print a line to standard error."""
+    sys.stderr.write(f"{clean(text)}\n")
+    sys.stderr.flush()
+
+
+def print_rows(rows: Sequence[tuple[str, Text]]) -> None:
+    """Print names with what there is to say about them, side by side, to standard error."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(max_width=20, overflow="fold", style="bold")
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        table.add_row(Text(clean(name)), text)
+    _console(stderr=True).print(table)
 
 
 def print_json(value: Any) -> None:
     """Print values of `mollm.types` as JSON."""
-    sys.stdout.write(json.dumps(to_plain(value), ensure_ascii=False, indent=2) + "\n")
+    text = json.dumps(to_plain(value), ensure_ascii=False, indent=2)
+    # JSON escapes the controls of ASCII only; half a surrogate pair cannot be written in UTF-8 at all.
+    sys.stdout.write(re.sub(r"[\x7f-\x9f\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def print_answer(answer: Answer) -> None:
@@ -38,35 +65,46 @@ def print_answer(answer: Answer) -> None:
     sys.stdout.write(answer.text.rstrip("\n") + "\n")
 
 
-async def print_streamed(events: AsyncGenerator[Event, None]) -> None:
-    """Print an answer as it is written, and above it which workers run, are done or failed."""
+async def print_streamed(events: AsyncGenerator[Event, None], *, summary: bool = True) -> Answer:
+    """Print an answer as it is written, and above it which workers run, are done or failed.
+
+    Args:
+        events: Of one question; closed when this ends, however it ends.
+        summary: Say in a last line what the answer took.
+    """
     progress = _Progress()
     ends_line = True
+    answer: Answer | None = None
     try:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Token):
                     progress.stop()
-                    text = CONTROL.sub("", event.text)
+                    text = clean(event.text)
                     sys.stdout.write(text)
                     sys.stdout.flush()
                     ends_line = text.endswith("\n") if text else ends_line
                 elif isinstance(event, Done):
-                    progress.stop()
-                    sys.stdout.write("" if ends_line else "\n")
-                    sys.stdout.flush()
-                    progress.summary(event.answer)
+                    answer = event.answer
                 else:
                     progress.show(event)
     finally:
         progress.stop()
+        if not ends_line:
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+    if answer is None:
+        raise RuntimeError("the events ended without an answer")
+    if summary:
+        progress.summary(answer)
+    return answer
 
 
 class _Progress:
     """The lines above an answer, on standard error."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = _console(stderr=True)
         self._live = Live(self, console=self._console, refresh_per_second=8, transient=False)
         self._title = Text("routing ...", style="dim")
         self._rows: dict[tuple[int, str], tuple[float, Proposal | None, bool]] = {}
@@ -78,7 +116,7 @@ class _Progress:
         """Take in what happened."""
         match event:
             case Routed(route):
-                self._title = Text(route.mixture, style="bold") + Text(f"  {route.reason}", style="dim not bold")
+                self._title = Text(route.mixture, style="bold") + Text(f"  {clean(route.reason)}", style="dim not bold")
             case Started(worker, _, layer):
                 self._rows[layer, worker] = (time.monotonic(), None, False)
             case Arrived(proposal):
@@ -97,13 +135,11 @@ class _Progress:
         """Say what the answer took, and whether it is less than was planned."""
         if not self._console.is_terminal:
             return
-        cost = f" · {answer.cost_usd:.6f} USD" if answer.cost_usd is not None else ""
-        agreed = f" · agreement {answer.agreement:.0%}" if answer.agreement is not None else ""
-        tokens = f"{answer.usage.total_tokens:,} tokens"
-        line = f"{_count(answer.calls, 'call')} · {tokens}{cost}{agreed} · {answer.seconds:.1f} s"
-        self._console.print(Text(line, style="dim"))
+        agreed = f", agreement {answer.agreement:.0%}" if answer.agreement is not None else ""
+        took = _took(answer.seconds, answer.usage, answer.cost_usd)
+        self._console.print(Text(f"{_count(answer.calls, 'call')}, {took}{agreed}", style="dim"))
         for reason in answer.degraded:
-            self._console.print(Text(f"degraded: {reason}", style="yellow"))
+            self._console.print(Text(f"degraded: {clean(reason)}", style="yellow"))
 
     def __rich__(self) -> Table:
         lines = Table.grid()
@@ -116,20 +152,94 @@ class _Progress:
                 state = Text(f"done {proposal.seconds:.1f} s", style="green")
             else:
                 what = proposal.error.message if proposal.error else ""
-                state = Text(f"failed {CONTROL.sub('', what)}", style="red")
+                state = Text(f"failed {clean(what)}", style="red")
             lines.add_row(_clipped(Text(f"  {name}  ") + state))
         return lines
 
 
+def print_explanation(answer: Answer) -> None:
+    """Print how an answer came about, to standard error."""
+    layers = max((p.layer for p in answer.proposals), default=1)
+    last = [p for p in answer.proposals if p.layer == layers and p.error is None]
+    rows: list[tuple[str, Text]] = [("route", _route_text(answer.route))]
+    for proposal in answer.proposals:
+        name = f"{proposal.worker} (layer {proposal.layer})" if layers > 1 else proposal.worker
+        rows.append((name, _proposal_text(proposal)))
+    if len(last) > 1:
+        rows.append(("agreed", Text(_agreed(last))))
+    rows.append(("answer", Text(_origin(answer, last))))
+    rows += [("degraded", Text(clean(reason), style="yellow")) for reason in answer.degraded]
+    rows += [(call.role, _call_text(call)) for call in answer.breakdown]
+    took = _took(answer.seconds, answer.usage, answer.cost_usd)
+    rows.append(("in all", Text(f"{_count(answer.calls, 'call')}, {took}")))
+    print_rows(rows)
+
+
+def _route_text(route: Route) -> Text:
+    ranked = sorted(route.probabilities.items(), key=lambda item: -item[1])[:3]
+    text = Text(route.mixture, style="bold") + Text(f"  {clean(route.reason)}\n", style="not bold")
+    likely = ", ".join(f"{name} {probability:.2f}" for name, probability in ranked)
+    return text + Text(f"{likely or 'no probabilities'} ({route.router}, {1000 * route.seconds:.1f} ms)", style="dim")
+
+
+def _proposal_text(proposal: Proposal) -> Text:
+    took = _took(proposal.seconds, proposal.usage, proposal.cost_usd)
+    if proposal.error:
+        return Text(_why(proposal.error), style="red") + Text(f"\n{took}", style="not red dim")
+    final = f", final answer {clean(proposal.final)}" if proposal.final else ""
+    cut = ", cut off" if proposal.truncated else ""
+    text = Text(f"{took}{cut}{final}\n")
+    # A column holds one character at least, so what lies beyond is never shown.
+    start = Text(" ".join(clean(proposal.text[: 4 * PREVIEW]).split()), style="dim")
+    start.truncate(PREVIEW, overflow="ellipsis")
+    return text + start
+
+
+def _why(error: Failure) -> str:
+    status = f" {error.status}" if error.status else ""
+    return clean(error.message if error.kind == "cancelled" else f"{error.kind}{status}: {error.message}")
+
+
+def _agreed(proposals: Sequence[Proposal]) -> str:
+    groups = group([p.final for p in proposals])
+    if not groups:
+        return "open text, nothing to compare"
+    if len(groups[0]) == 1:
+        return "nobody"
+    names = ", ".join(proposals[index].worker for index in groups[0])
+    return f"{names}: {len(groups[0])} of {len(proposals)} on {clean(proposals[groups[0][0]].final or '')}"
+
+
+def _origin(answer: Answer, last: Sequence[Proposal]) -> str:
+    writers = [call for call in answer.breakdown if call.role not in ("router", "worker") and call.error is None]
+    verbatim = next((p.worker for p in last if p.text == answer.text), None)
+    if writers and writers[-1].role in ("bypass", "tools"):
+        return f"by {writers[-1].llm} alone"
+    if verbatim is None:
+        return f"written by {writers[-1].llm} from {_count(len(last), 'proposal')}" if writers else "as it stands"
+    return f"{verbatim}'s proposal, word for word" + (f", chosen by {writers[-1].llm}" if writers else "")
+
+
+def _call_text(call: Call) -> Text:
+    failed = f", {_why(call.error)}" if call.error else ""
+    return Text(f"{call.llm}, {_took(call.seconds, call.usage, call.cost_usd)}{failed}", style="dim")
+
+
+def _took(seconds: float, usage: Usage, cost_usd: float | None) -> str:
+    cost = f", {cost_usd:.6f} USD" if cost_usd is not None else ""
+    about = "about " if usage.estimated else ""
+    return f"{seconds:.1f} s, {about}{usage.total_tokens:,} tokens{cost}"
+
+
 def print_routes(questions: Sequence[str], routes: Sequence[Route]) -> None:
     """Print decisions, the likeliest mixtures of each with their probabilities."""
-    console = Console(highlight=False)
+    console = _console()
     for question, route in zip(questions, routes, strict=True):
-        console.print(Text(route.mixture, style="bold") + Text(f"  {CONTROL.sub('', question)}", style="not bold"))
+        console.print(Text(route.mixture, style="bold") + Text(f"  {clean(question)}", style="not bold"))
         ranked = sorted(route.probabilities.items(), key=lambda item: -item[1])[:3]
         likely = ", ".join(f"{name} {probability:.2f}" for name, probability in ranked)
         console.print(Text(f"  {likely}", style="dim"))
-        console.print(Text(f"  {route.reason}", style="dim"))
+        console.print(Text(f"  {clean(route.reason)}", style="dim"))
 
 
 def print_findings(report: Report) -> None:
@@ -146,7 +256,7 @@ def print_findings(report: Report) -> None:
 
 def print_mixtures(runtime: Runtime) -> None:
     """Print mixtures and LLMs with the worst case of one question."""
-    console = Console(highlight=False)
+    console = _console()
     config = runtime.config
     console.print(Text(str(config.path or "configuration"), style="dim"))
     for name, mixture in runtime.mixtures.items():
@@ -163,6 +273,12 @@ def print_mixtures(runtime: Runtime) -> None:
     console.print()
     for name, llm in config.llms.items():
         console.print(Text(name, style="bold") + Text(f"  {llm.model} ({llm.kind})", style="not bold dim"))
+
+
+def _console(*, stderr: bool = False) -> Console:
+    # rich drops colours under NO_COLOR but keeps bold and dim; here it means no escape sequences in lines of text.
+    system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    return Console(stderr=stderr, highlight=False, color_system=system)
 
 
 def _clipped(text: Text) -> Text:

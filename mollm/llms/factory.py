@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mollm.llms.local import LocalLLM
+    from mollm.llms.replay import Questions
     from mollm.schema import Config, LLMConfig
 
 
@@ -38,6 +39,7 @@ class LLMs(Mapping[str, ReliableLLM]):
         self._sessions = Sessions()
         self._budget = RetryBudget()
         self._embedded: dict[tuple[str, int], LocalLLM] = {}
+        self._recorded: dict[Path, Questions] = {}
         self._llms: dict[str, ReliableLLM] = {}
         problems = [f"llms={name!r}: the configuration names no such LLM" for name in given if name not in config.llms]
         for name in config.used_llms:
@@ -99,6 +101,8 @@ class LLMs(Mapping[str, ReliableLLM]):
             return ScriptedLLM(model)
         if kind == "local":
             return self._local(config, name, settings)
+        if kind == "replay":
+            return self._replay(config, name, settings)
         key, bases = _address(config, name, settings)
         if kind == "openai_compatible":
             from mollm.llms.openai_compatible import OpenAICompatibleLLM
@@ -118,7 +122,7 @@ class LLMs(Mapping[str, ReliableLLM]):
     def _local(self, config: Config, name: str, settings: LLMConfig) -> LLM:
         from mollm.llms.local import DEFAULT_WINDOW, LocalLLM
 
-        folder = config.path.parent if config.path else Path()
+        folder = _folder(config)
         window = settings.context_window or DEFAULT_WINDOW
         # Several LLMs may be one file with different settings; it is loaded once.
         key = (settings.model_name, window)
@@ -128,6 +132,21 @@ class LLMs(Mapping[str, ReliableLLM]):
             except ConfigError as error:
                 raise ConfigError(f"{config.place('llms', name, 'model')}: {error}") from error
         return self._embedded[key]
+
+    def _replay(self, config: Config, name: str, settings: LLMConfig) -> LLM:
+        from mollm.llms.replay import Questions, ReplayLLM, find_recording
+
+        try:
+            questions, answers = find_recording(settings.model_name, _folder(config), name)
+        except ConfigError as error:
+            raise ConfigError(f"{config.place('llms', name, 'model')}: {error}") from error
+        # The LLMs of one folder answer the same questions; they are read once.
+        shared = self._recorded.setdefault(questions, Questions(questions))
+        return ReplayLLM(answers, shared, pace=settings.pace)
+
+
+def _folder(config: Config) -> Path:
+    return config.path.parent if config.path else Path()
 
 
 def _address(config: Config, name: str, settings: LLMConfig) -> tuple[str | None, list[str]]:

@@ -56,6 +56,7 @@ class OpenAICompatibleLLM:
         self._models_url = bases[0].rstrip("/") + "/models"
         self._model = model
         self._connect_seconds = connect_seconds
+        self._timeout: aiohttp.ClientTimeout | None = None
         self._sessions = sessions or Sessions()
         self._in_flight: Counter[str] = Counter()
         self._turn = itertools.count()
@@ -109,8 +110,6 @@ class OpenAICompatibleLLM:
 
     @asynccontextmanager
     async def _post(self, request: Request, *, stream: bool) -> AsyncGenerator[aiohttp.ClientResponse, None]:
-        import aiohttp
-
         body: dict[str, Any] = {
             "model": self._model,
             "messages": list(request.messages),
@@ -127,7 +126,7 @@ class OpenAICompatibleLLM:
                 url,
                 data=orjson.dumps(body),
                 headers=self._headers,
-                timeout=aiohttp.ClientTimeout(sock_connect=self._connect_seconds),
+                timeout=self._timeout or self._connect_timeout(),
                 allow_redirects=False,
             ) as response:
                 if response.status != 200:
@@ -135,6 +134,12 @@ class OpenAICompatibleLLM:
                 yield response
         finally:
             self._in_flight[url] -= 1
+
+    def _connect_timeout(self) -> aiohttp.ClientTimeout:
+        import aiohttp
+
+        self._timeout = aiohttp.ClientTimeout(sock_connect=self._connect_seconds)
+        return self._timeout
 
     def _least_busy(self) -> str:
         if len(self._urls) == 1:

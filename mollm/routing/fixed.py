@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from mollm.types import Route
+
+if TYPE_CHECKING:
+    from mollm.llms.calls import Calls
 
 
 class FixedRouter:
@@ -15,7 +18,7 @@ class FixedRouter:
     def __init__(self, mixture: str) -> None:
         self.mixture = mixture
 
-    async def route(self, query: str) -> Route:  # noqa: ARG002 - the interface has it
+    async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:  # noqa: ARG002 - the interface has them
         """Return the one mixture, with probability 1."""
         return Route(
             mixture=self.mixture,
