@@ -108,7 +108,7 @@ def required() -> None:
             load_config(whole)
     for section in ("router", "limits"):
         with pytest.raises(ConfigError, match=section):
-            load_config(config(**{section: 7}))
+            load_config({**config(), section: 7})
 
 
 @key("llms.NAME.model", "llms.NAME.api_base", "llms.NAME.api_key")
@@ -276,7 +276,7 @@ def ask_failing(
         return asyncio.get_running_loop().time()
 
     seconds = run_virtual(run())
-    return (failure or [None])[0], fakes, seconds
+    return failure[0] if failure else None, fakes, seconds
 
 
 @key("mixtures.NAME.workers.llm", "mixtures.NAME.workers.samples")
@@ -457,7 +457,8 @@ def tools() -> None:
 def ceilings() -> None:
     """What could exceed one is refused before the first call."""
     priced = {n: {"model": "scripted/x", "max_tokens": 100, "price": {"input": 1, "output": 1}} for n in "abc"}
-    for limit in ({"calls": 3}, {"output_tokens": 399}, {"cost_usd": 1e-6}):
+    refused: list[dict[str, Any]] = [{"calls": 3}, {"output_tokens": 399}, {"cost_usd": 1e-6}]
+    for limit in refused:
         failure, fakes, _ = ask_failing(config(llms=priced, limits=limit))
         assert isinstance(failure, LimitError)
         assert next(iter(limit)) in str(failure)

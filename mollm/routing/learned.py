@@ -28,9 +28,11 @@ from mollm.types import Route
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mollm.llms.calls import Calls
+
 Threshold: TypeAlias = float | Literal["auto"]
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when a file of before would be read, or would decide, differently."""
 MANIFEST, ARRAYS = "router.json", "router.safetensors"
 KEPT = 16
@@ -133,7 +135,8 @@ class LearnedRouter:
             arrays[f"ngrams_{number}"] = np.frombuffer(text, dtype=np.uint8)
             arrays[f"idf_{number}"] = block.idf
             arrays[f"weights_{number}"] = weights
-        body = save(arrays)
+        # safetensors writes the memory as it lies, and a transposed array lies column by column.
+        body = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
         manifest: dict[str, Any] = {
             "format": FORMAT,
             "mixtures": list(self.mixtures),
@@ -183,6 +186,7 @@ class LearnedRouter:
         if scores is None:
             everyone = dict.fromkeys((*self.mixtures, self.fallback))
             mixture, probabilities = self.fallback, dict.fromkeys(everyone, 1.0 / len(everyone))
+            is_sure = False
             reason = f"nothing in it is known from any example, so the fallback {self.fallback} answers"
         else:
             powers = np.exp((scores - scores.max()) * self.scale)
@@ -190,11 +194,17 @@ class LearnedRouter:
             probabilities = {self.fallback: 0.0} | dict(zip(self.mixtures, shares, strict=True))
             likeliest = max(probabilities, key=probabilities.__getitem__)
             mixture, reason = self._choose(likeliest, probabilities[likeliest])
-        return Route(mixture, probabilities, self.kind, reason, time.perf_counter() - start)
+            is_sure = probabilities[likeliest] >= self.threshold
+        return Route(mixture, probabilities, self.kind, reason, time.perf_counter() - start, is_sure=is_sure)
 
-    async def route(self, query: str) -> Route:
-        """Decide which mixture answers `query`, at once: nothing is waited for."""
-        return self.decide(query)
+    async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:  # noqa: ARG002 - nobody is called
+        """Decide which mixture answers `query`; where that is the fallback, joined with the message before it."""
+        route = self.decide(query)
+        if route.mixture != self.fallback or not before:
+            return route
+        joined = self.decide(f"{before}\n{query}")
+        seconds = route.seconds + joined.seconds
+        return replace(route if joined.mixture == self.fallback else joined, seconds=seconds)
 
     def _choose(self, likeliest: str, probability: float) -> tuple[str, str]:
         if likeliest == self.fallback or probability >= self.threshold:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from mollm.errors import ConfigError
+from mollm.llms.calls import Calls
 from mollm.routing.base import Router
 from mollm.routing.learned import ARRAYS, KEPT, MANIFEST, LearnedRouter
 
@@ -70,7 +71,7 @@ def same(one: LearnedRouter, other: LearnedRouter) -> bool:
 
 async def test_a_question_goes_to_the_mixture_that_it_resembles(router: LearnedRouter) -> None:
     """The route names the mixture, a probability for each mixture, the router and a reason."""
-    route = await router.route("why does my car not start?")
+    route = await router.route("why does my car not start?", Calls({}))
 
     assert route.mixture == "car"
     assert set(route.probabilities) == {"car", "sleep", "general"}
@@ -222,6 +223,15 @@ def test_a_loaded_router_is_the_saved_one(router: LearnedRouter, tmp_path: Path)
 
     assert same(router, LearnedRouter.load(tmp_path / "deep" / "router"))
     assert sorted(path.name for path in (tmp_path / "deep" / "router").iterdir()) == [MANIFEST, ARRAYS]
+
+
+def test_saving_does_not_depend_on_how_an_array_lies_in_memory(router: LearnedRouter, tmp_path: Path) -> None:
+    """Weights that lie column by column come back as the same matrix."""
+    turned = replace(router, weights=tuple(np.asfortranarray(weights) for weights in router.weights))
+
+    turned.save(tmp_path)
+
+    assert same(router, LearnedRouter.load(tmp_path))
 
 
 def test_the_threshold_can_be_set_when_loading(router: LearnedRouter, tmp_path: Path) -> None:

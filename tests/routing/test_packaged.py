@@ -40,9 +40,13 @@ def examples(config: dict[str, Any]) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def router(config: dict[str, Any], examples: dict[str, list[str]]) -> LearnedRouter:
-    """The router that the packaged file describes."""
-    return LearnedRouter.fit(examples, fallback=config["router"]["fallback"])
+def router(
+    config: dict[str, Any], examples: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> LearnedRouter:
+    """The router that the packaged file describes, as people mostly have it: fitted once, then read."""
+    folder = tmp_path_factory.mktemp("router")
+    LearnedRouter.fit(examples, fallback=config["router"]["fallback"]).save(folder)
+    return LearnedRouter.load(folder)
 
 
 def test_questions_find_their_mixture(router: LearnedRouter) -> None:
