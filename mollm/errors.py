@@ -18,6 +18,7 @@ MollmError
     │   ├── EmptyReply   an answer without text or tool calls
     │   ├── Refused      the provider's content filter
     │   └── ProviderFailed  5xx, or something that is not an answer
+    │       └── Unexpected  an error of no known kind
     ├── QuorumError      too few workers answered; names every cause
     └── AggregationError the answer broke off after its first token was shown
 """
@@ -161,6 +162,13 @@ class ProviderFailed(LLMError):
     trips_breaker = True
 
 
+class Unexpected(ProviderFailed):
+    """An error that no library announces, ours included; trying again or blaming the LLM would be a guess."""
+
+    is_retryable = False
+    trips_breaker = False
+
+
 class QuorumError(RunError):
     """Fewer workers answered than `quorum` asks for."""
 
@@ -169,7 +177,9 @@ class QuorumError(RunError):
         self.quorum = quorum
         self.proposals = tuple(proposals)
         arrived = sum(p.error is None for p in proposals)
-        head = "every worker failed" if not arrived else f"{arrived} of at least {quorum} workers answered"
+        head = f"{arrived} of at least {quorum} workers answered"
+        if not arrived:
+            head = "every worker failed" if proposals else "no time was left to ask anybody (limits.seconds)"
         causes = [f"  {p.worker}: {p.error.message}" for p in proposals if p.error]
         super().__init__("\n".join([f"mixture {mixture!r}: {head}", *causes]))
 

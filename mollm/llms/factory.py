@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mollm.config import expand
 from mollm.errors import ConfigError, UserError
 from mollm.llms.base import LLM
+from mollm.llms.health import RetryBudget
 from mollm.llms.http import Sessions
-from mollm.llms.reliable import Price, ReliableLLM, RetryBudget, Timeouts
+from mollm.llms.reliable import Price, ReliableLLM, Timeouts
 from mollm.types import Settings
 
 if TYPE_CHECKING:
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
 class LLMs(Mapping[str, ReliableLLM]):
     """The LLMs of a configuration, by name; they share connections and a budget for retries."""
 
-    def __init__(self, config: Config, given: Mapping[str, Any] | None = None) -> None:
-        """Build every LLM that a mixture uses; nothing is opened or loaded yet.
+    def __init__(
+        self, config: Config, given: Mapping[str, Any] | None = None, *, names: Sequence[str] | None = None
+    ) -> None:
+        """Build every LLM that a mixture or the router uses; nothing is opened or loaded yet.
 
         Args:
             config: What to build.
             given: By name, LLMs to use instead of the configured client: anything that satisfies the `LLM`
                 protocol, or a LangChain chat model.
+            names: Build these only.
 
         Raises:
             ConfigError: Lists everything that keeps an LLM from being built.
@@ -42,7 +46,7 @@ class LLMs(Mapping[str, ReliableLLM]):
         self._recorded: dict[Path, Questions] = {}
         self._llms: dict[str, ReliableLLM] = {}
         problems = [f"llms={name!r}: the configuration names no such LLM" for name in given if name not in config.llms]
-        for name in config.used_llms:
+        for name in config.used_llms if names is None else names:
             try:
                 self._llms[name] = self._build(config, name, given.get(name))
             except UserError as error:
@@ -91,6 +95,7 @@ class LLMs(Mapping[str, ReliableLLM]):
             max_in_flight=settings.max_in_flight,
             price=_price(settings),
             window=settings.context_window,
+            server=settings.server if given is None else None,
         )
 
     def _client(self, config: Config, name: str, settings: LLMConfig) -> LLM:

@@ -13,18 +13,23 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
-from mollm.errors import EmptyReply, LLMError, Refused, Unreachable, UserError
+from mollm.errors import EmptyReply, LLMError, Refused, TimedOut, UserError
 from mollm.llms.base import CHARACTERS_PER_TOKEN, LLM, Chunk, Completion, Request, text_of
+from mollm.llms.health import Breaker, RetryBudget
 from mollm.llms.translate import translate
 from mollm.types import Settings, Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
+    from mollm.schema import Server
     from mollm.types import Message
 
 T = TypeVar("T")
 
+DEFAULT_WINDOW = 8192
+WINDOW_SECONDS = 2.0
+"""What asking a server for its window may take; a server that is slow here is asked again next time."""
 LONGEST_RETRY_AFTER = 120.0
 """Seconds; a provider that asks for more is out for this request. The OpenAI SDK uses the same cap."""
 
@@ -50,56 +55,15 @@ class Price:
         return (usage.prompt_tokens * self.input + usage.completion_tokens * self.output) / 1e6
 
 
-class RetryBudget:
-    """Retries may be 10 % of calls, and at least 10 (Google SRE book, chapter 22)."""
-
-    def __init__(self, *, share: float = 0.1, minimum: int = 10) -> None:
-        self._share, self._minimum = share, minimum
-        self.calls = 0
-        self.retries = 0
-
-    def take(self) -> bool:
-        """Use up one retry, if there is one left."""
-        if self.retries >= max(self._minimum, self._share * self.calls):
-            return False
-        self.retries += 1
-        return True
-
-
-class Breaker:
-    """Stops calling an LLM that keeps failing, tries one call after a while, and closes when it succeeds."""
-
-    def __init__(self, *, failures: int = 8, open_seconds: float = 15.0) -> None:
-        self._allowed, self._open_seconds = failures, open_seconds
-        self._failures = 0
-        self._opens_until = 0.0
-        self._is_probing = False
-
-    def enter(self, now: float) -> None:
-        """Let a call through, or raise `Unreachable` while open."""
-        if self._failures < self._allowed:
-            return
-        if now < self._opens_until or self._is_probing:
-            wait = max(0.0, self._opens_until - now)
-            raise Unreachable(
-                f"not called: its last {self._failures} calls failed; next try in {wait:.0f} s",
-                code="breaker_open",
-                retry_after_seconds=wait,
-            )
-        self._is_probing = True
-
-    def leave(self, now: float, *, error: LLMError | None = None, cancelled: bool = False) -> None:
-        """Count how a call ended; one the caller cancelled or got wrong says nothing about the LLM."""
-        self._is_probing = False
-        if error is not None and error.trips_breaker:
-            self._failures += 1
-            self._opens_until = now + self._open_seconds
-        elif not cancelled:
-            self._failures = 0
-
-
 class ReliableLLM:
-    """One LLM of a configuration."""
+    """One LLM of a configuration.
+
+    Attributes:
+        name: In the configuration.
+        defaults: Settings where a request has none.
+        price: None where it is not known.
+        server: Which server answers, where that is known and request fields of its own may be sent.
+    """
 
     def __init__(
         self,
@@ -113,10 +77,12 @@ class ReliableLLM:
         max_in_flight: int | None = None,
         price: Price | None = None,
         window: int | None = None,
+        server: Server | None = None,
     ) -> None:
         self.name = name
         self.defaults = defaults
         self.price = price
+        self.server = server
         self._llm = llm
         self._timeouts = timeouts
         self._retries = retries
@@ -132,21 +98,23 @@ class ReliableLLM:
 
         Args:
             request: Its settings win over the LLM's own.
-            deadline: On the event loop's clock; retries included.
+            deadline: On the event loop's clock; retries and the wait for `max_in_flight` included.
 
         Raises:
             LLMError: The call failed, after retries where they made sense.
         """
         loop = asyncio.get_running_loop()
         request = Request(request.messages, request.settings.over(self.defaults))
-        until = self._until(deadline, loop.time())
+        clock = _Clock(loop.time() + self._timeouts.total, deadline)
 
         async def attempt() -> Completion:
             completion = await self._llm.complete(request)
-            _check(completion.finish_reason, completion.text, completion.message)
+            _check(request, completion.finish_reason, completion.message)
             return completion
 
-        completion = await self._with_retries(attempt, self._timeouts.total, until)
+        async with self._slot(clock):
+            completion, is_probe = await self._with_retries(attempt, clock)
+            self._breaker.leave(loop.time(), is_probe)
         if completion.usage is None:
             usage = self.estimate(request.messages, completion.text)
             return Completion(completion.message, completion.finish_reason, usage, completion.logprobs)
@@ -156,43 +124,49 @@ class ReliableLLM:
         """Yield the reply piece by piece. Raises as `complete`, also in the middle."""
         loop = asyncio.get_running_loop()
         request = Request(request.messages, request.settings.over(self.defaults))
-        until = self._until(deadline, loop.time())
+        clock = _Clock(loop.time() + self._timeouts.total, deadline)
 
         async def attempt() -> tuple[list[Chunk], AsyncIterator[Chunk]]:
             chunks = self._llm.stream(request)
             try:
-                return await _up_to_first_token(chunks), chunks
+                return await self._up_to_first_token(request, chunks), chunks
             except BaseException:
                 await _aclose(chunks)
                 raise
 
-        held, chunks = await self._with_retries(attempt, self._timeouts.first_token, until)
-        try:
-            for chunk in held:
-                yield chunk
-            while True:
-                try:
-                    async with asyncio.timeout_at(min(until, loop.time() + self._timeouts.idle)):
-                        chunk = await anext(chunks)
-                except StopAsyncIteration:
-                    return
-                except Exception as error:
-                    raise translate(error, self.name) from error
-                yield chunk
-        finally:
-            await _aclose(chunks)
+        async with self._slot(clock):
+            (held, chunks), is_probe = await self._with_retries(attempt, clock)
+            failure: LLMError | None = None
+            is_whole = False
+            try:
+                for chunk in held:
+                    yield chunk
+                while True:
+                    try:
+                        async with asyncio.timeout_at(min(clock.until, loop.time() + self._timeouts.idle)):
+                            chunk = await anext(chunks)
+                    except StopAsyncIteration:
+                        is_whole = True
+                        return
+                    except Exception as error:  # noqa: BLE001 - raised as ours
+                        failure = self._ours(error)
+                        raise failure from _harmless(error)
+                    yield chunk
+            finally:
+                counts = is_whole or (failure is not None and not clock.ended_by_caller(failure, loop.time()))
+                self._breaker.leave(loop.time(), is_probe, error=failure, counts=counts)
+                await _aclose(chunks)
 
     async def context_window(self) -> int:
         """Tokens that a prompt and its answer may have together: set, asked from the server, or 8192."""
         if self._window is None:
             ask = getattr(self._llm, "context_window", None)
             try:
-                async with asyncio.timeout(5):
-                    self._window = (await ask()) if ask else None
-            except Exception as error:  # noqa: BLE001 - whatever the server does here, the question is still answered
-                translate(error, self.name)
-            self._window = self._window or 8192
-        return self._window
+                async with asyncio.timeout(WINDOW_SECONDS):
+                    self._window = (await ask()) if ask else 0
+            except Exception as error:  # noqa: BLE001 - a server that fails here may still answer the question
+                self._ours(error)
+        return self._window or DEFAULT_WINDOW
 
     def estimate(self, messages: Sequence[Message], text: str = "") -> Usage:
         """Estimate the tokens of a call from its characters."""
@@ -208,51 +182,50 @@ class ReliableLLM:
         """Close what the LLM opened on the running event loop."""
         await self._llm.aclose()
 
-    def _until(self, deadline: float | None, now: float) -> float:
-        own = now + self._timeouts.total
-        return own if deadline is None else min(own, deadline)
+    def _ours(self, error: Exception) -> LLMError:
+        return translate(error, self.name)
 
-    async def _once(self, attempt: Callable[[], Awaitable[T]], until: float) -> T:
-        # Bound, breaker and clock around one attempt, and the one spot where a foreign error becomes ours.
+    def _slot(self, clock: _Clock) -> _Slot:
+        semaphore = None
+        if self._max_in_flight is not None:
+            # A semaphore belongs to one event loop.
+            loop = asyncio.get_running_loop()
+            semaphore = self._slots.get(loop)
+            if semaphore is None:
+                semaphore = self._slots[loop] = asyncio.Semaphore(self._max_in_flight)
+        return _Slot(self.name, semaphore, clock)
+
+    async def _once(self, attempt: Callable[[], Awaitable[T]], clock: _Clock) -> tuple[T, bool]:
+        # Breaker and clock around one attempt, and the one spot where a foreign error becomes ours. Who calls this
+        # tells the breaker of a success, since a stream that was opened may still break.
         now = asyncio.get_running_loop().time
-        async with self._slot():
-            try:
-                self._breaker.enter(now())
-            except LLMError as error:
-                raise translate(error, self.name) from None
-            try:
-                async with asyncio.timeout_at(until):
-                    result = await attempt()
-            except UserError:
-                self._breaker.leave(now(), cancelled=True)
-                raise
-            except Exception as error:
-                ours = translate(error, self.name)
-                self._breaker.leave(now(), error=ours)
-                raise ours from error
-            except BaseException:
-                self._breaker.leave(now(), cancelled=True)
-                raise
-            self._breaker.leave(now())
-            return result
-
-    def _slot(self) -> asyncio.Semaphore | _NoBound:
-        if self._max_in_flight is None:
-            return _NO_BOUND
-        # A semaphore belongs to one event loop.
-        loop = asyncio.get_running_loop()
-        if loop not in self._slots:
-            self._slots[loop] = asyncio.Semaphore(self._max_in_flight)
-        return self._slots[loop]
-
-    async def _with_retries(self, attempt: Callable[[], Awaitable[T]], patience: float, until: float) -> T:
-        loop = asyncio.get_running_loop()
-        self._budget.calls += 1
         try:
-            return await self._once(attempt, min(until, loop.time() + patience))
+            is_probe = self._breaker.enter(now())
+        except LLMError as error:
+            raise self._ours(error) from None
+        try:
+            async with asyncio.timeout_at(clock.until):
+                return await attempt(), is_probe
+        except UserError:
+            self._breaker.leave(now(), is_probe, counts=False)
+            raise
+        except Exception as error:  # noqa: BLE001 - raised as ours
+            ours = self._ours(error)
+            self._breaker.leave(now(), is_probe, error=ours, counts=not clock.ended_by_caller(ours, now()))
+            raise ours from _harmless(error)
+        except BaseException:
+            self._breaker.leave(now(), is_probe, counts=False)
+            raise
+
+    async def _with_retries(self, attempt: Callable[[], Awaitable[T]], clock: _Clock) -> tuple[T, bool]:
+        self._budget.earn()
+        try:
+            return await self._once(attempt, clock)
         except LLMError as error:
             # tenacity's own bookkeeping costs more than a whole call to a server near by, so it starts here.
             first: LLMError | None = error
+        loop = asyncio.get_running_loop()
+        backoff = _Backoff()
 
         def pause(state: tenacity.RetryCallState) -> float:
             return max(backoff(state), _retry_after(state) or 0.0)
@@ -264,17 +237,16 @@ class ReliableLLM:
             if state.attempt_number > self._retries:
                 return True
             wait = pause(state)
-            too_late = wait > LONGEST_RETRY_AFTER or loop.time() + wait >= until
+            too_late = wait > LONGEST_RETRY_AFTER or loop.time() + wait >= clock.until
             return too_late or not self._budget.take()
 
-        async def again() -> T:
+        async def again() -> tuple[T, bool]:
             nonlocal first
             if first is not None:
                 error, first = first, None
                 raise error
-            return await self._once(attempt, min(until, loop.time() + patience))
+            return await self._once(attempt, clock)
 
-        backoff = _Backoff()
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(may_retry),
             stop=must_stop,
@@ -283,6 +255,60 @@ class ReliableLLM:
             reraise=True,
         )
         return await retrying(again)
+
+    async def _up_to_first_token(self, request: Request, chunks: AsyncIterator[Chunk]) -> list[Chunk]:
+        # Nothing is shown before the first visible token, so until then a failure can still be made good.
+        loop = asyncio.get_running_loop()
+        held: list[Chunk] = []
+        finish_reason, thought = None, False
+        async with asyncio.timeout(self._timeouts.first_token) as clock:
+            async for chunk in chunks:
+                held.append(chunk)
+                if chunk.text.strip() or (chunk.delta.get("tool_calls") and request.settings.tools):
+                    return held
+                finish_reason = chunk.finish_reason or finish_reason
+                if chunk.delta.get("reasoning_content") or chunk.delta.get("reasoning"):
+                    # It is thinking: alive, though nothing can be shown yet.
+                    thought = True
+                    clock.reschedule(loop.time() + self._timeouts.idle)
+        _check(request, finish_reason, {"reasoning": "..."} if thought else {})
+        return held
+
+
+class _Clock:
+    """Until when a call may run, and whose limit that is."""
+
+    __slots__ = ("_deadline", "until")
+
+    def __init__(self, own: float, deadline: float | None) -> None:
+        self._deadline = deadline
+        self.until = own if deadline is None else min(own, deadline)
+
+    def ended_by_caller(self, error: LLMError, now: float) -> bool:
+        """The caller's time ran out, which says nothing about the LLM."""
+        return isinstance(error, TimedOut) and self._deadline is not None and now >= self._deadline
+
+
+class _Slot:
+    """One of the calls that an LLM may have in flight, waited for no longer than the call may run."""
+
+    __slots__ = ("_clock", "_name", "_semaphore")
+
+    def __init__(self, name: str, semaphore: asyncio.Semaphore | None, clock: _Clock) -> None:
+        self._name, self._semaphore, self._clock = name, semaphore, clock
+
+    async def __aenter__(self) -> None:
+        if self._semaphore is None:
+            return
+        try:
+            async with asyncio.timeout_at(self._clock.until):
+                await self._semaphore.acquire()
+        except TimeoutError:
+            raise TimedOut("its calls in flight left no place in time", llm=self._name) from None
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._semaphore is not None:
+            self._semaphore.release()
 
 
 class _Backoff:
@@ -298,42 +324,26 @@ class _Backoff:
         return self._drawn[number]
 
 
-class _NoBound:
-    async def __aenter__(self) -> None: ...
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-
-_NO_BOUND = _NoBound()
-
-
 def _retry_after(state: tenacity.RetryCallState) -> float | None:
     error = state.outcome.exception() if state.outcome else None
     return error.retry_after_seconds if isinstance(error, LLMError) else None
 
 
-def _check(finish_reason: str | None, text: str, message: Message) -> None:
-    if message.get("tool_calls"):
+def _check(request: Request, finish_reason: str | None, message: Message) -> None:
+    # A tool call nobody offered a tool for is no answer; small LLMs invent them.
+    if message.get("tool_calls") and request.settings.tools:
         return
     if finish_reason == "content_filter":
         raise Refused("the provider's content filter withheld the answer", status=200)
-    if not text.strip():
+    if not text_of(message.get("content")).strip():
         thought = message.get("reasoning_content") or message.get("reasoning")
         what = "it holds reasoning alone" if thought else "it is empty"
         raise EmptyReply(f"the reply has no text: {what} (finish_reason {finish_reason!r})", status=200)
 
 
-async def _up_to_first_token(chunks: AsyncIterator[Chunk]) -> list[Chunk]:
-    held: list[Chunk] = []
-    finish_reason, thought = None, False
-    async for chunk in chunks:
-        held.append(chunk)
-        if chunk.text.strip() or chunk.delta.get("tool_calls"):
-            return held
-        finish_reason = chunk.finish_reason or finish_reason
-        thought = thought or bool(chunk.delta.get("reasoning_content") or chunk.delta.get("reasoning"))
-    _check(finish_reason, "", {"reasoning": "..."} if thought else {})
-    return held
+def _harmless(error: BaseException) -> BaseException | None:
+    # aiohttp's errors carry the request with its headers, and so the key, into every debugger and error report.
+    return None if hasattr(error, "request_info") else error
 
 
 async def _aclose(chunks: AsyncIterator[Chunk]) -> None:

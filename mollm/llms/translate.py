@@ -25,6 +25,7 @@ from mollm.errors import (
     RateLimited,
     Refused,
     TimedOut,
+    Unexpected,
     Unreachable,
 )
 from mollm.types import Settings
@@ -121,7 +122,8 @@ def _translate(error: Exception, llm: str) -> LLMError:
     if cls in (None, BadRequest, ProviderFailed):
         cls = _by_words(said.text) or cls
     if cls is None:
-        return ProviderFailed(f"unexpected {type(error).__name__}", llm=llm)
+        is_reported = bool(error.args) and isinstance(error.args[0], Mapping)
+        return (ProviderFailed if is_reported else Unexpected)(f"unexpected {type(error).__name__}", llm=llm)
     return cls(_why(error, cls), llm=llm, code=said.code, retry_after_seconds=_retry_after(_headers_of(source)))
 
 

@@ -382,7 +382,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run code in a fresh interpreter that reports every resource left open."""
     command = [sys.executable, "-X", "dev", "-c", code]
     env = {**os.environ, "PYTHONPATH": ".", **environment}
-    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)  # noqa: S603
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
 
 
 USE = """

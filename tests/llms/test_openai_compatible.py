@@ -79,10 +79,12 @@ async def test_tool_calls_survive_streamed_and_not() -> None:
     calls = [
         {"index": i, "id": f"c{i}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for i in (0, 1)
     ]
+    tools = Settings(tools=[{"type": "function", "function": {"name": "f"}}])
+    request = Request(ASK.messages, tools)
     async with Upstream(answer(None, tool_calls=calls), stream({"tool_calls": calls})) as upstream:
         llm = reliable(upstream)
-        whole = await llm.complete(ASK)
-        streamed = [piece.delta["tool_calls"] async for piece in llm.stream(ASK) if piece.delta.get("tool_calls")]
+        whole = await llm.complete(request)
+        streamed = [piece.delta["tool_calls"] async for piece in llm.stream(request) if piece.delta.get("tool_calls")]
         await llm.aclose()
 
     assert whole.message["tool_calls"] == calls

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from mollm.errors import BadRequest, LLMError, ProviderFailed, RateLimited, Unreachable
-from mollm.llms.base import Request
-from mollm.llms.reliable import Price, ReliableLLM, RetryBudget, Timeouts
+from mollm.errors import (
+    BadRequest,
+    EmptyReply,
+    LLMError,
+    ProviderFailed,
+    RateLimited,
+    TimedOut,
+    Unexpected,
+    Unreachable,
+)
+from mollm.llms.base import Chunk, Request
+from mollm.llms.health import RetryBudget
+from mollm.llms.reliable import Price, ReliableLLM, Timeouts
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
 from mollm.types import Settings, Usage
 from tests.clock import run_virtual
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 ASK = Request([{"role": "user", "content": "12345678"}])
 
@@ -83,7 +97,7 @@ def test_all_attempts_share_one_deadline() -> None:
 
 
 def test_the_budget_bounds_retries_over_all_llms() -> None:
-    """Three LLMs of one configuration share ten retries, until 10 % of calls are more."""
+    """Three LLMs of one configuration share ten retries."""
     budget = RetryBudget()
     fakes = [ScriptedLLM(ProviderFailed("x")) for _ in range(3)]
     llms = [ReliableLLM(str(i), fake, retries=5, budget=budget) for i, fake in enumerate(fakes)]
@@ -135,6 +149,130 @@ def test_a_probe_that_fails_keeps_the_breaker_open() -> None:
 
     run_virtual(run())
     assert len(fake.requests) == 9
+
+
+def test_the_caller_s_own_deadline_does_not_trip_the_breaker() -> None:
+    """A caller with little time cannot switch a healthy LLM off for everybody else."""
+    llm = ReliableLLM("m", ScriptedLLM(Reply("yes", delay=2)))
+
+    async def run() -> str:
+        for _ in range(20):
+            with pytest.raises(TimedOut):
+                await llm.complete(ASK, deadline=asyncio.get_running_loop().time() + 1)
+        return (await llm.complete(ASK)).text
+
+    assert run_virtual(run()) == "yes"
+
+
+def test_an_unexpected_error_is_neither_retried_nor_counted() -> None:
+    """A bug of ours or of a request says nothing about the LLM."""
+    fake = ScriptedLLM(lambda request: ZeroDivisionError() if request.messages[0]["content"] == "bad" else "yes")
+    llm = ReliableLLM("m", fake)
+
+    async def run() -> str:
+        for _ in range(20):
+            with pytest.raises(Unexpected):
+                await llm.complete(Request([{"role": "user", "content": "bad"}]))
+        return (await llm.complete(ASK)).text
+
+    assert run_virtual(run()) == "yes"
+    assert len(fake.requests) == 21
+
+
+def test_waiting_for_a_place_ends_with_the_deadline() -> None:
+    """`max_in_flight` never makes a call last longer than it may."""
+    llm = ReliableLLM("m", ScriptedLLM(Reply("yes", delay=50)), max_in_flight=1)
+
+    async def run() -> float:
+        busy = asyncio.create_task(llm.complete(ASK))
+        await asyncio.sleep(1)
+        with pytest.raises(TimedOut, match="no place"):
+            await llm.complete(ASK, deadline=3.0)
+        ended = asyncio.get_running_loop().time()
+        await busy
+        return ended
+
+    assert run_virtual(run()) == pytest.approx(3)
+
+
+def test_a_stream_keeps_its_place_until_it_ends() -> None:
+    """Streams count in `max_in_flight` for as long as they run."""
+    llm = ReliableLLM("m", ScriptedLLM("one two"), max_in_flight=1)
+
+    async def run() -> None:
+        first = llm.stream(ASK)
+        await anext(first)
+        with pytest.raises(TimedOut):
+            await llm.complete(ASK, deadline=1.0)
+        await first.aclose()
+        await llm.complete(ASK)
+
+    run_virtual(run())
+
+
+def test_streams_that_break_open_the_breaker() -> None:
+    """A first token is no success; the end is."""
+    fake = ScriptedLLM(Reply("one two three", error=ProviderFailed("gone"), breaks_after=1))
+    llm = ReliableLLM("m", fake)
+
+    async def run() -> None:
+        for _ in range(8):
+            with pytest.raises(ProviderFailed, match="gone"):
+                _ = [chunk async for chunk in llm.stream(ASK)]
+        with pytest.raises(Unreachable):
+            await llm.complete(ASK)
+
+    run_virtual(run())
+
+
+def test_thinking_is_a_sign_of_life() -> None:
+    """A model that streams its reasoning is not cut off before its first visible token."""
+
+    class Thinking(ScriptedLLM):
+        async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:  # noqa: ARG002 - the interface
+            for _ in range(10):
+                await asyncio.sleep(20)
+                yield Chunk({"reasoning_content": "hm"})
+            yield Chunk({"content": "yes"}, finish_reason="stop")
+
+    async def run() -> str:
+        llm = ReliableLLM("m", Thinking("x"), timeouts=Timeouts(total=600, first_token=60, idle=30))
+        return "".join([chunk.text async for chunk in llm.stream(ASK)])
+
+    assert run_virtual(run()) == "yes"
+
+
+def test_a_tool_call_nobody_asked_for_is_an_empty_reply() -> None:
+    """Small models invent tool calls; without tools in the request they are no answer."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    reply = Reply(message={"role": "assistant", "content": None, "tool_calls": [call]})
+    tools = Settings(tools=[{"type": "function", "function": {"name": "f"}}])
+
+    with pytest.raises(EmptyReply):
+        run_virtual(ReliableLLM("m", ScriptedLLM(reply)).complete(ASK))
+    found = run_virtual(ReliableLLM("m", ScriptedLLM(reply)).complete(Request(ASK.messages, tools)))
+
+    assert found.message["tool_calls"] == [call]
+
+
+def test_a_window_that_could_not_be_asked_is_asked_again() -> None:
+    """One failed look-up does not fix the window for ever."""
+
+    class Windowed(ScriptedLLM):
+        answers: ClassVar[list[Any]] = [OSError("down"), 131072]
+
+        async def context_window(self) -> int:
+            found = self.answers.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            return int(found)
+
+    llm = ReliableLLM("m", Windowed("x"))
+
+    async def run() -> list[int]:
+        return [await llm.context_window() for _ in range(3)]
+
+    assert run_virtual(run()) == [8192, 131072, 131072]
 
 
 def test_cancelled_and_rejected_calls_do_not_trip_the_breaker() -> None:

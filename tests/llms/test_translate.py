@@ -27,6 +27,7 @@ from mollm.errors import (
     RateLimited,
     Refused,
     TimedOut,
+    Unexpected,
     Unreachable,
 )
 from mollm.llms.translate import from_status, mapped, translate
@@ -360,7 +361,7 @@ def test_an_unknown_error_is_named_by_its_class_alone() -> None:
     """What nobody foresaw is the provider's failure, told without its text."""
     error = translate(KeyError(KEY), "coder")
 
-    assert type(error) is ProviderFailed
+    assert type(error) is Unexpected
     assert error.message == "unexpected KeyError"
 
 
