@@ -6,6 +6,7 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING
 
+from mollm.llms.base import text_of
 from mollm.scoring import agreement
 from mollm.types import Answer, Usage
 
@@ -30,10 +31,9 @@ def assemble(
     arrived = [p.final for p in proposals if p.layer == last and p.error is None]
     costs = [call.cost_usd for call in breakdown if call.cost_usd is not None]
     message = written.message
-    content = message.get("content")
     return Answer(
         id=id,
-        text=content if isinstance(content, str) else "",
+        text=text_of(message.get("content")),
         message=message,
         mixture=route.mixture,
         route=route,

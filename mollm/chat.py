@@ -7,6 +7,7 @@ or was stopped is forgotten, with what was shown of its answer: an LLM would tak
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 from difflib import get_close_matches
@@ -18,6 +19,8 @@ from mollm.errors import ContextTooLong, LimitError, MollmError, QuorumError, Re
 from mollm.terminal import print_answer, print_explanation, print_rows, print_streamed, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mollm.api import MoLLM
     from mollm.types import Answer, Message
 
@@ -145,9 +148,10 @@ class _Prompt:
         try:
             import readline
         except ImportError:
-            self._half_typed = str
+            self._half_typed: Callable[[], str] = str
         else:
-            readline.parse_and_bind("set enable-bracketed-paste on")  # several pasted lines are one question
+            if os.environ.get("TERM", "dumb") != "dumb":
+                readline.parse_and_bind("set enable-bracketed-paste on")  # several pasted lines are one question
             self._half_typed = readline.get_line_buffer
 
     def read(self, prompt: str) -> str | None:

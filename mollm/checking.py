@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.config import VARIABLE, load_config
-from mollm.errors import BadRequest, ConfigError, LimitError, LLMError, UserError
+from mollm.errors import BadRequest, ConfigError, LimitError, LLMError, PromptError, UserError
 from mollm.limits import check_limits
 from mollm.llms.base import Request
 from mollm.runtime import Runtime, build_router
@@ -48,13 +49,14 @@ def check_config(source: str | Path | None = None) -> Report:
     except ConfigError as error:
         problems += error.problems
     try:
-        build_router(config)
+        with suppress(PromptError):  # the runtime has named it
+            build_router(config)
     except ConfigError as error:
         problems += error.problems
     if runtime:
         for mixture in runtime.mixtures.values():
             try:
-                check_limits(config.limits, mixture, runtime.llms)
+                check_limits(config.limits, mixture, runtime.llms, routers=runtime.llm_routers)
             except LimitError as error:
                 problems.append(f"{config.place('mixtures', mixture.name)}: {error}")
     return replace(report, problems=tuple(problems), runtime=runtime)
@@ -90,12 +92,13 @@ def _warnings(config: Config) -> Iterator[str]:
             yield f"{config.place('llms', name, 'api_key')}: a key in the file; write ${{VARIABLE}} instead"
         if name not in config.used_llms:
             yield f"{config.place('llms', name)}: no mixture uses this LLM"
+    reads_descriptions = bool(config.router_llms)
     for name, mixture in config.mixtures.items():
         if name == config.fallback:
             pass
         elif config.router_kind == "fixed":
             yield f"{config.place('mixtures', name)}: the fixed router never picks it; it can be asked by name"
-        elif not mixture.examples and not config.router.path:
+        elif not (mixture.examples or reads_descriptions or any(s.config.path for s in config.router_sections)):
             yield f"{config.place('mixtures', name)}: without `examples` the router never picks it; only by name"
         if mixture.ask_first != "all" and mixture.agree is None and mixture.enough is None:
             yield f"{config.place('mixtures', name, 'ask_first')}: without `agree` or `enough` all are asked in the end"

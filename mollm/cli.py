@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from mollm.errors import MollmError, RequestError, UserError
+from mollm.errors import MollmError, RequestError, RunError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -86,15 +88,21 @@ def route(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show which mixture each question goes to, and why; no LLM is asked."""
+    """Show which mixture each question goes to, and why; only a router's own LLM is asked."""
     from mollm.config import load_config
+    from mollm.llms.calls import Calls
+    from mollm.llms.factory import LLMs
     from mollm.runtime import build_router
     from mollm.terminal import print_json, print_routes
 
-    router = build_router(load_config(config))
+    loaded = load_config(config)
+    router, llms = build_router(loaded), LLMs(loaded, names=loaded.router_llms)
 
     async def decide() -> Sequence[Route]:
-        return [await router.route(question) for question in questions]
+        try:
+            return [await router.route(question, Calls(llms)) for question in questions]
+        finally:
+            await llms.aclose()
 
     routes = _run(decide())
     if json:
@@ -141,23 +149,41 @@ def show(
 
 def main() -> NoReturn:
     """Run the command and exit with its code: 0 done, 1 a run failed, 2 your mistake, 130 interrupted."""
+    _mend_streams()
     _leave(_main(sys.argv[1:]))
+
+
+def _mend_streams() -> None:
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        # None where it was closed, as by `>&-`.
+        stream: Any = getattr(sys, name) or Path(os.devnull).open(mode)  # noqa: SIM115 - open to the end
+        # An LLM may write what the locale cannot show; a question mark is better than no answer.
+        stream.reconfigure(errors="replace")
+        setattr(sys, name, stream)
 
 
 def _main(arguments: list[str]) -> int:
     try:
-        return app(arguments, prog_name="mollm", standalone_mode=False) or 0
+        code = app(arguments, prog_name="mollm", standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
     except USAGE_ERROR as error:
         error.show()
         return UserError.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone, as `head` does; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 0  # the reader of our output has gone, as `head` does; there is nobody to tell
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.stderr.write(f"mollm: the output cannot be written: {error.strerror}\n")
+        return RunError.exit_code
     except MollmError as error:
-        sys.stderr.write("".join(f"mollm: {line}\n" for line in str(error).splitlines() or [type(error).__name__]))
+        from mollm.terminal import say
+
+        for line in str(error).splitlines() or [type(error).__name__]:
+            say(f"mollm: {line}")
         return error.exit_code
 
 
@@ -166,9 +192,8 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def _leave(code: int) -> NoReturn:
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        # llama.cpp's server takes a second to be torn down, and nothing of it is worth waiting for.
-        os._exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # said already, or nobody is left to hear it
+            stream.flush()
+    # llama.cpp's server takes a second to be torn down, and nothing of it is worth waiting for.
+    os._exit(code)

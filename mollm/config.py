@@ -20,10 +20,12 @@ from mollm.schema import (
     Config,
     LimitsConfig,
     LLMConfig,
+    MemberConfig,
     MixtureConfig,
     PaceConfig,
     PriceConfig,
     RouterConfig,
+    RouterSection,
     TimeoutConfig,
     WorkerConfig,
     packaged_folder,
@@ -146,12 +148,16 @@ def _allowed(key: tuple[str | int, ...]) -> list[str]:
         ("llms", "*", "price"): PriceConfig,
         ("llms", "*", "pace"): PaceConfig,
         ("router",): RouterConfig,
+        ("router", "members", "*"): MemberConfig,
         ("mixtures", "*"): MixtureConfig,
         ("mixtures", "*", "workers", "*"): WorkerConfig,
         ("mixtures", "*", "aggregator"): AggregatorConfig,
         ("limits",): LimitsConfig,
     }
-    pattern = tuple("*" if index in (1, 3) else str(part) for index, part in enumerate(key))
+    is_named = key[:1] in (("llms",), ("mixtures",))
+    pattern = tuple(
+        "*" if isinstance(part, int) or (index == 1 and is_named) else part for index, part in enumerate(key)
+    )
     return list(section[pattern].model_fields) if pattern in section else []
 
 
@@ -195,10 +201,46 @@ def _router_problems(config: Config) -> Iterator[str]:
             f"{config.place('router')}: name the `fallback` mixture, the one that answers when the router "
             f"does not know; allowed: {', '.join(config.mixtures)}"
         )
-    if router.kind == "learned" and not router.path and not any(m.examples for m in config.mixtures.values()):
-        yield f"{config.place('router', 'kind')}: a learned router needs `examples` in at least one mixture"
+    if config.router_kind == "chain":
+        yield from _foreign_keys(config, ("router",), "chain", router)
+        if not router.members:
+            yield f"{config.place('router', 'members')}: a chain needs at least one member"
+    for section in config.router_sections:
+        yield from _section_problems(config, section)
+
+
+def _section_problems(config: Config, section: RouterSection) -> Iterator[str]:
+    key, kind, router = section
+    yield from _foreign_keys(config, key, kind, router)
     if router.threshold != "auto" and not 0 <= router.threshold <= 1:
-        yield f"{config.place('router', 'threshold')}: must be 'auto' or a number from 0 to 1"
+        yield f"{config.place(*key, 'threshold')}: must be 'auto' or a number from 0 to 1"
+    if kind == "learned" and not router.path and not any(m.examples for m in config.mixtures.values()):
+        yield f"{config.place(*key, 'kind')}: a learned router needs `examples` in at least one mixture"
+    if kind != "llm":
+        return
+    if router.llm is None:
+        yield f"{config.place(*key)}: kind 'llm' needs `llm`, the LLM that picks; allowed: {', '.join(config.llms)}"
+    elif router.llm not in config.llms:
+        yield f"{config.place(*key, 'llm')}: no LLM {router.llm!r}{_nearest(router.llm, list(config.llms))}"
+    for name in config.mixtures:
+        if name.casefold() == "none":
+            yield f"{config.place('mixtures', name)}: the router's LLM replies 'none' where no mixture suits"
+
+
+def _foreign_keys(config: Config, key: KeyPath, kind: str, router: BaseModel) -> Iterator[str]:
+    for name in sorted(router.model_fields_set - {"kind", "fallback"}):
+        if name not in _ROUTER_KEYS[kind]:
+            owners = " or ".join(repr(owner) for owner, keys in _ROUTER_KEYS.items() if name in keys)
+            yield f"{config.place(*key, name)}: a router of kind {kind!r} has no such key; it belongs to {owners}"
+
+
+_ROUTER_KEYS: dict[str, tuple[str, ...]] = {
+    "fixed": (),
+    "learned": ("threshold", "path"),
+    "llm": ("threshold", "llm", "prompt"),
+    "chain": ("members",),
+}
+"""What each kind of router has, beside `kind` and `fallback`."""
 
 
 def _mixture_problems(config: Config, name: str, mixture: MixtureConfig) -> Iterator[str]:

@@ -27,8 +27,8 @@ from langgraph.types import Command
 
 from mollm.aggregation import Task, Written, aggregate, write
 from mollm.config import load_config
-from mollm.errors import QuorumError, RequestError
-from mollm.limits import check_limits
+from mollm.errors import QuorumError, RequestError, RoutingError
+from mollm.limits import check_limits, check_routing
 from mollm.llms.base import CHARACTERS_PER_TOKEN, Request, text_of
 from mollm.prompts import fence, is_empty, last_question, with_instructions
 from mollm.routing.conversation import route_conversation
@@ -97,10 +97,16 @@ def create_graph(
     Raises:
         ConfigError: Everything that is wrong with the configuration.
     """
-    if isinstance(config, Mapping) and "configurable" in config:
-        config = None  # a LangGraph server calls a factory with its RunnableConfig, not with a configuration
     runtime = Runtime(load_config(config), llms, router)
     return compile_graph(runtime, name=name, checkpointer=checkpointer, store=store)
+
+
+def default_graph() -> Graph:
+    """Build the graph of the configuration the command would take; `langgraph.json` names it.
+
+    A LangGraph server calls a factory of at most two arguments, and with its own `RunnableConfig`.
+    """
+    return create_graph()
 
 
 def compile_graph(
@@ -122,22 +128,27 @@ def compile_graph(
 
 
 async def route(turn: Turn) -> str:
-    """Pick the mixture, and refuse what could exceed a limit before anything is called."""
+    """Pick the mixture, and refuse what could exceed a limit before it is called."""
     options, messages, runtime = turn.options, turn.messages, turn.runtime
     if is_empty(messages):
         raise RequestError("the question is empty")
+    begun = asyncio.get_running_loop().time()
+    turn.calls.deadline = until = begun + runtime.config.limits.seconds
+    limits, llms, routers = runtime.config.limits, runtime.llms, runtime.llm_routers
+    prompt_tokens = sum(len(text_of(m.get("content"))) for m in messages) // CHARACTERS_PER_TOKEN
     named = options.mixture
     if named and named not in ("auto", "router"):
-        found = Route(named, {named: 1.0}, "caller", "named in the request")
+        found, routers = Route(named, {named: 1.0}, "caller", "named in the request"), ()
     else:
-        found = await route_conversation(runtime.router, messages, fallback=runtime.config.fallback)
-    mixture = runtime.mixture(found.mixture)
-    prompt_tokens = sum(len(text_of(m.get("content"))) for m in messages) // CHARACTERS_PER_TOKEN
-    limit = options.writing.max_tokens
-    check_limits(runtime.config.limits, mixture, runtime.llms, prompt_tokens=prompt_tokens, max_tokens=limit)
+        check_routing(limits, routers, llms, prompt_tokens=prompt_tokens)
+        found = await route_conversation(runtime.router, messages, turn.calls)
+        if found.mixture not in runtime.mixtures:
+            picked = f"the router ({found.router}) picked {found.mixture!r}"
+            raise RoutingError(f"{picked}, which is no mixture; there are: {', '.join(runtime.mixtures)}")
+    mixture, limit = runtime.mixture(found.mixture), options.writing.max_tokens
+    check_limits(limits, mixture, llms, routers=routers, prompt_tokens=prompt_tokens, max_tokens=limit)
     turn.listener.tell(Routed(found))
-    begun = asyncio.get_running_loop().time()
-    turn.run |= {"begun": begun, "until": begun + runtime.config.limits.seconds, "route": to_plain(found)}
+    turn.run |= {"begun": begun, "until": until, "route": to_plain(found)}
     return "bypass" if mixture.config.is_bypass or turn.has_tools else "propose"
 
 

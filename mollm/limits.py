@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mollm.llms.reliable import ReliableLLM
+    from mollm.routing.llm import LLMRouter
     from mollm.runtime import Mixture
     from mollm.schema import LimitsConfig
 
@@ -32,25 +33,54 @@ class WorstCase:
 
 
 def worst_case(
-    mixture: Mixture, llms: Mapping[str, ReliableLLM], *, prompt_tokens: int = 0, max_tokens: int | None = None
+    mixture: Mixture,
+    llms: Mapping[str, ReliableLLM],
+    *,
+    routers: Sequence[LLMRouter] = (),
+    prompt_tokens: int = 0,
+    max_tokens: int | None = None,
 ) -> WorstCase:
-    """Count every proposal of every layer, the aggregator and its fallback.
+    """Count the routers, every proposal of every layer, the aggregator and its fallback.
 
     Args:
         mixture: Which is asked.
         llms: Know their own token limits and prices.
+        routers: Those that may ask an LLM; none where the caller names the mixture.
         prompt_tokens: Of the caller's messages; what later layers read on top is counted here.
         max_tokens: What the caller sets for the LLM that writes the answer.
     """
+    before = worst_case_of_routing(routers, llms, prompt_tokens=prompt_tokens)
     proposals = [(llms[worker.llm], worker.settings.max_tokens) for worker in mixture.workers]
     if mixture.config.is_bypass:
-        return _sum([(llm, max_tokens or limit) for llm, limit in proposals], prompt_tokens)
+        return before + _sum([(llm, max_tokens or limit) for llm, limit in proposals], prompt_tokens)
     names = [name for name in (mixture.aggregator.llm, mixture.aggregator.fallback_llm) if name]
     callers = max_tokens if mixture.aggregator.method != "best" else None
     writers = [(llms[name], callers or mixture.aggregator.settings.max_tokens) for name in names]
     first = _sum(proposals, prompt_tokens)
     later = proposals * (mixture.config.layers - 1) + writers
-    return first + _sum(later, prompt_tokens + first.output_tokens)
+    return before + first + _sum(later, prompt_tokens + first.output_tokens)
+
+
+def worst_case_of_routing(
+    routers: Sequence[LLMRouter], llms: Mapping[str, ReliableLLM], *, prompt_tokens: int = 0
+) -> WorstCase:
+    """Count one call for each of `routers`, as if none was sure before the last."""
+    costs = [
+        _sum([(llms[router.llm], router.max_tokens)], router.prompt_tokens(prompt_tokens)) for router in routers
+    ]
+    return sum(costs, WorstCase(0, 0, 0.0))
+
+
+def check_routing(
+    limits: LimitsConfig, routers: Sequence[LLMRouter], llms: Mapping[str, ReliableLLM], *, prompt_tokens: int = 0
+) -> None:
+    """Refuse a request that exceeds a ceiling before its mixture is known.
+
+    Raises:
+        LimitError: With the arithmetic.
+    """
+    worst = worst_case_of_routing(routers, llms, prompt_tokens=prompt_tokens)
+    _refuse(limits, worst, "the router is", " + ".join(_routing(routers)))
 
 
 def check_limits(
@@ -58,17 +88,39 @@ def check_limits(
     mixture: Mixture,
     llms: Mapping[str, ReliableLLM],
     *,
+    routers: Sequence[LLMRouter] = (),
     prompt_tokens: int = 0,
     max_tokens: int | None = None,
 ) -> None:
-    """Refuse a request whose worst case exceeds a ceiling.
+    """Refuse a request whose worst case exceeds a ceiling. Arguments are those of `worst_case`.
 
     Raises:
         LimitError: With the arithmetic.
     """
-    worst = worst_case(mixture, llms, prompt_tokens=prompt_tokens, max_tokens=max_tokens)
+    worst = worst_case(mixture, llms, routers=routers, prompt_tokens=prompt_tokens, max_tokens=max_tokens)
+    _refuse(limits, worst, f"mixture {mixture.name!r} is", arithmetic(mixture, routers))
+
+
+def arithmetic(mixture: Mixture, routers: Sequence[LLMRouter] = ()) -> str:
+    """Say where the calls of the worst case come from."""
+    parts = _routing(routers)
+    if mixture.config.is_bypass:
+        return " + ".join([*parts, "1 worker"])
+    layers = f" x {mixture.config.layers} layers" if mixture.config.layers > 1 else ""
+    planned = len(mixture.workers)
+    parts += [f"{planned} proposal{'s' if planned > 1 else ''}{layers}"]
+    parts += ["1 aggregator"] if mixture.aggregator.llm else []
+    parts += ["1 fallback"] if mixture.aggregator.fallback_llm else []
+    return " + ".join(parts)
+
+
+def _routing(routers: Sequence[LLMRouter]) -> list[str]:
+    return [f"{len(routers)} router{'s' if len(routers) > 1 else ''}"] if routers else []
+
+
+def _refuse(limits: LimitsConfig, worst: WorstCase, who: str, why: str) -> None:
     over = [
-        f"{text} at worst ({arithmetic(mixture)}), and limits.{key} is {limit}"
+        f"{text} at worst ({why}), and limits.{key} is {limit}"
         for key, value, limit, text in (
             ("calls", worst.calls, limits.calls, f"{worst.calls} calls"),
             ("output_tokens", worst.output_tokens, limits.output_tokens, f"{worst.output_tokens} output tokens"),
@@ -77,19 +129,7 @@ def check_limits(
         if limit is not None and value is not None and value > limit
     ]
     if over:
-        raise LimitError(f"mixture {mixture.name!r} is not asked: it may take {'; '.join(over)}")
-
-
-def arithmetic(mixture: Mixture) -> str:
-    """Say where the calls of the worst case come from."""
-    if mixture.config.is_bypass:
-        return "1 worker"
-    layers = f" x {mixture.config.layers} layers" if mixture.config.layers > 1 else ""
-    planned = len(mixture.workers)
-    parts = [f"{planned} proposal{'s' if planned > 1 else ''}{layers}"]
-    parts += ["1 aggregator"] if mixture.aggregator.llm else []
-    parts += ["1 fallback"] if mixture.aggregator.fallback_llm else []
-    return " + ".join(parts)
+        raise LimitError(f"{who} not asked: it may take {'; '.join(over)}")
 
 
 def _sum(calls: Sequence[tuple[ReliableLLM, int | None]], prompt_tokens: int) -> WorstCase:

@@ -10,6 +10,7 @@ that is byte-identical for all calls of a worker, so servers can reuse the prefi
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from mollm.schema import Config
     from mollm.types import Message
 
-Role: TypeAlias = Literal["worker", "aggregator"]
+Role: TypeAlias = Literal["router", "worker", "aggregator"]
 
 PLACEHOLDERS: dict[Role, tuple[frozenset[str], frozenset[str]]] = {
+    "router": (frozenset({"question", "mixtures"}), frozenset({"question", "mixtures"})),
     "worker": (frozenset({"mixture", "description"}), frozenset()),
     "aggregator": (frozenset({"question", "proposals"}), frozenset({"proposals"})),
 }
@@ -164,3 +166,20 @@ def fence(texts: Sequence[str]) -> str:
     mark = secrets.token_hex(4)
     parts = [f"<answer-{mark} number={n}>\n{text.strip()}\n</answer-{mark}>" for n, text in enumerate(texts, 1)]
     return "\n".join(parts)
+
+
+def fence_question(question: str, *, before: str = "") -> str:
+    """Set a question apart as quoted material, after the user's message before it where there is one.
+
+    The delimiter is worked out from the texts, and occurs in neither: the same question makes the same prompt,
+    so that it is decided in the same way every time.
+    """
+    texts, mark = f"{before}\n{question}", ""
+    while not mark or mark in texts:
+        mark = hashlib.sha256(f"{mark}{texts}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    parts = {"earlier-message": before, "question": question}
+    return "\n".join(
+        f"<{name}-{mark}>\n{text.strip()}\n</{name}-{mark}>"
+        for name, text in parts.items()
+        if text.strip() or name == "question"
+    )

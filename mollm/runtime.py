@@ -10,7 +10,9 @@ from mollm.aggregation import Aggregator
 from mollm.errors import ConfigError, PromptError, RequestError
 from mollm.llms.factory import LLMs
 from mollm.prompts import load_prompt
+from mollm.routing.chain import ChainRouter, llm_routers
 from mollm.routing.fixed import FixedRouter
+from mollm.routing.llm import AUTO_THRESHOLD, LLMRouter
 from mollm.sync import LoopThread
 from mollm.types import Settings
 from mollm.workers import Rules, Worker
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mollm.routing.base import Router
-    from mollm.schema import Config, MixtureConfig, WorkerConfig
+    from mollm.schema import Config, MixtureConfig, RouterSection, WorkerConfig
 
 DEFAULT_PROMPTS = {
     "synthesize": "prompts/aggregator/default.md",
     "vote": "prompts/aggregator/default.md",
     "best": "prompts/aggregator/best.md",
 }
+DEFAULT_ROUTER_PROMPT = "prompts/router/default.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,9 @@ class Runtime:
 
         Raises:
             ConfigError: Lists everything that is wrong.
+
+        Attributes:
+            llm_routers: Those that may ask an LLM for a question; they count in its worst case.
         """
         self.config = config
         problems: list[str] = []
@@ -60,6 +66,12 @@ class Runtime:
         for name, mixture in config.mixtures.items():
             try:
                 self.mixtures[name] = _mixture(config, name, mixture)
+            except PromptError as error:
+                problems.append(str(error))
+        self.llm_routers: tuple[LLMRouter, ...] = ()
+        for section in config.router_sections:
+            try:
+                self.llm_routers += (_llm_router(config, section),) if section.kind == "llm" else ()
             except PromptError as error:
                 problems.append(str(error))
         try:
@@ -78,7 +90,7 @@ class Runtime:
             raise ConfigError(problems)
         self.loop_thread = LoopThread()
         if router is not None:
-            self.router = router
+            self.router, self.llm_routers = router, llm_routers(router)
 
     @cached_property
     def router(self) -> Router:
@@ -102,14 +114,37 @@ class Runtime:
 
 
 def build_router(config: Config) -> Router:
-    """Build the router; a learned one is loaded, read from the cache, or fitted on the examples."""
-    if config.router_kind == "fixed":
+    """Build the router; a learned one is loaded, read from the cache, or fitted on the examples.
+
+    Raises:
+        ConfigError: A learned router cannot be had.
+        PromptError: The prompt of an LLM router cannot be used.
+    """
+    built = tuple(_router(config, section) for section in config.router_sections)
+    return ChainRouter(built) if config.router_kind == "chain" else built[0]
+
+
+def _router(config: Config, section: RouterSection) -> Router:
+    if section.kind == "fixed":
         return FixedRouter(config.fallback)
+    if section.kind == "llm":
+        return _llm_router(config, section)
     from mollm.routing.learned import LearnedRouter
 
-    if config.router.path:
-        return LearnedRouter.load(config.router.path, threshold=config.router.threshold)
-    return LearnedRouter.cached(config.examples(), fallback=config.fallback, threshold=config.router.threshold)
+    if section.config.path:
+        return LearnedRouter.load(section.config.path, threshold=section.config.threshold)
+    return LearnedRouter.cached(config.examples(), fallback=config.fallback, threshold=section.config.threshold)
+
+
+def _llm_router(config: Config, section: RouterSection) -> LLMRouter:
+    threshold, reference = section.config.threshold, section.config.prompt or DEFAULT_ROUTER_PROMPT
+    return LLMRouter(
+        llm=section.config.llm or "",
+        mixtures={name: mixture.description for name, mixture in config.mixtures.items()},
+        fallback=config.fallback,
+        prompt=load_prompt(config, reference, "router", config.place(*section.key, "prompt")),
+        threshold=AUTO_THRESHOLD if threshold == "auto" else threshold,
+    )
 
 
 def _mixture(config: Config, name: str, mixture: MixtureConfig) -> Mixture:

@@ -7,7 +7,7 @@ shows up in a printed configuration.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
 
@@ -36,6 +36,15 @@ NumberOrAll: TypeAlias = Annotated[
 Count: TypeAlias = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Client: TypeAlias = Literal["openai_compatible", "litellm", "langchain-openai"]
+Server: TypeAlias = Literal["vllm", "llama_cpp"]
+"""A server with request fields of its own, among them those that hold a reply to given words."""
+Threshold: TypeAlias = Annotated[
+    float | Literal["auto"],
+    Field(description="Probability, 0 to 1, below which the fallback answers; `auto`: fitted, or 0.5 for an LLM."),
+]
+RouterPath: TypeAlias = Annotated[str | None, Field(description="Folder of a trained router.")]
+RouterLLM: TypeAlias = Annotated[str | None, Field(description="The LLM that picks, for kind `llm`.")]
+RouterPrompt: TypeAlias = Annotated[str | None, Field(description="A prompt file, or the prompt itself, for `llm`.")]
 
 
 class _Section(BaseModel):
@@ -43,7 +52,7 @@ class _Section(BaseModel):
 
 
 class _Writing(_Section):
-    temperature: float | None = Field(None, ge=0, le=2, description="Unset in a worker: its LLM's; in both: the provider's.")
+    temperature: float | None = Field(None, ge=0, le=2, description="Unset: a worker's LLM's, then the provider's.")
     top_p: float | None = Field(None, gt=0, le=1, description="As `temperature`.")
     stop: OneOrMore | None = Field(None, description="Texts at which the LLM stops.")
     seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="Sampling seed, where the provider honours one.")
@@ -118,21 +127,50 @@ class LLMConfig(_Writing):
         return "litellm"
 
     @property
+    def server(self) -> Server | None:
+        """Which server answers, where that is known and it is called without a library in between."""
+        if self.kind == "local":
+            return "llama_cpp"
+        return "vllm" if self.provider == "hosted_vllm" and self.kind == "openai_compatible" else None
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The strings in which `${VAR}` may stand."""
         key = (self.api_key.get_secret_value(),) if self.api_key else ()
         return (*key, *(self.api_base or ()))
 
 
+class MemberConfig(_Section):
+    """One router of a chain."""
+
+    kind: Literal["learned", "llm"] = Field(description="What it decides by; a chain has no chain in it.")
+    threshold: Threshold = "auto"
+    path: RouterPath = None
+    llm: RouterLLM = None
+    prompt: RouterPrompt = None
+
+
 class RouterConfig(_Section):
     """How a mixture is picked."""
 
-    kind: Literal["fixed", "learned"] | None = Field(
+    kind: Literal["fixed", "learned", "llm", "chain"] | None = Field(
         None, description="Unset: `learned` if any mixture has examples, else `fixed`."
     )
     fallback: str | None = Field(None, description="Unset: the mixture named `general`, or the only one.")
-    threshold: float | Literal["auto"] = Field("auto", description="Below it the fallback answers; 0 to 1.")
-    path: str | None = Field(None, description="Folder of a trained router.")
+    threshold: Threshold = "auto"
+    path: RouterPath = None
+    llm: RouterLLM = None
+    prompt: RouterPrompt = None
+    members: list[MemberConfig] = Field([], description="The routers of a `chain`, in the order they are asked.")
+
+
+class RouterSection(NamedTuple):
+    """One router that decides: the one under `router`, or a member of its chain."""
+
+    key: tuple[str | int, ...]
+    """Where it stands."""
+    kind: Literal["fixed", "learned", "llm"]
+    config: RouterConfig | MemberConfig
 
 
 def _worker(value: Any) -> Any:
@@ -161,7 +199,7 @@ class AggregatorConfig(_Section):
         None, description="Called where `llm` fails; unset: the best proposal answers then."
     )
     max_tokens: Count | None = Field(None, description="Unset: the LLM's.")
-    temperature: float | None = Field(None, ge=0, le=2, description="0 to 2; unset: the LLM's.")
+    temperature: float | None = Field(None, ge=0, le=2, description="Unset: the LLM's.")
 
 
 Worker: TypeAlias = Annotated[WorkerConfig, BeforeValidator(_worker, json_schema_input_type=str | WorkerConfig)]
@@ -261,15 +299,30 @@ class Config(_Section):
         return "general" if "general" in self.mixtures else next(iter(self.mixtures))
 
     @property
-    def router_kind(self) -> Literal["fixed", "learned"]:
+    def router_kind(self) -> Literal["fixed", "learned", "llm", "chain"]:
         """The kind of router in force."""
         has_examples = any(mixture.examples for mixture in self.mixtures.values())
         return self.router.kind or ("learned" if has_examples or self.router.path else "fixed")
 
     @property
+    def router_sections(self) -> tuple[RouterSection, ...]:
+        """The routers that decide, in the order in which they are asked."""
+        kind = self.router_kind
+        if kind != "chain":
+            return (RouterSection(("router",), kind, self.router),)
+        members = enumerate(self.router.members)
+        return tuple(RouterSection(("router", "members", index), member.kind, member) for index, member in members)
+
+    @property
+    def router_llms(self) -> tuple[str, ...]:
+        """LLMs that the router may call, each once."""
+        asked = [section.config.llm for section in self.router_sections if section.kind == "llm"]
+        return tuple(dict.fromkeys(name for name in asked if name))
+
+    @property
     def used_llms(self) -> tuple[str, ...]:
-        """LLMs that some mixture may call, in the file's order."""
-        used = {name for mixture in self.mixtures.values() for name in mixture.llms}
+        """LLMs that some mixture or the router may call, in the file's order."""
+        used = {name for mixture in self.mixtures.values() for name in mixture.llms} | {*self.router_llms}
         return tuple(name for name in self.llms if name in used)
 
     def find(self, name: str) -> Path | None:

@@ -10,6 +10,7 @@ import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -17,17 +18,19 @@ from rich.text import Text
 
 from mollm.limits import worst_case
 from mollm.scoring import group
-from mollm.types import Arrived, Done, Failed, Routed, Started, Token, to_plain
+from mollm.types import Arrived, Done, Failed, Routed, Started, Token, Usage, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from mollm.checking import Report
     from mollm.runtime import Runtime
-    from mollm.types import Answer, Call, Event, Failure, Proposal, Route, Usage
+    from mollm.types import Answer, Call, Event, Failure, Proposal, Route
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters that an LLM could use to rewrite a terminal; tab and newline are none."""
+NAME_COLUMNS = 20
+"""A longer name stands on a line of its own."""
 PREVIEW = 180
 """Columns of a proposal that an explanation shows."""
 
@@ -45,12 +48,17 @@ def say(text: str) -> None:
 
 def print_rows(rows: Sequence[tuple[str, Text]]) -> None:
     """Print names with what there is to say about them, side by side, to standard error."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(max_width=20, overflow="fold", style="bold")
-    table.add_column(overflow="fold")
+    console = _console(stderr=True)
+    indent = min(NAME_COLUMNS, max(cell_len(name) for name, _ in rows)) + 2
     for name, text in rows:
-        table.add_row(Text(clean(name)), text)
-    _console(stderr=True).print(table)
+        start = Text(clean(name), style="bold")
+        if start.cell_len + 2 > indent:
+            console.print(start)
+            start = Text()
+        for line in text.wrap(console, max(1, console.width - indent), overflow="fold"):
+            line.rstrip()
+            console.print(Text.assemble(start, " " * (indent - start.cell_len), line))
+            start = Text()
 
 
 def print_json(value: Any) -> None:
@@ -169,7 +177,10 @@ def print_explanation(answer: Answer) -> None:
         rows.append(("agreed", Text(_agreed(last))))
     rows.append(("answer", Text(_origin(answer, last))))
     rows += [("degraded", Text(clean(reason), style="yellow")) for reason in answer.degraded]
-    rows += [(call.role, _call_text(call)) for call in answer.breakdown]
+    workers = [call for call in answer.breakdown if call.role == "worker"]
+    if workers:
+        rows.append(("workers", _calls_text(workers)))
+    rows += [(call.role, _call_text(call)) for call in answer.breakdown if call.role != "worker"]
     took = _took(answer.seconds, answer.usage, answer.cost_usd)
     rows.append(("in all", Text(f"{_count(answer.calls, 'call')}, {took}")))
     print_rows(rows)
@@ -225,10 +236,20 @@ def _call_text(call: Call) -> Text:
     return Text(f"{call.llm}, {_took(call.seconds, call.usage, call.cost_usd)}{failed}", style="dim")
 
 
+def _calls_text(calls: Sequence[Call]) -> Text:
+    costs = [call.cost_usd for call in calls if call.cost_usd is not None]
+    usage = sum((call.usage for call in calls), Usage())
+    return Text(f"{_count(len(calls), 'call')}, {_spent(usage, sum(costs) if costs else None)}", style="dim")
+
+
 def _took(seconds: float, usage: Usage, cost_usd: float | None) -> str:
+    return f"{seconds:.1f} s, {_spent(usage, cost_usd)}"
+
+
+def _spent(usage: Usage, cost_usd: float | None) -> str:
     cost = f", {cost_usd:.6f} USD" if cost_usd is not None else ""
     about = "about " if usage.estimated else ""
-    return f"{seconds:.1f} s, {about}{usage.total_tokens:,} tokens{cost}"
+    return f"{about}{usage.total_tokens:,} tokens{cost}"
 
 
 def print_routes(questions: Sequence[str], routes: Sequence[Route]) -> None:
@@ -260,7 +281,7 @@ def print_mixtures(runtime: Runtime) -> None:
     config = runtime.config
     console.print(Text(str(config.path or "configuration"), style="dim"))
     for name, mixture in runtime.mixtures.items():
-        worst = worst_case(mixture, runtime.llms)
+        worst = worst_case(mixture, runtime.llms, routers=runtime.llm_routers)
         price = f", {worst.cost_usd:.6f} USD + prompt" if worst.cost_usd is not None else ""
         most = f"at most {_count(worst.calls, 'call')}, {worst.output_tokens} output tokens{price}"
         is_fallback = " (fallback)" if name == config.fallback else ""

@@ -58,6 +58,8 @@ class Route:
     seconds: float = 0.0
     second: str | None = None
     """A second mixture joined to the first, where the router may name two."""
+    is_sure: bool = True
+    """False where the mixture is the fallback only because the router did not know."""
 
 
 @dataclass(frozen=True, slots=True)

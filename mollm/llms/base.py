@@ -59,7 +59,7 @@ class Chunk:
     @property
     def text(self) -> str:
         """The piece of text it carries."""
-        return self.delta.get("content") or ""
+        return text_of(self.delta.get("content"))
 
 
 @runtime_checkable
@@ -87,6 +87,6 @@ def text_of(content: Any) -> str:
         return "".join(
             part if isinstance(part, str) else str(part.get("text") or "")
             for part in content
-            if isinstance(part, str) or part.get("type") == "text"
+            if isinstance(part, str) or (isinstance(part, dict) and part.get("type") == "text")
         )
     return ""

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from mollm.errors import LLMError
+from mollm.errors import LLMError, UserError
 from mollm.llms.base import Chunk, Completion, Request
 from mollm.types import Call, Failure, Usage
 
@@ -49,7 +49,7 @@ class Attempt:
 
     call: Call
     completion: Completion | None
-    error: LLMError | None
+    error: LLMError | UserError | None
 
 
 class Calls:
@@ -101,7 +101,8 @@ class Calls:
                 completion = await self._llms[llm].complete(request, deadline=until)
             else:
                 completion = await self._streamed(llm, request, until, show, reply, watched)
-        except LLMError as error:
+        except (LLMError, UserError) as error:
+            # A `UserError` here is an LLM that cannot be used after all: weights that do not load, a broken message.
             if watched:
                 await watched.on_error(error)
             return Attempt(self._failed(role, llm, request, begun, error, reply.text), None, error)
@@ -140,7 +141,11 @@ class Calls:
         given = [d for d in (deadline, self.deadline) if d is not None]
         return min(given, default=None)
 
-    def _failed(self, role: Role, llm: str, request: Request, begun: float, error: LLMError, text: str = "") -> Call:
+    def _failed(
+        self, role: Role, llm: str, request: Request, begun: float, error: LLMError | UserError, text: str
+    ) -> Call:
+        if isinstance(error, UserError):
+            return self._record(role, llm, Usage(), begun, Failure("unusable", None, str(error)))
         # A call that was turned away cost nothing; one that ran and brought nothing was paid for.
         ran = error.kind in ("timed_out", "empty", "refused") or bool(text)
         usage = self._llms[llm].estimate(request.messages, text) if ran else Usage()
@@ -183,14 +188,15 @@ class StreamedReply:
                 self._message[key] = value
         self._finish_reason = chunk.finish_reason or self._finish_reason
         self._usage = chunk.usage or self._usage
-        if isinstance(chunk.logprobs, dict):
-            self._logprobs.extend(chunk.logprobs.get("content") or ())
+        if isinstance(chunk.logprobs, dict) and isinstance(chunk.logprobs.get("content"), list):
+            self._logprobs.extend(chunk.logprobs["content"])
 
     def completion(self, estimate: Usage) -> Completion:
         """The whole reply; `estimate` stands in for a usage that did not come."""
         message = {**self._message, "content": None, **{key: "".join(v) for key, v in self._texts.items()}}
         if self._tool_calls:
-            message["tool_calls"] = [self._tool_calls[index] for index in sorted(self._tool_calls)]
+            calls = [self._tool_calls[index] for index in sorted(self._tool_calls)]
+            message["tool_calls"] = [{"id": f"call_{number}", **call} for number, call in enumerate(calls)]
         logprobs = {"content": self._logprobs} if self._logprobs else None
         return Completion(message, self._finish_reason, self._usage or estimate, logprobs)
 

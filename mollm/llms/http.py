@@ -35,30 +35,30 @@ class Sessions:
         """Return the session of the running loop; open it if need be."""
         session = self.of_this_loop()
         if session is None:
-            scope = _session(self._connections)
+            scope = self._scope()
             session = await anext(scope)
             self._open[asyncio.get_running_loop()] = (session, scope)
         return session
 
     async def aclose(self) -> None:
         """Close the session of the running loop."""
-        held = self._open.pop(asyncio.get_running_loop(), None)
+        held = self._open.get(asyncio.get_running_loop())
         if held:
             await held[1].aclose()
 
+    async def _scope(self) -> _Scope:
+        import aiohttp
 
-async def _session(connections: int) -> _Scope:
-    import aiohttp
-
-    # Proxies and netrc of the environment are left out: keys go to the configured address and nowhere else.
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, ttl_dns_cache=60),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None),
-        trust_env=False,
-        auto_decompress=True,
-    )
-    try:
-        yield session
-    finally:
-        await session.close()
+        # Proxies and netrc of the environment are left out: keys go to the configured address and nowhere else.
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=60),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            trust_env=False,
+        )
+        try:
+            yield session
+        finally:
+            # A session knows its loop, so an entry that stayed would keep the loop alive for ever.
+            self._open.pop(asyncio.get_running_loop(), None)
+            await session.close()

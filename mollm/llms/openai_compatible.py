@@ -6,14 +6,15 @@ per call and 80 µs per streamed chunk; a dictionary from orjson costs 0.06 ms a
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from mollm.errors import ProviderFailed
+from mollm.errors import BadRequest, ProviderFailed
 from mollm.llms.base import Chunk, Completion, Request
 from mollm.llms.http import Sessions
 from mollm.llms.sse import EventParser
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """A fan-out multiplies whatever an upstream sends, so a reply has a ceiling."""
+MAX_ERROR_BYTES = 64 * 1024
+"""Of an error only the beginning is looked at."""
 
 
 class OpenAICompatibleLLM:
@@ -67,8 +70,7 @@ class OpenAICompatibleLLM:
     async def complete(self, request: Request) -> Completion:
         """Return the whole reply."""
         async with self._post(request, stream=False) as response:
-            raw = await _read(response)
-            data = _parse(raw, response)
+            data = _parse(await _read(response), response)
         return _completion(data)
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
@@ -80,14 +82,19 @@ class OpenAICompatibleLLM:
         """
         parser = EventParser()
         finished = False
+        size = 0
         async with self._post(request, stream=True) as response:
             if not response.content_type.startswith("text/event-stream"):
-                raise from_status(response.status, response.headers, await _read(response), "")
+                raise from_status(response.status, response.headers, await _read(response, MAX_ERROR_BYTES), "")
             async for received in response.content.iter_any():
+                size += len(received)
+                if size > MAX_REPLY_BYTES:
+                    raise _too_large(response)
                 for data in parser.feed(received):
                     if data == b"[DONE]":
+                        await _finish(response)
                         return
-                    chunk = _chunk(orjson.loads(data), response)
+                    chunk = _chunk(data, response)
                     finished = finished or chunk.finish_reason is not None
                     yield chunk
         if not finished:
@@ -118,19 +125,23 @@ class OpenAICompatibleLLM:
         if stream:
             body["stream"] = True
             body.setdefault("stream_options", {"include_usage": True})
+        try:
+            sent = orjson.dumps(body)
+        except orjson.JSONEncodeError as error:
+            raise BadRequest(f"the request cannot be written as JSON: {error}") from None
         session = self._sessions.of_this_loop() or await self._sessions.get()
         url = self._least_busy()
         self._in_flight[url] += 1
         try:
             async with session.post(
                 url,
-                data=orjson.dumps(body),
+                data=sent,
                 headers=self._headers,
                 timeout=self._timeout or self._connect_timeout(),
                 allow_redirects=False,
             ) as response:
                 if response.status != 200:
-                    raise from_status(response.status, response.headers, await _read(response), "")
+                    raise from_status(response.status, response.headers, await _read(response, MAX_ERROR_BYTES), "")
                 yield response
         finally:
             self._in_flight[url] -= 1
@@ -148,16 +159,30 @@ class OpenAICompatibleLLM:
         return min(self._urls[first:] + self._urls[:first], key=self._in_flight.__getitem__)
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    if (response.content_length or 0) <= 65_536 and not response.headers.get("transfer-encoding"):
+async def _read(response: aiohttp.ClientResponse, most: int | None = None) -> bytes:
+    """Read a body; more than `MAX_REPLY_BYTES` is an error, more than `most` is left unread."""
+    if (response.content_length or MAX_REPLY_BYTES) <= 65_536 and not response.headers.get("content-encoding"):
         return await response.read()
     parts, size = [], 0
     async for part in response.content.iter_any():
         size += len(part)
-        if size > MAX_REPLY_BYTES:
-            raise ProviderFailed(f"a reply of more than {MAX_REPLY_BYTES >> 20} MiB", status=response.status)
         parts.append(part)
+        if most is not None and size >= most:
+            break
+        if size > MAX_REPLY_BYTES:
+            raise _too_large(response)
     return b"".join(parts)
+
+
+async def _finish(response: aiohttp.ClientResponse) -> None:
+    # What follows [DONE] is the end of the body; unread, it would cost the connection.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await response.content.readany()
+
+
+def _too_large(response: aiohttp.ClientResponse) -> ProviderFailed:
+    return ProviderFailed(f"a reply of more than {MAX_REPLY_BYTES >> 20} MiB", status=response.status)
 
 
 def _parse(raw: bytes, response: aiohttp.ClientResponse) -> dict[str, Any]:
@@ -176,20 +201,47 @@ def _completion(data: dict[str, Any]) -> Completion:
     choices = data["choices"]
     choice = choices[0] if choices and isinstance(choices[0], dict) else {}
     message = choice.get("message")
-    if not isinstance(message, dict):
+    if not isinstance(message, dict) or not _is_message(message):
         raise ProviderFailed("the reply holds no message", status=200)
-    return Completion(message, choice.get("finish_reason"), _usage(data.get("usage")), choice.get("logprobs"))
+    return Completion(message, _reason(choice), _usage(data.get("usage")), choice.get("logprobs"))
 
 
-def _chunk(data: Any, response: aiohttp.ClientResponse) -> Chunk:
+def _chunk(raw: bytes, response: aiohttp.ClientResponse) -> Chunk:
+    try:
+        data = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise ProviderFailed("the stream holds something that is not JSON", status=response.status) from None
     if not isinstance(data, dict) or data.get("error") or data.get("object") == "error":
-        raise from_status(response.status, response.headers, orjson.dumps(data), "")
+        raise from_status(response.status, response.headers, raw, "")
     usage = _usage(data["usage"]) if data.get("usage") else None
     choices = data.get("choices")
     if not choices:
         return Chunk(usage=usage)
-    choice = choices[0]
-    return Chunk(choice.get("delta") or {}, choice.get("finish_reason"), usage, choice.get("logprobs"))
+    choice = choices[0] if isinstance(choices, list) and isinstance(choices[0], dict) else {}
+    delta = choice.get("delta") or {}
+    if not isinstance(delta, dict) or not _is_message(delta):
+        raise ProviderFailed("the stream holds something that is not a chat completion chunk", status=response.status)
+    return Chunk(delta, _reason(choice), usage, choice.get("logprobs"))
+
+
+def _is_message(message: dict[str, Any]) -> bool:
+    content = message.get("content")
+    if content is not None and not isinstance(content, str | list):
+        return False
+    calls = message.get("tool_calls")
+    return not calls or (isinstance(calls, list) and all(map(_is_tool_call, calls)))
+
+
+def _is_tool_call(call: Any) -> bool:
+    if not isinstance(call, dict) or not isinstance(call.get("index") or 0, int):
+        return False
+    function = call.get("function") or {}
+    return isinstance(function, dict) and all(isinstance(function.get(k) or "", str) for k in ("name", "arguments"))
+
+
+def _reason(choice: dict[str, Any]) -> str | None:
+    reason = choice.get("finish_reason")
+    return reason if isinstance(reason, str) else None
 
 
 def _usage(data: Any) -> Usage | None:

@@ -18,30 +18,41 @@ class EventParser:
     """
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._pieces: list[bytes] = []
+        self._held = 0
         self._data: list[bytes] = []
+        self._collected = 0
         self._started = False
 
     def feed(self, received: bytes) -> list[bytes]:
         """Take `received` and return the data of the events it completed, in order."""
-        buffer = self._buffer + received
+        if self._started and b"\n" not in received and b"\r" not in received:
+            # Joining at every piece would cost the square of a long line's length.
+            self._hold(received)
+            return []
+        buffer = b"".join([*self._pieces, received])
+        self._pieces, self._held = [], 0
         if not self._started:
             if len(buffer) < 3 and b"\xef\xbb\xbf".startswith(buffer):
-                self._buffer = buffer
+                self._hold(buffer)
                 return []
             buffer = buffer.removeprefix(b"\xef\xbb\xbf")
             self._started = True
-        held = b""
+        after = b""
         if b"\r" in buffer:
             # A CR at the very end may be half of a CRLF whose LF is still to come.
             if buffer.endswith(b"\r"):
-                buffer, held = buffer[:-1], b"\r"
+                buffer, after = buffer[:-1], b"\r"
             buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, rest = buffer.split(b"\n")
-        self._buffer = rest + held
-        if len(self._buffer) > MAX_EVENT_BYTES:
-            raise EventTooLarge(f"an event of more than {MAX_EVENT_BYTES} bytes")
+        self._hold(rest + after)
         return self._events(lines)
+
+    def _hold(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._held += len(piece)
+        if self._held > MAX_EVENT_BYTES:
+            raise EventTooLarge(f"an event of more than {MAX_EVENT_BYTES} bytes")
 
     def _events(self, lines: list[bytes]) -> list[bytes]:
         events: list[bytes] = []
@@ -51,13 +62,15 @@ class EventParser:
                 if data:
                     events.append(data[0] if len(data) == 1 else b"\n".join(data))
                     data.clear()
+                    self._collected = 0
             elif line.startswith(b"data"):
+                self._collected += len(line) + 1
                 if line[4:6] == b": ":
                     data.append(line[6:])
                 elif line[4:5] == b":":
                     data.append(line[5:])
                 elif len(line) == 4:
                     data.append(b"")
-        if sum(map(len, data)) > MAX_EVENT_BYTES:
+        if self._collected > MAX_EVENT_BYTES:
             raise EventTooLarge(f"an event of more than {MAX_EVENT_BYTES} bytes")
         return events

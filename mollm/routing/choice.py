@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ALTERNATIVES = 20
 """Tokens whose probability is asked for at each place; the most that vLLM allows unless it is told otherwise."""
-DECORATION = " \t\r\n\"'`*_#.,:;!?()[]{}<>“”‘’«»"
+DECORATION = " \t\r\n\"'`*_#.,:;!?()[]{}<>\u201c\u201d\u2018\u2019\u00ab\u00bb"
 """What may stand around a name: quotes, markdown, punctuation."""
 
 
@@ -66,6 +66,8 @@ def shares(options: Sequence[str], chosen: str, logprobs: Any) -> dict[str, floa
     for token, probability, others in places:
         if len(alive) == 1:
             break
+        if not (written + token).strip():
+            continue
         spoken = 0.0
         for other, likely in others.items():
             possible = _beginning(alive, written + other)
@@ -86,8 +88,8 @@ def shares(options: Sequence[str], chosen: str, logprobs: Any) -> dict[str, floa
 
 def _place(entry: dict[str, Any]) -> tuple[str, float, dict[str, float]]:
     """Read the token at one place, its probability, and those of the tokens that could have stood there."""
-    token, probability = entry["token"], _probability(entry)
-    others = {other["token"]: _probability(other) for other in entry.get("top_logprobs") or ()}
+    token, probability = str(entry["token"]), _probability(entry)
+    others = {str(other["token"]): _probability(other) for other in entry.get("top_logprobs") or ()}
     return token, probability, {other: likely for other, likely in others.items() if other != token and other}
 
 

@@ -25,7 +25,16 @@ from langgraph.graph.message import add_messages
 from langsmith.run_helpers import tracing_context
 from langsmith.utils import tracing_is_enabled
 
-from mollm.errors import AuthFailed, BadRequest, ContextTooLong, ProviderFailed, RateLimited, RequestError, Unreachable
+from mollm.errors import (
+    AuthFailed,
+    BadRequest,
+    ContextTooLong,
+    ProviderFailed,
+    RateLimited,
+    RequestError,
+    Unexpected,
+    Unreachable,
+)
 from mollm.llms.base import LLM, Request
 from mollm.llms.langchain import LangChainLLM, chat_openai, from_openai, to_openai
 from mollm.llms.translate import translate
@@ -438,7 +447,7 @@ async def test_cancelling_a_call_closes_the_connection(*, streaming: bool) -> No
         (error(429, retry_after="3"), RateLimited),
         (error(503, retry_after="3"), ProviderFailed),
         (Reply((DROP,)), Unreachable),
-        (Reply((b"<html>",), headers={"content-type": "text/html"}), ProviderFailed),
+        (Reply((b"<html>",), headers={"content-type": "text/html"}), Unexpected),
     ],
 )
 async def test_a_failure_is_found_and_not_retried(reply: Reply, expected: type[Exception], *, streaming: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import warnings
 from contextlib import aclosing
 from typing import Any
@@ -132,6 +133,9 @@ FAULTS: list[tuple[str, Reply, type[LLMError]]] = [
     ("null content", answer(None), EmptyReply),
     ("reasoning alone", answer(None, reasoning_content="hmm"), EmptyReply),
     ("dropped", Reply((b'{"choices"', DROP)), Unreachable),
+    ("content is a number", document({"choices": [{"message": {"role": "assistant", "content": 7}}]}), ProviderFailed),
+    ("tool call is null", document({"choices": [{"message": {"tool_calls": [None]}}]}), ProviderFailed),
+    ("choice is null", document({"choices": [None]}), ProviderFailed),
     ("redirect", document({}, 307, location="http://127.0.0.1:1/"), ProviderFailed),
 ]
 
@@ -155,6 +159,9 @@ STREAM_FAULTS: list[tuple[str, Reply, type[LLMError]]] = [
     ("broken JSON", events(sse(chunk({"content": "Fo"})), b"data: {oops\n\n"), ProviderFailed),
     ("error event", events(sse(chunk({"content": "Fo"})), sse({"error": {"message": "x", "code": 429}})), RateLimited),
     ("dropped", events(sse(chunk({"content": "Fo"})), DROP), Unreachable),
+    ("delta is a string", events(sse(chunk({"content": "Fo"})), sse({"choices": [{"delta": "x"}]})), ProviderFailed),
+    ("choice is null", events(sse(chunk({"content": "Fo"})), sse({"choices": [None]})), ProviderFailed),
+    ("tool call is null", events(sse(chunk({"content": "Fo"})), sse(chunk({"tool_calls": [None]}))), ProviderFailed),
 ]
 
 
@@ -249,6 +256,79 @@ async def test_a_reply_without_bounds_is_cut_off() -> None:
         with pytest.raises(ProviderFailed, match="16 MiB"):
             await llm.complete(ASK)
         await llm.aclose()
+
+
+async def test_a_stream_without_bounds_is_cut_off() -> None:
+    """Endless reasoning, or endless anything, is refused at the same ceiling."""
+    piece = sse(chunk({"reasoning_content": "x" * (1024 * 1024)}))
+    async with Upstream(events(*[piece] * 20)) as upstream:
+        llm = reliable(upstream)
+        with pytest.raises(ProviderFailed, match="16 MiB"):
+            await anext(llm.stream(ASK))
+        await llm.aclose()
+
+
+async def test_a_small_reply_that_unpacks_to_a_large_one_is_cut_off() -> None:
+    """A compressed body counts as what it becomes."""
+    packed = gzip.compress(b" " * (40 * 1024 * 1024))
+    headers = {"content-type": "application/json", "content-encoding": "gzip", "content-length": str(len(packed))}
+    async with Upstream(Reply((packed,), headers=headers)) as upstream:
+        llm = reliable(upstream)
+        with pytest.raises(ProviderFailed, match="16 MiB"):
+            await llm.complete(ASK)
+        await llm.aclose()
+
+
+async def test_a_request_that_is_no_json_is_the_caller_s_mistake() -> None:
+    """A lone surrogate or a number too large is refused here, once, and counts against nobody."""
+    async with Upstream(answer()) as upstream:
+        llm = reliable(upstream, retries=3)
+        for _ in range(10):
+            with pytest.raises(BadRequest, match="JSON"):
+                await llm.complete(Request([{"role": "user", "content": "\ud800"}]))
+        assert (await llm.complete(ASK)).text == "Four."
+        await llm.aclose()
+
+
+async def test_a_stream_leaves_its_connection_for_the_next_call() -> None:
+    """Ten streams use one connection."""
+    async with Upstream(*[stream("Four.")] * 10) as upstream:
+        llm = reliable(upstream)
+        for _ in range(10):
+            assert "".join([piece.text async for piece in llm.stream(ASK)]) == "Four."
+        await llm.aclose()
+
+    assert upstream.connections == 1
+
+
+async def test_no_error_leads_to_the_key() -> None:
+    """Not the error, not its causes, not their representation."""
+    reply = Reply((b"oops",), headers={"content-type": "application/json", "content-length": "999999"})
+    async with Upstream(reply, Reply((b"\x1f\x8b oops",), headers={"content-encoding": "gzip"})) as upstream:
+        base = OpenAICompatibleLLM("m", api_base=upstream.base_url, api_key="s3ntinel")
+        llm = ReliableLLM("m", base, retries=0, timeouts=Timeouts(total=1))
+        for _ in range(2):
+            with pytest.raises(LLMError) as caught:
+                await llm.complete(ASK)
+            shown: BaseException | None = caught.value
+            while shown is not None:
+                assert "s3ntinel" not in f"{shown!r} {shown} {getattr(shown, 'request_info', '')}"
+                shown = shown.__cause__
+        await llm.aclose()
+
+
+def test_loops_are_not_kept_alive() -> None:
+    """Many `asyncio.run` in one process leave one session each, not all of them."""
+    llm = OpenAICompatibleLLM("m", api_base="http://127.0.0.1:1/v1")
+
+    async def ask() -> None:
+        with pytest.raises(LLMError):
+            await ReliableLLM("m", llm, retries=0).complete(ASK)
+
+    for _ in range(5):
+        asyncio.run(ask())
+
+    assert not llm._sessions._open  # noqa: SLF001 - what is kept is the point
 
 
 async def test_the_window_is_asked_from_the_server() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mollm.llms.sse import MAX_EVENT_BYTES, EventParser, EventTooLarge
 
-DATA = st.lists(st.text(st.characters(exclude_characters="\r\n"), max_size=20), min_size=1, max_size=3)
+DATA = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20), min_size=1, max_size=3)
 NOISE = st.sampled_from(["", ": ping", ":", "event: x", "id: 7", "retry: 10", "nonsense"])
 
 
