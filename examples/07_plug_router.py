@@ -1,6 +1,7 @@
-"""Route by rules of your own: any object with a `kind` and an `async def route(query)` takes the router's place."""
+"""Route by rules of your own: any object with a `kind` and an `async def route(...)` takes the router's place."""
 
 from mollm import MoLLM
+from mollm.llms.calls import Calls
 from mollm.types import Route
 
 
@@ -9,8 +10,8 @@ class ByLength:
 
     kind = "by_length"
 
-    async def route(self, query: str) -> Route:
-        """Decide which mixture answers."""
+    async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:  # noqa: ARG002
+        """Decide which mixture answers; `calls` could ask an LLM, and `before` is what the user said before."""
         words = len(query.split())
         picked = "thorough" if words > 5 else "short"
         return Route(picked, {picked: 1.0}, self.kind, f"the question has {words} words")

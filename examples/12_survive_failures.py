@@ -29,4 +29,4 @@ with MoLLM(config, llms=llms) as mollm:
 
 print(f"{answer.text} ({answer.seconds:.1f} s)")
 for proposal in answer.proposals:
-    print(f"  {proposal.worker}: {proposal.text or f'{proposal.error.kind}, {proposal.error.message}'}")
+    print(f"  {proposal.worker}: {proposal.text or f'failed ({proposal.error.kind})'}")

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
     from mollm.llms.base import Chunk
     from mollm.llms.calls import Attempt, Calls, Role
+    from mollm.llms.reliable import ReliableLLM
     from mollm.prompts import Prompt
     from mollm.types import Listener, Message, Proposal
 
 TOKENS_FOR_TEMPLATE = 64
 """Room left in a window for role marks and separators of a chat template."""
-CHARACTERS_PER_TOKEN_AT_LEAST = 3
-"""Assumed when deciding what fits a window: code and names have fewer characters a token than prose."""
+BYTES_PER_TOKEN_AT_LEAST = 3
+"""Assumed when deciding what fits a window: code has fewer a token than prose, and a Chinese letter has three."""
+LEAST_SHOWN = 40
+"""Characters; proposals of which less than that would be left are not worth a call."""
 SHORTENED = " [...]"
 
 
@@ -38,6 +41,8 @@ class Aggregator:
     fallback_llm: str | None = None
     settings: Settings = Settings()
     shuffle: bool = True
+    layer_prompt: Prompt | None = None
+    """Shows the workers of a later layer the proposals of the one before; None: `prompt` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,11 @@ async def aggregate(aggregator: Aggregator, task: Task, calls: Calls) -> Written
     picked = pick(aggregator, task)
     if picked is not None:
         return await _show(picked, task)
-    order = list(task.proposals)
-    if aggregator.shuffle:
-        random.Random(task.caller.seed).shuffle(order)  # noqa: S311 - an order, not a secret
+    order = in_order(aggregator, task.proposals, task.caller.seed)
+    settings = task.caller.over(aggregator.settings)
+    if aggregator.method == "best":  # it writes a number, not the answer, so the caller's settings are not for it
+        settings = replace(aggregator.settings, seed=task.caller.seed)
+    plain = with_persona(task.messages, system=None, persona=None)
     reasons: list[str] = []
     roles: tuple[tuple[Role, str | None], ...] = (
         ("aggregator", aggregator.llm),
@@ -89,9 +96,13 @@ async def aggregate(aggregator: Aggregator, task: Task, calls: Calls) -> Written
     for role, llm in roles:
         if llm is None:
             continue
-        request, shortened = await _request(aggregator, task, order, calls, llm)
+        readers = [(calls.llm(llm), settings.max_tokens)]
+        messages, shortened = await show_proposals(aggregator.prompt, plain, order, readers)
+        if messages is None:
+            reasons += shortened
+            continue
         listener = None if aggregator.method == "best" else task.listener
-        attempt = await write(role, llm, request, calls, listener)
+        attempt = await write(role, llm, Request(messages, settings), calls, listener)
         found = _judge(attempt, aggregator, task, order, llm)
         if isinstance(found, Written):
             written = replace(found, degraded=(*reasons, *shortened, *found.degraded))
@@ -145,29 +156,53 @@ def shorten(texts: Sequence[str], room: int) -> list[str]:
     ]
 
 
-async def _request(
-    aggregator: Aggregator, task: Task, order: Sequence[Proposal], calls: Calls, llm: str
-) -> tuple[Request, tuple[str, ...]]:
-    callee = calls.llm(llm)
-    settings = task.caller.over(aggregator.settings)
-    if aggregator.method == "best":  # it writes a number, not the answer, so the caller's settings are not for it
-        settings = replace(aggregator.settings, seed=task.caller.seed)
-    question = last_question(task.messages)
-    texts = [p.text for p in order]
+async def show_proposals(
+    prompt: Prompt,
+    messages: Sequence[Message],
+    proposals: Sequence[Proposal],
+    readers: Sequence[tuple[ReliableLLM, int | None]],
+) -> tuple[list[Message] | None, tuple[str, ...]]:
+    """Lay out proposals for those who read them, shortened to the smallest window if they must be.
 
-    def request(texts: Sequence[str]) -> Request:
-        text = aggregator.prompt.render(question=question, proposals=fence(texts))
-        return Request(with_instructions(with_persona(task.messages, system=None, persona=None), text), settings)
+    Args:
+        prompt: Takes `question` and `proposals`.
+        messages: The conversation.
+        proposals: In the order in which they are shown.
+        readers: LLMs, each with the tokens its answer may have (None: its own limit).
 
-    whole = request(texts)
-    answer = settings.max_tokens or callee.defaults.max_tokens or 0
-    window = await callee.context_window() - answer - TOKENS_FOR_TEMPLATE
-    needed = sum(len(text_of(m.get("content"))) for m in whole.messages)
-    spare = window * CHARACTERS_PER_TOKEN_AT_LEAST - needed
+    Returns:
+        The messages, and why they are not all there is. No messages where nothing of the proposals would fit.
+    """
+    question = last_question(messages)
+    texts = [p.text for p in proposals]
+
+    def laid_out(texts: Sequence[str]) -> list[Message]:
+        return with_instructions(messages, prompt.render(question=question, proposals=fence(texts)))
+
+    whole = laid_out(texts)
+    needed = sum(len(text_of(m.get("content")).encode("utf-8", "replace")) for m in whole)
+    spares = [
+        ((await llm.context_window() - (limit or llm.defaults.max_tokens or 0) - TOKENS_FOR_TEMPLATE), llm.name)
+        for llm, limit in readers
+    ]
+    window, name = min(spares)
+    spare = window * BYTES_PER_TOKEN_AT_LEAST - needed
     if spare >= 0:
         return whole, ()
-    short = request(shorten(texts, sum(map(len, texts)) + spare))
-    return short, (f"proposals were shortened to fit the window of {llm}",)
+    characters = sum(map(len, texts))
+    width = sum(len(text.encode("utf-8", "replace")) for text in texts) / max(1, characters)
+    room = characters + int(spare / width)
+    if room < LEAST_SHOWN * len(texts):
+        return None, (f"the conversation leaves no room for proposals in the window of {name}",)
+    return laid_out(shorten(texts, room)), (f"proposals were shortened to fit the window of {name}",)
+
+
+def in_order(aggregator: Aggregator, proposals: Sequence[Proposal], seed: int | None) -> list[Proposal]:
+    """Shuffle proposals as they are shown, by the caller's seed; as listed where the mixture says so."""
+    order = list(proposals)
+    if aggregator.shuffle:
+        random.Random(seed).shuffle(order)  # noqa: S311 - an order, not a secret
+    return order
 
 
 async def write(role: Role, llm: str, request: Request, calls: Calls, listener: Listener | None) -> Attempt:

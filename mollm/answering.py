@@ -22,13 +22,13 @@ def assemble(
     *,
     id: str,  # noqa: A002 - the field's name
     route: Route,
+    layer: int,
     proposals: Sequence[Proposal],
     breakdown: Sequence[Call],
     seconds: float,
 ) -> Answer:
-    """Put an answer together; usage and cost are summed over every call in `breakdown`."""
-    last = max((p.layer for p in proposals), default=1)
-    arrived = [p.final for p in proposals if p.layer == last and p.error is None]
+    """Put an answer together of the proposals of `layer`; usage and cost are summed over the `breakdown`."""
+    arrived = [p.final for p in proposals if p.layer == layer and p.error is None]
     costs = [call.cost_usd for call in breakdown if call.cost_usd is not None]
     message = written.message
     return Answer(

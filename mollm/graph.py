@@ -14,8 +14,6 @@ a request with tools. What the nodes do is in `routing/`, `workers.py` and `aggr
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypedDict
 
 from langchain_core.messages import AnyMessage  # noqa: TC002 - LangGraph evaluates the annotations of a state
@@ -30,7 +28,7 @@ from mollm.config import load_config
 from mollm.errors import QuorumError, RequestError, RoutingError
 from mollm.limits import check_limits, check_routing
 from mollm.llms.base import CHARACTERS_PER_TOKEN, Request, text_of
-from mollm.prompts import fence, is_empty, last_question, with_instructions
+from mollm.prompts import is_empty
 from mollm.routing.conversation import route_conversation
 from mollm.runtime import Runtime
 from mollm.turn import Turn
@@ -38,7 +36,7 @@ from mollm.types import Options, Route, Routed, to_plain
 from mollm.workers import ask, proposal_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -132,8 +130,6 @@ async def route(turn: Turn) -> str:
     options, messages, runtime = turn.options, turn.messages, turn.runtime
     if is_empty(messages):
         raise RequestError("the question is empty")
-    begun = asyncio.get_running_loop().time()
-    turn.calls.deadline = until = begun + runtime.config.limits.seconds
     limits, llms, routers = runtime.config.limits, runtime.llms, runtime.llm_routers
     prompt_tokens = sum(len(text_of(m.get("content"))) for m in messages) // CHARACTERS_PER_TOKEN
     named = options.mixture
@@ -148,34 +144,38 @@ async def route(turn: Turn) -> str:
     mixture, limit = runtime.mixture(found.mixture), options.writing.max_tokens
     check_limits(limits, mixture, llms, routers=routers, prompt_tokens=prompt_tokens, max_tokens=limit)
     turn.listener.tell(Routed(found))
-    turn.run |= {"begun": begun, "until": until, "route": to_plain(found)}
+    turn.run["route"] = to_plain(found)
     return "bypass" if mixture.config.is_bypass or turn.has_tools else "propose"
 
 
 async def propose(turn: Turn) -> str:
     """Ask the workers of one layer."""
-    mixture, messages, before = turn.mixture, turn.messages, turn.arrived
-    if before:
-        text = mixture.aggregator.prompt.render(
-            question=last_question(messages), proposals=fence([p.text for p in before])
-        )
-        messages = with_instructions(messages, text)
+    mixture, messages = turn.mixture, turn.messages
+    if turn.run["layer"] > 0:
+        messages = await turn.with_proposals()
     turn.run["layer"] += 1
+    number = turn.run["layer"]
     layer = await ask(
         mixture.workers,
         messages,
         mixture.rules,
         turn.calls,
-        layer=turn.run["layer"],
+        layer=number,
         seed=turn.options.seed,
         listener=turn.listener,
     )
     turn.run["proposals"] = [*turn.run["proposals"], *map(to_plain, layer.proposals)]
     turn.run["agreed"] = layer.agreed
-    if len(turn.arrived) < mixture.config.quorum:
-        raise QuorumError(mixture.name, mixture.config.quorum, layer.proposals)
-    is_last = layer.agreed or turn.run["layer"] == mixture.config.layers
-    return "aggregate" if is_last else "propose"
+    count, quorum = len(turn.arrived), mixture.config.quorum
+    if count < quorum and number == 1:
+        raise QuorumError(mixture.name, quorum, layer.proposals)
+    if count < quorum:
+        turn.run["degraded"] += [
+            f"{count} of at least {quorum} workers answered in layer {number}, so it does not count"
+        ]
+        turn.run["layer"] -= 1
+        return "aggregate"
+    return "aggregate" if layer.agreed or number == mixture.config.layers else "propose"
 
 
 async def aggregate_proposals(turn: Turn) -> str:
@@ -204,7 +204,7 @@ async def bypass(turn: Turn) -> str:
     if attempt.completion is None:
         raise attempt.error or RuntimeError("a call ended with nothing")
     if role == "bypass":
-        turn.run["proposals"] = [to_plain(proposal_of(worker, 1, attempt))]
+        turn.run |= {"layer": 1, "proposals": [to_plain(proposal_of(worker, 1, attempt))]}
     completion = attempt.completion
     turn.finish(Written(completion.message, completion.finish_reason or "stop", (), completion.logprobs))
     return END

@@ -44,7 +44,11 @@ class Mixture:
 
 
 class Runtime:
-    """Everything a graph needs, built from one configuration."""
+    """Everything a graph needs, built from one configuration.
+
+    Attributes:
+        llm_routers: Those that may ask an LLM once for a question that names no mixture; its worst case counts them.
+    """
 
     def __init__(self, config: Config, llms: Mapping[str, Any] | None = None, router: Router | None = None) -> None:
         """Build LLMs and mixtures; nothing is opened, loaded or asked yet.
@@ -56,9 +60,6 @@ class Runtime:
 
         Raises:
             ConfigError: Lists everything that is wrong.
-
-        Attributes:
-            llm_routers: Those that may ask an LLM for a question; they count in its worst case.
         """
         self.config = config
         problems: list[str] = []
@@ -156,7 +157,8 @@ def _mixture(config: Config, name: str, mixture: MixtureConfig) -> Mixture:
             prompt = load_prompt(config, worker.prompt, "worker", where)
             persona = prompt.render(mixture=name, description=mixture.description)
         before = sum(other.llm == worker.llm for other in workers)
-        workers += [_worker(worker, persona, before + sample) for sample in range(worker.samples)]
+        seed = worker.seed if worker.seed is not None or worker.llm not in config.llms else config.llms[worker.llm].seed
+        workers += [_worker(worker, persona, seed, before + sample) for sample in range(worker.samples)]
     planned = len(workers)
     rules = Rules(
         ask_first=planned if mixture.ask_first == "all" else mixture.ask_first,
@@ -169,13 +171,14 @@ def _mixture(config: Config, name: str, mixture: MixtureConfig) -> Mixture:
     return Mixture(name, mixture, tuple(workers), rules, _aggregator(config, name, mixture))
 
 
-def _worker(worker: WorkerConfig, persona: str | None, sample: int) -> Worker:
+def _worker(worker: WorkerConfig, persona: str | None, seed: int | None, sample: int) -> Worker:
     settings = Settings(
         max_tokens=worker.max_tokens,
         temperature=worker.temperature,
         top_p=worker.top_p,
         stop=tuple(worker.stop) if worker.stop else None,
-        seed=worker.seed,
+        # The same seed for every sample would make them equal, and equal answers agree.
+        seed=None if seed is None else seed + sample,
         extra_body=worker.extra_body,
     )
     name = f"{worker.llm}#{sample + 1}" if sample else worker.llm
@@ -185,10 +188,14 @@ def _worker(worker: WorkerConfig, persona: str | None, sample: int) -> Worker:
 def _aggregator(config: Config, name: str, mixture: MixtureConfig) -> Aggregator:
     aggregator = mixture.aggregator
     where = config.place("mixtures", name, "aggregator", "prompt")
+    prompt = load_prompt(config, aggregator.prompt or DEFAULT_PROMPTS[aggregator.method], "aggregator", where)
+    # Whoever picks the best is asked for a number; a worker of a later layer is asked for an answer.
+    is_judge = aggregator.method == "best"
     return Aggregator(
         method=aggregator.method,
         llm=mixture.aggregator_llm,
-        prompt=load_prompt(config, aggregator.prompt or DEFAULT_PROMPTS[aggregator.method], "aggregator", where),
+        prompt=prompt,
+        layer_prompt=load_prompt(config, DEFAULT_PROMPTS["synthesize"], "aggregator", where) if is_judge else None,
         fallback_llm=aggregator.fallback_llm,
         settings=Settings(max_tokens=aggregator.max_tokens, temperature=aggregator.temperature),
         shuffle=mixture.shuffle,

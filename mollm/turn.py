@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mollm.aggregation import in_order, show_proposals
 from mollm.answering import assemble
 from mollm.callbacks import answer_message, wants_tokens, watch
 from mollm.llms.calls import Calls
@@ -29,8 +31,8 @@ class Turn:
         runtime: What the configuration became.
         options: What the caller set.
         messages: The conversation in OpenAI's form.
-        run: What the nodes before this one left, as plain data: `id`, `begun`, `until` (seconds of the event
-            loop's clock), `route`, `layer`, `agreed`, `proposals`, `breakdown`.
+        run: What the nodes before this one left, as plain data: `id`, `seconds` (used so far), `route`, `layer`
+            (the latest that counts), `agreed`, `degraded`, `proposals`, `breakdown`.
         streams: Somebody wants the answer token by token.
         listener: Told of events.
         calls: Makes this node's calls.
@@ -49,11 +51,13 @@ class Turn:
         self.runtime, self.options = runtime, options
         given = options.messages
         self.messages: Sequence[Message] = given if given is not None else to_openai(messages)
-        fresh = {"id": f"mollm-{uuid.uuid4().hex}", "layer": 0, "agreed": False, "proposals": [], "breakdown": []}
-        self.run: dict[str, Any] = dict(run or fresh)
+        self.run: dict[str, Any] = dict(run or _fresh())
+        # A clock of this process means nothing to one that resumes the run, so seconds are what is handed on.
+        self._begun: float = asyncio.get_running_loop().time() - self.run["seconds"]
         self.streams = options.stream or wants_tokens(config)
         self.listener = _Relay(writer, options.listener)
-        self.calls = Calls(runtime.llms, deadline=self.run.get("until"), watch=watch(config, self.run["id"]))
+        deadline = self._begun + runtime.config.limits.seconds
+        self.calls = Calls(runtime.llms, deadline=deadline, watch=watch(config, self.run["id"]))
         self._answer: dict[str, Any] | None = None
 
     @property
@@ -68,15 +72,26 @@ class Turn:
 
     @property
     def arrived(self) -> list[Proposal]:
-        """Proposals of the latest layer that brought an answer."""
+        """Proposals of the latest layer that counts which brought an answer."""
         layer = self.run["layer"]
         return [proposal_from_plain(p) for p in self.run["proposals"] if p["layer"] == layer and not p["error"]]
+
+    async def with_proposals(self) -> Sequence[Message]:
+        """Return the conversation with the proposals of the layer so far, for the workers of the next."""
+        mixture = self.mixture
+        shown = in_order(mixture.aggregator, self.arrived, self.options.seed)
+        readers = [(self.calls.llm(worker.llm), worker.settings.max_tokens) for worker in mixture.workers]
+        prompt = mixture.aggregator.layer_prompt or mixture.aggregator.prompt
+        messages, why = await show_proposals(prompt, self.messages, shown, readers)
+        self.run["degraded"] = [*self.run["degraded"], *why]
+        return self.messages if messages is None else messages
 
     @property
     def update(self) -> dict[str, Any]:
         """What this node changes in the graph's state."""
         if self._answer is not None:
             return self._answer
+        self.run["seconds"] = self._seconds()
         self.run["breakdown"] = [*self.run["breakdown"], *map(to_plain, self.calls.spent)]
         return {"run": self.run}
 
@@ -84,15 +99,31 @@ class Turn:
         """End the run with what was written."""
         run = self.run
         answer = assemble(
-            written,
+            replace(written, degraded=(*run["degraded"], *written.degraded)),
             id=run["id"],
             route=Route(**run["route"]),
+            layer=run["layer"],
             proposals=[proposal_from_plain(p) for p in run["proposals"]],
             breakdown=[*map(call_from_plain, run["breakdown"]), *self.calls.spent],
-            seconds=asyncio.get_running_loop().time() - run["begun"],
+            seconds=self._seconds(),
         )
-        self.listener.tell(Done(answer))
         self._answer = {"messages": [answer_message(answer)], "mollm": to_plain(answer), "run": {}}
+        self.listener.tell(Done(answer))
+
+    def _seconds(self) -> float:
+        return asyncio.get_running_loop().time() - self._begun
+
+
+def _fresh() -> dict[str, Any]:
+    return {
+        "id": f"mollm-{uuid.uuid4().hex}",
+        "seconds": 0.0,
+        "layer": 0,
+        "agreed": False,
+        "degraded": [],
+        "proposals": [],
+        "breakdown": [],
+    }
 
 
 class _Relay:

@@ -98,6 +98,8 @@ class Asking:
 
     def arrived(self, final: str | None) -> range:
         """A call brought a proposal; `final` is its final answer in canonical form, if it has one."""
+        if self.ended:
+            return self._start(0)
         self._settled += 1
         self._arrived += 1
         if final is not None:
@@ -108,6 +110,8 @@ class Asking:
 
     def failed(self) -> range:
         """A call failed: the next planned one takes its place at once."""
+        if self.ended:
+            return self._start(0)
         self._settled += 1
         if self.has_more:
             return self._start(1)
@@ -180,6 +184,7 @@ class _Engine:
         self._until = self._loop.time() + rules.deadline
         if calls.deadline is not None:
             self._until = min(self._until, calls.deadline)
+        self._seconds = round(self._until - self._loop.time(), 3)
         self._tasks: list[asyncio.Task[None]] = []
         self._proposals: dict[int, Proposal] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -227,7 +232,7 @@ class _Engine:
             self._start(self._asking.waited())
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
-        # Only a bug gets here with an exception; without this it would wait for the deadline unseen.
+        # Only a bug ends a task with an exception; without this it would wait for the deadline unseen.
         if not task.cancelled() and task.exception() and not self._ended.done():
             self._ended.set_exception(task.exception() or RuntimeError())
 
@@ -237,10 +242,13 @@ class _Engine:
         try:
             attempt = await self._calls.attempt("worker", worker.llm, request, deadline=self._until)
         except asyncio.CancelledError:
-            # Cancelled by `run`: the outermost frame of its task, so nobody else waits for the cancellation.
+            # Cancelled by `run`: the outermost frame of its task, so nobody else waits for the cancellation. Or a
+            # library below cancelled itself, and then it is a failure like any other.
             proposal = self._unfinished(worker, self._calls.cancelled("worker", worker.llm, request, begun))
             self._proposals[index] = proposal
             self._tell(Failed(proposal))
+            if not self._ended.done():
+                self._start(self._asking.failed())
             return
         proposal = proposal_of(worker, self._layer, attempt)
         self._proposals[index] = proposal
@@ -256,7 +264,7 @@ class _Engine:
     def _unfinished(self, worker: Worker, call: Call) -> Proposal:
         error = call.error
         if self._loop.time() >= self._until:
-            error = Failure("timed_out", None, f"no answer within the layer's {self._rules.deadline:g} s")
+            error = Failure("timed_out", None, f"no answer within the {self._seconds:g} s there were")
         return Proposal(
             worker.name, worker.llm, self._layer, "", None, error, False, call.usage, call.cost_usd, call.seconds
         )

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.cells import cell_len
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,12 +48,14 @@ def run(*arguments: str, cwd: Path, text: str | None = None, **environ: str) -> 
     )
 
 
-def in_terminal(*arguments: str, cwd: Path, columns: int = 80, interrupt_at: bytes | None = None) -> tuple[int, str]:
+def in_terminal(
+    *arguments: str, cwd: Path, columns: int = 80, interrupt_at: bytes | None = None, **environ: str
+) -> tuple[int, str]:
     """Run the command in a pseudo-terminal and return its exit code and what the screen received."""
     pid, screen = pty.fork()
     if pid == 0:
         os.chdir(cwd)
-        os.environ.update(COLUMNS=str(columns), TERM="xterm")
+        os.environ.update(COLUMNS=str(columns), TERM="xterm", **environ)
         os.execv(sys.executable, [*MOLLM, *arguments])
     seen = b""
     while True:
@@ -109,6 +112,71 @@ def test_json_is_the_whole_answer(config: Path) -> None:
     assert answer["route"]["mixture"] == "team"
     assert [p["worker"] for p in answer["proposals"]] == ["a", "b"]
     assert answer["calls"] == len(answer["breakdown"]) == 3
+
+
+def test_explain_says_how_the_answer_came_about(config: Path) -> None:
+    """The answer alone on standard output; route, proposals, agreement, writer, calls and cost beside it."""
+    prices = "{model: scripted/One way is to try it., price: {input: 1, output: 1}}"
+    dead = "{model: hosted_vllm/b, api_base: 'http://127.0.0.1:1/v1', retries: 0}"
+    config.write_text(TEAM.replace("{model: scripted/from a}", prices).replace("{model: scripted/from b}", dead))
+
+    done = run("ask", "Hi", "--explain", cwd=config.parent, COLUMNS="60")
+
+    assert (done.returncode, done.stdout) == (0, "One way is to try it.\n")
+    lines = done.stderr.splitlines()
+    assert lines[0] == "route     team  every question goes to team"
+    assert re.fullmatch(r"a +\d\.\d s, about \d+ tokens, 0\.\d{6} USD", lines[2])
+    assert lines[3].strip() == "One way is to try it."
+    assert re.fullmatch(r"b +unreachable: .*", lines[4])
+    assert "answer    a's proposal, word for word" in lines
+    assert "degraded  only 1 of 2 proposals arrived" in lines
+    assert re.search(r"^workers   2 calls, about \d+ tokens, 0\.\d{6} USD$", done.stderr, re.MULTILINE)
+    assert re.fullmatch(r"in all +2 calls, \d\.\d s, about \d+ tokens, 0\.\d{6} USD", lines[-1])
+    assert "\x1b" not in done.stderr
+
+
+def test_explain_says_who_agreed(config: Path) -> None:
+    """On what, and out of how many."""
+    agreeing = TEAM.replace("scripted/from a", '"scripted/Final answer: 7"').replace("from b", "7")
+    config.write_text(agreeing.replace("[a, b]", "[a, boss, b]"))
+
+    done = run("ask", "Hi", "--explain", cwd=config.parent)
+
+    assert "final answer 7" in done.stderr
+    assert re.search(r"^agreed +a, b: 2 of 3 on 7$", done.stderr, re.MULTILINE)
+
+
+def test_explain_goes_with_json(config: Path) -> None:
+    """Standard output is still JSON and nothing else."""
+    done = run("ask", "Hi", "--json", "--explain", cwd=config.parent)
+
+    assert json.loads(done.stdout)["text"] == "the whole answer"
+    assert "written by boss from 2 proposals" in done.stderr
+
+
+def test_an_explanation_fits_whatever_was_written(config: Path) -> None:
+    """Wide characters, endless words and escape sequences stay within 60 columns."""
+    hostile = '"scripted/' + "语言模型" * 50 + " " + "x" * 500 + '\\e[31m[bold]\\x9b2J"'
+    config.write_text(
+        TEAM.replace("scripted/from a", hostile).replace("  b:", "  b_with_quite_a_long_name_of_its_own:")
+    )
+    config.write_text(config.read_text().replace("[a, b]", "[a, b_with_quite_a_long_name_of_its_own]"))
+
+    done = run("ask", "Hi", "--explain", cwd=config.parent, COLUMNS="60")
+
+    assert max(cell_len(line) for line in done.stderr.splitlines()) <= 60
+    assert "b_with_quite_a_long_name_of_its_own\n" in done.stderr
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", done.stderr)
+
+
+def test_an_explanation_has_colours_only_where_they_are_wanted(config: Path) -> None:
+    """In a terminal it has, under `NO_COLOR` it has none."""
+    _, coloured = in_terminal("ask", "Hi", "--explain", cwd=config.parent)
+    _, plain = in_terminal("ask", "Hi", "--explain", cwd=config.parent, NO_COLOR="1")
+
+    assert re.search(r"\x1b\[1m(?:\x1b\[0m)?answer", coloured)
+    assert "written by boss" in plain
+    assert not re.search(r"\x1b\[[0-9;]*m", plain)
 
 
 def test_a_mixture_can_be_named(config: Path) -> None:
@@ -213,6 +281,59 @@ def test_a_reader_that_leaves_is_no_error(config: Path) -> None:
     done = subprocess.run(["bash", "-c", command], cwd=config.parent, capture_output=True, text=True, timeout=60)
 
     assert done.stderr == ""
+
+
+def test_a_reader_that_leaves_in_the_middle_is_no_error(config: Path) -> None:
+    """`mollm ask ... | head -c 10` ends quietly, however long the answer is."""
+    config.write_text(TEAM.replace("the whole answer", "word " * 100_000))
+    command = f"{' '.join(MOLLM)} ask Hi | head -c 10"
+
+    done = subprocess.run(["bash", "-c", command], cwd=config.parent, capture_output=True, text=True, timeout=60)
+
+    assert (done.stdout, done.stderr) == ("word word ", "")
+
+
+CLOSED = [("ask Hi >&-", 0, ""), ("ask - <&-", 2, "mollm: the question is empty\n"), ("ask Hi -m x 2>&-", 2, "")]
+
+
+@pytest.mark.parametrize(("command", "code", "said"), CLOSED)
+def test_a_stream_may_be_closed(command: str, code: int, said: str, config: Path) -> None:
+    """As by a daemon; there is no traceback."""
+    line = f"{' '.join(MOLLM)} {command}"
+
+    done = subprocess.run(["bash", "-c", line], cwd=config.parent, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_an_answer_that_cannot_be_written_is_a_failure(config: Path) -> None:
+    """A full disk is not passed over in silence."""
+    line = f"{' '.join(MOLLM)} ask Hi > /dev/full"
+
+    done = subprocess.run(["bash", "-c", line], cwd=config.parent, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stderr) == (1, "mollm: the output cannot be written: No space left on device\n")
+
+
+def test_a_locale_without_unicode_is_no_error(config: Path) -> None:
+    """What it cannot show becomes a question mark."""
+    config.write_text(TEAM.replace("the whole answer", "5 € für 语言"))
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    done = run("ask", "Was kostet es? €", "--explain", cwd=config.parent, **ascii_only)
+
+    assert (done.returncode, done.stdout) == (0, "5 ? f?r ??\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_json_cannot_steer_the_terminal_either(config: Path) -> None:
+    """Control characters are escaped, and come back when it is read."""
+    config.write_text(TEAM.replace('"scripted/the whole answer"', '"scripted/a\\e[31m\\x9b2J b"'))
+
+    done = run("ask", "Hi", "--json", cwd=config.parent)
+
+    assert json.loads(done.stdout)["text"] == "a\x1b[31m\x9b2J b"
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", done.stdout)
 
 
 def test_what_an_llm_writes_cannot_steer_the_terminal(config: Path) -> None:

@@ -24,7 +24,7 @@ SHOWS = {
     "09_stack_layers": "layer 2, lawyer: The law of 1924 decides, whatever was flown before.",
     "10_save_calls": "  2 of 5 calls: a says 4, b says 4; agreement 100%",
     "11_limit_cost": "the big one was called 0 times",
-    "12_survive_failures": "  hangs: timed_out, no answer within the layer's 0.3 s",
+    "12_survive_failures": "  hangs: failed (timed_out)",
     "13_write_prompts": "You are a gardener. Your field: Plants, soil and tools.",
     "14_serve_stream": 'Ann data: {"text": " ferry"}',
     "15_keep_conversation": "ann: And room 8? -> You have asked 2, first: Where is room 7?",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -127,6 +130,55 @@ async def test_a_later_layer_sees_the_earlier_proposals() -> None:
     assert "alpha" not in llms["b"].requests[0].messages[-1]["content"]
     assert "alpha" in llms["b"].requests[1].messages[-1]["content"]
     assert answer.calls == 5
+
+
+async def test_a_later_layer_is_asked_for_answers_whatever_the_method() -> None:
+    """With `best` the judge is asked for a number; the workers of the second layer are not."""
+    mixture = {**CONFIG["mixtures"]["two_layers"], "aggregator": {"method": "best", "llm": "boss"}}
+    llms = fakes(boss="2")
+
+    await create_graph({**CONFIG, "mixtures": {"team": mixture}}, llms=llms).ainvoke(ask())
+
+    assert "number" not in llms["a"].requests[1].messages[-1]["content"].replace("number=", "")
+    assert "number" in llms["boss"].requests[0].messages[-1]["content"].replace("number=", "")
+
+
+async def test_a_later_layer_that_fails_does_not_cost_the_earlier_one() -> None:
+    """The answer is made of the last layer that met the quorum, and says so."""
+    llms = fakes(a=["alpha", ProviderFailed("down")], b=["beta", ProviderFailed("down")])
+    once = {name: {"model": "scripted/x", "retries": 0} for name in CONFIG["llms"]}
+
+    found = await create_graph({**CONFIG, "llms": once}, llms=llms).ainvoke(ask(), context={"mixture": "two_layers"})
+
+    answer = answer_of(found)
+    assert answer.text == "the whole answer"
+    assert "alpha" in llms["boss"].requests[0].messages[-1]["content"]
+    assert answer.degraded == ("layer 2 does not count: 0 of at least 1 workers answered",)
+
+
+async def test_samples_differ_also_by_a_configured_seed() -> None:
+    """Three samples of an LLM with a seed are three seeds, or they would agree with themselves."""
+    seeded = {**CONFIG["llms"], "a": {"model": "scripted/x", "seed": 7}}
+    mixture = {"description": "x", "workers": [{"llm": "a", "samples": 3}], "aggregator": {"llm": "boss"}}
+    llms = fakes()
+
+    await create_graph({**CONFIG, "llms": seeded, "mixtures": {"team": mixture}}, llms=llms).ainvoke(ask())
+
+    assert [request.settings.seed for request in llms["a"].requests] == [7, 8, 9]
+
+
+async def test_a_run_can_be_resumed_after_an_interrupt() -> None:
+    """What is checkpointed are seconds used, not a clock that another process does not have."""
+    llms = fakes()
+    graph: Any = create_graph(CONFIG, llms=llms, checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "t"}}
+
+    await graph.ainvoke(ask(), thread, interrupt_before=["propose"])
+    state = (await graph.aget_state(thread)).values["run"]
+    result = await graph.ainvoke(None, thread)
+
+    assert 0 <= state["seconds"] < 60
+    assert answer_of(result).text == "the whole answer"
 
 
 async def test_agreement_ends_the_layers_and_spares_the_aggregator() -> None:
@@ -435,15 +487,17 @@ async def test_a_langchain_chat_model_can_be_brought_along() -> None:
     assert answer_of(await create_graph(CONFIG, llms=llms).ainvoke(ask())).text == "from LangChain"
 
 
-def test_a_langgraph_server_can_call_the_factory(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Called with a RunnableConfig, the factory takes the configuration the command would take."""
+def test_a_langgraph_server_finds_a_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`langgraph.json` names a function without arguments that takes the configuration the command would take."""
     file = tmp_path / "mollm.yaml"
-    file.write_text(
-        "llms: {a: {model: scripted/hello there my friend}}\nmixtures: {solo: {description: x, workers: [a]}}\n"
-    )
+    text = "llms: {a: {model: scripted/hello there my friend}}\nmixtures: {solo: {description: x, workers: [a]}}\n"
+    file.write_text(text)
     monkeypatch.setenv("MOLLM_CONFIG", str(file))
+    named = json.loads((Path(__file__).parents[1] / "langgraph.json").read_text())["graphs"]["mollm"]
+    module, _, function = named.removeprefix("./").partition(":")
 
-    result: Any = create_graph({"configurable": {}}).invoke(ask())
+    factory = getattr(import_module(module.removesuffix(".py").replace("/", ".")), function)
+    result: Any = factory().invoke(ask())
 
     assert result["messages"][-1].content == "hello there my friend"
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mollm.errors import ConfigError
 from mollm.llms.calls import Calls
 from mollm.llms.reliable import ReliableLLM
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.types import Arrived, Event, Failed, Started, Token
 from mollm.workers import Layer, Rules, Worker, ask
 from tests.clock import run_virtual
+
+if TYPE_CHECKING:
+    from mollm.llms.base import Completion, Request
 
 QUESTION = [{"role": "user", "content": "How many?"}]
 
@@ -244,6 +249,46 @@ def test_cancelling_the_request_cancels_every_worker() -> None:
 
     run_virtual(run())
     assert [fake.cancelled for fake in fakes] == [1, 1, 1]
+
+
+def test_agreement_stands_whatever_arrives_in_the_same_moment() -> None:
+    """A third reply of the same instant cannot undo what two have agreed on."""
+    script = [Scripted(1, "4"), Scripted(1, "4"), Scripted(1, "5")]
+
+    outcome, _, _ = play(script, Rules(ask_first=3, agree=2, enough=3))
+
+    assert outcome.agreed
+
+
+def test_a_library_that_cancels_itself_is_a_failed_worker() -> None:
+    """It is replaced at once like any other, instead of being waited for."""
+
+    class Cancelling(ScriptedLLM):
+        async def complete(self, request: Request) -> Completion:  # noqa: ARG002 - the interface
+            raise asyncio.CancelledError
+
+    llms = {"a": ReliableLLM("a", Cancelling("x")), "b": ReliableLLM("b", ScriptedLLM("The answer is 7."))}
+
+    async def run() -> tuple[Layer, float]:
+        rules = Rules(ask_first=1, enough=1, deadline=60)
+        layer = await ask([Worker(n, n) for n in llms], QUESTION, rules, Calls(llms))
+        return layer, asyncio.get_running_loop().time()
+
+    layer, ended = run_virtual(run())
+    assert ended == 0
+    assert [p.final for p in layer.proposals] == [None, "7"]
+
+
+def test_an_llm_that_cannot_be_used_costs_one_proposal() -> None:
+    """Weights that do not load are the failure of that worker, not of the question."""
+    llms = {
+        "a": ReliableLLM("a", ScriptedLLM(ConfigError("the weights are damaged"))),
+        "b": ReliableLLM("b", ScriptedLLM("The answer is 7.")),
+    }
+
+    layer = run_virtual(ask([Worker(n, n) for n in llms], QUESTION, Rules(ask_first=2, enough=2), Calls(llms)))
+
+    assert [p.error.message if p.error else p.final for p in layer.proposals] == ["the weights are damaged", "7"]
 
 
 def test_each_sample_of_a_worker_gets_its_own_seed() -> None:

@@ -90,7 +90,9 @@ class LLMRouter:
 
     def _decide(self, attempt: Attempt) -> Route:
         if attempt.completion is None:
-            return self._fall_back(f"{self.llm} failed ({attempt.error.message if attempt.error else 'no reply'})")
+            return self._fall_back(
+                f"{self.llm} failed ({attempt.call.error.message if attempt.call.error else 'no reply'})"
+            )
         reply = attempt.completion.text.strip()
         choice = read(reply, self.options)
         if choice is None:

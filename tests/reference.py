@@ -1,0 +1,123 @@
+"""What is written from the models in `mollm.schema`: the tables of a page and the JSON Schema for editors.
+
+`python -m tests.reference` writes both again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mollm.schema import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "configuration.md"
+SCHEMA = ROOT / "mixtures" / "schema.json"
+
+SECTIONS = {
+    "The file": "Config",
+    "`llms.NAME`": "LLMConfig",
+    "`llms.NAME.timeout`": "TimeoutConfig",
+    "`llms.NAME.price`": "PriceConfig",
+    "`llms.NAME.pace`": "PaceConfig",
+    "`router`": "RouterConfig",
+    "`router.members[]`": "MemberConfig",
+    "`mixtures.NAME`": "MixtureConfig",
+    "`mixtures.NAME.workers[]`": "WorkerConfig",
+    "`mixtures.NAME.aggregator`": "AggregatorConfig",
+    "`limits`": "LimitsConfig",
+}
+"""Heading of the page to the model whose keys stand under it."""
+
+HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
+UNBOUNDED = 10**9
+"""Larger bounds only keep numbers printable; nobody needs to read them."""
+NAMES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true` or `false`"}
+
+
+def schema_text() -> str:
+    """The JSON Schema as it is shipped."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def page_text(page: str) -> str:
+    """The page with its tables as they should be."""
+    return re.sub(r"^(#+ (.+)\n(?:(?!\|)[^#\n].*\n|\n)*)((?:\|.*\n)+)", _with_table, page, flags=re.MULTILINE)
+
+
+def table(model: str) -> str:
+    """The table of a model's keys: required ones first, those of LLMs and workers alike last."""
+    found = Config.model_json_schema()
+    fields = found if model == "Config" else found["$defs"][model]
+    required = fields.get("required", [])
+    shared = found["$defs"]["LLMConfig"]["properties"].keys() & found["$defs"]["WorkerConfig"]["properties"].keys()
+    names = sorted(fields["properties"], key=lambda name: (name not in required, name in shared))
+    return HEAD + "".join(_row(name, fields["properties"][name], name in required) for name in names)
+
+
+def _with_table(match: re.Match[str]) -> str:
+    before, heading, rows = match.groups()
+    return f"{before}{table(SECTIONS[heading]) if heading in SECTIONS else rows}"
+
+
+def _row(name: str, field: dict[str, Any], is_required: bool) -> str:
+    default = "required" if is_required else _default(field["default"])
+    meaning = field.get("description") or _of(field["$ref"])["description"]  # left out where it is its section's
+    kind = " or ".join(_kinds(field))
+    return f"| `{name}` | {kind} | {default} | {meaning} |\n"
+
+
+def _of(reference: str) -> dict[str, Any]:
+    found: dict[str, Any] = Config.model_json_schema()["$defs"][reference.rpartition("/")[2]]
+    return found
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "unset"
+    if isinstance(value, dict):
+        return "as below" if value else "`{}`"
+    return f"`{value:g}`" if type(value) is float else f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def _kinds(field: dict[str, Any]) -> Iterator[str]:
+    for choice in field.get("anyOf", [field]):
+        if "$ref" in choice:
+            yield f"keys [below](#{_anchor(choice['$ref'].rpartition('/')[2])})"
+        elif "const" in choice or "enum" in choice:
+            values = choice.get("enum", [choice.get("const")])
+            yield ", ".join(f"`{value}`" for value in values)
+        elif choice["type"] == "array":
+            yield f"list of {' or '.join(_kinds(choice['items']))}"
+        elif choice["type"] == "object":
+            yield (
+                f"names to {' or '.join(_kinds(inner))}"
+                if isinstance(inner := choice["additionalProperties"], dict)
+                else "keys of its own"
+            )
+        elif choice["type"] != "null":
+            yield NAMES[choice["type"]] + _bounds(choice)
+
+
+def _bounds(choice: dict[str, Any]) -> str:
+    least, most = choice.get("minimum"), choice.get("maximum", UNBOUNDED)
+    above = f", above {choice['exclusiveMinimum']:g}" if "exclusiveMinimum" in choice else ""
+    if least is not None and abs(least) <= UNBOUNDED:
+        return f", {least:g} to {most:g}" if most < UNBOUNDED else f", at least {least:g}"
+    return f"{above}, up to {most:g}" if most < UNBOUNDED else above
+
+
+def _anchor(model: str) -> str:
+    heading = next(heading for heading, name in SECTIONS.items() if name == model)
+    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(schema_text(), "utf-8")
+    PAGE.write_text(page_text(PAGE.read_text("utf-8")), "utf-8")

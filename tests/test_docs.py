@@ -1,0 +1,206 @@
+"""What the pages say is so: their programs run, their files load, their commands print what stands below them."""
+
+from __future__ import annotations
+
+import dataclasses
+import doctest
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mollm import errors, types
+from mollm.checking import check_config
+from mollm.config import VARIABLE, load_config
+from tests.reference import PAGE, ROOT, SCHEMA, SECTIONS, page_text, schema_text, table
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAMED = re.compile(r"(?:#|\{#) (\S+\.\w+)(?: #\})?\n")
+"""The first line of a block that is a file: `# FILE`, or `{# FILE #}` in a prompt."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    language: str
+    text: str
+    line: int
+    """On which it stands."""
+
+
+def blocks(page: Path, *languages: str) -> list[Block]:
+    """Blocks of a page, of all languages or of some."""
+    text = page.read_text("utf-8")
+    found = [Block(match[1], match[2], text.count("\n", 0, match.start(2)) + 1) for match in FENCE.finditer(text)]
+    return [block for block in found if not languages or block.language in languages]
+
+
+def having(language: str) -> list[Path]:
+    """Pages with such blocks."""
+    return [page for page in PAGES if blocks(page, language)]
+
+
+@pytest.fixture(scope="module")
+def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A shell in which the command is found, no configuration is set and fitted routers are kept."""
+    commands = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    cache = str(tmp_path_factory.mktemp("cache"))
+    found = {**os.environ, "PATH": commands, "MOLLM_CACHE": cache, "COLUMNS": "100", "PYTHONWARNINGS": "error"}
+    found.pop("MOLLM_CONFIG", None)
+    return found
+
+
+def save_files(page: Path, folder: Path) -> None:
+    """Write the blocks of a page that are files."""
+    for block in blocks(page):
+        named = NAMED.match(block.text)
+        if named:
+            path = folder / named[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, "utf-8")
+
+
+@pytest.mark.parametrize("page", having("python"), ids=lambda page: page.stem)
+def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, environ: dict[str, str]) -> None:
+    """All its blocks in order, as one program, from a folder that holds the page's files and nothing else."""
+    save_files(page, tmp_path)
+    lines: list[str] = []
+    for block in blocks(page, "python"):
+        lines += [""] * (block.line - 1 - len(lines)) + block.text.splitlines()
+    program = tmp_path / f"{page.stem}.py"
+    program.write_text("\n".join(lines), "utf-8")
+
+    done = subprocess.run([sys.executable, program], cwd=tmp_path, env=environ, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("page", having("yaml"), ids=lambda page: page.stem)
+def test_the_yaml_of_a_page_loads(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole one is free of problems, unless it is there to have some; a part fits the first whole one of its page."""
+    save_files(page, tmp_path)
+    whole: dict[str, Any] = {}
+    for block in blocks(page, "yaml"):
+        for variable in VARIABLE.findall(block.text):
+            monkeypatch.setenv(variable, "http://127.0.0.1:9/v1")
+        path = tmp_path / f"line-{block.line}.yaml"
+        data = yaml.safe_load(block.text)
+        whole = whole or data
+        path.write_text(block.text if "llms" in data else yaml.safe_dump(whole | data), "utf-8")
+
+        problems = check_config(path).problems
+        assert bool(problems) == block.text.startswith("# wrong"), f"{page.name}:{block.line}: {problems}"
+
+
+@pytest.mark.parametrize("page", having("console"), ids=lambda page: page.stem)
+def test_the_commands_of_a_page_print_what_it_says(page: Path, tmp_path: Path, environ: dict[str, str]) -> None:
+    """Each ends well and prints what stands below it, `...` standing for anything."""
+    save_files(page, tmp_path)
+    environ = dict.fromkeys(VARIABLE.findall(page.read_text("utf-8")), "unused") | environ
+    for block in blocks(page, "console"):
+        for command, expected in re.findall(r"^\$ (.*(?:\\\n.*)*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE):
+            if not re.match(r"(?:(?:echo|printf) .* \| )?mollm ", command):
+                continue
+            done = subprocess.run(
+                ["bash", "-c", command],
+                cwd=tmp_path,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            place = f"{page.name}:{block.line}: {command}\n{done.stdout}"
+            assert done.returncode == 0, place
+            flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            assert not expected or doctest.OutputChecker().check_output(expected, done.stdout, flags), place
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
+def test_links_lead_somewhere(page: Path) -> None:
+    """To a file that exists, and to a heading that stands in it."""
+    text = FENCE.sub("", page.read_text("utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name) if name else page
+        assert path.exists(), f"{page.name}: {target}"
+        assert not anchor or anchor in anchors(path), f"{page.name}: {target}"
+
+
+def test_the_shapes_of_the_python_page_are_those_of_the_code() -> None:
+    """Fields of events, values and of the answer, each in their order; every error is there."""
+    text = (ROOT / "docs" / "python.md").read_text("utf-8")
+    shapes = dict(re.findall(r"^\| `([A-Z]\w+)` \| `([\w, ]+)`", text, re.MULTILINE))
+    _, _, answer = text.partition("\n`Answer`\n")
+    rows = re.findall(r"^\| `(\w+)` \|", answer.partition("\n| shape")[0], re.MULTILINE)
+
+    assert {name: fields.split(", ") for name, fields in shapes.items()} == {
+        name: [field.name for field in dataclasses.fields(getattr(types, name))]
+        for name in ("Routed", "Started", "Arrived", "Failed", "Token", "Done", "Proposal", "Route", "Usage", "Call")
+    } | {"Failure": ["kind", "status", "message"]}
+    assert rows == [field.name for field in dataclasses.fields(types.Answer)]
+    assert [name for name in vars(errors) if name.endswith("Error") and name not in text] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Headings of a page as links name them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    """A page that nobody finds helps nobody."""
+    text = (ROOT / "README.md").read_text("utf-8")
+
+    assert [page.name for page in PAGES[1:-1] if f"(docs/{page.name})" not in text] == []
+
+
+def test_the_tree_names_every_module() -> None:
+    """The README's tree names each module of the package, and none that is not there."""
+    tree = next(block.text for block in blocks(ROOT / "README.md", "") if block.text.startswith("mollm/\n"))
+    package, _, _ = tree.partition("\nmixtures/")
+    modules = {path for path in (ROOT / "mollm").rglob("*.py") if not path.stem.startswith("__")}
+    folders = {path.parent.name for path in modules} - {"mollm"}
+
+    assert sorted(re.findall(r"\b(\w+\.py)\b", package)) == sorted(path.name for path in modules)
+    assert set(re.findall(r"^  (\w+)/", package, re.MULTILINE)) == folders
+
+
+def test_the_tables_of_keys_are_those_of_the_models() -> None:
+    """Every key with its type, default and meaning; `python -m tests.reference` writes them again."""
+    text = PAGE.read_text("utf-8")
+
+    for heading, model in SECTIONS.items():
+        assert f" {heading}\n" in text
+        assert table(model) in text, heading
+    assert page_text(text) == text
+
+
+def test_every_key_stands_in_the_schema_for_editors() -> None:
+    """The shipped JSON Schema is the one of the models; `python -m tests.reference` writes it again."""
+    assert SCHEMA.read_text("utf-8") == schema_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "mixtures").glob("*.yaml")), ids=lambda path: path.stem)
+def test_packaged_mixtures_name_their_schema(path: Path) -> None:
+    """An editor finds it, since it lies beside them."""
+    modeline = re.search(r"^# yaml-language-server: \$schema=(\S+)$", path.read_text("utf-8"), re.MULTILINE)
+
+    assert modeline
+    assert (path.parent / modeline[1]).resolve() == SCHEMA
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_yaml_of_the_examples_loads(path: Path) -> None:
+    """Also without the Python beside it."""
+    assert load_config(path).mixtures
