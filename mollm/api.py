@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from mollm.config import load_config
 from mollm.errors import RequestError
 from mollm.graph import compile_graph
 from mollm.runtime import Runtime
-from mollm.types import Done, Options, RequestOptions
+from mollm.types import Done, Options, RequestOptions, Token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Generator, Mapping
     from pathlib import Path
 
     from mollm.routing.base import Router
     from mollm.schema import Config
-    from mollm.types import Answer, Event, Listener, Message, Token
+    from mollm.types import Answer, Event, Listener, Message
 
 MAX_TOKENS_WAITING = 256
 """Tokens a slow reader may leave unread before the upstream is no longer read."""
@@ -77,16 +78,17 @@ class MoLLM:
 
         Closing the generator stops every call that still runs. Arguments and errors are those of `ask`.
         """
-        run = self.runtime.loop_thread.run
+        thread = self.runtime.loop_thread
         events = self.astream(question, **options)
         try:
             while True:
                 try:
-                    yield run(anext(events))
+                    yield thread.run(anext(events))
                 except StopAsyncIteration:
                     return
         finally:
-            run(events.aclose())
+            # Not waited for: a generator that was forgotten is closed wherever the garbage is collected.
+            thread.schedule(events.aclose())
 
     async def astream(
         self, question: str | Sequence[Message], **options: Unpack[RequestOptions]
@@ -116,6 +118,8 @@ class MoLLM:
         self, questions: Sequence[str | Sequence[Message]], *, concurrency: int = 8, **options: Unpack[RequestOptions]
     ) -> list[Answer]:
         """As `batch`, on the running event loop."""
+        if concurrency < 1:
+            raise RequestError("concurrency must be at least 1")
         slots = asyncio.Semaphore(concurrency)
 
         async def answer(question: str | Sequence[Message]) -> Answer:
@@ -187,7 +191,8 @@ class _Channel:
 
     async def get(self) -> Event | None:
         event = await self._events.get()
-        self._room.release()
+        if isinstance(event, Token):
+            self._room.release()
         return event
 
     def close(self) -> None:
@@ -197,8 +202,13 @@ class _Channel:
 def _messages(question: str | Sequence[Message]) -> tuple[Message, ...]:
     if isinstance(question, str):
         return ({"role": "user", "content": question},)
-    messages = tuple(question)
+    if not isinstance(question, Sequence):
+        raise RequestError(f"a question is a text or a list of messages, not {type(question).__name__}")
+    messages: tuple[Any, ...] = tuple(question)
     for message in messages:
         if not isinstance(message, dict) or "role" not in message:
             raise RequestError(f"a message is a dictionary with a 'role', not {type(message).__name__}")
+        parts = message.get("content")
+        if isinstance(parts, list) and not all(isinstance(part, str | dict) for part in parts):
+            raise RequestError("the parts of a message's content are texts or dictionaries")
     return messages

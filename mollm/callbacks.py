@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManager
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 
+from mollm.errors import UserError
+from mollm.llms.base import text_of
 from mollm.llms.langchain import from_openai
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
     from langchain_core.messages.ai import UsageMetadata
     from langchain_core.runnables import RunnableConfig
 
     from mollm.llms.base import Chunk, Completion, Request
     from mollm.llms.calls import Role
-    from mollm.types import Answer, Usage
+    from mollm.types import Answer, Message, Usage
 
 HIDDEN = "nostream"
 """LangGraph's tag for a model whose tokens are not the answer."""
@@ -56,7 +61,7 @@ class CallbackWatch:
         )
         runs = await manager.on_chat_model_start(
             {"name": llm},
-            [from_openai(request.messages)],
+            [_for_watching(request.messages)],
             name=llm,
             invocation_params={"model": llm, **request.settings.payload()},
         )
@@ -73,23 +78,43 @@ class CallbackCall:
     async def on_chunk(self, chunk: Chunk) -> None:
         """A piece of a streamed reply came."""
         if chunk.delta:
-            message = AIMessageChunk(content=chunk.text, id=self._message_id)
+            message = AIMessageChunk(
+                content=chunk.text,
+                id=self._message_id,
+                tool_call_chunks=[_tool_call_chunk(call) for call in chunk.delta.get("tool_calls") or ()],
+            )
             await self._run.on_llm_new_token(chunk.text, chunk=ChatGenerationChunk(message=message))
 
     async def on_end(self, completion: Completion) -> None:
         """The call brought a reply."""
-        message = AIMessage(
-            content=completion.text,
-            id=self._message_id,
-            usage_metadata=usage_metadata(completion.usage) if completion.usage else None,
-            response_metadata={"model_name": self._llm, "finish_reason": completion.finish_reason},
-        )
+        metadata = {"model_name": self._llm, "finish_reason": completion.finish_reason}
+        update = {
+            "id": self._message_id,
+            "usage_metadata": usage_metadata(completion.usage) if completion.usage else None,
+            "response_metadata": metadata,
+        }
+        message = _for_watching([completion.message])[0].model_copy(update=update)
         generation = ChatGeneration(message=message, generation_info={"finish_reason": completion.finish_reason})
         await self._run.on_llm_end(LLMResult(generations=[[generation]], llm_output={"model_name": self._llm}))
 
     async def on_error(self, error: BaseException) -> None:
         """The call failed, or was cancelled."""
         await self._run.on_llm_error(error)
+
+
+def _for_watching(messages: Sequence[Message]) -> list[BaseMessage]:
+    # What a tracer cannot be shown as it is, it is shown as text: watching never fails a request.
+    try:
+        return from_openai(messages)
+    except UserError:
+        return [HumanMessage(content=text_of(message.get("content"))) for message in messages]
+
+
+def _tool_call_chunk(call: Message) -> ToolCallChunk:
+    function = call.get("function") or {}
+    return tool_call_chunk(
+        name=function.get("name"), args=function.get("arguments"), id=call.get("id"), index=call.get("index")
+    )
 
 
 def answer_message(answer: Answer) -> AIMessage:

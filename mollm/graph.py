@@ -170,9 +170,8 @@ async def propose(turn: Turn) -> str:
     if count < quorum and number == 1:
         raise QuorumError(mixture.name, quorum, layer.proposals)
     if count < quorum:
-        turn.run["degraded"] += [
-            f"{count} of at least {quorum} workers answered in layer {number}, so it does not count"
-        ]
+        why = f"layer {number} does not count: {count} of at least {quorum} workers answered"
+        turn.run["degraded"] = [*turn.run["degraded"], why]
         turn.run["layer"] -= 1
         return "aggregate"
     return "aggregate" if layer.agreed or number == mixture.config.layers else "propose"

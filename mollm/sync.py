@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import os
 import threading
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from mollm.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -24,15 +29,39 @@ class LoopThread:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finalizer: weakref.finalize[..., LoopThread] | None = None
+        self._process = os.getpid()
+
+    @property
+    def is_current(self) -> bool:
+        """The code that asks runs on this loop."""
+        return self._loop is not None and asyncio._get_running_loop() is self._loop  # noqa: SLF001 - None, not an error
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run `coroutine` there and wait for it; an interrupt here cancels it there."""
+        """Run `coroutine` there and wait for it; an interrupt here cancels it there.
+
+        Raises:
+            RuntimeError: Called from code that runs on this very loop, which would wait for itself.
+            RunError: Closed meanwhile.
+        """
+        if self.is_current:
+            coroutine.close()
+            raise RuntimeError("this code runs on mollm's own event loop: use the asynchronous call there")
         future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
         try:
             return future.result()
+        except concurrent.futures.CancelledError:
+            raise RunError("closed while a question was being answered") from None
         except BaseException:
             future.cancel()
             raise
+
+    def schedule(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Start `coroutine` there without waiting; nothing happens if the loop is gone."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            coroutine.close()
+        else:
+            asyncio.run_coroutine_threadsafe(coroutine, loop)
 
     def close(self) -> None:
         """Cancel what runs, close the loop and join the thread; a later `run` starts anew."""
@@ -43,11 +72,16 @@ class LoopThread:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None:
-                self._loop = loop = asyncio.new_event_loop()
-                stopped = asyncio.Event()
+            # Threads do not survive a fork, and a loop that somebody closed does not run again.
+            is_gone = self._loop is None or self._loop.is_closed() or self._process != os.getpid()
+            if self._loop is None or is_gone:
+                if self._finalizer:
+                    self._finalizer.detach()
+                self._process = os.getpid()
+                loop, stopped = asyncio.new_event_loop(), asyncio.Event()
                 thread = threading.Thread(target=_serve, args=(loop, stopped), name="mollm", daemon=True)
                 thread.start()
+                self._loop = loop
                 self._finalizer = weakref.finalize(self, _stop, loop, stopped, thread)
             return self._loop
 
@@ -63,7 +97,7 @@ async def _wait(stopped: asyncio.Event) -> None:
 
 
 def _stop(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event, thread: threading.Thread) -> None:
-    if not loop.is_closed():
+    with suppress(RuntimeError):  # closed already
         loop.call_soon_threadsafe(stopped.set)
     if thread is not threading.current_thread():
         thread.join(timeout=5)

@@ -253,3 +253,88 @@ def test_events_name_their_workers() -> None:
         events = list(mollm.stream("Hi"))
 
     assert [event.worker for event in events if isinstance(event, Started)] == ["a", "a#2"]
+
+
+def test_a_call_on_its_own_loop_is_refused_instead_of_waiting_for_ever() -> None:
+    """An LLM that asks the same object in the plain way would wait for itself."""
+    found: list[str] = []
+
+    class Nested(ScriptedLLM):
+        async def complete(self, request: Any) -> Any:
+            try:
+                mollm.ask("Hi")
+            except RuntimeError as error:
+                found.append(str(error))
+            return await super().complete(request)
+
+    with MoLLM(CONFIG, llms=scripted() | {"b": Nested("from b")}) as mollm:
+        assert mollm.ask("Hi", mixture="solo").text == "from b"
+
+    assert "event loop" in found[0]
+
+
+def test_a_forked_child_gets_a_loop_of_its_own() -> None:
+    """Threads do not survive a fork; the child asks on a new one."""
+    program = (
+        "import os\n"
+        "from mollm import MoLLM\n"
+        "llms = {'a': {'model': 'scripted/hello'}}\n"
+        "m = MoLLM({'llms': llms, 'mixtures': {'m': {'description': 'x', 'workers': ['a']}}})\n"
+        "m.ask('Hi')\n"
+        "if not (pid := os.fork()):\n"
+        "    print(m.ask('Hi').text, flush=True)\n"
+        "    os._exit(0)\n"
+        "os.waitpid(pid, 0)\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert done.stdout == "hello\n"
+
+
+def test_a_forgotten_stream_is_cleaned_up_without_waiting() -> None:
+    """A generator that nobody closes is closed when it is collected, wherever that happens."""
+    llms = scripted(a=Reply("x", delay=3600))
+
+    with MoLLM(CONFIG, llms=llms) as mollm:
+        events = mollm.stream("Hi")
+        assert isinstance(next(events), Routed)
+        del events
+        gc.collect()
+        assert mollm.ask("Hi", mixture="solo").text == "from b"
+
+
+def test_closing_while_a_question_is_answered_says_so() -> None:
+    """The thread that waits gets an error of ours."""
+    llms = scripted(b=Reply("x", delay=3600))
+    mollm = MoLLM(CONFIG, llms=llms)
+    found: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            mollm.ask("Hi", mixture="solo")
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the finding
+            found.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not llms["b"].requests:
+        thread.join(0.01)
+    mollm.close()
+    thread.join(10)
+
+    assert [type(error).__name__ for error in found] == ["RunError"]
+
+
+@pytest.mark.parametrize("question", [None, 7, [{"role": "user", "content": [1]}]])
+def test_what_is_no_question_is_refused(question: Any) -> None:
+    """A slip in a program is told as one."""
+    with MoLLM(CONFIG, llms=scripted()) as mollm, pytest.raises(RequestError):
+        mollm.ask(question)
+
+
+async def test_a_batch_needs_a_place() -> None:
+    """No concurrency at all would never end."""
+    async with MoLLM(CONFIG, llms=scripted()) as mollm:
+        with pytest.raises(RequestError, match="at least 1"):
+            await mollm.abatch(["Hi"], concurrency=0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import reduce
 from importlib import import_module
+from operator import add
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -279,6 +281,31 @@ async def test_tools_go_to_one_llm_unchanged() -> None:
     assert result["messages"][-1].tool_calls[0]["args"] == {"x": 1}
 
 
+async def test_streamed_tool_calls_reach_whoever_streams_the_graph() -> None:
+    """In `messages` mode a tool call comes as chunks that add up to it."""
+    call = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": '{"x": 1}'}}
+    llms = fakes(boss=Reply(message={"role": "assistant", "content": None, "tool_calls": [call]}))
+    tools = [{"type": "function", "function": {"name": "find", "parameters": {}}}]
+
+    found = await messages_of(create_graph(CONFIG, llms=llms), context={"tools": tools})
+
+    whole = reduce(add, [message for message, _ in found])
+    assert [(c["name"], c["args"], c["id"]) for c in whole.tool_calls] == [("find", {"x": 1}, "c1")]
+
+
+async def test_a_tracer_never_fails_a_request() -> None:
+    """A message that LangChain cannot express is shown to callbacks as text."""
+    odd = {"role": "assistant", "content": "x", "tool_calls": [{"id": "c", "type": "custom", "custom": {"name": "f"}}]}
+    conversation = ({"role": "user", "content": "Hi"}, odd, {"role": "user", "content": "Go on."})
+    watcher: Any = Watcher()
+
+    options = Options(messages=conversation, mixture="solo")
+    found = await create_graph(CONFIG, llms=fakes()).ainvoke(ask(), {"callbacks": [watcher]}, context=options)
+
+    assert answer_of(found).text == "from a"
+    assert watcher.started == ["a"]
+
+
 async def test_the_result_of_a_tool_goes_to_the_same_llm() -> None:
     """A conversation that ends with a tool's result is not fanned out."""
     llms = fakes()
@@ -314,10 +341,7 @@ async def test_messages_mode_shows_a_verbatim_answer_once() -> None:
     """An answer that no LLM wrote last comes as one message."""
     graph = create_graph(CONFIG, llms=fakes(a="4", b="4", c="5"))
 
-    found = [
-        message.content
-        async for message, _ in graph.astream(ask(), {}, context={"mixture": "vote"}, stream_mode="messages")
-    ]
+    found = [message.content for message, _ in await messages_of(graph, context={"mixture": "vote"})]
 
     assert found == ["4"]
 
