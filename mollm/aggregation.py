@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from mollm.errors import AggregationError
-from mollm.llms.base import Request, text_of
+from mollm.llms.base import BYTES_PER_TOKEN_AT_LEAST, Request, text_of
 from mollm.prompts import fence, last_question, with_instructions, with_persona
 from mollm.scoring import group
 from mollm.types import Settings, Token
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 TOKENS_FOR_TEMPLATE = 64
 """Room left in a window for role marks and separators of a chat template."""
-BYTES_PER_TOKEN_AT_LEAST = 3
-"""Assumed when deciding what fits a window: code has fewer a token than prose, and a Chinese letter has three."""
 LEAST_SHOWN = 40
 """Characters; proposals of which less than that would be left are not worth a call."""
 SHORTENED = " [...]"

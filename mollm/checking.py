@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.config import VARIABLE, load_config
-from mollm.errors import BadRequest, ConfigError, LimitError, LLMError, PromptError, UserError
+from mollm.errors import BadRequest, ConfigError, EmptyReply, LimitError, LLMError, PromptError, UserError
 from mollm.limits import check_limits
 from mollm.llms.base import Request
 from mollm.runtime import Runtime, build_router
@@ -75,6 +75,9 @@ async def check_online(report: Report) -> Report:
         except BadRequest as error:
             # Recorded answers have been read by now; that nobody recorded this question says nothing.
             return None if runtime.config.llms[name].kind == "replay" else str(error)
+        except EmptyReply as error:
+            # Eight tokens are too few for an LLM that thinks first; it is there, and that was the question.
+            return None if error.code == "reasoning_only" else str(error)
         except LLMError as error:
             return str(error)
         except UserError as error:

@@ -262,7 +262,7 @@ def _mixture_problems(config: Config, name: str, mixture: MixtureConfig) -> Iter
     bounds = (
         ("enough", enough, planned, "the planned proposals"),
         ("quorum", mixture.quorum, enough, "`enough`"),
-        ("agree", mixture.agree or 0, planned, "the planned proposals"),
+        ("agree", mixture.agree or 0, enough, "`enough`" if mixture.enough else "the planned proposals"),
         (
             "ask_first",
             0 if mixture.ask_first == "all" else mixture.ask_first,

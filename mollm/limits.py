@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.errors import LimitError
@@ -39,6 +39,7 @@ def worst_case(
     routers: Sequence[LLMRouter] = (),
     prompt_tokens: int = 0,
     max_tokens: int | None = None,
+    has_tools: bool = False,
 ) -> WorstCase:
     """Count the routers, every proposal of every layer, the aggregator and its fallback.
 
@@ -48,27 +49,32 @@ def worst_case(
         routers: Those that may ask an LLM; none where the caller names the mixture.
         prompt_tokens: Of the caller's messages; what later layers read on top is counted here.
         max_tokens: What the caller sets for the LLM that writes the answer.
+        has_tools: One LLM answers it alone.
     """
     before = worst_case_of_routing(routers, llms, prompt_tokens=prompt_tokens)
-    proposals = [(llms[worker.llm], worker.settings.max_tokens) for worker in mixture.workers]
+    if has_tools:
+        return before + _sum([_Call(llms[mixture.config.tools_llm], max_tokens, prompt_tokens)])
+    proposals = [
+        _Call(llms[worker.llm], worker.settings.max_tokens, prompt_tokens + worker.prompt_tokens)
+        for worker in mixture.workers
+    ]
     if mixture.config.is_bypass:
-        return before + _sum([(llm, max_tokens or limit) for llm, limit in proposals], prompt_tokens)
-    names = [name for name in (mixture.aggregator.llm, mixture.aggregator.fallback_llm) if name]
-    callers = max_tokens if mixture.aggregator.method != "best" else None
-    writers = [(llms[name], callers or mixture.aggregator.settings.max_tokens) for name in names]
-    first = _sum(proposals, prompt_tokens)
+        return before + _sum([replace(call, limit=max_tokens or call.limit) for call in proposals])
+    aggregator = mixture.aggregator
+    names = [name for name in (aggregator.llm, aggregator.fallback_llm) if name]
+    limit = (max_tokens if aggregator.method != "best" else None) or aggregator.settings.max_tokens
+    writers = [_Call(llms[name], limit, prompt_tokens) for name in names]
+    first = _sum(proposals)
     later = proposals * (mixture.config.layers - 1) + writers
-    return before + first + _sum(later, prompt_tokens + first.output_tokens)
+    read = aggregator.prompt.tokens + first.output_tokens
+    return before + first + _sum([replace(call, prompt=call.prompt + read) for call in later])
 
 
 def worst_case_of_routing(
     routers: Sequence[LLMRouter], llms: Mapping[str, ReliableLLM], *, prompt_tokens: int = 0
 ) -> WorstCase:
     """Count one call for each of `routers`, as if none was sure before the last."""
-    costs = [
-        _sum([(llms[router.llm], router.max_tokens)], router.prompt_tokens(prompt_tokens)) for router in routers
-    ]
-    return sum(costs, WorstCase(0, 0, 0.0))
+    return _sum([_Call(llms[r.llm], r.max_tokens, r.prompt_tokens(prompt_tokens)) for r in routers])
 
 
 def check_routing(
@@ -91,14 +97,18 @@ def check_limits(
     routers: Sequence[LLMRouter] = (),
     prompt_tokens: int = 0,
     max_tokens: int | None = None,
+    has_tools: bool = False,
 ) -> None:
     """Refuse a request whose worst case exceeds a ceiling. Arguments are those of `worst_case`.
 
     Raises:
         LimitError: With the arithmetic.
     """
-    worst = worst_case(mixture, llms, routers=routers, prompt_tokens=prompt_tokens, max_tokens=max_tokens)
-    _refuse(limits, worst, f"mixture {mixture.name!r} is", arithmetic(mixture, routers))
+    worst = worst_case(
+        mixture, llms, routers=routers, prompt_tokens=prompt_tokens, max_tokens=max_tokens, has_tools=has_tools
+    )
+    why = " + ".join([*_routing(routers), "1 call with tools"]) if has_tools else arithmetic(mixture, routers)
+    _refuse(limits, worst, f"mixture {mixture.name!r} is", why)
 
 
 def arithmetic(mixture: Mixture, routers: Sequence[LLMRouter] = ()) -> str:
@@ -132,8 +142,19 @@ def _refuse(limits: LimitsConfig, worst: WorstCase, who: str, why: str) -> None:
         raise LimitError(f"{who} not asked: it may take {'; '.join(over)}")
 
 
-def _sum(calls: Sequence[tuple[ReliableLLM, int | None]], prompt_tokens: int) -> WorstCase:
-    tokens = [limit or llm.defaults.max_tokens or 0 for llm, limit in calls]
-    costs = [llm.cost(Usage(prompt_tokens, limit, 0)) for (llm, _), limit in zip(calls, tokens, strict=True)]
+@dataclass(frozen=True, slots=True)
+class _Call:
+    llm: ReliableLLM
+    limit: int | None
+    prompt: int
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self.prompt, self.limit or self.llm.defaults.max_tokens or 0)
+
+
+def _sum(calls: Sequence[_Call]) -> WorstCase:
+    costs = [call.llm.cost(call.usage) for call in calls]
     known = [cost for cost in costs if cost is not None]
-    return WorstCase(len(calls), sum(tokens), sum(known) if len(known) == len(costs) else None)
+    tokens = sum(call.usage.completion_tokens for call in calls)
+    return WorstCase(len(calls), tokens, sum(known) if len(known) == len(costs) else None)

@@ -21,7 +21,7 @@ import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mollm.errors import PromptError
-from mollm.llms.base import text_of
+from mollm.llms.base import text_of, tokens_at_most
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,8 @@ class Prompt:
     name: str
     """File name, or `inline` for a prompt written in the configuration."""
     template: jinja2.Template
+    tokens: int = 0
+    """At most what its own text takes, without what is filled in."""
 
     def render(self, **values: str) -> str:
         """Fill in `values`, one for each placeholder of the role.
@@ -108,7 +110,7 @@ def parse_prompt(text: str, role: Role, name: str) -> Prompt:
         raise PromptError(f"{name}: unknown placeholder {{{{ {word} }}}}; a prompt for the {role} may use {names}")
     for word in sorted(required - used):
         raise PromptError(f"{name}: the placeholder {{{{ {word} }}}} is missing; a prompt for the {role} needs it")
-    prompt = Prompt(name, template)
+    prompt = Prompt(name, template, tokens_at_most(text))
     prompt.render(**{word: word for word in allowed})
     return prompt
 

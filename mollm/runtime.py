@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -90,6 +92,7 @@ class Runtime:
         if problems:
             raise ConfigError(problems)
         self.loop_thread = LoopThread()
+        self._building = threading.Lock()
         if router is not None:
             self.router, self.llm_routers = router, llm_routers(router)
 
@@ -97,6 +100,17 @@ class Runtime:
     def router(self) -> Router:
         """The one that was given, else the configuration's, built when first used."""
         return build_router(self.config)
+
+    async def built_router(self) -> Router:
+        """Return the router; fitting one takes seconds, so the event loop is not held up by it."""
+        is_learned = any(section.kind == "learned" for section in self.config.router_sections)
+        if is_learned and "router" not in self.__dict__:
+            await asyncio.to_thread(self._build_router)
+        return self.router
+
+    def _build_router(self) -> None:
+        with self._building:
+            _ = self.router
 
     def mixture(self, name: str) -> Mixture:
         """Return the mixture of that name. Raises `RequestError` where there is none."""

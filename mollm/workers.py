@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mollm.llms.base import Request
+from mollm.llms.base import Request, tokens_at_most
 from mollm.prompts import with_persona
 from mollm.scoring import final_answer
 from mollm.types import Arrived, Failed, Failure, Proposal, Settings, Started
@@ -35,6 +35,11 @@ class Worker:
     settings: Settings = Settings()
     sample: int = 0
     """0 for the first sample; each gets a seed of its own where the caller gives one."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """At most what its persona adds to the caller's messages."""
+        return tokens_at_most((self.persona or "") + (self.system or ""))
 
     def request(self, messages: Sequence[Message], *, seed: int | None = None, over: Settings = Settings()) -> Request:
         """Lay out what this worker is asked; settings in `over` win over its own."""

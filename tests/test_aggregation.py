@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mollm.aggregation import (
-    BYTES_PER_TOKEN_AT_LEAST,
     SHORTENED,
     TOKENS_FOR_TEMPLATE,
     Aggregator,
@@ -21,7 +20,7 @@ from mollm.aggregation import (
     shorten,
 )
 from mollm.errors import AggregationError, BadRequest
-from mollm.llms.base import text_of
+from mollm.llms.base import BYTES_PER_TOKEN_AT_LEAST, text_of
 from mollm.llms.calls import Calls
 from mollm.llms.reliable import ReliableLLM
 from mollm.llms.scripted import Reply, Script, ScriptedLLM

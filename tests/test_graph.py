@@ -265,6 +265,17 @@ async def test_an_unknown_mixture_is_refused_with_those_there_are() -> None:
         await create_graph(CONFIG, llms=fakes()).ainvoke(ask(), context={"mixture": "coding"})
 
 
+async def test_a_caller_cannot_get_around_the_limits() -> None:
+    """`extra_body` does not set what a limit counts, or which model answers."""
+    llms = fakes()
+
+    with pytest.raises(RequestError, match="extra_body cannot set max_tokens, model, n"):
+        extra = {"model": "other", "max_tokens": 99999, "n": 8}
+        await create_graph(CONFIG, llms=llms).ainvoke(ask(), context={"extra_body": extra})
+
+    assert not any(llm.requests for llm in llms.values())
+
+
 async def test_tools_go_to_one_llm_unchanged() -> None:
     """A request with tools bypasses the mixture, and tool calls come back as they are."""
     call = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": '{"x": 1}'}}

@@ -53,8 +53,11 @@ def ask(
     """Ask on a virtual clock; returns the answer, the LLMs, and the seconds it took."""
     fakes = {name: ScriptedLLM(scripts.get(name, f"from {name}")) for name in configuration["llms"]}
 
+    mollm = MoLLM(configuration, llms=fakes)
+    assert mollm.runtime.router, "fitted before: a virtual clock does not wait for threads"
+
     async def run() -> tuple[Answer, float]:
-        found = await MoLLM(configuration, llms=fakes).aask(question, **(options or {}))
+        found = await mollm.aask(question, **(options or {}))
         return found, asyncio.get_running_loop().time()
 
     found, seconds = run_virtual(run())

@@ -21,7 +21,10 @@ def built(mixture: dict[str, Any], **llms: dict[str, Any]) -> Runtime:
         name: {"model": "scripted/x", "max_tokens": tokens, "price": PRICE, **llms.get(name, {})}
         for name, tokens in (("a", 100), ("b", 200), ("c", 400))
     }
-    return Runtime(load_config({"llms": known, "mixtures": {"m": {"description": "d", **mixture}}}))
+    whole = {"description": "d", **mixture}
+    # 28 characters, which are 10 tokens at most.
+    whole["aggregator"] = {"prompt": "Merge these: {{ proposals }}", **whole.get("aggregator", {})}
+    return Runtime(load_config({"llms": known, "mixtures": {"m": whole}}))
 
 
 @pytest.mark.parametrize(
@@ -83,11 +86,11 @@ def usd(*calls: tuple[int, int]) -> float:
     ("mixture", "cost"),
     [
         ({"workers": ["a"]}, usd((1000, 100))),
-        ({"workers": ["a", "b"]}, usd((1000, 100), (1000, 200), (1300, 100))),
+        ({"workers": ["a", "b"]}, usd((1000, 100), (1000, 200), (1310, 100))),
         ({"workers": ["a", "b"], "aggregator": {"method": "vote"}}, usd((1000, 100), (1000, 200))),
         (
             {"workers": ["a", "b"], "layers": 2, "aggregator": {"llm": "c"}},
-            usd((1000, 100), (1000, 200), (1300, 100), (1300, 200), (1300, 400)),
+            usd((1000, 100), (1000, 200), (1310, 100), (1310, 200), (1310, 400)),
         ),
     ],
 )
@@ -118,7 +121,7 @@ def test_an_llm_without_a_price_makes_the_cost_unknown() -> None:
         ),
         (
             {"cost_usd": 0.0072},
-            "0.007300 USD at worst (2 proposals + 1 aggregator), and limits.cost_usd is 0.0072",
+            "0.007310 USD at worst (2 proposals + 1 aggregator), and limits.cost_usd is 0.0072",
         ),
     ],
 )
@@ -153,7 +156,7 @@ def test_a_ceiling_is_told_in_full() -> None:
 def test_what_just_fits_is_let_through() -> None:
     """A ceiling may be reached."""
     runtime = built({"workers": ["a", "b"]})
-    exact = LimitsConfig(calls=3, output_tokens=400, cost_usd=usd((0, 100), (0, 200), (300, 100)))
+    exact = LimitsConfig(calls=3, output_tokens=400, cost_usd=usd((0, 100), (0, 200), (310, 100)))
 
     check_limits(exact, runtime.mixture("m"), runtime.llms)
     check_limits(LimitsConfig(), runtime.mixture("m"), runtime.llms)
@@ -179,3 +182,23 @@ def test_a_longer_prompt_costs_more() -> None:
     check_limits(limits, runtime.mixture("m"), runtime.llms, prompt_tokens=1000)
     with pytest.raises(LimitError, match="USD"):
         check_limits(limits, runtime.mixture("m"), runtime.llms, prompt_tokens=1001)
+
+
+def test_a_persona_is_part_of_the_prompt() -> None:
+    """What a worker's prompt and system add is paid for with every call."""
+    plain, long = built({"workers": ["a"]}), built({"workers": [{"llm": "a", "system": "x" * 3000}]})
+
+    assert worst_case(long.mixture("m"), long.llms).cost_usd == pytest.approx(
+        (worst_case(plain.mixture("m"), plain.llms).cost_usd or 0) + usd((1000, 0))
+    )
+
+
+def test_a_request_with_tools_is_one_call_to_the_llm_for_tools() -> None:
+    """Its price is that of the LLM that answers it, be it dearer or cheaper than the mixture."""
+    runtime = built({"workers": ["a", "b"], "tools": "c"})
+
+    worst = worst_case(runtime.mixture("m"), runtime.llms, prompt_tokens=10, has_tools=True)
+
+    assert worst == WorstCase(1, 400, pytest.approx(usd((10, 400))))
+    with pytest.raises(LimitError, match="1 call with tools"):
+        check_limits(LimitsConfig(output_tokens=399), runtime.mixture("m"), runtime.llms, has_tools=True)

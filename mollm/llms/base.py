@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CHARACTERS_PER_TOKEN = 4
 """For estimates only; English text in the tokenizers in use has 3.5 to 4.5."""
+BYTES_PER_TOKEN_AT_LEAST = 3
+"""For bounds: code has fewer a token than prose, and a Chinese letter, about one token, has three bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +92,8 @@ def text_of(content: Any) -> str:
             if isinstance(part, str) or (isinstance(part, dict) and part.get("type") == "text")
         )
     return ""
+
+
+def tokens_at_most(text: str) -> int:
+    """Bound the tokens of `text` from above."""
+    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN_AT_LEAST)

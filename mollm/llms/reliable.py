@@ -338,7 +338,8 @@ def _check(request: Request, finish_reason: str | None, message: Message) -> Non
     if not text_of(message.get("content")).strip():
         thought = message.get("reasoning_content") or message.get("reasoning")
         what = "it holds reasoning alone" if thought else "it is empty"
-        raise EmptyReply(f"the reply has no text: {what} (finish_reason {finish_reason!r})", status=200)
+        text = f"the reply has no text: {what} (finish_reason {finish_reason!r})"
+        raise EmptyReply(text, status=200, code="reasoning_only" if thought else None)
 
 
 def _harmless(error: BaseException) -> BaseException | None:

@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from mollm.errors import UserError
-from mollm.llms.base import CHARACTERS_PER_TOKEN, Request
+from mollm.errors import PromptError
+from mollm.llms.base import BYTES_PER_TOKEN_AT_LEAST, Request, tokens_at_most
 from mollm.prompts import fence_question
 from mollm.routing.choice import constraint, mentioned, read, shares
 from mollm.types import Route, Settings
@@ -30,6 +30,8 @@ AUTO_THRESHOLD = 0.5
 """From here on the choice is likelier than all others together."""
 EDGE = 1000
 """Characters kept at each end of a long message: a request is stated at its beginning or at its end."""
+SHORTENED = " [...] "
+BYTES_PER_CHARACTER_AT_MOST = 4
 TOKENS_AROUND = 8
 """Room beside the name, for quotes, markdown and the end of the reply."""
 SHARE_OF_TIME = 0.25
@@ -63,9 +65,10 @@ class LLMRouter:
         return (*self.mixtures, NONE)
 
     def prompt_tokens(self, asked: int) -> int:
-        """Estimate the tokens it reads at most, for a conversation of `asked` tokens."""
-        own = len(self._text("", "")) // CHARACTERS_PER_TOKEN
-        return own + min(asked, 4 * EDGE // CHARACTERS_PER_TOKEN)
+        """Bound the tokens it reads, for a conversation of at most `asked` tokens."""
+        own = tokens_at_most(self._text(SHORTENED, SHORTENED))
+        longest = 2 * (2 * EDGE + len(SHORTENED)) * BYTES_PER_CHARACTER_AT_MOST
+        return own + min(asked, longest // BYTES_PER_TOKEN_AT_LEAST)
 
     def request(self, query: str, *, before: str = "", server: Server | None = None) -> Request:
         """Build what the LLM is asked; `server` decides how the reply is held to the names.
@@ -81,18 +84,16 @@ class LLMRouter:
         start = time.perf_counter()
         try:
             request = self.request(query, before=before, server=calls.llm(self.llm).server)
-            attempt = await calls.attempt("router", self.llm, request, deadline=_deadline(calls))
-        except UserError as error:  # the template, or weights that cannot be loaded
+        except PromptError as error:
             route = self._fall_back(f"{self.llm} cannot be asked ({error})")
         else:
-            route = self._decide(attempt)
+            route = self._decide(await calls.attempt("router", self.llm, request, deadline=_deadline(calls)))
         return replace(route, seconds=time.perf_counter() - start)
 
     def _decide(self, attempt: Attempt) -> Route:
         if attempt.completion is None:
-            return self._fall_back(
-                f"{self.llm} failed ({attempt.call.error.message if attempt.call.error else 'no reply'})"
-            )
+            failure = attempt.call.error
+            return self._fall_back(f"{self.llm} failed ({failure.message if failure else 'no reply'})")
         reply = attempt.completion.text.strip()
         choice = read(reply, self.options)
         if choice is None:
@@ -124,7 +125,7 @@ class LLMRouter:
 
 
 def _ends(text: str) -> str:
-    return f"{text[:EDGE]} [...] {text[-EDGE:]}" if len(text) > 2 * EDGE else text
+    return f"{text[:EDGE]}{SHORTENED}{text[-EDGE:]}" if len(text) > 2 * EDGE else text
 
 
 def _deadline(calls: Calls) -> float | None:

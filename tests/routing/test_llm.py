@@ -16,6 +16,7 @@ from mollm import MoLLM, create_graph, load_config
 from mollm.checking import check_config
 from mollm.errors import ConfigError, LimitError, ProviderFailed
 from mollm.limits import worst_case
+from mollm.llms.base import tokens_at_most
 from mollm.llms.calls import Calls
 from mollm.llms.reliable import ReliableLLM
 from mollm.llms.scripted import Reply, ScriptedLLM
@@ -122,7 +123,7 @@ async def test_it_may_pick_the_fallback() -> None:
         ("coding or car", "the reply of guide names several mixtures (coding, car)"),
         (ProviderFailed("down", status=503), "guide failed (down)"),
         ("", "guide failed (the reply has no text: it is empty (finish_reason 'stop'))"),
-        (ConfigError("no such weights"), "guide cannot be asked (no such weights)"),
+        (ConfigError("no such weights"), "guide failed (no such weights)"),
         (ValueError("odd"), "guide failed (unexpected ValueError)"),
     ],
 )
@@ -133,6 +134,19 @@ async def test_without_a_choice_the_fallback_answers(script: Any, reason: str) -
     assert (route.mixture, route.is_sure) == ("general", False)
     assert route.reason == f"{reason}, so the fallback general answers"
     assert not any(route.probabilities.values())
+
+
+async def test_a_prompt_that_fails_on_a_question_costs_nothing() -> None:
+    """A template may break where nobody could foresee it; the fallback answers, and nobody is asked."""
+    prompt = parse_prompt("{{ mixtures }}{{ question }}{% if 'Z' in question %}{{ 1 / 0 }}{% endif %}", "router", "p")
+    fake = ScriptedLLM("coding")
+    router = LLMRouter("guide", DESCRIPTIONS, "general", prompt)
+
+    route = await router.route("ZZZ", Calls({"guide": ReliableLLM("guide", fake)}))
+
+    assert (route.mixture, route.is_sure) == ("general", False)
+    assert route.reason.startswith("guide cannot be asked (p: ZeroDivisionError")
+    assert not fake.requests
 
 
 @pytest.mark.parametrize("query", ["", "x" * 1_000_000, "\ud800", "{{ question }}", "\0"])
@@ -350,15 +364,18 @@ async def test_a_router_beyond_the_limits_is_not_asked(limits: dict[str, Any], t
     assert not llms["guide"].requests
 
 
-def test_the_worst_case_covers_the_request() -> None:
-    """The estimate holds for the prompt that is sent, also for a conversation of any length."""
+@pytest.mark.parametrize("letter", ["x", "\u65e5", "\U0001f600"])
+@pytest.mark.parametrize("length", [0, 1, 1999, 2001, 9000])
+def test_the_worst_case_covers_the_request(letter: str, length: int) -> None:
+    """The bound holds for the prompt that is sent, in any script, also for a conversation of any length."""
     [router] = Runtime(load_config(CONFIG), fakes()).llm_routers
+    query, before = letter * length, letter * (length // 2)
 
-    for query, before in (("", ""), ("How?", ""), ("x" * 9000, "y" * 9000)):
-        request = router.request(query, before=before)
-        sent = len(request.messages[0]["content"]) // 4
-        assert sent <= router.prompt_tokens((len(query) + len(before)) // 4) + 30, "marks and ellipses are on top"
-        assert request.settings.max_tokens == router.max_tokens
+    request = router.request(query, before=before)
+
+    asked = tokens_at_most(query) + tokens_at_most(before)
+    assert tokens_at_most(request.messages[0]["content"]) <= router.prompt_tokens(asked) <= 7000
+    assert request.settings.max_tokens == router.max_tokens
 
 
 def test_check_and_worst_case_count_the_router(tmp_path: Path) -> None:
