@@ -14,6 +14,8 @@ a request with tools. What the nodes do is in `routing/`, `workers.py` and `aggr
 
 from __future__ import annotations
 
+import asyncio
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypedDict
 
 from langchain_core.messages import AnyMessage  # noqa: TC002 - LangGraph evaluates the annotations of a state
@@ -102,11 +104,17 @@ def create_graph(
     return compile_graph(runtime, name=name, checkpointer=checkpointer, store=store)
 
 
-def default_graph() -> Graph:
-    """Build the graph of the configuration the command would take; `langgraph.json` names it.
+async def default_graph() -> Graph:
+    """Give the graph of the configuration the command would take; `langgraph.json` names it.
 
-    A LangGraph server calls a factory of at most two arguments, and with its own `RunnableConfig`.
+    A LangGraph server calls a factory for every run, on its event loop: hence one graph for all of them, built
+    in a thread.
     """
+    return await asyncio.to_thread(_built_once)
+
+
+@cache
+def _built_once() -> Graph:
     return create_graph()
 
 

@@ -532,9 +532,10 @@ def test_a_langgraph_server_finds_a_factory(tmp_path: Path, monkeypatch: pytest.
     module, _, function = named.removeprefix("./").partition(":")
 
     factory = getattr(import_module(module.removesuffix(".py").replace("/", ".")), function)
-    result: Any = factory().invoke(ask())
+    graph: Any = asyncio.run(factory())
 
-    assert result["messages"][-1].content == "hello there my friend"
+    assert graph.invoke(ask())["messages"][-1].content == "hello there my friend"
+    assert asyncio.run(factory()) is graph, "a server calls it for every run"
 
 
 def test_the_graph_draws_itself() -> None:
