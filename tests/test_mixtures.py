@@ -159,10 +159,10 @@ def called(llms: dict[str, ScriptedLLM]) -> dict[str, int]:
 
 
 def test_a_request_that_is_too_dear_is_refused() -> None:
-    """The worst case is priced with the real prompt, and nothing is called; a cheaper mixture still answers."""
+    """The worst case is priced with the real prompt and what prompts add; a cheaper mixture still answers."""
     mollm, llms = providers()
     question = "Why does this fail? " + "x = 1\n" * 30_000
-    prompt = len(question) // 4
+    prompt = -(-len(question) // 3)
     proposals = prompt * (2 + 2 + 0.5) + 4096 * (10 + 10) + 2048 * 1.5
     writers = 2 * ((prompt + 4096 + 4096 + 2048) * 2 + 4096 * 10)
     worst = (proposals + writers) / 1e6
@@ -175,7 +175,7 @@ def test_a_request_that_is_too_dear_is_refused() -> None:
 
     told = re.search(r"it may take (\S+) USD at worst", str(caught.value))
     assert told
-    assert float(told[1]) == pytest.approx(worst, abs=1e-6)
+    assert worst < float(told[1]) < worst * 1.02
     assert "limits.cost_usd is 0.4" in str(caught.value)
     assert refused == {}
     assert found.text == "mistral says it."
