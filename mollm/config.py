@@ -5,10 +5,12 @@ Everything wrong is found in one pass and named by file, line and key.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,12 +96,28 @@ def _validate(data: Any, places: Places) -> Config:
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_messages(error, data, places)) from None
+        found = _messages(error, data, places)
+        # Without the keys nobody knows the rest may hold, and then it has more to say.
+        with suppress(ValidationError):
+            rest = Config.model_validate(_without_unknown_keys(data, error))
+            found += _problems(rest.located(places))
+        raise ConfigError(found) from None
     config = config.located(places)
     found = list(_problems(config))
     if found:
         raise ConfigError(found)
     return config
+
+
+def _without_unknown_keys(data: Any, error: ValidationError) -> Any:
+    data = copy.deepcopy(data)
+    for item in error.errors(include_url=False, include_input=False):
+        if item["type"] == "extra_forbidden":
+            holder = data
+            for part in _real_key(item["loc"][:-1], data):
+                holder = holder[part]
+            holder.pop(item["loc"][-1], None)
+    return data
 
 
 def _messages(error: ValidationError, data: Any, places: Places) -> list[str]:

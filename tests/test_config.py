@@ -660,3 +660,17 @@ def test_reading_a_configuration_leaves_the_environment_alone() -> None:
 
     assert before == VALID
     assert environ == dict(os.environ)
+
+
+def test_an_unknown_key_does_not_hide_the_rest() -> None:
+    """What else is wrong is told in the same breath."""
+    llms = {"a": {"model": "scripted/x", "max_token": 5}}
+    mixtures = {"m": {"description": "x", "workers": ["b"], "worker": 7}}
+
+    with pytest.raises(ConfigError) as caught:
+        load_config({"llms": llms, "mixtures": mixtures})
+
+    found = str(caught.value)
+    assert "llms.a.max_token: unknown key; did you mean 'max_tokens'?" in found
+    assert "mixtures.m.worker: unknown key; did you mean 'workers'?" in found
+    assert "mixtures.m.workers[0].llm: no LLM 'b'" in found
