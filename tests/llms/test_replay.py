@@ -280,7 +280,11 @@ def test_a_file_that_unpacks_to_too_much_is_given_up(tmp_path: Path) -> None:
         Questions(path).load()
 
 
-@pytest.mark.parametrize("cut", [b"no gzip at all", gzip.compress(LINE * 100)[:30], gzip.compress(LINE)[:10] + b"\xff"])
+@pytest.mark.parametrize(
+    "cut",
+    [b"no gzip at all", gzip.compress(LINE * 100)[:30], gzip.compress(LINE)[:10] + b"\xff"],
+    ids=["no gzip", "cut short", "broken"],  # the bytes hold the time, and names must not
+)
 def test_broken_compression_is_named(tmp_path: Path, cut: bytes) -> None:
     """A file that was not gzipped, or not wholly copied."""
     path = tmp_path / "m.jsonl.gz"
