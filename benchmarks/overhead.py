@@ -49,8 +49,8 @@ def merged(answers: list[str]) -> str:
     return QUESTION + "\n\nAnswers so far:\n" + "\n".join(answers) + "\n\nWrite the best answer."
 
 
-async def bare(base: str) -> Contestant:
-    """`asyncio.gather` over aiohttp, nothing else."""
+def _aiohttp_call(base: str) -> Callable[[str], Awaitable[str]]:
+    # One and the same call under `asyncio.gather` and under LangGraph, so that the difference is LangGraph.
     import aiohttp
     import orjson
 
@@ -62,6 +62,13 @@ async def bare(base: str) -> Contestant:
         async with session.post(f"{base}/chat/completions", data=body, headers=headers) as response:
             found = orjson.loads(await response.read())
         return str(found["choices"][0]["message"]["content"])
+
+    return call
+
+
+async def bare(base: str) -> Contestant:
+    """`asyncio.gather` over aiohttp, nothing else."""
+    call = _aiohttp_call(base)
 
     async def run() -> str:
         answers = await asyncio.gather(*(call(QUESTION) for _ in range(WORKERS)))
@@ -98,19 +105,7 @@ def _graph(call: Callable[[str], Awaitable[str]]) -> Any:
 
 async def langgraph_aiohttp(base: str) -> Contestant:
     """A plain LangGraph of `Send` workers, each one aiohttp call."""
-    import aiohttp
-    import orjson
-
-    session = aiohttp.ClientSession()
-
-    async def call(text: str) -> str:
-        body = orjson.dumps({"model": "m", "messages": messages(text), "max_tokens": 256})
-        headers = {"content-type": "application/json"}
-        async with session.post(f"{base}/chat/completions", data=body, headers=headers) as response:
-            found = orjson.loads(await response.read())
-        return str(found["choices"][0]["message"]["content"])
-
-    graph = _graph(call)
+    graph = _graph(_aiohttp_call(base))
     return lambda: graph.ainvoke({"question": QUESTION})
 
 
