@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mollm.errors import AggregationError
 from mollm.llms.base import BYTES_PER_TOKEN_AT_LEAST, Request, text_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mollm.llms.calls import Attempt, Calls, Role
     from mollm.llms.reliable import ReliableLLM
     from mollm.prompts import Prompt
-    from mollm.types import Listener, Message, Proposal
+    from mollm.types import Choice, Listener, Message, Proposal
 
 TOKENS_FOR_TEMPLATE = 64
 """Room left in a window for role marks and separators of a chat template."""
@@ -50,7 +50,8 @@ class Written:
     message: Message
     finish_reason: str = "stop"
     degraded: tuple[str, ...] = ()
-    logprobs: object = None
+    logprobs: Any = None
+    alternatives: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +204,10 @@ def in_order(aggregator: Aggregator, proposals: Sequence[Proposal], seed: int | 
     return order
 
 
-async def write(role: Role, llm: str, request: Request, calls: Calls, listener: Listener | None) -> Attempt:
-    """Call the LLM that writes the answer, token by token where somebody listens.
+async def write(
+    role: Role, llm: str, request: Request, calls: Calls, listener: Listener | None, *, index: int = 0
+) -> Attempt:
+    """Call the LLM that writes the answer (the one at `index`), token by token where somebody listens.
 
     Raises:
         AggregationError: It failed after its first token was shown.
@@ -217,7 +220,7 @@ async def write(role: Role, llm: str, request: Request, calls: Calls, listener: 
         nonlocal shown
         if chunk.delta:
             shown = True
-            await listener.show(Token(chunk.text, chunk.delta))
+            await listener.show(Token(chunk.text, chunk.delta, index, chunk.logprobs))
 
     attempt = await calls.attempt(role, llm, request, show=show)
     if attempt.error and shown:

@@ -47,4 +47,6 @@ def assemble(
         seconds=seconds,
         breakdown=tuple(breakdown),
         finish_reason=written.finish_reason,
+        logprobs=written.logprobs,
+        alternatives=written.alternatives,
     )

@@ -10,6 +10,7 @@ from mollm.config import load_config
 from mollm.errors import RequestError
 from mollm.graph import compile_graph
 from mollm.runtime import Runtime
+from mollm.tasks import all_of
 from mollm.types import Done, Options, RequestOptions, Token
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from mollm.routing.base import Router
     from mollm.schema import Config
-    from mollm.types import Answer, Event, Listener, Message
+    from mollm.types import Answer, Call, Event, Listener, Message
 
 MAX_TOKENS_WAITING = 256
 """Tokens a slow reader may leave unread before the upstream is no longer read."""
@@ -57,7 +58,7 @@ class MoLLM:
         Args:
             question: What is asked.
             options: `mixture`, `tools`, `tool_choice`, `seed`, `max_tokens`, `temperature`, `top_p`, `stop`,
-                `response_format`, `extra_body`; see `Options`.
+                `response_format`, `n`, `logprobs`, `top_logprobs`, `extra_body`; see `Options`.
 
         Raises:
             UserError: The request cannot be answered as it stands, or exceeds a limit.
@@ -68,7 +69,7 @@ class MoLLM:
     async def aask(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
         """As `ask`, on the running event loop."""
         last = _Last()
-        await self._run(question, options, last)
+        await self.arun(question, last, **options)
         return last.answer
 
     def stream(
@@ -95,7 +96,7 @@ class MoLLM:
     ) -> AsyncGenerator[Event, None]:
         """As `stream`, on the running event loop."""
         channel = _Channel()
-        task = asyncio.create_task(self._run(question, options, channel, stream=True))
+        task = asyncio.create_task(self.arun(question, channel, stream=True, **options))
         task.add_done_callback(lambda _: channel.close())
         try:
             while (event := await channel.get()) is not None:
@@ -126,14 +127,7 @@ class MoLLM:
             async with slots:
                 return await self.aask(question, **options)
 
-        tasks = [asyncio.ensure_future(answer(question)) for question in questions]
-        try:
-            return list(await asyncio.gather(*tasks))
-        finally:
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
+        return await all_of([answer(question) for question in questions])
 
     def close(self) -> None:
         """Close the background loop with its connections, and free the memory of embedded LLMs."""
@@ -156,10 +150,21 @@ class MoLLM:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _run(
-        self, question: str | Sequence[Message], options: RequestOptions, listener: Listener, *, stream: bool = False
+    async def arun(
+        self,
+        question: str | Sequence[Message],
+        listener: Listener,
+        *,
+        stream: bool = False,
+        id: str | None = None,  # noqa: A002 - the field's name
+        **options: Unpack[RequestOptions],
     ) -> None:
-        context = Options(messages=_messages(question), stream=stream, listener=listener, **options)
+        """Answer `question` for a `listener`, which is called in the task that runs this.
+
+        It hears the events that `stream` yields, and what each call took. With `stream` the answer is written
+        token by token; `id` becomes the answer's. Options and errors are those of `ask`.
+        """
+        context = Options(id=id, messages=_messages(question), stream=stream, listener=listener, **options)
         await self.graph.ainvoke({"messages": []}, context=context)
 
 
@@ -173,6 +178,8 @@ class _Last:
             self.answer = event.answer
 
     async def show(self, token: Token) -> None: ...
+
+    def account(self, call: Call) -> None: ...
 
 
 class _Channel:
@@ -188,6 +195,8 @@ class _Channel:
     async def show(self, token: Token) -> None:
         await self._room.acquire()
         self._events.put_nowait(token)
+
+    def account(self, call: Call) -> None: ...
 
     async def get(self) -> Event | None:
         event = await self._events.get()

@@ -147,6 +147,24 @@ def show(
         print_mixtures(runtime)
 
 
+@app.command()
+def serve(
+    config: ConfigOption = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Listen here; default: server.host in the file, or 127.0.0.1.", show_default=False),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="0: any that is free; default: server.port, or 8000.", show_default=False),
+    ] = None,
+) -> None:
+    """Serve every mixture at one OpenAI-compatible address."""
+    from mollm.server.serving import serve
+
+    raise typer.Exit(serve(config, host=host, port=port))
+
+
 def main() -> NoReturn:
     """Run the command and exit with its code: 0 done, 1 a run failed, 2 your mistake, 130 interrupted."""
     _mend_streams()

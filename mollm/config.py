@@ -28,6 +28,7 @@ from mollm.schema import (
     PriceConfig,
     RouterConfig,
     RouterSection,
+    ServerConfig,
     TimeoutConfig,
     WorkerConfig,
     packaged_folder,
@@ -171,6 +172,7 @@ def _allowed(key: tuple[str | int, ...]) -> list[str]:
         ("mixtures", "*", "workers", "*"): WorkerConfig,
         ("mixtures", "*", "aggregator"): AggregatorConfig,
         ("limits",): LimitsConfig,
+        ("server",): ServerConfig,
     }
     is_named = key[:1] in (("llms",), ("mixtures",))
     pattern = tuple(

@@ -4,9 +4,11 @@ MollmError
 ├── UserError            you can mend it: exit code 2, HTTP 400
 │   ├── ConfigError      the YAML; names file, line and key
 │   ├── PromptError      a prompt file; names file and placeholder
-│   ├── RequestError     the question or its options: empty, unknown mixture, ...
+│   ├── RequestError     the question or its options: empty, unsupported, ...
+│   │   └── UnknownMixture  no mixture and no LLM has this name
 │   └── LimitError       the request could exceed a ceiling under `limits`
 └── RunError             a run failed: exit code 1
+    ├── Overloaded       the server has as many requests as it takes
     ├── RoutingError     no mixture could be picked
     ├── LLMError         one call failed
     │   ├── RateLimited  429
@@ -58,7 +60,11 @@ class PromptError(UserError):
 
 
 class RequestError(UserError):
-    """A request cannot be answered as it stands: empty question, unknown mixture, unsupported option."""
+    """A request cannot be answered as it stands: empty question, unsupported option."""
+
+
+class UnknownMixture(RequestError):
+    """The request names what is neither a mixture nor an LLM of the configuration."""
 
 
 class LimitError(UserError):
@@ -67,6 +73,14 @@ class LimitError(UserError):
 
 class RunError(MollmError):
     """A run failed although nothing was wrong with the request."""
+
+
+class Overloaded(RunError):
+    """The server has as many requests in flight and waiting as it takes, or is about to stop."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class RoutingError(RunError):

@@ -33,8 +33,9 @@ from mollm.llms.base import Request, text_of, tokens_at_most
 from mollm.prompts import is_empty
 from mollm.routing.conversation import route_conversation
 from mollm.runtime import Runtime
+from mollm.tasks import all_of
 from mollm.turn import Turn
-from mollm.types import Options, Route, Routed, to_plain
+from mollm.types import Choice, Options, Route, Routed, to_plain
 from mollm.workers import ask, proposal_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
     from langgraph.store.base import BaseStore
 
+    from mollm.llms.calls import Attempt
     from mollm.routing.base import Router
     from mollm.schema import Config
 
@@ -156,7 +158,10 @@ async def route(turn: Turn) -> str:
         if found.mixture not in runtime.mixtures:
             picked = f"the router ({found.router}) picked {found.mixture!r}"
             raise RoutingError(f"{picked}, which is no mixture; there are: {', '.join(runtime.mixtures)}")
-    mixture, limit = runtime.mixture(found.mixture), options.writing.max_tokens
+    mixture, limit = await runtime.built_mixture(found.mixture), options.writing.max_tokens
+    has_one_llm = mixture.config.is_bypass or turn.has_tools
+    if options.needs_one_llm and not has_one_llm:
+        raise RequestError(f"n and logprobs need a single LLM, and {mixture.name!r} is a mixture of several")
     check_limits(
         limits,
         mixture,
@@ -165,10 +170,11 @@ async def route(turn: Turn) -> str:
         prompt_tokens=prompt_tokens,
         max_tokens=limit,
         has_tools=turn.has_tools,
+        n=options.n or 1,
     )
     turn.listener.tell(Routed(found))
     turn.run["route"] = to_plain(found)
-    return "bypass" if mixture.config.is_bypass or turn.has_tools else "propose"
+    return "bypass" if has_one_llm else "propose"
 
 
 async def propose(turn: Turn) -> str:
@@ -215,20 +221,31 @@ async def aggregate_proposals(turn: Turn) -> str:
 
 
 async def bypass(turn: Turn) -> str:
-    """Call the one LLM there is to call; its failure is the request's."""
+    """Call the one LLM there is to call, once for each answer; its failure is the request's."""
     options, worker = turn.options, turn.mixture.workers[0]
     role: Literal["tools", "bypass"] = "tools" if turn.has_tools else "bypass"
-    if role == "tools":
-        llm, request = turn.mixture.config.tools_llm, Request(turn.messages, options.for_tools)
-    else:
-        llm, request = worker.llm, worker.request(turn.messages, over=options.writing)
-    attempt = await write(role, llm, request, turn.calls, turn.listener if turn.streams else None)
-    if attempt.completion is None:
-        raise attempt.error or RuntimeError("a call ended with nothing")
+
+    async def answer(index: int) -> Attempt:
+        if role == "tools":
+            llm, request = turn.mixture.config.tools_llm, Request(turn.messages, options.for_tools)
+        else:
+            llm, request = worker.llm, worker.request(turn.messages, over=options.writing)
+        listener = turn.listener if turn.streams else None
+        attempt = await write(role, llm, request.sample(index), turn.calls, listener, index=index)
+        if attempt.completion is None:
+            raise attempt.error or RuntimeError("a call ended with nothing")
+        return attempt
+
+    attempts = await all_of([answer(index) for index in range(options.n or 1)])
     if role == "bypass":
-        turn.run |= {"layer": 1, "proposals": [to_plain(proposal_of(worker, 1, attempt))]}
-    completion = attempt.completion
-    turn.finish(Written(completion.message, completion.finish_reason or "stop", (), completion.logprobs))
+        turn.run |= {"layer": 1, "proposals": [to_plain(proposal_of(worker, 1, attempt)) for attempt in attempts]}
+    choices = [
+        Choice(found.message, found.finish_reason or "stop", found.logprobs)
+        for attempt in attempts
+        if (found := attempt.completion)
+    ]
+    first = choices[0]
+    turn.finish(Written(first.message, first.finish_reason, (), first.logprobs, tuple(choices[1:])))
     return END
 
 

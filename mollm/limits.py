@@ -40,6 +40,7 @@ def worst_case(
     prompt_tokens: int = 0,
     max_tokens: int | None = None,
     has_tools: bool = False,
+    n: int = 1,
 ) -> WorstCase:
     """Count the routers, every proposal of every layer, the aggregator and its fallback.
 
@@ -50,16 +51,17 @@ def worst_case(
         prompt_tokens: Of the caller's messages; what later layers read on top is counted here.
         max_tokens: What the caller sets for the LLM that writes the answer.
         has_tools: One LLM answers it alone.
+        n: Answers that a single LLM is asked for.
     """
     before = worst_case_of_routing(routers, llms, prompt_tokens=prompt_tokens)
     if has_tools:
-        return before + _sum([_Call(llms[mixture.config.tools_llm], max_tokens, prompt_tokens)])
+        return before + _sum([_Call(llms[mixture.config.tools_llm], max_tokens, prompt_tokens)] * n)
     proposals = [
         _Call(llms[worker.llm], worker.settings.max_tokens, prompt_tokens + worker.prompt_tokens)
         for worker in mixture.workers
     ]
     if mixture.config.is_bypass:
-        return before + _sum([replace(call, limit=max_tokens or call.limit) for call in proposals])
+        return before + _sum([replace(call, limit=max_tokens or call.limit) for call in proposals] * n)
     aggregator = mixture.aggregator
     names = [name for name in (aggregator.llm, aggregator.fallback_llm) if name]
     limit = (max_tokens if aggregator.method != "best" else None) or aggregator.settings.max_tokens
@@ -98,6 +100,7 @@ def check_limits(
     prompt_tokens: int = 0,
     max_tokens: int | None = None,
     has_tools: bool = False,
+    n: int = 1,
 ) -> None:
     """Refuse a request whose worst case exceeds a ceiling. Arguments are those of `worst_case`.
 
@@ -105,17 +108,20 @@ def check_limits(
         LimitError: With the arithmetic.
     """
     worst = worst_case(
-        mixture, llms, routers=routers, prompt_tokens=prompt_tokens, max_tokens=max_tokens, has_tools=has_tools
+        mixture, llms, routers=routers, prompt_tokens=prompt_tokens, max_tokens=max_tokens, has_tools=has_tools, n=n
     )
-    why = " + ".join([*_routing(routers), "1 call with tools"]) if has_tools else arithmetic(mixture, routers)
+    if has_tools:
+        why = " + ".join([*_routing(routers), f"{n} call{'s' if n > 1 else ''} with tools"])
+    else:
+        why = arithmetic(mixture, routers, n)
     _refuse(limits, worst, f"mixture {mixture.name!r} is", why)
 
 
-def arithmetic(mixture: Mixture, routers: Sequence[LLMRouter] = ()) -> str:
+def arithmetic(mixture: Mixture, routers: Sequence[LLMRouter] = (), n: int = 1) -> str:
     """Say where the calls of the worst case come from."""
     parts = _routing(routers)
     if mixture.config.is_bypass:
-        return " + ".join([*parts, "1 worker"])
+        return " + ".join([*parts, "1 worker" if n == 1 else f"1 worker x {n} answers"])
     layers = f" x {mixture.config.layers} layers" if mixture.config.layers > 1 else ""
     planned = len(mixture.workers)
     parts += [f"{planned} proposal{'s' if planned > 1 else ''}{layers}"]

@@ -9,12 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mollm.aggregation import Aggregator
-from mollm.errors import ConfigError, PromptError, RequestError
+from mollm.errors import ConfigError, PromptError, UnknownMixture
 from mollm.llms.factory import LLMs
 from mollm.prompts import load_prompt
 from mollm.routing.chain import ChainRouter, llm_routers
 from mollm.routing.fixed import FixedRouter
 from mollm.routing.llm import AUTO_THRESHOLD, LLMRouter
+from mollm.schema import MixtureConfig, WorkerConfig
 from mollm.sync import LoopThread
 from mollm.types import Settings
 from mollm.workers import Rules, Worker
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mollm.routing.base import Router
-    from mollm.schema import Config, MixtureConfig, RouterSection, WorkerConfig
+    from mollm.schema import Config, RouterSection
 
 DEFAULT_PROMPTS = {
     "synthesize": "prompts/aggregator/default.md",
@@ -66,6 +67,7 @@ class Runtime:
         self.config = config
         problems: list[str] = []
         self.mixtures: dict[str, Mixture] = {}
+        self._alone: dict[str, Mixture] = {}
         for name, mixture in config.mixtures.items():
             try:
                 self.mixtures[name] = _mixture(config, name, mixture)
@@ -83,12 +85,7 @@ class Runtime:
             problems += error.problems
         if problems:
             raise ConfigError(problems)
-        if config.limits.cost_usd is not None:
-            problems += [
-                f"{config.place('limits', 'cost_usd')}: the LLM {name!r} has no price, so its cost cannot be bounded"
-                for name, llm in self.llms.items()
-                if llm.price is None
-            ]
+        problems += [problem for name in self.llms if (problem := self._unpriced(name))]
         if problems:
             raise ConfigError(problems)
         self.loop_thread = LoopThread()
@@ -113,10 +110,35 @@ class Runtime:
             _ = self.router
 
     def mixture(self, name: str) -> Mixture:
-        """Return the mixture of that name. Raises `RequestError` where there is none."""
-        if name not in self.mixtures:
-            raise RequestError(f"no mixture {name!r}; there are: {', '.join(self.mixtures)}")
-        return self.mixtures[name]
+        """Return the mixture of that name; the name of an LLM stands for a mixture of that LLM alone.
+
+        Raises:
+            UnknownMixture: Nothing has this name.
+            UserError: The LLM, which no mixture uses, cannot be used as it is configured.
+        """
+        found = self.mixtures.get(name) or self._alone.get(name)
+        if found is not None:
+            return found
+        if name not in self.config.llms:
+            raise UnknownMixture(f"no mixture {name!r}; there are: {', '.join(self.mixtures)}")
+        self.llms.add(name)
+        if problem := self._unpriced(name):
+            raise ConfigError(problem)
+        alone = MixtureConfig(description=f"{name} alone.", workers=[WorkerConfig(llm=name)])
+        self._alone[name] = _mixture(self.config, name, alone)
+        return self._alone[name]
+
+    async def built_mixture(self, name: str) -> Mixture:
+        """As `mixture`; building an LLM may load a library, so the event loop is not held up by it."""
+        if name in self.mixtures or name in self.llms or name not in self.config.llms:
+            return self.mixture(name)
+        return await asyncio.to_thread(self.mixture, name)
+
+    def _unpriced(self, name: str) -> str | None:
+        if self.config.limits.cost_usd is None or self.llms[name].price is not None:
+            return None
+        place = self.config.place("limits", "cost_usd")
+        return f"{place}: the LLM {name!r} has no price, so its cost cannot be bounded"
 
     async def aclose(self) -> None:
         """Close what was opened on the running event loop."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from mollm.answering import assemble
 from mollm.callbacks import answer_message, wants_tokens, watch
 from mollm.llms.calls import Calls
 from mollm.llms.langchain import to_openai
-from mollm.types import Done, Route, call_from_plain, proposal_from_plain, to_plain
+from mollm.types import Done, Route, call_from_plain, new_id, proposal_from_plain, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from mollm.aggregation import Written
     from mollm.runtime import Mixture, Runtime
-    from mollm.types import Event, Message, Options, Proposal, Token
+    from mollm.types import Call, Event, Message, Options, Proposal, Token
 
 
 class Turn:
@@ -51,19 +50,21 @@ class Turn:
         self.runtime, self.options = runtime, options
         given = options.messages
         self.messages: Sequence[Message] = given if given is not None else to_openai(messages)
-        self.run: dict[str, Any] = dict(run or _fresh())
+        self.run: dict[str, Any] = dict(run or _fresh(options.id or new_id()))
         # A clock of this process means nothing to one that resumes the run, so seconds are what is handed on.
         self._begun: float = asyncio.get_running_loop().time() - self.run["seconds"]
         self.streams = options.stream or wants_tokens(config)
         self.listener = _Relay(writer, options.listener)
         deadline = self._begun + runtime.config.limits.seconds
-        self.calls = Calls(runtime.llms, deadline=deadline, watch=watch(config, self.run["id"]))
+        self.calls = Calls(
+            runtime.llms, deadline=deadline, watch=watch(config, self.run["id"]), account=self.listener.account
+        )
         self._answer: dict[str, Any] | None = None
 
     @property
     def mixture(self) -> Mixture:
         """The mixture that was picked."""
-        return self.runtime.mixtures[self.run["route"]["mixture"]]
+        return self.runtime.mixture(self.run["route"]["mixture"])
 
     @property
     def has_tools(self) -> bool:
@@ -114,9 +115,9 @@ class Turn:
         return asyncio.get_running_loop().time() - self._begun
 
 
-def _fresh() -> dict[str, Any]:
+def _fresh(id: str) -> dict[str, Any]:  # noqa: A002 - the field's name
     return {
-        "id": f"mollm-{uuid.uuid4().hex}",
+        "id": id,
         "seconds": 0.0,
         "layer": 0,
         "agreed": False,
@@ -141,3 +142,7 @@ class _Relay:
         self._writer(token)
         if self._listener:
             await self._listener.show(token)
+
+    def account(self, call: Call) -> None:
+        if self._listener:
+            self._listener.account(call)

@@ -6,6 +6,7 @@ printed as JSON and kept in a graph's state.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence  # noqa: TC003 - LangGraph evaluates the annotations of `Options`
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict
@@ -96,6 +97,15 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several answers to one question, where `n` asked for them."""
+
+    message: Message
+    finish_reason: str = "stop"
+    logprobs: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What the user gets, and where it came from."""
 
@@ -121,6 +131,10 @@ class Answer:
     """One entry per call, in the order in which they ended; `usage` and `cost_usd` are its sums."""
     finish_reason: str = "stop"
     """`stop`, `length` or `tool_calls`, as OpenAI names them."""
+    logprobs: Any = None
+    """As the writing LLM gave them, where they were asked for."""
+    alternatives: tuple[Choice, ...] = ()
+    """The second answer and those after it, where `n` asked for several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +186,19 @@ class Options(Settings):
     """What a caller may set for one request; a graph takes it as its `context`.
 
     `max_tokens`, `temperature`, `top_p`, `stop`, `response_format` and `extra_body` go to the LLM that writes
-    the answer, `seed` to all and to the shuffle, `tools` and `tool_choice` to the LLM for tools.
+    the answer, `seed` to all and to the shuffle, `tools` and `tool_choice` to the LLM for tools. `n` and
+    `logprobs` need a single LLM: a mixture of one worker, an LLM asked by its name, or a request with tools.
     """
 
+    id: str | None = None
+    """Of the answer; None makes a new one."""
     mixture: str | None = None
-    """None lets the router pick."""
+    """Name of a mixture, or of an LLM that is to answer alone; None, `auto` or `router` let the router pick."""
+    n: int | None = None
+    """How many answers; each is a call of its own."""
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    """Alternatives a token, 0 to 20, beside the one that was taken."""
     messages: tuple[Message, ...] | None = None
     """The conversation in OpenAI's form, instead of the graph's `messages`."""
     stream: bool = False
@@ -193,9 +215,17 @@ class Options(Settings):
     def writing(self) -> Settings:
         """What the LLM that writes the answer gets."""
         limit = self.max_tokens if self.max_tokens and self.max_tokens > 0 else None
+        extra = self.extra_body
+        if self.logprobs:
+            extra = {**extra, "logprobs": True, "top_logprobs": self.top_logprobs or 0}
         return Settings(
-            limit, self.temperature, self.top_p, self.stop, self.seed, self.response_format, extra_body=self.extra_body
+            limit, self.temperature, self.top_p, self.stop, self.seed, self.response_format, extra_body=extra
         )
+
+    @property
+    def needs_one_llm(self) -> bool:
+        """It asks for what several LLMs together cannot give."""
+        return (self.n or 1) > 1 or bool(self.logprobs)
 
 
 class RequestOptions(TypedDict, total=False):
@@ -210,6 +240,9 @@ class RequestOptions(TypedDict, total=False):
     response_format: dict[str, Any] | None
     tools: Sequence[dict[str, Any]] | None
     tool_choice: Any
+    n: int | None
+    logprobs: bool | None
+    top_logprobs: int | None
     extra_body: dict[str, Any]
 
 
@@ -250,6 +283,9 @@ class Token:
     text: str
     delta: Message = field(default_factory=dict)
     """The provider's `delta`, untouched (tool calls and further fields included)."""
+    index: int = 0
+    """Of the answer it belongs to, where `n` asked for several."""
+    logprobs: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +307,14 @@ class Listener(Protocol):
     async def show(self, token: Token) -> None:
         """Hear a piece of the answer; may wait, and the upstream is then not read any further."""
 
+    def account(self, call: Call) -> None:
+        """Hear what a call took that has ended, whoever made it; must not block."""
+
+
+def new_id() -> str:
+    """Make the id of an answer."""
+    return f"mollm-{uuid.uuid4().hex}"
+
 
 def to_plain(value: Any) -> Any:
     """Turn a value of this module into dictionaries, lists, strings and numbers."""
@@ -291,7 +335,7 @@ def to_plain(value: Any) -> Any:
 _ATOMS = frozenset((str, int, float, bool, type(None)))
 _FIELDS = {
     kind: tuple(f.name for f in fields(kind))
-    for kind in (Usage, Failure, Route, Proposal, Call, Answer, Routed, Started, Arrived, Failed, Token, Done)
+    for kind in (Usage, Failure, Route, Proposal, Call, Choice, Answer, Routed, Started, Arrived, Failed, Token, Done)
 }
 
 
@@ -317,5 +361,6 @@ def answer_from_plain(data: dict[str, Any]) -> Answer:
             "degraded": tuple(data["degraded"]),
             "usage": Usage(**data["usage"]),
             "breakdown": tuple(call_from_plain(c) for c in data["breakdown"]),
+            "alternatives": tuple(Choice(**c) for c in data["alternatives"]),
         }
     )

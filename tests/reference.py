@@ -31,6 +31,7 @@ SECTIONS = {
     "`mixtures.NAME.workers[]`": "WorkerConfig",
     "`mixtures.NAME.aggregator`": "AggregatorConfig",
     "`limits`": "LimitsConfig",
+    "`server`": "ServerConfig",
 }
 """Heading of the page to the model whose keys stand under it."""
 

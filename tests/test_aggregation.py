@@ -32,7 +32,7 @@ from tests.clock import run_virtual
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.types import Event, Message
+    from mollm.types import Call, Event, Message
 
 Method: TypeAlias = Literal["synthesize", "vote", "best"]
 
@@ -54,6 +54,9 @@ class Heard:
 
     async def show(self, token: Token) -> None:
         self.tokens.append(token)
+
+    def account(self, call: Call) -> None:
+        raise AssertionError(f"nobody keeps books here, but {call} came")
 
     @property
     def text(self) -> str:

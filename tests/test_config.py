@@ -22,6 +22,7 @@ from mollm.schema import (
     MixtureConfig,
     PriceConfig,
     RouterConfig,
+    ServerConfig,
     TimeoutConfig,
     WorkerConfig,
 )
@@ -210,6 +211,7 @@ SECTIONS: list[tuple[str, type[BaseModel], str]] = [
     ("mixtures.maths.workers.1.", WorkerConfig, "sample"),
     ("mixtures.maths.aggregator.", AggregatorConfig, "metod"),
     ("limits.", LimitsConfig, "call"),
+    ("server.", ServerConfig, "ports"),
 ]
 
 

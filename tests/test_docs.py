@@ -146,7 +146,19 @@ def test_the_shapes_of_the_python_page_are_those_of_the_code() -> None:
 
     assert {name: fields.split(", ") for name, fields in shapes.items()} == {
         name: [field.name for field in dataclasses.fields(getattr(types, name))]
-        for name in ("Routed", "Started", "Arrived", "Failed", "Token", "Done", "Proposal", "Route", "Usage", "Call")
+        for name in (
+            "Routed",
+            "Started",
+            "Arrived",
+            "Failed",
+            "Token",
+            "Done",
+            "Proposal",
+            "Route",
+            "Usage",
+            "Call",
+            "Choice",
+        )
     } | {"Failure": ["kind", "status", "message"]}
     assert rows == [field.name for field in dataclasses.fields(types.Answer)]
     assert [name for name in vars(errors) if name.endswith("Error") and name not in text] == []

@@ -549,6 +549,11 @@ ELSEWHERE = {
         ("llms.NAME.pace", "llms.NAME.pace.latency", "llms.NAME.pace.tokens_per_second"),
         "llms/test_replay.py::test_an_answer_takes_its_time",
     ),
+    **dict.fromkeys(("server", "server.host", "server.port"), "server/test_process.py"),
+    **dict.fromkeys(("server.api_keys", "server.max_body"), "server/test_guard.py"),
+    **dict.fromkeys(("server.max_in_flight", "server.queue"), "server/test_admission.py"),
+    **dict.fromkeys(("server.keep_alive",), "server/test_streaming.py"),
+    **dict.fromkeys(("server.drain",), "server/test_process.py"),
 }
 """Keys whose effect a test of its own shows."""
 

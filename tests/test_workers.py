@@ -15,7 +15,7 @@ from mollm.errors import ConfigError
 from mollm.llms.calls import Calls
 from mollm.llms.reliable import ReliableLLM
 from mollm.llms.scripted import Reply, ScriptedLLM
-from mollm.types import Arrived, Event, Failed, Started, Token
+from mollm.types import Arrived, Call, Event, Failed, Started, Token
 from mollm.workers import Layer, Rules, Worker, ask
 from tests.clock import run_virtual
 
@@ -100,6 +100,9 @@ class Heard:
 
     async def show(self, token: Token) -> None:
         raise AssertionError(f"workers are not streamed, but {token} came")
+
+    def account(self, call: Call) -> None:
+        raise AssertionError(f"nobody keeps books here, but {call} came")
 
 
 def play(script: list[Scripted], rules: Rules) -> tuple[Outcome, Layer, list[ScriptedLLM]]:

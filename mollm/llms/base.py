@@ -6,7 +6,7 @@ raises; `reliable.py` retries, bounds and prices calls, and `translate.py` turns
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mollm.types import Message, Settings, Usage
@@ -27,6 +27,11 @@ class Request:
 
     messages: Sequence[Message]
     settings: Settings = Settings()
+
+    def sample(self, index: int) -> Request:
+        """The request for one of several samples: a seed of its own, or equal seeds would make equal answers."""
+        seed = self.settings.seed
+        return self if seed is None or not index else replace(self, settings=replace(self.settings, seed=seed + index))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,12 @@ class Calls:
     """
 
     def __init__(
-        self, llms: Mapping[str, ReliableLLM], *, deadline: float | None = None, watch: Watch | None = None
+        self,
+        llms: Mapping[str, ReliableLLM],
+        *,
+        deadline: float | None = None,
+        watch: Watch | None = None,
+        account: Callable[[Call], None] | None = None,
     ) -> None:
         """Start an empty book.
 
@@ -68,10 +73,12 @@ class Calls:
             llms: By name.
             deadline: On the event loop's clock; no call of this request runs longer.
             watch: Told of every call.
+            account: Told what each call took when it has ended.
         """
         self._llms = llms
         self.deadline = deadline
         self._watch = watch
+        self._account = account
         self.spent: list[Call] = []
 
     def llm(self, name: str) -> ReliableLLM:
@@ -155,6 +162,8 @@ class Calls:
         seconds = asyncio.get_running_loop().time() - begun
         call = Call(role, llm, usage, self._llms[llm].cost(usage), seconds, error)
         self.spent.append(call)
+        if self._account:
+            self._account(call)
         return call
 
 

@@ -39,20 +39,32 @@ class LLMs(Mapping[str, ReliableLLM]):
         Raises:
             ConfigError: Lists everything that keeps an LLM from being built.
         """
-        given = dict(given or {})
+        self._config, self._given = config, dict(given or {})
         self._sessions = Sessions()
         self._budget = RetryBudget()
         self._embedded: dict[tuple[str, int], LocalLLM] = {}
         self._recorded: dict[Path, Questions] = {}
         self._llms: dict[str, ReliableLLM] = {}
-        problems = [f"llms={name!r}: the configuration names no such LLM" for name in given if name not in config.llms]
+        problems = [
+            f"llms={name!r}: the configuration names no such LLM" for name in self._given if name not in config.llms
+        ]
         for name in config.used_llms if names is None else names:
             try:
-                self._llms[name] = self._build(config, name, given.get(name))
+                self.add(name)
             except UserError as error:
                 problems += error.problems if isinstance(error, ConfigError) else [str(error)]
         if problems:
             raise ConfigError(problems)
+
+    def add(self, name: str) -> ReliableLLM:
+        """Build one more, if it is not there yet: an LLM that no mixture uses may still be asked by its name.
+
+        Raises:
+            UserError: It cannot be used as it is configured.
+        """
+        if name not in self._llms:
+            self._llms[name] = self._build(self._config, name, self._given.get(name))
+        return self._llms[name]
 
     def __getitem__(self, name: str) -> ReliableLLM:
         return self._llms[name]

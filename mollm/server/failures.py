@@ -1,0 +1,126 @@
+"""What goes wrong, as a client is told: a status and OpenAI's error object.
+
+Nothing of an upstream's body, of a prompt or of a key is in a message: the messages of our errors are our own
+words, and of any other error only its kind is told.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from mollm.errors import (
+    AggregationError,
+    AuthFailed,
+    BadRequest,
+    ConfigError,
+    ContextTooLong,
+    LimitError,
+    LLMError,
+    MollmError,
+    Overloaded,
+    PromptError,
+    QuorumError,
+    RateLimited,
+    Refused,
+    RoutingError,
+    TimedOut,
+    UnknownMixture,
+    UserError,
+)
+
+if TYPE_CHECKING:
+    from typing import Any
+
+LONGEST_RETRY_AFTER = 3600
+
+
+class Problem(NamedTuple):
+    """A failure as HTTP tells it."""
+
+    status: int
+    kind: str
+    """OpenAI's `type`."""
+    code: str | None
+    message: str
+    param: str | None = None
+    retry_after_seconds: float | None = None
+    cause: str = "internal"
+    """One of a few words, for metrics."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The error object."""
+        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """`Retry-After` in whole seconds, where it is known when to try again."""
+        if self.retry_after_seconds is None:
+            return {}
+        return {"retry-after": str(min(LONGEST_RETRY_AFTER, max(1, math.ceil(self.retry_after_seconds))))}
+
+
+INVALID, SERVER = "invalid_request_error", "server_error"
+INTERNAL = Problem(500, SERVER, "internal_error", "the server failed to answer; its log says more")
+UNUSABLE = Problem(
+    500, SERVER, "misconfigured", "the configuration cannot be used for this request; the server's log says why"
+)
+
+
+def problem_of(error: BaseException) -> Problem:
+    """Say how a failure is told to the client."""
+    if isinstance(error, UserError):
+        return _of_user(error)
+    if isinstance(error, Overloaded):
+        return Problem(503, SERVER, "overloaded", str(error), None, error.retry_after_seconds, "overloaded")
+    if isinstance(error, LLMError):
+        return _of_llm(error)
+    if isinstance(error, QuorumError):
+        return _of_quorum(error)
+    if isinstance(error, AggregationError):
+        return Problem(502, SERVER, "answer_broke_off", str(error), cause="aggregation")
+    if isinstance(error, RoutingError):
+        return Problem(502, SERVER, "not_routed", str(error), cause="routing")
+    if isinstance(error, MollmError):
+        return Problem(502, SERVER, "run_failed", str(error))
+    return INTERNAL
+
+
+def _of_user(error: UserError) -> Problem:
+    if isinstance(error, ConfigError | PromptError):
+        return UNUSABLE._replace(cause="configuration")
+    if isinstance(error, UnknownMixture):
+        return Problem(404, INVALID, "model_not_found", str(error), "model", cause="request")
+    if isinstance(error, LimitError):
+        return Problem(400, INVALID, "limit_exceeded", str(error), cause="limit")
+    return Problem(400, INVALID, None, str(error), getattr(error, "param", None), cause="request")
+
+
+def _of_llm(error: LLMError) -> Problem:
+    status, kind, code = _STATUS.get(type(error), (502, SERVER, "upstream_failed"))
+    wait = error.retry_after_seconds
+    if error.code == "breaker_open":
+        status, code = 503, "upstream_unavailable"
+    elif status != 429:
+        wait = None
+    return Problem(status, kind, code, str(error), None, wait, error.kind)
+
+
+_STATUS: dict[type[LLMError], tuple[int, str, str]] = {
+    RateLimited: (429, "rate_limit_error", "rate_limit_exceeded"),
+    TimedOut: (504, SERVER, "upstream_timeout"),
+    # The key is ours, not the client's: 401 would send the client looking in the wrong place.
+    AuthFailed: (502, SERVER, "upstream_auth"),
+    ContextTooLong: (400, INVALID, "context_length_exceeded"),
+    BadRequest: (400, INVALID, "upstream_bad_request"),
+    Refused: (400, INVALID, "content_filter"),
+}
+
+
+def _of_quorum(error: QuorumError) -> Problem:
+    kinds = {proposal.error.kind for proposal in error.proposals if proposal.error}
+    # Where all failed alike, that is what happened to the request.
+    alike = kinds.pop() if len(kinds) == 1 else None
+    status, kind, code = next((told for of, told in _STATUS.items() if of.kind == alike), (502, SERVER, None))
+    return Problem(status, kind, code or "quorum_not_met", str(error), cause="quorum")

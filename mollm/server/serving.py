@@ -1,0 +1,129 @@
+"""The process of `mollm serve`: one socket, uvicorn, and the signals.
+
+SIGTERM lets running requests finish and exits with 0, Ctrl-C does the same and exits with 130, a second one
+of either stops at once. SIGHUP reads the configuration again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from mollm.errors import ConfigError
+from mollm.server.app import create_app
+from mollm.server.service import Service, summary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import uvicorn
+
+log = logging.getLogger("mollm.server")
+
+INTERRUPTED = 130
+BACKLOG = 2048
+
+
+def serve(config: str | Path | None = None, *, host: str | None = None, port: int | None = None) -> int:
+    """Serve a configuration until a signal ends it, and return the exit code.
+
+    Args:
+        config: A YAML file; None as for the command.
+        host: Instead of the configured one.
+        port: Instead of the configured one; 0 takes any that is free.
+
+    Raises:
+        ConfigError: The configuration cannot be served, or the address cannot be listened on.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    service = Service(config, host=host)
+    settings = service.settings
+    bound = _bind(host or settings.host, settings.port if port is None else port)
+    with bound, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_Process(service, bound).run())
+
+
+class _Process:
+    """A server and what ends it."""
+
+    def __init__(self, service: Service, bound: socket.socket) -> None:
+        import uvicorn
+
+        self._service, self._socket = service, bound
+        options = uvicorn.Config(
+            create_app(service),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=5,
+            backlog=BACKLOG,
+        )
+        self._server: uvicorn.Server = uvicorn.Server(options)
+        self._exit_code = 0
+        self._ending: asyncio.Task[None] | None = None
+        self._reloading: asyncio.Task[bool] | None = None
+
+    async def run(self) -> int:
+        await self._service.start()
+        serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers nothing to wait for
+            await asyncio.sleep(0.01)
+        # uvicorn has set handlers of its own by now; ours let requests finish before it closes the socket.
+        loop = asyncio.get_running_loop()
+        with suppress(NotImplementedError):  # Windows; uvicorn's own handlers stay
+            loop.add_signal_handler(signal.SIGTERM, self._end, 0)
+            loop.add_signal_handler(signal.SIGINT, self._end, INTERRUPTED)
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
+        if not serving.done():
+            log.info("serving %s on %s", summary(self._service.mollm.runtime.config), _address(self._socket))
+        await serving
+        return self._exit_code
+
+    def _end(self, exit_code: int) -> None:
+        if self._ending is not None:
+            self._server.should_exit = self._server.force_exit = True
+            return
+        self._exit_code = exit_code
+        self._ending = asyncio.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        admission, seconds = self._service.admission, self._service.settings.drain
+        if running := admission.in_flight + admission.waiting:
+            log.info("stopping; %d requests have %g s to finish; a second signal stops at once", running, seconds)
+        await admission.drained(seconds)
+        self._server.should_exit = True
+
+    def _reload(self) -> None:
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._service.reload())
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        raise ConfigError(f"server: {host} port {port} cannot be listened on: {error.strerror}") from error
+    return bound
+
+
+def _address(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        return None
+    return uvloop.Loop

@@ -1,0 +1,161 @@
+"""An answer as server-sent events, sent as it is written.
+
+The response is held until there is something to show or `keep_alive` seconds have passed, so that an error
+before that keeps its status. From then on an error is an event, and the stream ends without `[DONE]`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from starlette.responses import Response
+
+from mollm.server.admission import ClientGone
+from mollm.server.failures import problem_of
+from mollm.server.replies import Chunks, event, route_headers
+from mollm.server.service import Recorder, report
+from mollm.types import new_id, to_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    from starlette.types import Receive, Scope
+
+    from mollm.server.protocol import ChatRequest
+    from mollm.server.service import Service, Visit
+    from mollm.types import Answer, Choice, Token
+
+    Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+LONGEST_SEND = 60.0
+"""Seconds a client may leave unread what was sent to it; then it counts as gone."""
+HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
+"""The last one keeps a proxy from collecting what should be shown at once."""
+
+
+class StreamedAnswer(Response):
+    """Answers a request while it is sent."""
+
+    def __init__(self, service: Service, request: ChatRequest) -> None:
+        """Nothing is asked before the response is sent."""
+        super().__init__()
+        self._service, self._request = service, request
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        """Ask, and send what comes."""
+        request = self._request
+        stream: _Stream | None = None
+        try:
+            async with self._service.visit(receive) as visit:
+                stream = _Stream(visit, send, request, self._service.settings.keep_alive)
+                with stream:
+                    answer = await visit.ask(request.conversation, stream, stream=True, id=stream.id, **request.options)
+                    await stream.finish(answer)
+        except ClientGone:
+            return
+        except Exception as error:
+            if stream is None or not stream.has_started:
+                raise
+            report(error)
+            await stream.break_off(error)
+
+
+class _Stream(Recorder):
+    """Writes the events of one request."""
+
+    def __init__(self, visit: Visit, send: Send, request: ChatRequest, keep_alive: float) -> None:
+        super().__init__(visit)
+        self.id = new_id()
+        self._send, self._request, self._patience = send, request, keep_alive
+        self._loop = asyncio.get_running_loop()
+        self._quiet_since = self._loop.time()
+        self._is_sending = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._beat: asyncio.Task[None] | None = None
+        self._chunks: Chunks | None = None
+        self._has_token = False
+
+    @property
+    def has_started(self) -> bool:
+        """The status is on its way, so it can change no more."""
+        return self._chunks is not None
+
+    def __enter__(self) -> None:
+        self._timer = self._loop.call_later(self._patience, self._look)
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer:
+            self._timer.cancel()
+        if self._beat:
+            self._beat.cancel()
+
+    async def show(self, token: Token) -> None:
+        """Send a piece of the answer; waits while the client does not read."""
+        if self._beat:
+            await self._beat
+        chunks = self._chunks or await self._start()
+        if not self._has_token:
+            self._has_token = True
+            self._visit.metrics.began(self.mixture or "", self.seconds)
+        delta = token.delta
+        if "role" in delta:
+            # Clients put strings together piece by piece; a role that comes twice would be two words.
+            delta = {key: value for key, value in delta.items() if key != "role"}
+            if not any(delta.values()):
+                return
+        await self._write(chunks.delta(delta, token.index, token.logprobs))
+
+    async def finish(self, answer: Answer) -> None:
+        """Send how the answer ended, the usage where it is wanted, and the end."""
+        if self._beat:
+            await self._beat
+        chunks = self._chunks or await self._start()
+        trace = to_plain(answer) if self._request.wants_trace else None
+        on_finish = None if self._request.wants_usage else trace
+        ends: list[Answer | Choice] = [answer, *answer.alternatives]
+        parts = [
+            chunks.finish(end.finish_reason, index, on_finish if index == len(ends) - 1 else None)
+            for index, end in enumerate(ends)
+        ]
+        if self._request.wants_usage:
+            parts.append(chunks.usage(answer.usage, trace))
+        await self._write(b"".join([*parts, b"data: [DONE]\n\n"]), more=False)
+
+    async def break_off(self, error: BaseException) -> None:
+        """Say what went wrong, and end without `[DONE]`."""
+        await self._write(event(problem_of(error).body), more=False)
+
+    async def _start(self) -> Chunks:
+        request, route = self._request, self.route
+        mixture = route.mixture if route else request.model
+        self._chunks = Chunks(self.id, mixture, has_usage=request.wants_usage)
+        headers = {**HEADERS, **(route_headers(route) if route else {})}
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": 200, "headers": raw})
+        await self._write(b"".join(self._chunks.role(index) for index in range(request.n or 1)))
+        return self._chunks
+
+    async def _write(self, data: bytes, *, more: bool = True) -> None:
+        self._is_sending = True
+        self._quiet_since = self._loop.time()
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        self._is_sending = False
+
+    def _look(self) -> None:
+        # One timer that looks now and then costs less than one that is set again for every token.
+        quiet = self._loop.time() - self._quiet_since
+        if self._is_sending and quiet >= LONGEST_SEND:
+            self._visit.stay.end(ClientGone())
+            return
+        if not self._is_sending and quiet >= self._patience:
+            self._beat = self._loop.create_task(self._say_alive())
+            quiet = 0.0
+        self._timer = self._loop.call_later(max(0.01, self._patience - quiet), self._look)
+
+    async def _say_alive(self) -> None:
+        try:
+            chunks = self._chunks or await self._start()
+            await self._write(chunks.alive)
+        finally:
+            self._beat = None

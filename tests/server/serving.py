@@ -1,0 +1,115 @@
+"""A server of ours on loopback, in the event loop of the test, and a client to talk to it.
+
+async with Upstream(answer("Four.")) as upstream, served(config_of(upstream)) as server:
+    reply = await server.chat(model="one")
+    assert reply.status == 200 and reply.body["choices"][0]["message"]["content"] == "Four."
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import uvicorn
+
+from mollm.server.app import create_app
+from mollm.server.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from tests.upstream import Upstream
+
+HI = [{"role": "user", "content": "Hi"}]
+
+
+def config_of(upstream: Upstream, **sections: Any) -> dict[str, Any]:
+    """Three LLMs at `upstream`; the mixture `one` has one worker, `three` has three and an aggregator."""
+    llm = {"model": "hosted_vllm/m", "api_base": upstream.base_url, "retries": 0, "context_window": 8192}
+    mixtures = {
+        "one": {"description": "One worker.", "workers": ["a"]},
+        "three": {"description": "Three workers.", "workers": ["a", "b", "c"]},
+    }
+    return {
+        "llms": dict.fromkeys("abc", llm),
+        "mixtures": mixtures,
+        "router": {"fallback": "three"},
+        **sections,
+    }
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One response, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes
+
+    @property
+    def body(self) -> Any:
+        """The JSON document."""
+        return json.loads(self.raw)
+
+    @property
+    def events(self) -> list[Any]:
+        """The data of every event, parsed; `[DONE]` as it is."""
+        data = [line.removeprefix("data: ") for line in self.raw.decode().split("\n\n") if line]
+        return [item if item == "[DONE]" else json.loads(item) for item in data]
+
+    @property
+    def text(self) -> str:
+        """The content of a stream's chunks, put together."""
+        chunks = [event for event in self.events if event != "[DONE]" and event.get("choices")]
+        return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+
+
+class Client:
+    """Talks to a server."""
+
+    def __init__(self, base: str, session: aiohttp.ClientSession, service: Service) -> None:
+        """Speak to `base`, which `service` is behind."""
+        self.base, self.session, self.service = base, session, service
+
+    async def chat(self, **body: Any) -> Reply:
+        """Post a chat completion; `messages` says Hi where it is not given."""
+        return await self.post("/v1/chat/completions", {"messages": HI, **body})
+
+    async def post(self, path: str, body: Any, **headers: str) -> Reply:
+        """Post a JSON document, or bytes as they are; underscores in header names become dashes."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.session.post(self.base + path, data=data, headers=named) as response:
+            return Reply(response.status, dict(response.headers), await response.read())
+
+    async def get(self, path: str, **headers: str) -> Reply:
+        """Get a document."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.session.get(self.base + path, headers=named) as response:
+            return Reply(response.status, dict(response.headers), await response.read())
+
+
+@asynccontextmanager
+async def served(config: Any, **given: Any) -> AsyncGenerator[Client, None]:
+    """Serve `config` while the block runs."""
+    service = Service(config, **given)
+    bound = socket.create_server(("127.0.0.1", 0))
+    options = uvicorn.Config(create_app(service), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(options)
+    server.capture_signals = nullcontext  # type: ignore[method-assign, assignment] # signals are pytest's
+    task = asyncio.create_task(server.serve(sockets=[bound]))
+    while not server.started and not task.done():  # noqa: ASYNC110 - nothing to wait for
+        await asyncio.sleep(0.005)
+    base = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Client(base, session, service)
+    finally:
+        server.should_exit = True
+        await task
+        bound.close()
