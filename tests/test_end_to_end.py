@@ -13,6 +13,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 
 from mollm import MoLLM, create_graph
 from mollm.types import Arrived, Done, Token, answer_from_plain
+from tests.server.serving import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,3 +117,18 @@ def test_the_graph_alone_under_invoke() -> None:
     answer = answer_from_plain(result["mollm"])
     assert result["messages"][-1].content == answer.text
     assert answer.calls == 3
+
+
+@pytest.mark.parametrize("mixture", ["pair", "solo"])
+async def test_the_server_streams_it(mixture: str) -> None:
+    """Over a socket: many pieces, one answer, the usage of all calls, and a whole end."""
+    async with served(REAL) as server:
+        asked = {"model": mixture, "stream": True, "stream_options": {"include_usage": True}, "seed": 1}
+        reply = await server.chat(messages=[{"role": "user", "content": QUESTION}], **asked)
+
+    assert reply.status == 200
+    assert reply.events[-1] == "[DONE]"
+    pieces = [event["choices"][0]["delta"].get("content") for event in reply.events[:-2]]
+    assert len([piece for piece in pieces if piece]) > 5
+    assert reply.events[-2]["usage"]["completion_tokens"] >= (24 if mixture == "pair" else 6)
+    assert reply.events[-3]["choices"][0]["finish_reason"] in ("stop", "length")

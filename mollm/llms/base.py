@@ -51,7 +51,7 @@ class Completion:
         return text_of(self.message.get("content"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen would make it take five times as long to build, and there are many
 class Chunk:
     """One piece of a streamed completion."""
 

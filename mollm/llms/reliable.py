@@ -16,6 +16,7 @@ import tenacity
 from mollm.errors import EmptyReply, LLMError, Refused, TimedOut, UserError
 from mollm.llms.base import CHARACTERS_PER_TOKEN, LLM, Chunk, Completion, Request, text_of
 from mollm.llms.health import Breaker, RetryBudget
+from mollm.llms.patience import Patience
 from mollm.llms.translate import translate
 from mollm.types import Settings, Usage
 
@@ -138,13 +139,13 @@ class ReliableLLM:
             (held, chunks), is_probe = await self._with_retries(attempt, clock)
             failure: LLMError | None = None
             is_whole = False
+            patience = Patience(self._timeouts.idle, clock.until)
             try:
                 for chunk in held:
                     yield chunk
                 while True:
                     try:
-                        async with asyncio.timeout_at(min(clock.until, loop.time() + self._timeouts.idle)):
-                            chunk = await anext(chunks)
+                        chunk = await patience.next(chunks)
                     except StopAsyncIteration:
                         is_whole = True
                         return
@@ -153,6 +154,7 @@ class ReliableLLM:
                         raise failure from _harmless(error)
                     yield chunk
             finally:
+                patience.close()
                 counts = is_whole or (failure is not None and not clock.ended_by_caller(failure, loop.time()))
                 self._breaker.leave(loop.time(), is_probe, error=failure, counts=counts)
                 await _aclose(chunks)

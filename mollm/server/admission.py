@@ -108,7 +108,7 @@ class Admission:
         try:
             await place
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
+            if place.done() and not place.cancelled() and place.exception() is None:
                 self.in_flight -= 1  # it was let in at the moment at which it gave up
                 self._let_in()
             raise

@@ -108,10 +108,17 @@ class Guard:
             return Problem(401, INVALID, "invalid_api_key", "a key of this server is needed: Authorization: Bearer ...")
         # Without keys any page in a browser on this machine could spend money here; it cannot hide its origin.
         origin = headers.get(b"origin")
-        if origin and not is_loopback(urlsplit(origin.decode("latin-1")).hostname or ""):
+        if origin and not is_loopback(_host(origin.decode("latin-1"))):
             text = "a page from another origin is not let in; set server.api_keys to tell who may"
             return Problem(403, INVALID, "foreign_origin", text)
         return None
+
+
+def _host(origin: str) -> str:
+    try:
+        return urlsplit(origin).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _not_served(_: Request, error: Exception) -> Response:

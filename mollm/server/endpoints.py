@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
-import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -14,7 +13,7 @@ from mollm.errors import MollmError, RequestError, UnknownMixture
 from mollm.server.admission import ClientGone
 from mollm.server.failures import problem_of
 from mollm.server.protocol import ChatRequest, Prediction, Predictions, read_chat, read_predict
-from mollm.server.replies import answer_headers, completion, models
+from mollm.server.replies import answer_headers, completion, models, to_json
 from mollm.server.service import report
 from mollm.server.streaming import StreamedAnswer
 from mollm.tasks import all_of
@@ -184,4 +183,4 @@ def _service(request: Request) -> Service:
 
 
 def _json(data: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(data), status, headers, "application/json")
+    return Response(to_json(data), status, headers, "application/json")

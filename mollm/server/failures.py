@@ -58,7 +58,7 @@ class Problem(NamedTuple):
         """`Retry-After` in whole seconds, where it is known when to try again."""
         if self.retry_after_seconds is None:
             return {}
-        return {"retry-after": str(min(LONGEST_RETRY_AFTER, max(1, math.ceil(self.retry_after_seconds))))}
+        return {"retry-after": str(math.ceil(min(LONGEST_RETRY_AFTER, max(1, self.retry_after_seconds))))}
 
 
 INVALID, SERVER = "invalid_request_error", "server_error"
@@ -120,6 +120,8 @@ _STATUS: dict[type[LLMError], tuple[int, str, str]] = {
 
 def _of_quorum(error: QuorumError) -> Problem:
     kinds = {proposal.error.kind for proposal in error.proposals if proposal.error}
+    if not error.proposals:
+        kinds = {TimedOut.kind}  # nobody was asked because no time was left
     # Where all failed alike, that is what happened to the request.
     alike = kinds.pop() if len(kinds) == 1 else None
     status, kind, code = next((told for of, told in _STATUS.items() if of.kind == alike), (502, SERVER, None))

@@ -32,11 +32,12 @@ class Keys:
         for number, key in enumerate(config.server.api_keys):
             where = config.place("server", "api_keys", number)
             try:
-                found.append(expand(key.get_secret_value(), where))
+                # A header cannot hold the line end that a variable may have from a file.
+                found.append(expand(key.get_secret_value(), where).strip())
             except ConfigError as error:
                 problems += error.problems
                 continue
-            if not found[-1].strip():
+            if not found[-1]:
                 problems.append(f"{where}: the key is empty")
             elif len(found[-1]) < LEAST_LENGTH and not is_loopback(host):
                 problems.append(f"{where}: a key of less than {LEAST_LENGTH} characters, and {host} is not loopback")

@@ -6,15 +6,16 @@ them may choose an address, a key or headers, wherever in the document it stands
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from mollm.errors import RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from mollm.types import Message, RequestOptions
 
 FORBIDDEN = frozenset(
@@ -28,8 +29,12 @@ FORBIDDEN = frozenset(
 """Names of fields that choose an address, a key or headers where a gateway hands them on."""
 MAX_TEXT = 256
 """Characters of a name that is worth looking up."""
+DEEPEST = 100
+"""Levels of lists and objects in a body; what goes deeper could neither be counted nor sent on."""
+MOST_QUESTIONS = 1024
+"""In one request to `/predict`."""
 
-_SUSPECT = re.compile(rb"(?i)" + rb"|".join(name.replace("_", "[-_]").encode() for name in sorted(FORBIDDEN)))
+_NESTED = frozenset((dict, list))
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
@@ -138,7 +143,10 @@ class Prediction(_Body):
 class Predictions(_Body):
     """Several questions at once."""
 
-    query: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1, max_length=1024)
+    query: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1, max_length=MOST_QUESTIONS)
+
+
+_LISTED = TypeAdapter(Annotated[list[Prediction], Field(min_length=1, max_length=MOST_QUESTIONS)])
 
 
 class BadField(RequestError):
@@ -174,8 +182,7 @@ def read_predict(body: bytes) -> list[str] | str:
     data = read_json(body)
     try:
         if isinstance(data, list):
-            found = [Prediction.model_validate(item).query for item in data[:1025]]
-            return Predictions(query=found).query
+            return [item.query for item in _LISTED.validate_python(data)]
         if isinstance(data, dict) and isinstance(data.get("query"), list):
             return Predictions.model_validate(data).query
         return Prediction.model_validate(data).query
@@ -184,38 +191,41 @@ def read_predict(body: bytes) -> list[str] | str:
 
 
 def read_json(body: bytes) -> Any:
-    """Parse a body and refuse what holds a forbidden field. Raises `BadField`."""
+    """Parse a body and refuse what holds a forbidden field, or is nested too deeply. Raises `BadField`."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadField(f"the body is not JSON: {error.msg} at character {error.pos}") from None
-    # A name may be written with escapes; a body with neither such a name nor an escape need not be walked through.
-    if (_SUSPECT.search(body) or b"\\u" in body) and (name := _forbidden(data)):
-        raise BadField(f"{name}: addresses, keys and headers are the configuration's, not the request's", name)
+    # The arguments of a tool and the shape of an answer are the caller's own words: they go no further than the LLM.
+    own_words = [_at(data, "response_format", "json_schema", "schema")]
+    tools = _at(data, "tools")
+    own_words += [_at(tool, "function", "parameters") for tool in tools] if isinstance(tools, list) else []
+    for name in _names(data, {id(schema) for schema in own_words}):
+        if name.lower().replace("-", "_") in FORBIDDEN:
+            raise BadField(f"{name}: addresses, keys and headers are the configuration's, not the request's", name)
+    for schema in own_words:
+        _names(schema)
     return data
 
 
-def _forbidden(data: Any) -> str | None:
-    # The arguments of a tool and the shape of an answer are the caller's own words: they go no further than the LLM.
-    own_words = [_at(data, "response_format", "json_schema", "schema")]
-    tools = data.get("tools") if isinstance(data, dict) else None
-    own_words += [_at(tool, "function", "parameters") for tool in tools] if isinstance(tools, list) else []
-    exempt = {id(schema) for schema in own_words}
-    left: list[Any] = [data]
-    while left:
-        found = left.pop()
-        if id(found) in exempt:
-            continue
-        if isinstance(found, list):
-            left += [item for item in found if isinstance(item, dict | list)]
-        elif isinstance(found, dict):
-            name: str
-            for name, item in found.items():
-                if name.lower().replace("-", "_") in FORBIDDEN:
-                    return name
-                if isinstance(item, dict | list):
-                    left.append(item)
-    return None
+def _names(data: Any, left_out: Collection[int] = ()) -> Iterable[str]:
+    # Every name in a document but those inside what is left out, each once; too deep a document is refused.
+    names: dict[str, Any] = {}
+    level = [data] if type(data) in _NESTED else []
+    for _ in range(DEEPEST):
+        inner: list[Any] = []
+        for found in level:
+            if id(found) in left_out:
+                continue
+            items = found
+            if isinstance(found, dict):
+                names.update(found)
+                items = found.values()
+            inner += [item for item in items if type(item) in _NESTED]
+        if not inner:
+            return names
+        level = inner
+    raise BadField(f"the body is nested more than {DEEPEST} levels deep")
 
 
 def _at(data: Any, *keys: str) -> Any:
@@ -226,15 +236,18 @@ def _at(data: Any, *keys: str) -> Any:
 
 def _first(error: ValidationError) -> BadField:
     found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = [part for part in found["loc"] if not (isinstance(part, str) and ("[" in part or part in _TYPES))]
-    name = ".".join(str(part) for part in place) or None
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"] if not _is_type(part))
+    name = "".join(parts).removeprefix(".") or None
     if found["type"] == "missing":
         return BadField(f"{name}: is required", name)
-    text = found["msg"].replace("Input should be", "must be")
+    is_object = found["type"] in ("model_type", "dict_type")
+    text = "must be an object" if is_object else found["msg"].replace("Input should be", "must be")
     return BadField(f"{name or 'the body'}: {text[0].lower()}{text[1:]}", name)
 
 
-_TYPES = ("str", "int", "bool", "float")
+def _is_type(part: int | str) -> bool:
+    # Where a value may be of several types, pydantic names the one that it did not have.
+    return isinstance(part, str) and ("[" in part or part in ("str", "int", "bool", "float"))
 
 
 def _check_message(message: Message, place: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
     from mollm.api import MoLLM
     from mollm.server.protocol import ChatRequest
     from mollm.types import Answer, Choice, Message, Route, Usage
+
+
+def to_json(data: Any) -> bytes:
+    """Write a document as JSON, whatever an LLM put into it."""
+    try:
+        return orjson.dumps(data)
+    except orjson.JSONEncodeError:
+        # Half of a character that a provider cut in two, or a number of a library's own kind.
+        return json.dumps(data, separators=(",", ":"), default=str).encode()
 
 
 def completion(answer: Answer, request: ChatRequest) -> dict[str, Any]:
@@ -69,8 +79,8 @@ class Chunks:
     def delta(self, delta: Message, index: int = 0, logprobs: Any = None) -> bytes:
         """Frame a `delta` as the provider gave it."""
         if index == 0 and logprobs is None:
-            return self._first + orjson.dumps(delta) + self._last
-        middle = b'%d,"delta":%b,"logprobs":%b' % (index, orjson.dumps(delta), orjson.dumps(logprobs))
+            return self._first + to_json(delta) + self._last
+        middle = b'%d,"delta":%b,"logprobs":%b' % (index, to_json(delta), to_json(logprobs))
         return self._start + middle + b',"finish_reason":null}]' + self._end
 
     def role(self, index: int) -> bytes:
@@ -88,12 +98,12 @@ class Chunks:
         return self._head + body + self._traced(trace, b"}\n\n")
 
     def _traced(self, trace: dict[str, Any] | None, end: bytes) -> bytes:
-        return end if trace is None else b',"mollm":' + orjson.dumps(trace) + end
+        return end if trace is None else b',"mollm":' + to_json(trace) + end
 
 
 def event(data: Any) -> bytes:
     """Frame one server-sent event."""
-    return b"data: " + orjson.dumps(data) + b"\n\n"
+    return b"data: " + to_json(data) + b"\n\n"
 
 
 def route_headers(route: Route) -> dict[str, str]:

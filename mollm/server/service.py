@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from mollm.api import MoLLM
 from mollm.config import load_config
 from mollm.errors import ConfigError, MollmError, Overloaded, PromptError
-from mollm.server.admission import Admission
+from mollm.server.admission import Admission, ClientGone
 from mollm.server.failures import problem_of
 from mollm.server.keys import Keys
 from mollm.server.metrics import Metrics
@@ -93,9 +93,9 @@ class Service:
                 finally:
                     self._users[mollm] -= 1
                     self._retire()
-        except Overloaded as error:
+        except (Overloaded, ClientGone) as error:
             if not is_inside:
-                self.metrics.failed(None, problem_of(error).cause)
+                self.metrics.failed(None, _cause(error))
             raise
 
     async def reload(self) -> bool:
@@ -105,8 +105,9 @@ class Service:
             keys = Keys(config, self._host)
             mollm = await asyncio.to_thread(MoLLM, config, **self._given)
             await mollm.runtime.built_router()
-        except MollmError as error:
-            log.error("the configuration stays as it was: %s", error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what is in force goes on answering
+            log.error("the configuration stays as it was: %s", error if isinstance(error, MollmError) else "")
+            report(error)
             self.metrics.reloaded(is_good=False)
             return False
         if (config.server.host, config.server.port) != (self.settings.host, self.settings.port):
@@ -123,6 +124,7 @@ class Service:
         """Close every connection to an LLM."""
         for mollm in tuple(self._users):
             await mollm.aclose()
+        await asyncio.gather(*self._closing)
 
     def _retire(self) -> None:
         # A configuration that was replaced answers what it was asked, and is closed then.
@@ -161,13 +163,19 @@ class Visit:
             await self.mollm.arun(question, recorder, stream=stream, id=id, **options)
         except asyncio.CancelledError:
             reason = self.stay.reason
-            self.metrics.failed(recorder.mixture, problem_of(reason).cause if reason else "cancelled")
+            self.metrics.failed(recorder.mixture, _cause(reason) if reason else "cancelled")
             raise
         except Exception as error:
-            self.metrics.failed(recorder.mixture, problem_of(error).cause)
+            problem = problem_of(error)
+            self.metrics.failed(recorder.mixture, problem.cause)
+            said = "; ".join(problem.message.splitlines())
+            log.warning("%s: failed after %.3f s: %s", recorder.mixture or "not routed", recorder.seconds, said)
             raise
-        self.metrics.answered(recorder.answer, recorder.seconds)
-        return recorder.answer
+        answer = recorder.answer
+        self.metrics.answered(answer, recorder.seconds)
+        reasons = f", degraded: {'; '.join(answer.degraded)}" if answer.degraded else ""
+        log.info("%s: answered after %.3f s, %d calls%s", answer.mixture, recorder.seconds, answer.calls, reasons)
+        return answer
 
 
 class Recorder:
@@ -207,6 +215,10 @@ class Recorder:
     def account(self, call: Call) -> None:
         """Hear what a call took."""
         self._visit.metrics.call(call)
+
+
+def _cause(error: Exception) -> str:
+    return "client_gone" if isinstance(error, ClientGone) else problem_of(error).cause
 
 
 def report(error: BaseException) -> None:

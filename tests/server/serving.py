@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import uvicorn
+from prometheus_client.parser import text_string_to_metric_families
 
 from mollm.server.app import create_app
 from mollm.server.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from tests.upstream import Upstream
 
@@ -69,6 +70,35 @@ class Reply:
         return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
 
 
+class Events:
+    """One streamed response, read event by event."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        """Read what `response` brings."""
+        self.status, self.headers = response.status, response.headers
+        self._content, self._held = response.content, b""
+
+    async def event(self) -> Any:
+        """The data of the next event, parsed, and `[DONE]` as it is; None at the orderly end."""
+        async with asyncio.timeout(20):
+            while b"\n\n" not in self._held:
+                piece = await self._content.readany()
+                if not piece:
+                    assert not self._held, "the end came in the middle of an event"
+                    return None
+                self._held += piece
+        data, _, self._held = self._held.partition(b"\n\n")
+        data = data.removeprefix(b"data: ")
+        return "[DONE]" if data == b"[DONE]" else json.loads(data)
+
+    async def rest(self) -> list[Any]:
+        """The events that are still to come, up to the orderly end."""
+        found = []
+        while (event := await self.event()) is not None:
+            found.append(event)
+        return found
+
+
 class Client:
     """Talks to a server."""
 
@@ -85,13 +115,34 @@ class Client:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.session.post(self.base + path, data=data, headers=named) as response:
-            return Reply(response.status, dict(response.headers), await response.read())
+            return Reply(response.status, response.headers, await response.read())
+
+    @asynccontextmanager
+    async def open(self, **body: Any) -> AsyncGenerator[Events, None]:
+        """Post a chat completion that is streamed; leaving the block early closes the connection."""
+        data = {"messages": HI, "stream": True, **body}
+        async with self.session.post(self.base + "/v1/chat/completions", json=data) as response:
+            yield Events(response)
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """One value of `/metrics`, which holds no such sample where it is 0; `mollm_` stands before `name`."""
+        page = (await self.get("/metrics")).raw.decode()
+        samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+        found = [s.value for s in samples if s.name == f"mollm_{name}" and s.labels == labels]
+        return found[0] if found else 0.0
 
     async def get(self, path: str, **headers: str) -> Reply:
         """Get a document."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.session.get(self.base + path, headers=named) as response:
-            return Reply(response.status, dict(response.headers), await response.read())
+            return Reply(response.status, response.headers, await response.read())
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait for what cannot be waited for in another way, and not for long."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - nothing to wait for
+            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
@@ -101,7 +152,14 @@ async def served(config: Any, **given: Any) -> AsyncGenerator[Client, None]:
     bound = socket.create_server(("127.0.0.1", 0))
     options = uvicorn.Config(create_app(service), log_config=None, access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(options)
+    stop = asyncio.Event()
+
+    async def until_stopped() -> None:
+        await server.on_tick(0)
+        await stop.wait()
+
     server.capture_signals = nullcontext  # type: ignore[method-assign, assignment] # signals are pytest's
+    server.main_loop = until_stopped  # type: ignore[method-assign] # its own looks ten times a second
     task = asyncio.create_task(server.serve(sockets=[bound]))
     while not server.started and not task.done():  # noqa: ASYNC110 - nothing to wait for
         await asyncio.sleep(0.005)
@@ -110,6 +168,6 @@ async def served(config: Any, **given: Any) -> AsyncGenerator[Client, None]:
         async with aiohttp.ClientSession() as session:
             yield Client(base, session, service)
     finally:
-        server.should_exit = True
+        stop.set()
         await task
         bound.close()
