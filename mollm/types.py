@@ -44,6 +44,8 @@ class Failure:
     """HTTP status of the provider, where there was one."""
     message: str
     """In our own words; never a provider's response body."""
+    retry_after_seconds: float | None = None
+    """When to try again, where the provider said so."""
 
 
 @dataclass(frozen=True, slots=True)

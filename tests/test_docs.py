@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import doctest
 import os
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -18,9 +17,18 @@ import yaml
 from mollm import errors, types
 from mollm.checking import check_config
 from mollm.config import VARIABLE, load_config
+from mollm.server.admission import Admission
+from mollm.server.failures import problem_of
+from mollm.server.metrics import Metrics
+from mollm.server.protocol import FORBIDDEN
 from tests.reference import PAGE, ROOT, SCHEMA, SECTIONS, page_text, schema_text, table
+from tests.shell import PAGE_ADDRESS, SERVE, Shell, commands
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
+SERVING = (ROOT / "docs" / "serving.md").read_text("utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"(?:#|\{#) (\S+\.\w+)(?: #\})?\n")
 """The first line of a block that is a file: `# FILE`, or `{# FILE #}` in a prompt."""
@@ -55,7 +63,7 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     cache = str(tmp_path_factory.mktemp("cache"))
     found = {**os.environ, "PATH": commands, "MOLLM_CACHE": cache, "COLUMNS": "100", "PYTHONWARNINGS": "error"}
     found.pop("MOLLM_CONFIG", None)
-    return found
+    return {**found, "NO_PROXY": "*", "no_proxy": "*"}  # a server of a page is on this machine
 
 
 def save_files(page: Path, folder: Path) -> None:
@@ -68,17 +76,31 @@ def save_files(page: Path, folder: Path) -> None:
             path.write_text(block.text, "utf-8")
 
 
+def spoken_of(page: Path) -> dict[str, str]:
+    """The variables that the files of a page name."""
+    return dict.fromkeys(VARIABLE.findall(page.read_text("utf-8")), "unused")
+
+
 @pytest.mark.parametrize("page", having("python"), ids=lambda page: page.stem)
 def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, environ: dict[str, str]) -> None:
-    """All its blocks in order, as one program, from a folder that holds the page's files and nothing else."""
+    """All its blocks in order, as one program, from a folder that holds the page's files and nothing else.
+
+    One that asks a server finds the one that the page starts.
+    """
     save_files(page, tmp_path)
     lines: list[str] = []
     for block in blocks(page, "python"):
         lines += [""] * (block.line - 1 - len(lines)) + block.text.splitlines()
+    text = "\n".join(lines)
     program = tmp_path / f"{page.stem}.py"
-    program.write_text("\n".join(lines), "utf-8")
+    with Shell(tmp_path, spoken_of(page) | environ) as shell:
+        for block in blocks(page, "console") if PAGE_ADDRESS in text else ():
+            for command, _ in commands(block.text):
+                if SERVE.fullmatch(command):
+                    shell.run(command, "", f"{page.name}:{block.line}")
+        program.write_text(shell.here(text), "utf-8")
 
-    done = subprocess.run([sys.executable, program], cwd=tmp_path, env=environ, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, program], cwd=tmp_path, env=environ, capture_output=True, text=True)
 
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -104,24 +126,10 @@ def test_the_yaml_of_a_page_loads(page: Path, tmp_path: Path, monkeypatch: pytes
 def test_the_commands_of_a_page_print_what_it_says(page: Path, tmp_path: Path, environ: dict[str, str]) -> None:
     """Each ends well and prints what stands below it, `...` standing for anything."""
     save_files(page, tmp_path)
-    environ = dict.fromkeys(VARIABLE.findall(page.read_text("utf-8")), "unused") | environ
-    for block in blocks(page, "console"):
-        for command, expected in re.findall(r"^\$ (.*(?:\\\n.*)*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE):
-            if not re.match(r"(?:(?:echo|printf) .* \| )?mollm ", command):
-                continue
-            done = subprocess.run(
-                ["bash", "-c", command],
-                cwd=tmp_path,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            place = f"{page.name}:{block.line}: {command}\n{done.stdout}"
-            assert done.returncode == 0, place
-            flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-            assert not expected or doctest.OutputChecker().check_output(expected, done.stdout, flags), place
+    with Shell(tmp_path, spoken_of(page) | environ) as shell:
+        for block in blocks(page, "console"):
+            for command, expected in commands(block.text):
+                shell.run(command, expected, f"{page.name}:{block.line}: {command}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
@@ -158,10 +166,65 @@ def test_the_shapes_of_the_python_page_are_those_of_the_code() -> None:
             "Usage",
             "Call",
             "Choice",
+            "Failure",
         )
-    } | {"Failure": ["kind", "status", "message"]}
+    }
     assert rows == [field.name for field in dataclasses.fields(types.Answer)]
     assert [name for name in vars(errors) if name.endswith("Error") and name not in text] == []
+
+
+def test_the_names_that_the_serving_page_refuses_are_those_of_the_code() -> None:
+    """Each of them, in the order of the alphabet."""
+    found = re.search(r"^(`\w+`, )+`\w+`$", SERVING, re.MULTILINE)
+
+    assert found
+    assert re.findall(r"`(\w+)`", found[0]) == sorted(FORBIDDEN)
+
+
+def test_the_metrics_of_the_serving_page_are_those_of_the_code() -> None:
+    """Each family with its labels; those of the process are named together."""
+    metrics = Metrics(Admission(1, 1))
+    metrics.call(types.Call("worker", "a", types.Usage(), 0.1, 0.1, types.Failure("empty", None, "")))
+    route = types.Route("m", {}, "fixed", "")
+    metrics.answered(types.Answer("", "", {}, "m", route, (), 1.0, None, ("why",), 1, types.Usage(), None, 0.1), 0.1)
+    metrics.failed("m", "quorum")
+    metrics.began("m", 0.1)
+    metrics.reloaded(is_good=True)
+    families = {
+        family.name + ("_total" if family.type == "counter" else ""): {
+            label for sample in family.samples for label in sample.labels if label != "le"
+        }
+        for family in metrics.registry.collect()
+    }
+    rows = re.findall(r"^\| (`mollm_.*?) \|(.*?)\|", SERVING, re.MULTILINE)
+    told = {name: {*re.findall(r"\w+", labels)} for names, labels in rows for name in re.findall(r"\w+", names)}
+
+    assert told == {name: labels for name, labels in families.items() if not name.startswith("process_")}
+
+
+def test_the_errors_of_the_serving_page_are_those_of_the_code() -> None:
+    """Status, type and code of each, and none that does not come."""
+    causes = [types.Failure("empty", None, ""), types.Failure("auth", None, "")]
+    failed = [types.Proposal("a", "a", 1, "", error=cause) for cause in causes]
+    plain: list[Callable[[str], Exception]] = [
+        *(errors.ConfigError, errors.PromptError, errors.RequestError, errors.UnknownMixture, errors.LimitError),
+        *(errors.RoutingError, errors.AggregationError, errors.Unexpected, *errors.LLMError.__subclasses__()),
+    ]
+    raised: list[Exception] = [
+        *(kind("") for kind in plain),
+        errors.Overloaded("", retry_after_seconds=1),
+        errors.Unreachable("", code="breaker_open"),
+        errors.QuorumError("m", 1, failed),
+        errors.QuorumError("m", 1, failed[:1]),
+        errors.QuorumError("m", 1, []),
+        ZeroDivisionError(),
+    ]
+    problems = {(problem.status, problem.kind, problem.code or "") for problem in map(problem_of, raised)}
+    elsewhere = {(401, "invalid_api_key"), (403, "foreign_origin"), *((status, "") for status in (404, 405, 408, 413))}
+    rows = re.findall(r"^\| ([45][\d, ]+) \| `(\w+)` \| (?:`(\w+)`)? ?\|", SERVING, re.MULTILINE)
+    told = {(int(status), kind, code) for statuses, kind, code in rows for status in statuses.split(", ")}
+
+    assert told == problems | {(status, "invalid_request_error", code) for status, code in elsewhere}
 
 
 def anchors(page: Path) -> set[str]:

@@ -31,6 +31,7 @@ SHOWS = {
     "16_replay_answers": "7 calls instead of 9",
     "17_call_tools": 'wants weather({"city": "Oslo"})',
     "18_run_embedded": "1. Flour",
+    "19_serve_openai": "  3 calls, agreement 0.6667",
 }
 
 
@@ -59,10 +60,10 @@ def test_it_shows_one_idea(path: Path) -> None:
 
 
 def test_no_example_names_an_address() -> None:
-    """What is here needs neither a server nor a key."""
+    """What is here needs neither a key nor a server that it does not start itself, on this machine."""
     texts = {path.name: path.read_text() for path in FOLDER.rglob("*") if path.suffix in (".py", ".yaml", ".md")}
 
-    assert not [name for name, text in texts.items() if "http" in text or "${" in text]
+    assert not [name for name, text in texts.items() if re.search(r"http(?!://127\.0\.0\.1:\{)|\$\{", text)]
 
 
 def test_the_list_of_examples_is_whole() -> None:

@@ -213,4 +213,9 @@ def test_every_event_has_a_plain_form() -> None:
 
     assert {type(event) for event in events} == set(get_args(Event))
     assert json.loads(json.dumps(plain)) == plain
-    assert plain[3]["proposal"]["error"] == {"kind": "timed_out", "status": None, "message": "late"}
+    assert plain[3]["proposal"]["error"] == {
+        "kind": "timed_out",
+        "status": None,
+        "message": "late",
+        "retry_after_seconds": None,
+    }

@@ -116,6 +116,8 @@ class Calls:
         except asyncio.CancelledError as error:
             if watched:
                 await watched.on_error(error)
+            if role != "worker":  # the layer enters what it cancels
+                self.cancelled(role, llm, request, begun, text=reply.text, why="the request was given up")
             raise
         if watched:
             await watched.on_end(completion)
@@ -139,10 +141,19 @@ class Calls:
                 await show(chunk)
         return reply.completion(self._llms[llm].estimate(request.messages, reply.text))
 
-    def cancelled(self, role: Role, llm: str, request: Request, begun: float) -> Call:
-        """Enter a call that was cancelled; what it cost is estimated from its prompt."""
-        failure = Failure("cancelled", None, "cancelled: the layer ended without it")
-        return self._record(role, llm, self._llms[llm].estimate(request.messages), begun, failure)
+    def cancelled(
+        self,
+        role: Role,
+        llm: str,
+        request: Request,
+        begun: float,
+        *,
+        text: str = "",
+        why: str = "the layer ended without it",
+    ) -> Call:
+        """Enter a call that was cancelled; what it cost is estimated from its prompt and the `text` that came."""
+        failure = Failure("cancelled", None, f"cancelled: {why}")
+        return self._record(role, llm, self._llms[llm].estimate(request.messages, text), begun, failure)
 
     def _earlier(self, deadline: float | None) -> float | None:
         given = [d for d in (deadline, self.deadline) if d is not None]
@@ -156,7 +167,7 @@ class Calls:
         # A call that was turned away cost nothing; one that ran and brought nothing was paid for.
         ran = error.kind in ("timed_out", "empty", "refused") or bool(text)
         usage = self._llms[llm].estimate(request.messages, text) if ran else Usage()
-        return self._record(role, llm, usage, begun, Failure(error.kind, error.status, error.message))
+        return self._record(role, llm, usage, begun, _failure(error))
 
     def _record(self, role: Role, llm: str, usage: Usage, begun: float, error: Failure | None) -> Call:
         seconds = asyncio.get_running_loop().time() - begun
@@ -208,6 +219,10 @@ class StreamedReply:
             message["tool_calls"] = [{"id": f"call_{number}", **call} for number, call in enumerate(calls)]
         logprobs = {"content": self._logprobs} if self._logprobs else None
         return Completion(message, self._finish_reason, self._usage or estimate, logprobs)
+
+
+def _failure(error: LLMError) -> Failure:
+    return Failure(error.kind, error.status, error.message, error.retry_after_seconds)
 
 
 def _merge_tool_call(calls: dict[int, Message], part: Message) -> None:

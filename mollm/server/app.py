@@ -100,7 +100,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Problem | None:
         headers = dict(scope["headers"])
         if self._service.keys:
-            if scope["path"] in OPEN:
+            if scope["path"].removeprefix(scope.get("root_path", "")) in OPEN:
                 return None
             scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
             if scheme.lower() == "bearer" and self._service.keys.know(key.strip()):
@@ -121,7 +121,7 @@ def _host(origin: str) -> str:
         return ""
 
 
-def _not_served(_: Request, error: Exception) -> Response:
+async def _not_served(_: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
     text = {404: "there is no such path", 405: "this path has no such method"}.get(status, "this cannot be served")
     response = _told(Problem(status, INVALID, None, text))

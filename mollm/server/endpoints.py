@@ -140,8 +140,9 @@ async def metrics(request: Request) -> Response:
     return Response(_service(request).metrics.page(), media_type=CONTENT_TYPE_LATEST)
 
 
-def failed(_: Request, error: Exception) -> Response:
+async def failed(_: Request, error: Exception) -> Response:
     """Tell a client what went wrong."""
+    # A coroutine, since Starlette would run a plain function in a thread.
     if isinstance(error, ClientGone):
         return Response(status_code=499)
     report(error)

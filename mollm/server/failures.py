@@ -125,4 +125,6 @@ def _of_quorum(error: QuorumError) -> Problem:
     # Where all failed alike, that is what happened to the request.
     alike = kinds.pop() if len(kinds) == 1 else None
     status, kind, code = next((told for of, told in _STATUS.items() if of.kind == alike), (502, SERVER, None))
-    return Problem(status, kind, code or "quorum_not_met", str(error), cause="quorum")
+    waits = [p.error.retry_after_seconds for p in error.proposals if p.error and p.error.retry_after_seconds]
+    wait = min(waits, default=None) if status == 429 else None
+    return Problem(status, kind, code or "quorum_not_met", str(error), None, wait, "quorum")

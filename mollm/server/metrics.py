@@ -29,8 +29,8 @@ class Metrics:
         def histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
             return Histogram(f"mollm_{name}", text, labels, buckets=buckets, registry=self.registry)
 
-        self._requests = counter("requests", "Requests that were let in.", "mixture")
-        self._failures = counter("request_failures", "Requests that brought no answer.", "mixture", "cause")
+        self._requests = counter("requests", "Questions, answered or not.", "mixture")
+        self._failures = counter("request_failures", "Questions that brought no answer.", "mixture", "cause")
         self._first_token = histogram("first_token_seconds", "Until the first token of a stream.", "mixture")
         self._seconds = histogram("request_seconds", "Until the end of the answer.", "mixture")
         self._agreement = histogram(

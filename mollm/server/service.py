@@ -106,8 +106,9 @@ class Service:
             mollm = await asyncio.to_thread(MoLLM, config, **self._given)
             await mollm.runtime.built_router()
         except Exception as error:  # noqa: BLE001 - whatever it is, what is in force goes on answering
-            log.error("the configuration stays as it was: %s", error if isinstance(error, MollmError) else "")
-            report(error)
+            if not isinstance(error, MollmError):
+                report(error, "the configuration was read again")
+            log.error("the configuration stays as it was: %s", error if isinstance(error, MollmError) else "see above")
             self.metrics.reloaded(is_good=False)
             return False
         if (config.server.host, config.server.port) != (self.settings.host, self.settings.port):
@@ -174,7 +175,8 @@ class Visit:
         answer = recorder.answer
         self.metrics.answered(answer, recorder.seconds)
         reasons = f", degraded: {'; '.join(answer.degraded)}" if answer.degraded else ""
-        log.info("%s: answered after %.3f s, %d calls%s", answer.mixture, recorder.seconds, answer.calls, reasons)
+        calls = "1 call" if answer.calls == 1 else f"{answer.calls} calls"
+        log.info("%s: answered after %.3f s, %s%s", answer.mixture, recorder.seconds, calls, reasons)
         return answer
 
 
@@ -221,14 +223,14 @@ def _cause(error: Exception) -> str:
     return "client_gone" if isinstance(error, ClientGone) else problem_of(error).cause
 
 
-def report(error: BaseException) -> None:
+def report(error: BaseException, what: str = "a request was answered") -> None:
     """Log a failure: of what is ours its message, of anything else where it came from, but not what it says."""
     if isinstance(error, ConfigError | PromptError):
         log.error("a request needs what the configuration does not give: %s", error)
     elif not isinstance(error, MollmError):
         # The message of a foreign error may hold a prompt, a key, or what an upstream sent.
         frames = "".join(traceback.format_tb(error.__traceback__))
-        log.error("%s while a request was answered, at\n%s", type(error).__name__, frames)
+        log.error("%s while %s, at\n%s", type(error).__name__, what, frames)
 
 
 def summary(config: Config) -> str:

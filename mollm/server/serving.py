@@ -42,7 +42,7 @@ def serve(config: str | Path | None = None, *, host: str | None = None, port: in
         ConfigError: The configuration cannot be served, or the address cannot be listened on.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of every stray byte that reaches the port
     service = Service(config, host=host)
     settings = service.settings
     bound = _bind(host or settings.host, settings.port if port is None else port)
@@ -64,33 +64,39 @@ class _Process:
             proxy_headers=False,
             server_header=False,
             lifespan="on",
+            ws="none",
             timeout_graceful_shutdown=5,
             backlog=BACKLOG,
         )
         self._server: uvicorn.Server = uvicorn.Server(options)
         self._exit_code = 0
         self._ending: asyncio.Task[None] | None = None
-        self._reloading: asyncio.Task[bool] | None = None
+        self._reloading: asyncio.Task[None] | None = None
+        self._has_changed = False
 
     async def run(self) -> int:
+        self._heed()
         await self._service.start()
         _settle()
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers nothing to wait for
             await asyncio.sleep(0.01)
-        # uvicorn has set handlers of its own by now; ours let requests finish before it closes the socket.
-        loop = asyncio.get_running_loop()
-        with suppress(NotImplementedError):  # Windows; uvicorn's own handlers stay
-            loop.add_signal_handler(signal.SIGTERM, self._end, 0)
-            loop.add_signal_handler(signal.SIGINT, self._end, INTERRUPTED)
-            loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._heed()  # once more: uvicorn has set handlers of its own, which would close the socket at once
         if not serving.done():
             log.info("serving %s on %s", summary(self._service.mollm.runtime.config), _address(self._socket))
         await serving
         return self._exit_code
 
+    def _heed(self) -> None:
+        loop = asyncio.get_running_loop()
+        with suppress(NotImplementedError):  # Windows; uvicorn's own handlers stay
+            loop.add_signal_handler(signal.SIGTERM, self._end, 0)
+            loop.add_signal_handler(signal.SIGINT, self._end, INTERRUPTED)
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
+
     def _end(self, exit_code: int) -> None:
         if self._ending is not None:
+            logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # it would show a traceback for all that is cut off
             self._server.should_exit = self._server.force_exit = True
             return
         self._exit_code = exit_code
@@ -99,13 +105,20 @@ class _Process:
     async def _drain(self) -> None:
         admission, seconds = self._service.admission, self._service.settings.drain
         if running := admission.in_flight + admission.waiting:
-            log.info("stopping; %d requests have %g s to finish; a second signal stops at once", running, seconds)
+            counted = f"{running} request{'s have' if running > 1 else ' has'}"
+            log.info("stopping; %s %g s to finish; a second signal stops at once", counted, seconds)
         await admission.drained(seconds)
         self._server.should_exit = True
 
     def _reload(self) -> None:
+        self._has_changed = True
         if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.create_task(self._service.reload())
+            self._reloading = asyncio.create_task(self._read_again())
+
+    async def _read_again(self) -> None:
+        while self._has_changed:  # a file that changes while it is read is read once more
+            self._has_changed = False
+            await self._service.reload()
 
 
 def _settle() -> None:
@@ -117,12 +130,13 @@ def _settle() -> None:
 
 
 def _bind(host: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
+        bound.listen(BACKLOG)  # the address is ours from here on; two that are only bound do not see each other
     except OSError as error:
+        bound.close()
         raise ConfigError(f"server: {host} port {port} cannot be listened on: {error.strerror}") from error
     return bound
 

@@ -99,12 +99,12 @@ class Events:
         return found
 
 
-class Client:
-    """Talks to a server."""
+class Caller:
+    """Talks to a server, wherever it runs."""
 
-    def __init__(self, base: str, session: aiohttp.ClientSession, service: Service) -> None:
-        """Speak to `base`, which `service` is behind."""
-        self.base, self.session, self.service = base, session, service
+    def __init__(self, base: str, session: aiohttp.ClientSession) -> None:
+        """Speak to `base`."""
+        self.base, self.session = base, session
 
     async def chat(self, **body: Any) -> Reply:
         """Post a chat completion; `messages` says Hi where it is not given."""
@@ -138,6 +138,15 @@ class Client:
             return Reply(response.status, response.headers, await response.read())
 
 
+class Client(Caller):
+    """Talks to a server of this process."""
+
+    def __init__(self, base: str, session: aiohttp.ClientSession, service: Service) -> None:
+        """Speak to `base`, which `service` is behind."""
+        super().__init__(base, session)
+        self.service = service
+
+
 async def until(holds: Callable[[], object]) -> None:
     """Wait for what cannot be waited for in another way, and not for long."""
     async with asyncio.timeout(5):
@@ -149,8 +158,12 @@ async def until(holds: Callable[[], object]) -> None:
 async def served(config: Any, **given: Any) -> AsyncGenerator[Client, None]:
     """Serve `config` while the block runs."""
     service = Service(config, **given)
-    bound = socket.create_server(("127.0.0.1", 0))
-    options = uvicorn.Config(create_app(service), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    # asyncio sends without delay on a socket only that says it is TCP's; else every reply would wait 40 ms for an ACK.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.bind(("127.0.0.1", 0))
+    options = uvicorn.Config(
+        create_app(service), log_config=None, access_log=False, timeout_graceful_shutdown=1, timeout_keep_alive=600
+    )
     server = uvicorn.Server(options)
     stop = asyncio.Event()
 
