@@ -48,7 +48,8 @@ class StreamedAnswer(Response):
         stream: _Stream | None = None
         try:
             async with self._service.visit(receive) as visit:
-                stream = _Stream(visit, send, request, self._service.settings.keep_alive)
+                kind = _Stream if (request.n or 1) == 1 else _Several
+                stream = kind(visit, send, request, self._service.settings.keep_alive)
                 with stream:
                     answer = await visit.ask(request.conversation, stream, stream=True, id=stream.id, **request.options)
                     await stream.finish(answer)
@@ -82,7 +83,7 @@ class _Stream(Recorder):
         return self._chunks is not None
 
     def __enter__(self) -> None:
-        self._timer = self._loop.call_later(self._patience, self._look)
+        self._look()
 
     def __exit__(self, *_: object) -> None:
         if self._timer:
@@ -132,6 +133,7 @@ class _Stream(Recorder):
         self._chunks = Chunks(self.id, mixture, has_usage=request.wants_usage)
         headers = {**HEADERS, **(route_headers(route) if route else {})}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        self._is_sending, self._quiet_since = True, self._loop.time()
         await self._send({"type": "http.response.start", "status": 200, "headers": raw})
         await self._write(b"".join(self._chunks.role(index) for index in range(request.n or 1)))
         return self._chunks
@@ -151,7 +153,8 @@ class _Stream(Recorder):
         if not self._is_sending and quiet >= self._patience:
             self._beat = self._loop.create_task(self._say_alive())
             quiet = 0.0
-        self._timer = self._loop.call_later(max(0.01, self._patience - quiet), self._look)
+        left = (LONGEST_SEND if self._is_sending else self._patience) - quiet
+        self._timer = self._loop.call_later(max(0.01, min(left, self._patience, LONGEST_SEND)), self._look)
 
     async def _say_alive(self) -> None:
         try:
@@ -159,3 +162,16 @@ class _Stream(Recorder):
             await self._write(chunks.alive)
         finally:
             self._beat = None
+
+
+class _Several(_Stream):
+    """Writes the events of several answers, which come side by side: one leaves after the other."""
+
+    def __init__(self, visit: Visit, send: Send, request: ChatRequest, keep_alive: float) -> None:
+        super().__init__(visit, send, request, keep_alive)
+        self._turn = asyncio.Lock()
+
+    async def show(self, token: Token) -> None:
+        """Send a piece of one of them when the piece before it is out."""
+        async with self._turn:
+            await super().show(token)

@@ -1,0 +1,98 @@
+"""What a request may name."""
+
+from __future__ import annotations
+
+import time
+
+from tests.server.serving import Client, served
+
+CONFIG = {
+    "llms": {"a": {"model": "scripted/Four."}, "b": {"model": "scripted/Five."}, "spare": {"model": "scripted/Six."}},
+    "router": {"fallback": "judged"},
+    "mixtures": {
+        "single": {"description": "One worker.", "workers": ["b"]},
+        "judged": {"description": "One is picked.", "workers": ["a", "b"], "aggregator": {"method": "best"}},
+        "voted": {
+            "description": "Most agree.",
+            "workers": [{"llm": "a", "samples": 2}, "b"],
+            "aggregator": {"method": "vote"},
+        },
+        "written": {"description": "One writes.", "workers": ["a", "b"], "aggregator": {"llm": "b"}},
+    },
+}
+
+KINDS = {
+    "auto": {"kind": "router", "description": "Picks one of the mixtures (fixed router)."},
+    "router": {"kind": "router", "description": "The same as auto."},
+    "single": {
+        "kind": "mixture",
+        "description": "One worker.",
+        "workers": ["b"],
+        "method": None,
+        "aggregator": None,
+    },
+    "judged": {
+        "kind": "mixture",
+        "description": "One is picked.",
+        "workers": ["a", "b"],
+        "method": "best",
+        "aggregator": "a",
+    },
+    "voted": {
+        "kind": "mixture",
+        "description": "Most agree.",
+        "workers": ["a", "a", "b"],
+        "method": "vote",
+        "aggregator": None,
+    },
+    "written": {
+        "kind": "mixture",
+        "description": "One writes.",
+        "workers": ["a", "b"],
+        "method": "synthesize",
+        "aggregator": "b",
+    },
+    "a": {"kind": "llm", "description": "scripted/Four., alone."},
+    "b": {"kind": "llm", "description": "scripted/Five., alone."},
+    "spare": {"kind": "llm", "description": "scripted/Six., alone."},
+}
+"""In the order of the list."""
+
+
+async def check_entries(server: Client, begun: float) -> None:
+    """The list and each entry by itself say the same."""
+    listed = (await server.get("/v1/models")).body
+    assert set(listed) == {"object", "data"}
+    assert listed["object"] == "list"
+    assert [entry["id"] for entry in listed["data"]] == list(KINDS)
+    for entry in listed["data"]:
+        assert set(entry) == {"id", "object", "created", "owned_by", "mollm"}
+        assert (entry["object"], entry["owned_by"]) == ("model", "mollm")
+        assert int(begun) <= entry["created"] <= time.time()
+        assert entry["mollm"] == KINDS[entry["id"]]
+        assert (await server.get(f"/v1/models/{entry['id']}")).body == entry
+
+
+async def test_everything_that_may_be_named_is_listed_and_can_be_asked() -> None:
+    """The router under both names, mixtures and LLMs, each with what it is; and each answers."""
+    begun = time.time()
+    async with served(CONFIG) as server:
+        await check_entries(server, begun)
+
+        for name in KINDS:
+            assert (await server.chat(model=name)).status == 200
+
+
+async def test_what_does_not_exist_is_not_found() -> None:
+    """404 as OpenAI tells it, also for names with slashes and none at all."""
+    async with served(CONFIG) as server:
+        for path, name in (("gpt-4.1", "gpt-4.1"), ("meta/llama%20x", "meta/llama x"), ("", ""), ("Auto", "Auto")):
+            reply = await server.get(f"/v1/models/{path}")
+
+            assert reply.status == 404
+            assert reply.body["error"] == {
+                "message": f"no mixture and no LLM {name!r}",
+                "type": "invalid_request_error",
+                "param": "model",
+                "code": "model_not_found",
+            }
