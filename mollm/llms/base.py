@@ -27,6 +27,8 @@ class Request:
 
     messages: Sequence[Message]
     settings: Settings = Settings()
+    may_be_empty: bool = False
+    """A reply that a stop text ended before its first word is an answer."""
 
     def sample(self, index: int) -> Request:
         """The request for one of several samples: a seed of its own, or equal seeds would make equal answers."""

@@ -105,7 +105,7 @@ class ReliableLLM:
             LLMError: The call failed, after retries where they made sense.
         """
         loop = asyncio.get_running_loop()
-        request = Request(request.messages, request.settings.over(self.defaults))
+        request = Request(request.messages, request.settings.over(self.defaults), request.may_be_empty)
         clock = _Clock(loop.time() + self._timeouts.total, deadline)
 
         async def attempt() -> Completion:
@@ -124,7 +124,7 @@ class ReliableLLM:
     async def stream(self, request: Request, *, deadline: float | None = None) -> AsyncGenerator[Chunk, None]:
         """Yield the reply piece by piece. Raises as `complete`, also in the middle."""
         loop = asyncio.get_running_loop()
-        request = Request(request.messages, request.settings.over(self.defaults))
+        request = Request(request.messages, request.settings.over(self.defaults), request.may_be_empty)
         clock = _Clock(loop.time() + self._timeouts.total, deadline)
 
         async def attempt() -> tuple[list[Chunk], AsyncIterator[Chunk]]:
@@ -339,6 +339,8 @@ def _check(request: Request, finish_reason: str | None, message: Message) -> Non
         raise Refused("the provider's content filter withheld the answer", status=200)
     if not text_of(message.get("content")).strip():
         thought = message.get("reasoning_content") or message.get("reasoning")
+        if request.may_be_empty and finish_reason == "stop" and not thought:
+            return
         what = "it holds reasoning alone" if thought else "it is empty"
         text = f"the reply has no text: {what} (finish_reason {finish_reason!r})"
         raise EmptyReply(text, status=200, code="reasoning_only" if thought else None)

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from mollm.server import endpoints
 from mollm.server.failures import INTERNAL, INVALID, Problem
 from mollm.server.keys import is_loopback
+from mollm.server.openapi import describe
 from mollm.server.service import Service, report
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _not_served)
     for kind in endpoints.FAILURES:
         app.add_exception_handler(kind, endpoints.failed)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign] # FastAPI's own way to extend it
     return app
 
 

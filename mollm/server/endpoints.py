@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from mollm.errors import MollmError, RequestError, UnknownMixture
 from mollm.server.admission import ClientGone
 from mollm.server.failures import problem_of
+from mollm.server.openapi import fails, takes
 from mollm.server.protocol import ChatRequest, Prediction, Predictions, read_chat, read_predict
 from mollm.server.replies import answer_headers, completion, models, to_json
 from mollm.server.service import report
@@ -39,30 +40,7 @@ class TooSlow(RequestError):
     """The body of a request did not come in time."""
 
 
-def _described(*models: Any) -> dict[str, Any]:
-    schemas = [model.model_json_schema() for model in models]
-    schema = schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text}
-    for status, text in (
-        (400, "The request cannot be answered as it stands."),
-        (401, "The key is missing or wrong."),
-        (404, "There is no such mixture or LLM."),
-        (408, "The body did not come in time."),
-        (413, "The body is too large."),
-        (429, "The LLMs have too many requests."),
-        (500, "The server failed."),
-        (502, "The LLMs failed."),
-        (503, "The server has as many requests as it takes."),
-        (504, "The LLMs did not answer in time."),
-    )
-}
-
-
-@router.post("/v1/chat/completions", openapi_extra=_described(ChatRequest), responses=_ERRORS, response_class=Response)
+@router.post("/v1/chat/completions", openapi_extra=takes(ChatRequest), responses=fails(), response_class=Response)
 async def chat_completions(request: Request) -> Response:
     """Continue a conversation, at once or as a stream of chunks."""
     service = _service(request)
@@ -74,7 +52,12 @@ async def chat_completions(request: Request) -> Response:
     return _json(completion(answer, asked), headers=answer_headers(answer))
 
 
-@router.post("/predict", openapi_extra=_described(Prediction, Predictions), responses=_ERRORS, response_class=Response)
+@router.post(
+    "/predict",
+    openapi_extra=takes(Prediction, Predictions, list[Prediction]),
+    responses=fails(),
+    response_class=Response,
+)
 async def predict(request: Request) -> Response:
     """Answer a question, or each of a list, by the mixture (the expert) that suits it."""
     service = _service(request)
@@ -103,14 +86,14 @@ def _prediction(answer: Answer) -> dict[str, Any]:
     return {"expert": answer.mixture, "response": answer.text}
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", responses=fails(401, 403))
 async def list_models(request: Request) -> Response:
     """List what a request may name, each with what it is."""
     service = _service(request)
     return _json({"object": "list", "data": list(models(service.mollm, service.created).values())})
 
 
-@router.get("/v1/models/{name:path}", responses={404: _ERRORS[404]})
+@router.get("/v1/models/{name:path}", responses=fails(401, 403, 404))
 async def one_model(request: Request, name: str) -> Response:
     """Say what one of them is."""
     service = _service(request)
@@ -120,13 +103,15 @@ async def one_model(request: Request, name: str) -> Response:
     return _json(found)
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def health() -> Response:
     """Say that the process is alive."""
     return _json({"status": "ok"})
 
 
-@router.get("/ready", responses={503: {"description": "The server is about to stop."}})
+@router.head("/ready", include_in_schema=False)
+@router.get("/ready", responses=fails(503))
 async def ready(request: Request) -> Response:
     """Say whether requests are taken."""
     if _service(request).admission.is_draining:
@@ -134,7 +119,7 @@ async def ready(request: Request) -> Response:
     return _json({"status": "ready"})
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **fails(401, 403)})
 async def metrics(request: Request) -> Response:
     """What Prometheus reads."""
     return Response(_service(request).metrics.page(), media_type=CONTENT_TYPE_LATEST)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from mollm.errors import RequestError
 
@@ -89,6 +89,13 @@ class ChatRequest(_Body):
     logit_bias: dict[str, float] | None = None
     reasoning_effort: str | None = None
     mollm: Extras | None = None
+
+    @field_validator("max_tokens", "max_completion_tokens", "seed", "n", "top_logprobs", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        # JSON does not tell 100.0 from 100, and some languages write the former. Beyond 2^53 a number is not itself.
+        is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+        return int(value) if is_whole else value
 
     @property
     def conversation(self) -> list[Message]:

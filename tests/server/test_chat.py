@@ -597,3 +597,17 @@ async def test_half_a_character_and_a_foreign_number_do_not_break_the_reply() ->
     assert whole.body["mollm"]["text"] == f"Look: {half}"
     assert pieces.text == f"Look: {half}"
     assert pieces.events[-1] == "[DONE]"
+
+
+@pytest.mark.parametrize("body", [{"stream": False}, {"stream": True}], ids=["whole", "streamed"])
+@pytest.mark.parametrize("mixture", ["one", "three"])
+async def test_an_answer_that_a_stop_text_ended_at_once_is_empty(mixture: str, body: dict[str, Any]) -> None:
+    """What the caller asked for is no failure, and no worker's proposal takes its place."""
+    workers = [answer(f"Worker {n}.") for n in range(3)] if mixture == "three" else []
+    last = stream() if body["stream"] else answer("")
+    async with Upstream(*workers, last) as upstream, served(config_of(upstream)) as server:
+        reply = await server.chat(model=mixture, stop=["Hello"], **body)
+
+    assert reply.status == 200
+    assert (reply.text if body["stream"] else reply.body["choices"][0]["message"]["content"]) == ""
+    assert "x-mollm-degraded" not in reply.headers

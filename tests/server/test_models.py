@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 
-from tests.server.serving import Client, served
+from tests.server.serving import Client, config_of, served
+from tests.upstream import Upstream
 
 CONFIG = {
     "llms": {"a": {"model": "scripted/Four."}, "b": {"model": "scripted/Five."}, "spare": {"model": "scripted/Six."}},
@@ -96,3 +99,18 @@ async def test_what_does_not_exist_is_not_found() -> None:
                 "param": "model",
                 "code": "model_not_found",
             }
+
+
+async def test_the_description_of_the_endpoints_is_whole() -> None:
+    """Every reference leads somewhere, bounds are those that are checked, and a key is named as the way in."""
+    async with Upstream() as upstream, served(config_of(upstream)) as server:
+        found = (await server.get("/openapi.json")).body
+
+    text = json.dumps(found)
+    for reference in set(re.findall(r'"#/([^"]+)"', text)):
+        place = found
+        for part in reference.split("/"):
+            place = place[part]
+    chat = found["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert chat["properties"]["n"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 128}
+    assert found["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}

@@ -512,3 +512,11 @@ def test_questions_are_read_in_each_of_three_forms() -> None:
     assert read_predict(b'{"query": ["a", "b"]}') == ["a", "b"]
     assert read_predict(b'[{"query": "a"}, {"query": "b"}]') == ["a", "b"]
     assert len(read_predict(json.dumps([{"query": "x"}] * MOST_QUESTIONS).encode())) == MOST_QUESTIONS
+
+
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    """JSON knows one kind of number only, and some languages write 100.0 for 100."""
+    asked = read_chat(b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "max_tokens": 100.0, "n": 2.0}')
+
+    assert asked.options["max_tokens"] == 100
+    assert type(asked.options["n"]) is int

@@ -1,0 +1,58 @@
+"""What `/openapi.json` says of the endpoints; their bodies are read without FastAPI, so it has to be told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+
+from mollm.server.protocol import ChatRequest, Prediction, Predictions
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+SCHEMAS = "#/components/schemas/{model}"
+
+ERRORS = {
+    400: "The request cannot be answered as it stands.",
+    401: "The key is missing or wrong.",
+    403: "A page from another origin asks a server without keys.",
+    404: "There is no such mixture or LLM.",
+    408: "The body did not come in time.",
+    413: "The body is too large.",
+    429: "The LLMs have too many requests.",
+    500: "The server failed.",
+    502: "The LLMs failed.",
+    503: "The server has as many requests as it takes, or is about to stop.",
+    504: "The LLMs did not answer in time.",
+}
+
+
+def takes(*kinds: Any) -> dict[str, Any]:
+    """Describe a body that is of one of `kinds`."""
+    schemas = [TypeAdapter(kind).json_schema(ref_template=SCHEMAS) for kind in kinds]
+    for schema in schemas:
+        schema.pop("$defs", None)
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def fails(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe how a request may fail; in every way, if none is named."""
+    return {status: {"description": ERRORS[status]} for status in statuses or ERRORS}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Build the document of `app`, once."""
+    if not app.openapi_schema:
+        found = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        parts = found.setdefault("components", {})
+        schemas = parts.setdefault("schemas", {})
+        for kind in (ChatRequest, Prediction, Predictions):
+            schemas |= kind.model_json_schema(ref_template=SCHEMAS).get("$defs", {})
+        schemas |= {"Prediction": Prediction.model_json_schema()}
+        parts["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        found["security"] = [{}, {"key": []}]  # a server on loopback may have no keys
+        app.openapi_schema = found
+    return app.openapi_schema

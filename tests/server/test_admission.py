@@ -1,0 +1,357 @@
+"""How many are worked on, how many wait, and what ends one before its time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mollm.errors import Overloaded
+from mollm.server.admission import LONGEST_WAIT, Admission, ClientGone
+from tests.clock import run_virtual
+from tests.server.serving import config_of, served, until
+from tests.upstream import Reply, Upstream, answer, stream
+
+Step = tuple[str, int, int]
+
+FINAL = ("done", "refused", "gone", "cancelled")
+
+
+class Visitor:
+    """One request, and what became of it: waiting, inside, or one of `FINAL`."""
+
+    def __init__(self, admission: Admission) -> None:
+        """Come to `admission`; it is noticed at the next turn of the event loop."""
+        self.state = "cancelled"  # as it stays when that happens before anything else
+        self.told: Overloaded | None = None
+        self.has_left, self.may_leave = asyncio.Event(), asyncio.Event()
+        self.task = asyncio.create_task(self._visit(admission))
+
+    async def _visit(self, admission: Admission) -> None:
+        self.state = "waiting"
+        try:
+            async with admission.stay(self._receive):
+                self.state = "inside"
+                await self.may_leave.wait()
+            self.state = "done"
+        except Overloaded as error:
+            self.state, self.told = "refused", error
+        except ClientGone:
+            self.state = "gone"
+        except asyncio.CancelledError:
+            self.state = "cancelled"
+            raise
+        task = asyncio.current_task()
+        assert task
+        assert task.cancelling() == 0, "who cancels a task for a reason takes the cancellation back"
+
+    async def _receive(self) -> dict[str, Any]:
+        await self.has_left.wait()
+        return {"type": "http.disconnect"}
+
+
+async def settle() -> None:
+    """Let everything happen that needs no timer."""
+    for _ in range(12):
+        await asyncio.sleep(0)
+
+
+def states(visitors: list[Visitor]) -> list[str]:
+    """What became of each, in the order in which they came."""
+    return [visitor.state for visitor in visitors]
+
+
+class Specification:
+    """What `Admission` promises, one event at a time, as a list of who is where."""
+
+    def __init__(self, room: int, queue: int) -> None:
+        self.room, self.queue = room, queue
+        self.states: list[str] = []
+
+    def count(self, state: str) -> int:
+        """How many are there."""
+        return self.states.count(state)
+
+    def do(self, what: str, first: int, second: int) -> None:
+        """Take a step of a script."""
+        if what == "arrive":
+            if self.count("inside") < self.room and not self.count("waiting"):
+                self.states.append("inside")
+            else:
+                self.states.append("waiting" if self.count("waiting") < self.queue else "refused")
+        elif what == "resize":
+            self.room, self.queue = first, second
+        elif self.states and self.states[number := first % len(self.states)] not in FINAL:
+            if what != "leave":
+                self.states[number] = {"vanish": "gone", "cancel": "cancelled"}[what]
+            elif self.states[number] == "inside":
+                self.states[number] = "done"
+        while self.count("waiting") and self.count("inside") < self.room:
+            self.states[self.states.index("waiting")] = "inside"
+
+
+def take(step: Step, admission: Admission, visitors: list[Visitor], *, from_inside: bool = False) -> None:
+    """Take a step of a script, in earnest."""
+    what, first, second = step
+    if what == "arrive":
+        visitors.append(Visitor(admission))
+    elif what == "resize":
+        admission.resize(first, second)
+    elif visitors:
+        visitor = visitors[first % len(visitors)]
+        if what == "vanish":
+            visitor.has_left.set()
+        elif what == "cancel":
+            visitor.task.cancel()
+        elif visitor.state == "inside" or not from_inside:
+            visitor.may_leave.set()
+
+
+def steps(*kinds: str) -> st.SearchStrategy[Step]:
+    """A step of a script: what happens to whom, or to which bounds."""
+    bounds = st.tuples(st.just("resize"), st.integers(1, 4), st.integers(0, 4))
+    arrivals = st.just(("arrive", 0, 0))
+    others = st.tuples(st.sampled_from(kinds), st.integers(0, 11), st.just(0))
+    return st.one_of(arrivals, arrivals, others, bounds)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(1, 3), st.integers(0, 3), st.lists(steps("leave", "vanish", "cancel"), max_size=30))
+def test_who_is_let_in_waits_or_is_refused(room: int, queue: int, script: list[Step]) -> None:
+    """First come, first served, within bounds that may change: exactly as the specification says, step by step."""
+
+    async def main() -> None:
+        admission, specification, visitors = Admission(room, queue), Specification(room, queue), list[Visitor]()
+        for step in script:
+            take(step, admission, visitors, from_inside=True)
+            await settle()
+            specification.do(*step)
+            assert states(visitors) == specification.states
+            assert admission.in_flight == specification.count("inside")
+            assert admission.waiting == specification.count("waiting")
+        await everybody_leaves(admission, visitors)
+
+    run_virtual(main())
+
+
+TURNS = st.sampled_from((0, 0, 1, 2, 3, 12))
+"""Of the event loop between two steps; after 12 of them everything has happened."""
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.integers(1, 3),
+    st.integers(0, 4),
+    st.lists(st.tuples(steps("leave", "vanish", "cancel"), TURNS), max_size=40),
+)
+def test_what_happens_at_one_moment_does_no_harm(room: int, queue: int, script: list[tuple[Step, int]]) -> None:
+    """Whatever coincides: never too many inside, nobody overtaken, no place lost, nothing left behind."""
+
+    async def main() -> None:
+        admission, visitors, inside = Admission(room, queue), list[Visitor](), 0
+        rooms = [room]
+        for step, turns in script:
+            rooms += [step[1]] if step[0] == "resize" else []
+            take(step, admission, visitors)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if turns < 12:
+                continue
+            now = [number for number, state in enumerate(states(visitors)) if state == "inside"]
+            waiting = [number for number, state in enumerate(states(visitors)) if state == "waiting"]
+            assert admission.in_flight == len(now) <= max(*rooms, inside)
+            assert admission.waiting == len(waiting)
+            assert not waiting or (max(now) < min(waiting) and len(now) >= rooms[-1])
+            inside, rooms = len(now), rooms[-1:]
+        await everybody_leaves(admission, visitors)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("turns", range(6))
+@pytest.mark.parametrize("end", ["vanish", "cancel"])
+@pytest.mark.parametrize("makes_room", ["leave", "resize", "drain"])
+def test_who_goes_when_it_is_let_in_takes_no_place_along(makes_room: str, end: str, turns: int) -> None:
+    """At whichever turn of the event loop after there was room, or after there never will be."""
+
+    async def main() -> None:
+        admission = Admission(1, 2)
+        visitors = [Visitor(admission) for _ in range(3)]
+        await settle()
+        assert states(visitors) == ["inside", "waiting", "waiting"]
+        draining = asyncio.create_task(admission.drained(1)) if makes_room == "drain" else None
+        if not draining:
+            take((makes_room, 0 if makes_room == "leave" else 2, 2), admission, visitors)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        take((end, 1, 0), admission, visitors)
+        await settle()
+        if draining:
+            assert states(visitors)[2] == "refused"
+            assert admission.in_flight == 1
+            await draining
+            assert admission.in_flight == 0
+        else:
+            assert states(visitors)[2] == "inside"
+            await everybody_leaves(admission, visitors)
+
+    run_virtual(main())
+
+
+async def everybody_leaves(admission: Admission, visitors: list[Visitor]) -> None:
+    """Nothing is left behind, and there is as much room as in the beginning."""
+    for visitor in visitors:
+        visitor.may_leave.set()
+    await settle()
+    assert all(
+        visitor.state in FINAL and (visitor.task.cancelled() or not visitor.task.result()) for visitor in visitors
+    )
+    assert (admission.in_flight, admission.waiting) == (0, 0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    admission.resize(1, 0)
+    late = Visitor(admission)
+    await settle()
+    assert late.state == "inside"
+    late.may_leave.set()
+    await settle()
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.integers(1, 3),
+    st.integers(0, 4),
+    st.lists(steps("leave", "vanish", "cancel"), max_size=12),
+    st.lists(steps("leave", "vanish", "cancel"), max_size=6),
+)
+def test_draining_ends_with_nobody_inside(room: int, queue: int, before: list[Step], at_once: list[Step]) -> None:
+    """Whatever coincides with it: who waits is refused, nobody comes in, and who stays too long is ended."""
+
+    async def main() -> None:
+        admission, visitors = Admission(room, queue), list[Visitor]()
+        for step in before:
+            take(step, admission, visitors)
+            await settle()
+        draining = asyncio.create_task(admission.drained(5.0))
+        await asyncio.sleep(0)
+        for step in at_once:
+            take(step, admission, visitors)
+        late = Visitor(admission)
+        await settle()
+        assert late.state == "refused"
+        assert "waiting" not in states(visitors)
+        await draining
+        assert all(visitor.state in FINAL for visitor in visitors)
+        assert (admission.in_flight, admission.waiting) == (0, 0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run_virtual(main())
+
+
+def test_draining_takes_no_longer_than_it_must() -> None:
+    """It ends with the last one inside, long before its time is up."""
+
+    async def main() -> float:
+        admission = Admission(2, 0)
+        visitors = [Visitor(admission) for _ in range(2)]
+        await settle()
+        loop = asyncio.get_running_loop()
+        loop.call_later(1, visitors[0].may_leave.set)
+        loop.call_later(3, visitors[1].may_leave.set)
+        await admission.drained(60)
+        assert states(visitors) == ["done", "done"]
+        return loop.time()
+
+    assert run_virtual(main()) == pytest.approx(3, abs=0.1)
+
+
+def test_who_stays_too_long_is_told_why() -> None:
+    """The block is cancelled, and what it raises says that the server is about to stop."""
+
+    async def main() -> None:
+        admission = Admission(1, 0)
+        slow = Visitor(admission)
+        await settle()
+        await admission.drained(5)
+        assert slow.state == "refused"
+        assert str(slow.told) == "the server is about to stop"
+        assert asyncio.get_running_loop().time() == pytest.approx(5, abs=0.1)
+
+    run_virtual(main())
+
+
+def test_who_is_told_to_come_back_is_told_when() -> None:
+    """As long as it takes until those who wait were served, at the pace of late, and never longer than a minute."""
+
+    async def main() -> None:
+        admission = Admission(1, 1)
+        told = []
+        for _ in range(40):
+            inside, waiting = Visitor(admission), Visitor(admission)
+            await settle()
+            late = Visitor(admission)
+            await settle()
+            assert late.told
+            told.append(late.told.retry_after_seconds)
+            await asyncio.sleep(20)
+            inside.may_leave.set()
+            await settle()
+            waiting.may_leave.set()
+            await settle()
+        assert told == sorted(told)
+        assert 1 <= told[0] < 5
+        assert 15 < told[-1] < LONGEST_WAIT
+        for _ in range(40):
+            slow = Visitor(admission)
+            await asyncio.sleep(3600)
+            slow.may_leave.set()
+            await settle()
+        with pytest.raises(Overloaded) as refused:
+            await admission.drained(0)
+            async with admission.stay(slow._receive):  # noqa: SLF001
+                pass
+        assert refused.value.retry_after_seconds == LONGEST_WAIT
+
+    run_virtual(main())
+
+
+FULL: dict[str, Any] = {"server": {"max_in_flight": 1, "queue": 1}}
+
+
+async def test_a_full_server_says_when_to_come_back() -> None:
+    """One inside, one waiting, the third gets 503 with whole seconds; who waits is answered afterwards."""
+    go = asyncio.Event()
+    upstream = Upstream(Reply(answer("First.").parts, before=go), answer("Second."))
+    async with upstream, served(config_of(upstream, **FULL)) as server:
+        first = asyncio.create_task(server.chat(model="one"))
+        await upstream.request(1)
+        second = asyncio.create_task(server.chat(model="one"))
+        await until(lambda: server.service.admission.waiting)
+        refused = [await server.chat(model="one", stream=stream) for stream in (False, True)]
+        refused.append(await server.post("/predict", {"query": "Hi"}))
+        counted = [await server.metric("queue_length"), await server.metric("requests_in_flight")]
+        go.set()
+        answers = [await first, await second]
+
+    assert [reply.status for reply in refused] == [503] * 3
+    assert all(1 <= int(reply.headers["retry-after"]) <= 60 for reply in refused)
+    assert all(reply.body["error"]["code"] == "overloaded" for reply in refused)
+    assert counted == [1, 1]
+    assert [a.body["choices"][0]["message"]["content"] for a in answers] == ["First.", "Second."]
+    assert len(upstream.received) == 2
+
+
+async def test_a_full_server_still_says_that_it_is_well() -> None:
+    """What tells of the server does not wait behind requests; a full server is ready, since it answers."""
+    go = asyncio.Event()
+    upstream = Upstream(stream("Fo", go, "ur."))
+    async with upstream, served(config_of(upstream, **FULL)) as server, server.open(model="one") as reply:
+        await reply.event()
+        told = [await server.get(path) for path in ("/health", "/ready", "/metrics", "/v1/models")]
+        go.set()
+        rest = await reply.rest()
+
+    assert [reply.status for reply in told] == [200] * 4
+    assert rest[-1] == "[DONE]"

@@ -1,0 +1,174 @@
+"""A client that goes away: what it asked for is stopped within a second, and nothing is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.server.serving import config_of, served, until
+from tests.upstream import Upstream, answer, hang, stream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine
+
+    from tests.server.serving import Client
+
+BEAT: dict[str, Any] = {"server": {"keep_alive": 0.05}}
+FULL: dict[str, Any] = {"server": {"max_in_flight": 1, "queue": 4}}
+
+
+@asynccontextmanager
+async def nothing_is_left(server: Client, upstream: Upstream) -> AsyncGenerator[None, None]:
+    """A second after the block no upstream connection is open, no place taken, and no task runs that is new."""
+    await server.get("/health")  # opens what stays open
+    before = tasks()
+    yield
+    admission = server.service.admission
+    async with asyncio.timeout(1):
+        await until(lambda: all(found.done.is_set() or found.closed_early.is_set() for found in upstream.received))
+        await until(lambda: not tasks() - before)
+        await until(lambda: (admission.in_flight, admission.waiting) == (0, 0))
+
+
+def tasks() -> set[asyncio.Task[Any]]:
+    """What runs, but for the upstream's own: one a connection, however idle."""
+    return {task for task in asyncio.all_tasks() if "RequestHandler.start" not in repr(task.get_coro())}
+
+
+async def leave(asking: Coroutine[Any, Any, Any], upstream: Upstream, calls: int) -> None:
+    """Ask, and close the connection when so many calls have come in upstream."""
+    client = asyncio.create_task(asking)
+    await upstream.request(calls)
+    client.cancel()
+    await asyncio.wait([client])
+
+
+def closed(upstream: Upstream) -> list[bool]:
+    """Which upstream calls ended before their time."""
+    return [received.closed_early.is_set() for received in upstream.received]
+
+
+RUNNING = {"bypass": ("one", 0, 1), "workers": ("three", 0, 3), "aggregator": ("three", 3, 1)}
+"""The mixture, how many calls have ended, and how many run."""
+
+
+@pytest.mark.parametrize("has_stream", [False, True], ids=["unstreamed", "streamed"])
+@pytest.mark.parametrize("case", RUNNING)
+async def test_before_there_is_anything_to_show(has_stream: bool, case: str) -> None:
+    """Every call that runs is stopped, whether the answer would have been streamed or not."""
+    mixture, ended, running = RUNNING[case]
+    script = [*[answer("A.") for _ in range(ended)], *[hang() for _ in range(running)]]
+    async with Upstream(*script) as upstream, served(config_of(upstream)) as server:
+        async with nothing_is_left(server, upstream):
+            await leave(server.chat(model=mixture, stream=has_stream), upstream, ended + running)
+        gone = await server.metric("request_failures_total", mixture=mixture, cause="client_gone")
+        requests = await server.metric("requests_total", mixture=mixture)
+
+    assert closed(upstream) == [False] * ended + [True] * running
+    assert gone == requests == 1
+
+
+async def test_between_two_signs_of_life() -> None:
+    """The response has begun, and the workers are stopped all the same."""
+    async with Upstream(hang(), hang(), hang()) as upstream, served(config_of(upstream, **BEAT)) as server:
+        async with nothing_is_left(server, upstream), server.open(model="three") as reply:
+            await reply.event()
+            await reply.event()
+        gone = await server.metric("request_failures_total", mixture="three", cause="client_gone")
+
+    assert closed(upstream) == [True] * 3
+    assert gone == 1
+
+
+@pytest.mark.parametrize("mixture", ["one", "three"])
+async def test_in_the_middle_of_a_stream(mixture: str) -> None:
+    """The LLM that writes is stopped, with what it had still to say."""
+    workers = [answer(text) for text in ("A.", "B.", "C.")] if mixture == "three" else []
+    upstream = Upstream(*workers, stream("Fo", asyncio.Event(), "ur."))
+    async with upstream, served(config_of(upstream)) as server:
+        async with nothing_is_left(server, upstream), server.open(model=mixture) as reply:
+            await reply.event()
+            await reply.event()
+        gone = await server.metric("request_failures_total", mixture=mixture, cause="client_gone")
+
+    assert closed(upstream) == [False] * len(workers) + [True]
+    assert gone == 1
+
+
+async def test_one_of_several_answers_too() -> None:
+    """With `n`, every one of the calls is stopped."""
+    held = [stream("Fo", asyncio.Event()), stream("Vi", asyncio.Event())]
+    async with Upstream(*held) as upstream, served(config_of(upstream)) as server:
+        async with nothing_is_left(server, upstream), server.open(model="one", n=2) as reply:
+            for _ in range(4):
+                await reply.event()
+        gone = await server.metric("request_failures_total", mixture="one", cause="client_gone")
+
+    assert gone == 1
+    assert closed(upstream) == [True, True]
+
+
+async def test_in_the_queue() -> None:
+    """Who waits and goes is never worked on, and who stands behind moves up."""
+    go = asyncio.Event()
+    upstream = Upstream(stream("Fo", go, "ur."), answer("Third."))
+    async with upstream, served(config_of(upstream, **FULL)) as server:
+        admission = server.service.admission
+        async with server.open(model="one") as first:
+            await first.event()
+            second = asyncio.create_task(server.chat(model="one"))
+            await until(lambda: admission.waiting == 1)
+            third = asyncio.create_task(server.chat(model="one"))
+            await until(lambda: admission.waiting == 2)
+            second.cancel()
+            await until(lambda: admission.waiting == 1)
+            go.set()
+            await first.rest()
+        reply = await third
+        gone = await server.metric("request_failures_total", mixture="", cause="client_gone")
+
+    assert reply.body["choices"][0]["message"]["content"] == "Third."
+    assert len(upstream.received) == 2
+    assert gone == 1
+
+
+async def test_with_many_questions() -> None:
+    """Those that are worked on are stopped, those that were to come are never asked."""
+    upstream = Upstream(*[hang() for _ in range(20)])
+    async with upstream, served(config_of(upstream, router={"fallback": "one"})) as server:
+        async with nothing_is_left(server, upstream):
+            questions = [f"Question {number}" for number in range(20)]
+            await leave(server.post("/predict", {"query": questions}), upstream, 8)
+        gone = await server.metric("request_failures_total", mixture="one", cause="client_gone")
+
+    assert gone == 8
+    assert closed(upstream) == [True] * 8
+
+
+@pytest.mark.parametrize("has_stream", [False, True], ids=["unstreamed", "streamed"])
+async def test_it_says_nothing_about_the_llm(has_stream: bool) -> None:
+    """However many clients go, the breaker of the LLM stays closed."""
+    held = [stream("Fo", asyncio.Event()) if has_stream else hang() for _ in range(10)]
+    async with Upstream(*held, answer("Four.")) as upstream, served(config_of(upstream)) as server:
+        for number in range(1, 11):
+            if has_stream:
+                async with server.open(model="one") as reply:
+                    await reply.event()
+            else:
+                await leave(server.chat(model="one"), upstream, number)
+        reply_after = await server.chat(model="one")
+
+    assert reply_after.status == 200
+    assert len(upstream.received) == 11
+
+
+async def test_a_place_that_was_left_is_free() -> None:
+    """With room for one, the next request is worked on although the first never ended."""
+    async with Upstream(hang(), answer("Four.")) as upstream, served(config_of(upstream, **FULL)) as server:
+        await leave(server.chat(model="one"), upstream, 1)
+        reply = await server.chat(model="one")
+
+    assert reply.status == 200

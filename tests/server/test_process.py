@@ -1,0 +1,316 @@
+"""The process of `mollm serve`: its address, its signals and its exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+import yaml
+
+from mollm.errors import ConfigError
+from mollm.server.serving import serve
+from tests.server.serving import Caller, config_of
+from tests.upstream import Upstream, hang, stream
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+COMMAND = (sys.executable, "-W", "error", "-m", "mollm", "serve")
+
+
+class Server(Caller):
+    """`mollm serve` in a process of its own."""
+
+    def __init__(self, process: Process, session: aiohttp.ClientSession) -> None:
+        super().__init__("", session)
+        self.process = process
+        self.said: list[str] = []
+        """What it wrote to standard error, line by line."""
+        self._news = asyncio.Condition()
+        self._listening = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        assert self.process.stderr
+        while line := await self.process.stderr.readline():
+            async with self._news:
+                self.said.append(line.decode().rstrip("\n"))
+                self._news.notify_all()
+        async with self._news:
+            self.said.append("")
+            self._news.notify_all()
+
+    async def says(self, words: str) -> str:
+        """Wait for a line with `words` in it."""
+        async with asyncio.timeout(30), self._news:
+            await self._news.wait_for(lambda: any(words in line for line in self.said) or "" in self.said)
+        return next(line for line in self.said if words in line)
+
+    async def says_more(self) -> None:
+        """Wait for another line."""
+        async with asyncio.timeout(10), self._news:
+            await self._news.wait()
+
+    @property
+    def lines(self) -> list[str]:
+        """What it said, once it has ended."""
+        return self.said[:-1]
+
+    async def ends(self, *, within: float = 30.0) -> int:
+        """Wait for its end and return its exit code."""
+        async with asyncio.timeout(within):
+            await self._listening
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def started(*command: str | Path) -> AsyncGenerator[Server, None]:
+    """Run a command, which is killed if it does not end by itself."""
+    environ = {name: value for name, value in os.environ.items() if name != "MOLLM_CONFIG"}
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*map(str, command), stdout=pipe, stderr=pipe, env=environ)
+    async with aiohttp.ClientSession() as session:
+        server = Server(process, session)
+        try:
+            yield server
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await server.ends()
+
+
+@asynccontextmanager
+async def serving(path: Path, *options: str) -> AsyncGenerator[Server, None]:
+    """Run the command and wait until it serves."""
+    async with started(*COMMAND, "-c", path, *options) as server:
+        server.base = (await server.says("serving ")).rpartition(" on ")[2]
+        yield server
+
+
+SCRIPTED: dict[str, Any] = {
+    "llms": {"a": {"model": "scripted/Four."}},
+    "mixtures": {"one": {"description": "One.", "workers": ["a"]}},
+}
+
+
+def write(folder: Path, config: dict[str, Any], **server: Any) -> Path:
+    """Write a configuration, by default one that listens on any free port."""
+    path = folder / "mollm.yaml"
+    path.write_text(yaml.safe_dump({**config, "server": {"port": 0, **server}}))
+    return path
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+INSIDE = """
+import asyncio, gc, signal
+
+def tell(*_):
+    protocols = {type(found).__name__ for found in gc.get_objects() if isinstance(found, asyncio.Protocol)}
+    print(type(asyncio.get_running_loop()).__module__, *protocols, flush=True)
+
+signal.signal(signal.SIGUSR1, tell)
+from mollm.cli import main
+main()
+"""
+
+
+async def test_it_runs_on_what_is_fastest(tmp_path: Path) -> None:
+    """uvloop and httptools are what serves, not only what is installed; SIGTERM ends an idle server with 0."""
+    path = write(tmp_path, SCRIPTED)
+    async with started(sys.executable, "-W", "error", "-c", INSIDE, "serve", "-c", path) as server:
+        server.base = (await server.says("serving ")).rpartition(" on ")[2]
+        reply = await server.chat(model="one")
+        server.process.send_signal(signal.SIGUSR1)
+        assert server.process.stdout
+        told = (await server.process.stdout.readline()).decode().split()
+        server.process.terminate()
+        code = await server.ends(within=3)
+
+    assert reply.body["choices"][0]["message"]["content"] == "Four."
+    assert told == ["uvloop", "HttpToolsProtocol"]
+    assert code == 0
+
+
+async def test_two_at_one_address(tmp_path: Path) -> None:
+    """One listens where the file says; the other, even if it is started at the same moment, says so in one line."""
+    port = free_port()
+    path = write(tmp_path, SCRIPTED, port=port)
+    async with started(*COMMAND, "-c", path) as first, started(*COMMAND, "-c", path) as second:
+        ends = {asyncio.create_task(server.ends()): server for server in (first, second)}
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        loser = ends[done.pop()]
+        winner = second if loser is first else first
+        address = (await winner.says("serving ")).rpartition(" on ")[2]
+        winner.process.terminate()
+        code = await winner.ends(within=3)
+
+    assert loser.process.returncode == 2
+    assert loser.lines == [f"mollm: server: 127.0.0.1 port {port} cannot be listened on: Address already in use"]
+    assert address == f"http://127.0.0.1:{port}"
+    assert code == 0
+    assert len(winner.lines) == 1, "it says what it serves, and nothing else"
+
+
+async def test_beyond_loopback_only_with_keys(tmp_path: Path) -> None:
+    """It does not start, and names the place in the file."""
+    path = write(tmp_path, SCRIPTED, host="0.0.0.0")  # noqa: S104 - refused
+    async with started(*COMMAND, "-c", path) as server:
+        code = await server.ends()
+
+    place = f"{path}:9: server.api_keys"
+    assert code == 2
+    assert server.lines == [
+        f"mollm: {place}: 0.0.0.0 is not loopback, so a key of 16 characters or more is needed",
+    ]
+
+
+def test_beyond_loopback_keys_must_be_long(tmp_path: Path) -> None:
+    """One that is too short is named by its place, not by what it is."""
+    path = write(tmp_path, SCRIPTED, api_keys=["long-enough-for-anybody", "too-short"])
+
+    with pytest.raises(ConfigError) as refused:
+        serve(path, host="0.0.0.0")  # noqa: S104 - refused
+
+    place = f"{path}:12: server.api_keys[1]"
+    assert str(refused.value) == f"{place}: a key of less than 16 characters, and 0.0.0.0 is not loopback"
+
+
+async def test_sigterm_lets_a_stream_finish(tmp_path: Path) -> None:
+    """Meanwhile the server says that it is not ready, and takes nothing new; then it ends with 0."""
+    more = asyncio.Event()
+    async with Upstream(stream("Fo", more, "ur.")) as upstream:
+        path = write(tmp_path, config_of(upstream), host="127.0.0.2", port=1)
+        async with serving(path, "--host", "127.0.0.1", "--port", "0") as server, server.open(model="one") as reply:
+            first = [await reply.event(), await reply.event()]
+            server.process.terminate()
+            await server.says("stopping")
+            ready, health = await server.get("/ready"), await server.get("/health")
+            refused = [await server.chat(model="one", stream=stream) for stream in (False, True)]
+            more.set()
+            rest = await reply.rest()
+            code = await server.ends(within=3)
+
+    assert server.base.startswith("http://127.0.0.1:")
+    assert (ready.status, ready.body) == (503, {"status": "draining"})
+    assert health.status == 200
+    assert [told.status for told in refused] == [503, 503]
+    assert all(int(told.headers["retry-after"]) >= 1 for told in refused)
+    assert first[-1]["choices"][0]["delta"] == {"content": "Fo"}
+    assert rest[0]["choices"][0]["delta"] == {"content": "ur."}
+    assert rest[-1] == "[DONE]"
+    assert code == 0
+    assert "1 request has 30 s to finish" in "\n".join(server.lines)
+
+
+async def test_what_takes_too_long_is_told_so(tmp_path: Path) -> None:
+    """After `drain` seconds a stream ends with an error event, anything else with 503; exit code 0 all the same."""
+    async with Upstream(stream("Fo", asyncio.Event(), "ur."), hang()) as upstream:
+        path = write(tmp_path, config_of(upstream), drain=0.2)
+        async with serving(path) as server, server.open(model="one") as reply:
+            await reply.event()
+            await reply.event()
+            whole = asyncio.create_task(server.chat(model="one"))
+            await upstream.request(2)
+            server.process.terminate()
+            rest = await reply.rest()
+            unstreamed = await whole
+            code = await server.ends(within=3)
+        closed = [received.closed_early.is_set() for received in upstream.received]
+
+    assert [event["error"]["code"] for event in rest] == ["overloaded"]
+    assert unstreamed.status == 503
+    assert closed == [True, True]
+    assert code == 0
+
+
+async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    """Whatever still runs; there is no traceback."""
+    async with Upstream(stream("Fo", asyncio.Event(), "ur.")) as upstream:
+        path = write(tmp_path, config_of(upstream))
+        async with serving(path) as server, server.open(model="one") as reply:
+            await reply.event()
+            server.process.terminate()
+            await server.says("stopping")
+            server.process.terminate()
+            code = await server.ends(within=3)
+        await asyncio.wait_for(upstream.received[0].closed_early.wait(), 1)
+
+    assert code == 0
+    assert len(server.lines) == 2
+    assert "Traceback" not in "\n".join(server.lines)
+
+
+SILENT = """
+import socket, sys
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(server.getsockname()[1], flush=True)
+    while True:
+        caller = server.accept()[0]
+        caller.recv(65536)
+        caller.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-type: text/event-stream\\r\\n\\r\\n" + sys.argv[1].encode())
+"""
+
+
+async def test_an_upstream_that_is_killed(tmp_path: Path) -> None:
+    """What was shown ends with an error event, who comes next gets a status, and Ctrl-C ends the server with 130."""
+    piece = 'data: {"choices": [{"index": 0, "delta": {"content": "Fo"}, "finish_reason": null}]}\n\n'
+    async with started(sys.executable, "-c", SILENT, piece) as upstream:
+        assert upstream.process.stdout
+        port = int(await upstream.process.stdout.readline())
+        llm = {"model": "hosted_vllm/m", "api_base": f"http://127.0.0.1:{port}/v1", "retries": 0}
+        path = write(tmp_path, {**SCRIPTED, "llms": {"a": llm}})
+        async with serving(path) as server, server.open(model="one") as reply:
+            first = [await reply.event(), await reply.event()]
+            upstream.process.kill()
+            rest = await reply.rest()
+            after = await server.chat(model="one")
+            server.process.send_signal(signal.SIGINT)
+            code = await server.ends(within=3)
+
+    assert first[-1]["choices"][0]["delta"] == {"content": "Fo"}
+    assert [event["error"]["code"] for event in rest] == ["answer_broke_off"]
+    assert after.status == 502
+    assert code == 130
+    assert "Traceback" not in "\n".join(server.lines)
+
+
+async def test_sighup_reads_the_file_again(tmp_path: Path) -> None:
+    """A good one is in force at once, a broken one is named by its line, and of many signals the last counts."""
+    path = write(tmp_path, SCRIPTED)
+    several = {**SCRIPTED["mixtures"], "two": {"description": "Two.", "workers": ["a"]}}
+    async with serving(path) as server:
+        write(tmp_path, {**SCRIPTED, "mixtures": several, "router": {"fallback": "one"}})
+        server.process.send_signal(signal.SIGHUP)
+        await server.says("read again")
+        new = await server.chat(model="two")
+        path.write_text(path.read_text().replace("- a", "- nobody"))
+        server.process.send_signal(signal.SIGHUP)
+        refused = await server.says("stays as it was")
+        kept = await server.chat(model="two")
+        for number in range(10):
+            name = f"number{number}"
+            write(tmp_path, {**SCRIPTED, "mixtures": {name: several["two"]}})
+            server.process.send_signal(signal.SIGHUP)
+            await asyncio.sleep(0.01)
+        while (await server.chat(model="number9")).status != 200:
+            await server.says_more()
+        server.process.terminate()
+        code = await server.ends(within=3)
+
+    assert (new.status, kept.status) == (200, 200)
+    assert "mollm.yaml:" in refused
+    assert "nobody" in "\n".join(server.lines)
+    assert code == 0

@@ -1,0 +1,307 @@
+"""Reading the configuration again while requests run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import UserDict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from mollm.llms.base import Completion
+from mollm.llms.scripted import ScriptedLLM
+from mollm.server.service import Service
+from tests.server.serving import config_of, served, until
+from tests.upstream import Reply, Upstream, answer, stream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from mollm.llms.base import Chunk, Request
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the configuration lies."""
+    return tmp_path / "mollm.yaml"
+
+
+def write(path: Path, upstream: Upstream, *, model: str = "old", **sections: dict[str, Any]) -> None:
+    """Write a configuration whose LLMs are all `model`."""
+    config = config_of(upstream, **sections)
+    config["llms"] = {name: {**llm, "model": f"hosted_vllm/{model}"} for name, llm in config["llms"].items()}
+    path.write_text(yaml.safe_dump(config))
+
+
+def overwrite(path: Path, text: str | None) -> None:
+    """Put `text` in the file's place, or nothing."""
+    path.unlink()
+    if text is not None:
+        path.write_text(text + "llms:\n  a: {model: scripted/Four.}\n")
+
+
+async def test_what_is_new_can_be_named_at_once(path: Path) -> None:
+    """A mixture and a worker that were not there when the server started; and what was taken out is gone."""
+    async with Upstream(answer("Four.")) as upstream:
+        write(path, upstream)
+        async with served(path) as server:
+            before = await server.chat(model="sums")
+            llm = config_of(upstream)["llms"]["a"]
+            mixtures = {"sums": {"description": "Sums.", "workers": ["d"]}}
+            write(path, upstream, model="expert", llms={"a": llm, "d": llm}, mixtures=mixtures, router={})
+            is_good = await server.service.reload()
+            after = await server.chat(model="sums")
+            gone = await server.chat(model="one")
+            listed = [model["id"] for model in (await server.get("/v1/models")).body["data"]]
+            counted = await server.metric("reloads_total", outcome="good")
+
+    assert is_good
+    assert (before.status, after.status, gone.status) == (404, 200, 404)
+    assert upstream.received[-1].body["model"] == "expert"
+    assert {"sums", "d"} <= set(listed)
+    assert "one" not in listed
+    assert counted == 1
+
+
+async def test_the_router_knows_what_is_new(path: Path) -> None:
+    """A question goes to the mixture that came with the new configuration."""
+    async with Upstream(answer("Four.")) as upstream:
+        write(path, upstream)
+        async with served(path) as server:
+            mixtures = {"sums": {"description": "Sums.", "workers": ["b"]}}
+            write(path, upstream, mixtures=mixtures, router={"kind": "fixed", "fallback": "sums"})
+            await server.service.reload()
+            reply = await server.chat(model="auto")
+
+    assert reply.headers["x-mollm-mixture"] == "sums"
+
+
+class Closing:
+    """An LLM that notes how often it was closed."""
+
+    closed = 0
+
+    def __init__(self, go: asyncio.Event) -> None:
+        self._go = go
+        self.asked = asyncio.Event()
+
+    async def complete(self, _: Request) -> Completion:
+        """Answer when it may."""
+        self.asked.set()
+        await self._go.wait()
+        return Completion({"role": "assistant", "content": "Four."})
+
+    def stream(self, _: Request) -> AsyncIterator[Chunk]:
+        """Never asked for."""
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Note it."""
+        self.closed += 1
+
+
+async def test_what_runs_ends_as_it_began(path: Path) -> None:
+    """A request in flight finishes with the LLMs it began with, also one that has calls to make; a new one does not."""
+    go, more = asyncio.Event(), asyncio.Event()
+    workers = [Reply(answer("A.").parts, before=go) for _ in range(3)]
+    upstream = Upstream(stream("Fo", more, "ur."), *workers, answer("New."), stream("All."))
+    async with upstream:
+        write(path, upstream)
+        async with served(path) as server, server.open(model="one") as first:
+            await first.event()
+            await first.event()
+            second = asyncio.create_task(server.chat(model="three", stream=True))
+            await upstream.request(4)
+            write(path, upstream, model="new", mixtures={"one": {"description": "One.", "workers": ["a"]}}, router={})
+            await server.service.reload()
+            late = await server.chat(model="one")
+            go.set()
+            aggregated = await second
+            more.set()
+            rest = await first.rest()
+
+    assert aggregated.text == "All."
+    assert rest[-1] == "[DONE]"
+    assert late.status == 200
+    assert [received.body["model"] for received in upstream.received] == ["old"] * 4 + ["new", "old"]
+
+
+async def test_what_was_replaced_is_closed_when_nobody_uses_it_any_more(path: Path) -> None:
+    """Not before its last request has ended, and once."""
+    go = asyncio.Event()
+    llm = Closing(go)
+    async with Upstream() as upstream:
+        write(path, upstream)
+        async with served(path, llms={"a": llm}) as server:
+            running = asyncio.create_task(server.chat(model="one"))
+            await llm.asked.wait()
+            await server.service.reload()
+            while_it_ran = llm.closed
+            go.set()
+            reply = await running
+            await until(lambda: llm.closed)
+            after = llm.closed
+
+    assert reply.status == 200
+    assert (while_it_ran, after) == (0, 1)
+
+
+BROKEN = [
+    ("mixtures:\n  one: {description: One., workers: [nobody]}\n", "mollm.yaml:2", "nobody"),
+    ("mixtures:\n  one: {description: One., workers: [a], colour: red}\n", "mollm.yaml:2", "colour"),
+    ("mixtures: [\n", "mollm.yaml:3", "not valid YAML"),
+    (None, "mollm.yaml", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "place", "key"), BROKEN, ids=["unknown worker", "unknown key", "no YAML", "no file"])
+async def test_a_broken_file_changes_nothing(
+    text: str | None, place: str, key: str, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The old configuration goes on answering, and the log names file, line and key."""
+    async with Upstream(answer("Four.")) as upstream:
+        write(path, upstream)
+        async with served(path) as server:
+            overwrite(path, text)
+            with caplog.at_level(logging.ERROR, logger="mollm.server"):
+                is_good = await server.service.reload()
+            reply = await server.chat(model="one")
+            counted = await server.metric("reloads_total", outcome="refused")
+
+    assert not is_good
+    assert reply.status == 200
+    assert counted == 1
+    said = "\n".join(record.getMessage() for record in caplog.records)
+    assert "the configuration stays as it was" in said
+    assert place in said
+    assert key in said
+
+
+HIDDEN = "sk-of-the-library"
+
+
+class Treacherous(UserDict[str, Any]):
+    """LLMs that fail, from a moment on, as a library does that nobody foresaw."""
+
+    is_broken = False
+
+    def __iter__(self) -> Iterator[str]:
+        if self.is_broken:
+            raise OSError(HIDDEN)
+        return super().__iter__()
+
+
+async def test_whatever_goes_wrong_changes_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An error of no known kind is logged by its place, without what it says."""
+    async with Upstream(answer("Four.")) as upstream:
+        write(path, upstream)
+        llms = Treacherous(b=ScriptedLLM("Five."))
+        async with served(path, llms=llms) as server:
+            llms.is_broken = True
+            is_good = await server.service.reload()
+            reply = await server.chat(model="one")
+
+    assert not is_good
+    assert reply.status == 200
+    assert "OSError while the configuration was read again, at" in caplog.text
+    assert HIDDEN not in caplog.text
+
+
+async def test_a_broken_file_keeps_the_keys_too(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A key whose variable is not set refuses the whole file; the log does not show the others."""
+    async with Upstream(answer("Four.")) as upstream:
+        write(path, upstream, server={"api_keys": ["the-first-key-of-all"]})
+        async with served(path) as server:
+            write(path, upstream, server={"api_keys": ["another-secret-key", "${NO_SUCH_VARIABLE_HERE}"]})
+            is_good = await server.service.reload()
+            replies = [
+                await server.get("/v1/models", authorization=f"Bearer {key}")
+                for key in ("the-first-key-of-all", "another-secret-key")
+            ]
+
+    assert not is_good
+    assert [reply.status for reply in replies] == [200, 401]
+    assert "NO_SUCH_VARIABLE_HERE" in caplog.text
+    assert "another-secret-key" not in caplog.text
+
+
+async def test_keys_rotate(path: Path) -> None:
+    """Both are let in while both are in the file; then the old one is out."""
+    old, new = "the-old-key-of-many", "the-new-key-of-many"
+    seen = []
+    async with Upstream() as upstream:
+        write(path, upstream, server={"api_keys": [old]})
+        async with served(path) as server:
+            for keys in ([old], [old, new], [new]):
+                write(path, upstream, server={"api_keys": keys})
+                await server.service.reload()
+                replies = [await server.get("/v1/models", authorization=f"Bearer {key}") for key in (old, new)]
+                seen.append([reply.status for reply in replies])
+
+    assert seen == [[200, 401], [200, 200], [401, 200]]
+
+
+async def test_the_bounds_change(path: Path) -> None:
+    """More room lets in who waits; the queue, the longest body and the keep-alive follow as well."""
+    go = asyncio.Event()
+    held = [stream("Fo", go, "ur.") for _ in range(2)]
+    async with Upstream(*held) as upstream:
+        write(path, upstream, server={"max_in_flight": 1, "queue": 1})
+        async with served(path) as server:
+            admission = server.service.admission
+            running = [asyncio.create_task(server.chat(model="one", stream=True)) for _ in range(2)]
+            await until(lambda: admission.waiting == 1)
+            write(path, upstream, server={"max_in_flight": 2, "queue": 0, "max_body": 1000})
+            await server.service.reload()
+            await upstream.request(2)
+            refused = await server.chat(model="one")
+            large = await server.chat(model="one", user="x" * 1000)
+            go.set()
+            replies = await asyncio.gather(*running)
+
+    assert [reply.text for reply in replies] == ["Four.", "Four."]
+    assert (refused.status, large.status) == (503, 413)
+
+
+async def test_less_room_ends_nobody(path: Path) -> None:
+    """Who is inside stays; the next waits until there is room by the new bounds."""
+    go, second_go = asyncio.Event(), asyncio.Event()
+    upstream = Upstream(stream("Fo", go, "ur."), stream("Fi", second_go, "ve."), answer("Six."))
+    async with upstream:
+        write(path, upstream, server={"max_in_flight": 2})
+        async with served(path) as server:
+            first = asyncio.create_task(server.chat(model="one", stream=True))
+            await upstream.request(1)
+            second = asyncio.create_task(server.chat(model="one", stream=True))
+            await upstream.request(2)
+            write(path, upstream, server={"max_in_flight": 1})
+            await server.service.reload()
+            third = asyncio.create_task(server.chat(model="one"))
+            await until(lambda: server.service.admission.waiting)
+            go.set()
+            texts = [(await first).text]
+            waiting = server.service.admission.waiting
+            second_go.set()
+            texts.append((await second).text)
+            reply = await third
+
+    assert texts == ["Four.", "Five."]
+    assert waiting == 1
+    assert reply.status == 200
+
+
+async def test_an_address_changes_with_a_restart_only(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says so, and the rest of the file holds."""
+    async with Upstream() as upstream:
+        write(path, upstream)
+        service = Service(path)
+        write(path, upstream, model="new", server={"port": 1})
+
+        is_good = await service.reload()
+
+    assert is_good
+    assert "server.host and server.port change with a restart only" in caplog.text
+    assert service.mollm.runtime.config.llms["a"].model == "hosted_vllm/new"
