@@ -45,6 +45,17 @@ def test_a_graph_loads_neither_litellm_nor_scikit_learn() -> None:
     assert not loaded_by(code) & {"litellm", "sklearn", "openai", "fastapi", "torch", "xllamacpp"}
 
 
+def test_a_server_loads_no_more_than_it_serves_with() -> None:
+    """Scikit-learn fits routers, LiteLLM calls its providers; a server of neither stays small."""
+    code = (
+        "from mollm.server import create_app\n"
+        "llms = {'a': {'model': 'hosted_vllm/x', 'api_base': 'http://127.0.0.1:1/v1'}}\n"
+        "create_app({'llms': llms, 'mixtures': {'m': {'description': 'x', 'workers': ['a']}}})"
+    )
+
+    assert not loaded_by(code) & {"litellm", "sklearn", "openai", "torch", "xllamacpp"}
+
+
 def test_public_names_are_those_that_are_listed() -> None:
     """Ten at most, each of them there, and nothing else promised."""
     assert len(mollm.__all__) <= 10

@@ -101,7 +101,7 @@ class Chunks:
         return end if trace is None else b',"mollm":' + to_json(trace) + end
 
 
-def event(data: Any) -> bytes:
+def framed(data: Any) -> bytes:
     """Frame one server-sent event."""
     return b"data: " + to_json(data) + b"\n\n"
 

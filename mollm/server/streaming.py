@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from mollm.server.admission import ClientGone
 from mollm.server.failures import problem_of
-from mollm.server.replies import Chunks, event, route_headers
+from mollm.server.replies import Chunks, framed, route_headers
 from mollm.server.service import Recorder, report
-from mollm.types import new_id, to_plain
+from mollm.types import Routed, new_id, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mollm.server.protocol import ChatRequest
     from mollm.server.service import Service, Visit
-    from mollm.types import Answer, Choice, Token
+    from mollm.types import Answer, Choice, Event, Token
 
     Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -91,6 +91,12 @@ class _Stream(Recorder):
         if self._beat:
             self._beat.cancel()
 
+    def tell(self, event: Event) -> None:
+        """Hear what happened; nothing of it is content."""
+        super().tell(event)
+        if self._chunks and isinstance(event, Routed):  # a sign of life went out before anybody knew who answers
+            self._chunks = self._framing()
+
     async def show(self, token: Token) -> None:
         """Send a piece of the answer; waits while the client does not read."""
         if self._beat:
@@ -125,18 +131,20 @@ class _Stream(Recorder):
 
     async def break_off(self, error: BaseException) -> None:
         """Say what went wrong, and end without `[DONE]`."""
-        await self._write(event(problem_of(error).body), more=False)
+        await self._write(framed(problem_of(error).body), more=False)
 
     async def _start(self) -> Chunks:
-        request, route = self._request, self.route
-        mixture = route.mixture if route else request.model
-        self._chunks = Chunks(self.id, mixture, has_usage=request.wants_usage)
-        headers = {**HEADERS, **(route_headers(route) if route else {})}
+        self._chunks = self._framing()
+        headers = {**HEADERS, **(route_headers(self.route) if self.route else {})}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         self._is_sending, self._quiet_since = True, self._loop.time()
         await self._send({"type": "http.response.start", "status": 200, "headers": raw})
-        await self._write(b"".join(self._chunks.role(index) for index in range(request.n or 1)))
+        await self._write(b"".join(self._chunks.role(index) for index in range(self._request.n or 1)))
         return self._chunks
+
+    def _framing(self) -> Chunks:
+        request = self._request
+        return Chunks(self.id, self.mixture or request.model, has_usage=request.wants_usage)
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
         self._is_sending = True
