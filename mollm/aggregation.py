@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.llms.base import Chunk
-    from mollm.llms.calls import Attempt, Calls, Role
+    from mollm.llms.calls import Attempt, Calls
     from mollm.llms.reliable import ReliableLLM
     from mollm.prompts import Prompt
-    from mollm.types import Choice, Listener, Message, Proposal
+    from mollm.types import Choice, Listener, Message, Proposal, Role
 
 TOKENS_FOR_TEMPLATE = 64
 """Room left in a window for role marks and separators of a chat template."""

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
     from mollm.llms.base import Chunk, Completion, Request
-    from mollm.llms.calls import Role
-    from mollm.types import Answer, Message, Usage
+    from mollm.types import Answer, Message, Role, Usage
 
 HIDDEN = "nostream"
 """LangGraph's tag for a model whose tokens are not the answer."""

@@ -160,7 +160,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve every mixture at one OpenAI-compatible address."""
-    from mollm.server.serving import serve
+    from mollm.server.process import serve
 
     raise typer.Exit(serve(config, host=host, port=port))
 

@@ -27,10 +27,8 @@ from langgraph.types import Command
 
 from mollm.aggregation import Task, Written, aggregate, write
 from mollm.config import load_config
-from mollm.errors import QuorumError, RequestError, RoutingError
-from mollm.limits import check_limits, check_routing
-from mollm.llms.base import Request, text_of, tokens_at_most
-from mollm.prompts import is_empty
+from mollm.errors import QuorumError, RoutingError
+from mollm.llms.base import Request
 from mollm.routing.conversation import route_conversation
 from mollm.runtime import Runtime
 from mollm.tasks import all_of
@@ -50,9 +48,6 @@ if TYPE_CHECKING:
     from mollm.routing.base import Router
     from mollm.schema import Config
 
-
-OURS = frozenset(("model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"))
-"""Request fields that a caller could use to get around a limit."""
 
 Graph: TypeAlias = "CompiledStateGraph[Any, Any, Any, Any]"
 """LangGraph takes more than it types: tuples and dictionaries as messages, a dictionary as context."""
@@ -140,41 +135,22 @@ def compile_graph(
 
 async def route(turn: Turn) -> str:
     """Pick the mixture, and refuse what could exceed a limit before it is called."""
-    options, messages, runtime = turn.options, turn.messages, turn.runtime
-    if is_empty(messages):
-        raise RequestError("the question is empty")
-    if taken := sorted(OURS & set(options.extra_body)):
-        raise RequestError(f"extra_body cannot set {', '.join(taken)}: limits and the configuration do")
-    limits, llms, routers = runtime.config.limits, runtime.llms, runtime.llm_routers
-    prompt_tokens = sum(tokens_at_most(text_of(m.get("content"))) for m in messages)
-    prompt_tokens += tokens_at_most(str(options.tools)) if options.tools else 0
-    named = options.mixture
+    turn.check_request()
+    runtime, routers, named = turn.runtime, turn.runtime.llm_routers, turn.options.mixture
     if named and named not in ("auto", "router"):
         found, routers = Route(named, {named: 1.0}, "caller", "named in the request"), ()
     else:
-        check_routing(limits, routers, llms, prompt_tokens=prompt_tokens)
+        turn.check_routing(routers)
         router = await runtime.built_router()
-        found = await route_conversation(router, messages, turn.calls)
+        found = await route_conversation(router, turn.messages, turn.calls)
         if found.mixture not in runtime.mixtures:
             picked = f"the router ({found.router}) picked {found.mixture!r}"
             raise RoutingError(f"{picked}, which is no mixture; there are: {', '.join(runtime.mixtures)}")
-    mixture, limit = await runtime.built_mixture(found.mixture), options.writing.max_tokens
-    has_one_llm = mixture.config.is_bypass or turn.has_tools
-    if options.needs_one_llm and not has_one_llm:
-        raise RequestError(f"n and logprobs need a single LLM, and {mixture.name!r} is a mixture of several")
-    check_limits(
-        limits,
-        mixture,
-        llms,
-        routers=routers,
-        prompt_tokens=prompt_tokens,
-        max_tokens=limit,
-        has_tools=turn.has_tools,
-        n=options.n or 1,
-    )
+    mixture = await runtime.built_mixture(found.mixture)
+    turn.check_limits(mixture, routers)
     turn.listener.tell(Routed(found))
     turn.run["route"] = to_plain(found)
-    return "bypass" if has_one_llm else "propose"
+    return "bypass" if turn.has_one_llm(mixture) else "propose"
 
 
 async def propose(turn: Turn) -> str:

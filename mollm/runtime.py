@@ -121,16 +121,18 @@ class Runtime:
             return found
         if name not in self.config.llms:
             raise UnknownMixture(f"no mixture {name!r}; there are: {', '.join(self.mixtures)}")
-        self.llms.add(name)
-        if problem := self._unpriced(name):
-            raise ConfigError(problem)
-        alone = MixtureConfig(description=f"{name} alone.", workers=[WorkerConfig(llm=name)])
-        self._alone[name] = _mixture(self.config, name, alone)
+        with self._building:
+            if name not in self._alone:
+                self.llms.add(name)
+                if problem := self._unpriced(name):
+                    raise ConfigError(problem)
+                alone = MixtureConfig(description=f"{name} alone.", workers=[WorkerConfig(llm=name)])
+                self._alone[name] = _mixture(self.config, name, alone)
         return self._alone[name]
 
     async def built_mixture(self, name: str) -> Mixture:
         """As `mixture`; building an LLM may load a library, so the event loop is not held up by it."""
-        if name in self.mixtures or name in self.llms or name not in self.config.llms:
+        if name in self.mixtures or name in self._alone or name not in self.config.llms:
             return self.mixture(name)
         return await asyncio.to_thread(self.mixture, name)
 

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 from mollm.aggregation import in_order, show_proposals
 from mollm.answering import assemble
 from mollm.callbacks import answer_message, wants_tokens, watch
+from mollm.errors import RequestError
+from mollm.limits import check_limits, check_routing
+from mollm.llms.base import text_of, tokens_at_most
 from mollm.llms.calls import Calls
 from mollm.llms.langchain import to_openai
+from mollm.prompts import is_empty
 from mollm.types import Done, Route, call_from_plain, new_id, proposal_from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -19,8 +23,12 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
     from mollm.aggregation import Written
+    from mollm.routing.llm import LLMRouter
     from mollm.runtime import Mixture, Runtime
     from mollm.types import Call, Event, Message, Options, Proposal, Token
+
+OURS = frozenset(("model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"))
+"""Request fields that a caller could use to get around a limit."""
 
 
 class Turn:
@@ -70,6 +78,43 @@ class Turn:
     def has_tools(self) -> bool:
         """A request with tools, or with the result of one, goes to a single LLM, unchanged."""
         return bool(self.options.tools) or self.messages[-1].get("role") == "tool"
+
+    def has_one_llm(self, mixture: Mixture) -> bool:
+        """A single LLM answers, so there is nothing to aggregate."""
+        return mixture.config.is_bypass or self.has_tools
+
+    def check_request(self) -> None:
+        """Refuse a request that cannot be answered. Raises `RequestError`."""
+        if is_empty(self.messages):
+            raise RequestError("the question is empty")
+        if taken := sorted(OURS & set(self.options.extra_body)):
+            raise RequestError(f"extra_body cannot set {', '.join(taken)}: limits and the configuration do")
+
+    def check_routing(self, routers: Sequence[LLMRouter]) -> None:
+        """Refuse what could exceed a limit before there is a mixture. Raises `LimitError`."""
+        runtime = self.runtime
+        check_routing(runtime.config.limits, routers, runtime.llms, prompt_tokens=self._prompt_tokens)
+
+    def check_limits(self, mixture: Mixture, routers: Sequence[LLMRouter]) -> None:
+        """Refuse what `mixture` cannot give (`RequestError`), or what could exceed a limit (`LimitError`)."""
+        options = self.options
+        if options.needs_one_llm and not self.has_one_llm(mixture):
+            raise RequestError(f"n and logprobs need a single LLM, and {mixture.name!r} is a mixture of several")
+        check_limits(
+            self.runtime.config.limits,
+            mixture,
+            self.runtime.llms,
+            routers=routers,
+            prompt_tokens=self._prompt_tokens,
+            max_tokens=options.writing.max_tokens,
+            has_tools=self.has_tools,
+            n=options.n or 1,
+        )
+
+    @property
+    def _prompt_tokens(self) -> int:
+        tools = tokens_at_most(str(self.options.tools)) if self.options.tools else 0
+        return tools + sum(tokens_at_most(text_of(m.get("content"))) for m in self.messages)
 
     @property
     def arrived(self) -> list[Proposal]:

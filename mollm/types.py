@@ -15,6 +15,10 @@ Message: TypeAlias = dict[str, Any]
 """One chat message in OpenAI's form: `role`, `content`, and whatever else came with it, untouched."""
 
 
+Role: TypeAlias = Literal["router", "worker", "aggregator", "fallback", "bypass", "tools"]
+"""On whose behalf an LLM is called."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one call, or summed over several."""
@@ -90,7 +94,7 @@ class Proposal:
 class Call:
     """What one call to an LLM took, whoever made it: the breakdown behind an answer's usage and cost."""
 
-    role: Literal["router", "worker", "aggregator", "fallback", "bypass", "tools"]
+    role: Role
     llm: str
     usage: Usage
     cost_usd: float | None

@@ -23,7 +23,7 @@ from mollm.checking import check_config
 from mollm.cli import app
 from mollm.config import VARIABLE, load_config
 from mollm.errors import ConfigError
-from mollm.server.keys import LEAST_LENGTH, Keys, is_loopback
+from mollm.server.guard import LEAST_LENGTH, Keys, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 
 from mollm import MoLLM, create_graph
 from mollm.types import Arrived, Done, Token, answer_from_plain
-from tests.server.serving import served
+from tests.server.served import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

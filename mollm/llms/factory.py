@@ -76,9 +76,10 @@ class LLMs(Mapping[str, ReliableLLM]):
         return len(self._llms)
 
     async def aclose(self) -> None:
-        """Close what was opened on the running event loop."""
-        for llm in self._llms.values():
-            await llm.aclose()
+        """Close what was opened on the running event loop; LLMs that were given are their owner's to close."""
+        for name, llm in self._llms.items():
+            if name not in self._given:
+                await llm.aclose()
         await self._sessions.aclose()
 
     def unload(self) -> None:

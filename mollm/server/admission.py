@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
     Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
+log = logging.getLogger("mollm.server")
+
+LONGEST_END = 5.0
+"""Seconds that a request may take to end once it is told to."""
 LONGEST_WAIT = 60.0
 """Seconds a client is told to wait at most before it tries again."""
 
@@ -78,22 +83,24 @@ class Admission:
     async def drained(self, seconds: float) -> None:
         """Let nobody in any more, wait for those inside, and after `seconds` end what still runs."""
         self.is_draining = True
-        stopping = Overloaded("the server is about to stop", retry_after_seconds=self._retry_after())
         while self._waiting:
             if not (place := self._waiting.popleft()).done():
-                place.set_exception(stopping)
+                place.set_exception(self._stopping())
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while self._inside and loop.time() < until:  # noqa: ASYNC110 - a server stops once; not worth an event
             await asyncio.sleep(0.05)
         for stay in self._inside:
-            stay.end(stopping)
-        while self._inside:  # noqa: ASYNC110
+            stay.end(self._stopping())
+        until = loop.time() + LONGEST_END
+        while self._inside and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+        if self._inside:
+            log.error("%d requests did not end when they were told to", len(self._inside))
 
     async def _enter(self) -> None:
         if self.is_draining:
-            raise Overloaded("the server is about to stop", retry_after_seconds=self._retry_after())
+            raise self._stopping()
         if self.in_flight < self._room and not self._waiting:
             self.in_flight += 1
             return
@@ -128,6 +135,9 @@ class Admission:
                 self.in_flight += 1
                 place.set_result(None)
 
+    def _stopping(self) -> Overloaded:
+        return Overloaded("the server is about to stop", retry_after_seconds=self._retry_after())
+
     def _retry_after(self) -> float:
         # As long as it takes until those who wait have been served, at the pace of late.
         return min(LONGEST_WAIT, self._seconds * (1 + len(self._waiting) / self._room))
@@ -136,7 +146,7 @@ class Admission:
 class Stay:
     """A block of the current task that can be ended for a reason: the client's going, or ours."""
 
-    __slots__ = ("_receive", "_task", "_watcher", "reason")
+    __slots__ = ("_cancelled", "_receive", "_task", "_watcher", "reason")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -144,11 +154,16 @@ class Stay:
 
     async def __aenter__(self) -> None:
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._cancelled = self._task.cancelling()
         self._watcher = asyncio.create_task(self._watch())
 
     async def __aexit__(self, kind: object, error: BaseException | None, _: object) -> None:
         self._watcher.cancel()
-        if self.reason is not None and isinstance(error, asyncio.CancelledError) and self._task.uncancel() == 0:
+        if self.reason is None:
+            return
+        # As `asyncio.timeout` does it: our cancellation is taken back, somebody else's goes on.
+        is_ours = self._task.uncancel() <= self._cancelled
+        if is_ours and isinstance(error, asyncio.CancelledError):
             raise self.reason from None
 
     def end(self, reason: Exception) -> None:
@@ -158,6 +173,7 @@ class Stay:
             self._task.cancel()
 
     async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.end(ClientGone())
+        # Asked once: what follows a body is the end of the connection, and an application in front of this one may
+        # answer at once with the body again, for ever.
+        if (await self._receive())["type"] == "http.disconnect":
+            self.end(ClientGone())

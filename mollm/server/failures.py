@@ -1,4 +1,4 @@
-"""What goes wrong, as a client is told: a status and OpenAI's error object.
+"""What goes wrong, as a client is told (a status and OpenAI's error object) and as the log is.
 
 Nothing of an upstream's body, of a prompt or of a key is in a message: the messages of our errors are our own
 words, and of any other error only its kind is told.
@@ -6,8 +6,13 @@ words, and of any other error only its kind is told.
 
 from __future__ import annotations
 
+import logging
 import math
+import traceback
 from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+from starlette.responses import Response
 
 from mollm.errors import (
     AggregationError,
@@ -28,9 +33,13 @@ from mollm.errors import (
     UnknownMixture,
     UserError,
 )
+from mollm.server.admission import ClientGone
+from mollm.server.protocol import TooLarge, TooSlow
 
 if TYPE_CHECKING:
     from typing import Any
+
+log = logging.getLogger("mollm.server")
 
 LONGEST_RETRY_AFTER = 3600
 
@@ -94,7 +103,8 @@ def _of_user(error: UserError) -> Problem:
         return Problem(404, INVALID, "model_not_found", str(error), "model", cause="request")
     if isinstance(error, LimitError):
         return Problem(400, INVALID, "limit_exceeded", str(error), cause="limit")
-    return Problem(400, INVALID, None, str(error), getattr(error, "param", None), cause="request")
+    status = 413 if isinstance(error, TooLarge) else 408 if isinstance(error, TooSlow) else 400
+    return Problem(status, INVALID, None, str(error), getattr(error, "param", None), cause="request")
 
 
 def _of_llm(error: LLMError) -> Problem:
@@ -128,3 +138,24 @@ def _of_quorum(error: QuorumError) -> Problem:
     waits = [p.error.retry_after_seconds for p in error.proposals if p.error and p.error.retry_after_seconds]
     wait = min(waits, default=None) if status == 429 else None
     return Problem(status, kind, code or "quorum_not_met", str(error), None, wait, "quorum")
+
+
+def cause_of(error: Exception) -> str:
+    """Name a failure for metrics, in one of a few words."""
+    return "client_gone" if isinstance(error, ClientGone) else problem_of(error).cause
+
+
+def report(error: BaseException, what: str = "a request was answered") -> None:
+    """Log a failure: of what is ours its message, of anything else where it came from, but not what it says."""
+    if isinstance(error, ConfigError | PromptError):
+        log.error("a request needs what the configuration does not give: %s", error)
+    elif not isinstance(error, MollmError):
+        # The message of a foreign error may hold a prompt, a key, or what an upstream sent.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        log.error("%s while %s, at\n%s", type(error).__name__, what, frames)
+
+
+def told(problem: Problem) -> Response:
+    """Lay out a failure as a response."""
+    headers = {**problem.headers, **({"www-authenticate": "Bearer"} if problem.status == 401 else {})}
+    return Response(orjson.dumps(problem.body), problem.status, headers, "application/json")

@@ -53,6 +53,11 @@ def describe(app: FastAPI) -> dict[str, Any]:
             schemas |= kind.model_json_schema(ref_template=SCHEMAS).get("$defs", {})
         schemas |= {"Prediction": Prediction.model_json_schema()}
         parts["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        for path in found["paths"].values():
+            for method in path.values():
+                method["responses"].pop("422", None)  # FastAPI's own; nothing here is read by it
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
         found["security"] = [{}, {"key": []}]  # a server on loopback may have no keys
         app.openapi_schema = found
     return app.openapi_schema

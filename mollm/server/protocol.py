@@ -6,16 +6,19 @@ them may choose an address, a key or headers, wherever in the document it stands
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from mollm.errors import RequestError
+from mollm.server.admission import ClientGone
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from mollm.server.admission import Receive
     from mollm.types import Message, RequestOptions
 
 FORBIDDEN = frozenset(
@@ -29,8 +32,12 @@ FORBIDDEN = frozenset(
 """Names of fields that choose an address, a key or headers where a gateway hands them on."""
 MAX_TEXT = 256
 """Characters of a name that is worth looking up."""
+BODY_SECONDS = 30.0
+"""Until the body of a request must be there."""
 DEEPEST = 100
 """Levels of lists and objects in a body; what goes deeper could neither be counted nor sent on."""
+MOST_PARTS = 100_000
+"""Lists and objects in a body; more would keep everybody else waiting while they are looked through."""
 MOST_QUESTIONS = 1024
 """In one request to `/predict`."""
 
@@ -126,7 +133,7 @@ class ChatRequest(_Body):
         if self.logprobs:
             options |= {"logprobs": True, "top_logprobs": self.top_logprobs}
         for name in ("temperature", "top_p", "stop", "seed", "n"):
-            if (value := getattr(self, name)) is not None and value != []:
+            if (value := getattr(self, name)) is not None and value not in ([], ""):
                 options[name] = value
         return options
 
@@ -156,12 +163,54 @@ class Predictions(_Body):
 _LISTED = TypeAdapter(Annotated[list[Prediction], Field(min_length=1, max_length=MOST_QUESTIONS)])
 
 
+class TooLarge(RequestError):
+    """The body of a request is larger than the server takes."""
+
+
+class TooSlow(RequestError):
+    """The body of a request did not come in time."""
+
+
 class BadField(RequestError):
     """A request whose `param` is wrong."""
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+
+
+async def read_body(receive: Receive, length: int | None, most: int) -> bytes:
+    """Read the body of a request.
+
+    Args:
+        receive: Of ASGI.
+        length: What the request says of it.
+        most: Bytes it may have.
+
+    Raises:
+        TooLarge: It has more; nothing is read of one that says so.
+        TooSlow: It was not there within `BODY_SECONDS`.
+        ClientGone: The client went away.
+    """
+    too_large = TooLarge(f"a body of more than {most} bytes")
+    if length is not None and length > most:
+        raise too_large
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                part = message.get("body", b"")
+                size += len(part)
+                if size > most:
+                    raise too_large
+                parts.append(part)
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise TooSlow(f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
 
 
 def read_chat(body: bytes) -> ChatRequest:
@@ -219,7 +268,11 @@ def _names(data: Any, left_out: Collection[int] = ()) -> Iterable[str]:
     # Every name in a document but those inside what is left out, each once; too deep a document is refused.
     names: dict[str, Any] = {}
     level = [data] if type(data) in _NESTED else []
+    count = 0
     for _ in range(DEEPEST):
+        count += len(level)
+        if count > MOST_PARTS:
+            raise BadField(f"the body holds more than {MOST_PARTS} lists and objects")
         inner: list[Any] = []
         for found in level:
             if id(found) in left_out:
@@ -263,7 +316,7 @@ def _check_message(message: Message, place: str) -> None:
         raise BadField(f"{place}.role: must be one of {', '.join(ROLES)}", f"{place}.role")
     if role == "assistant":
         _check_tool_calls(message.get("tool_calls"), place)
-    elif content is None:
+    elif content is None and role != "function":
         raise BadField(f"{place}.content: is required", f"{place}.content")
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
         raise BadField(f"{place}.tool_call_id: is required", f"{place}.tool_call_id")
@@ -291,11 +344,12 @@ def _check_tool_calls(calls: Any, place: str) -> None:
     if calls is None:
         return
     whole = isinstance(calls, list) and all(
-        isinstance(call, dict)
-        and isinstance(call.get("function"), dict)
-        and isinstance(call["function"].get("name"), str)
-        and isinstance(call["function"].get("arguments"), str)
+        isinstance(call, dict) and (call.get("type", "function") != "function" or _is_function(call.get("function")))
         for call in calls
     )
     if not whole:
         raise BadField(f"{place}.tool_calls: each needs a function with `name` and `arguments`", f"{place}.tool_calls")
+
+
+def _is_function(found: Any) -> bool:
+    return isinstance(found, dict) and all(isinstance(found.get(name), str) for name in ("name", "arguments"))

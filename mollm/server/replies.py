@@ -60,12 +60,12 @@ def usage(summed: Usage) -> dict[str, int]:
 class Chunks:
     """Frames the chunks of one stream; what they have in common is laid out once."""
 
-    def __init__(self, id: str, mixture: str, *, has_usage: bool) -> None:  # noqa: A002 - the field's name
+    def __init__(self, id: str, mixture: str, created: int, *, has_usage: bool) -> None:  # noqa: A002 - the field's name
         """Take what every chunk carries; with `has_usage` all but the last say that there is none yet."""
         head = {
             "id": id,
             "object": "chat.completion.chunk",
-            "created": int(time.time()),
+            "created": created,
             "model": mixture,
         }
         self._head = b"data: " + orjson.dumps(head)[:-1]

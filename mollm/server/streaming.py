@@ -7,14 +7,16 @@ before that keeps its status. From then on an error is an event, and the stream 
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from starlette.responses import Response
 
 from mollm.server.admission import ClientGone
-from mollm.server.failures import problem_of
+from mollm.server.failures import problem_of, report
 from mollm.server.replies import Chunks, framed, route_headers
-from mollm.server.service import Recorder, report
+from mollm.server.visits import Recorder
 from mollm.types import Routed, new_id, to_plain
 
 if TYPE_CHECKING:
@@ -22,12 +24,15 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope
 
+    from mollm.server.current import Current
     from mollm.server.protocol import ChatRequest
-    from mollm.server.service import Service, Visit
+    from mollm.server.visits import Visit
     from mollm.types import Answer, Choice, Event, Token
 
     Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+LONGEST_FAREWELL = 5.0
+"""Seconds for telling a client that the answer broke off."""
 LONGEST_SEND = 60.0
 """Seconds a client may leave unread what was sent to it; then it counts as gone."""
 HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -37,19 +42,19 @@ HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": 
 class StreamedAnswer(Response):
     """Answers a request while it is sent."""
 
-    def __init__(self, service: Service, request: ChatRequest) -> None:
+    def __init__(self, current: Current, request: ChatRequest) -> None:
         """Nothing is asked before the response is sent."""
         super().__init__()
-        self._service, self._request = service, request
+        self._current, self._request = current, request
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         """Ask, and send what comes."""
         request = self._request
         stream: _Stream | None = None
         try:
-            async with self._service.visit(receive) as visit:
+            async with self._current.visit(receive) as visit:
                 kind = _Stream if (request.n or 1) == 1 else _Several
-                stream = kind(visit, send, request, self._service.settings.keep_alive)
+                stream = kind(visit, send, request, self._current.settings.keep_alive)
                 with stream:
                     answer = await visit.ask(request.conversation, stream, stream=True, id=stream.id, **request.options)
                     await stream.finish(answer)
@@ -63,7 +68,12 @@ class StreamedAnswer(Response):
 
 
 class _Stream(Recorder):
-    """Writes the events of one request."""
+    """Writes the events of one request.
+
+    Attributes:
+        id: Of the answer.
+        has_started: The status is on its way, so it can change no more.
+    """
 
     def __init__(self, visit: Visit, send: Send, request: ChatRequest, keep_alive: float) -> None:
         super().__init__(visit)
@@ -75,12 +85,9 @@ class _Stream(Recorder):
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.Task[None] | None = None
         self._chunks: Chunks | None = None
+        self._created = int(time.time())
         self._has_token = False
-
-    @property
-    def has_started(self) -> bool:
-        """The status is on its way, so it can change no more."""
-        return self._chunks is not None
+        self.has_started = False
 
     def __enter__(self) -> None:
         self._look()
@@ -99,7 +106,7 @@ class _Stream(Recorder):
 
     async def show(self, token: Token) -> None:
         """Send a piece of the answer; waits while the client does not read."""
-        if self._beat:
+        while self._beat:
             await self._beat
         chunks = self._chunks or await self._start()
         if not self._has_token:
@@ -115,7 +122,7 @@ class _Stream(Recorder):
 
     async def finish(self, answer: Answer) -> None:
         """Send how the answer ended, the usage where it is wanted, and the end."""
-        if self._beat:
+        while self._beat:
             await self._beat
         chunks = self._chunks or await self._start()
         trace = to_plain(answer) if self._request.wants_trace else None
@@ -131,26 +138,36 @@ class _Stream(Recorder):
 
     async def break_off(self, error: BaseException) -> None:
         """Say what went wrong, and end without `[DONE]`."""
-        await self._write(framed(problem_of(error).body), more=False)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_FAREWELL):
+                await self._write(framed(problem_of(error).body), more=False)
 
     async def _start(self) -> Chunks:
         self._chunks = self._framing()
         headers = {**HEADERS, **(route_headers(self.route) if self.route else {})}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         self._is_sending, self._quiet_since = True, self._loop.time()
-        await self._send({"type": "http.response.start", "status": 200, "headers": raw})
+        await self._out({"type": "http.response.start", "status": 200, "headers": raw})
+        self.has_started = True
         await self._write(b"".join(self._chunks.role(index) for index in range(self._request.n or 1)))
         return self._chunks
 
     def _framing(self) -> Chunks:
         request = self._request
-        return Chunks(self.id, self.mixture or request.model, has_usage=request.wants_usage)
+        return Chunks(self.id, self.mixture or request.model, self._created, has_usage=request.wants_usage)
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
         self._is_sending = True
         self._quiet_since = self._loop.time()
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        await self._out({"type": "http.response.body", "body": data, "more_body": more})
         self._is_sending = False
+
+    async def _out(self, message: MutableMapping[str, Any]) -> None:
+        try:
+            await self._send(message)
+        except OSError:  # how ASGI says that the client has gone
+            self._visit.stay.end(ClientGone())
+            await asyncio.sleep(0)
 
     def _look(self) -> None:
         # One timer that looks now and then costs less than one that is set again for every token.

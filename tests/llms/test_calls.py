@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from mollm.errors import BadRequest, LLMError, ProviderFailed, RateLimited, TimedOut, Unreachable
 from mollm.llms.base import Chunk, Completion, Request
-from mollm.llms.calls import Calls, Role, StreamedReply
+from mollm.llms.calls import Calls
 from mollm.llms.reliable import Price, ReliableLLM
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
+from mollm.llms.streamed import StreamedReply
 from mollm.types import Failure, Usage
 from tests.clock import run_virtual
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.llms.calls import Attempt
-    from mollm.types import Message
+    from mollm.types import Message, Role
 
 ASK = Request([{"role": "user", "content": "x" * 400}])
 USED = Usage(1000, 100, 1100)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mollm.errors import Overloaded
 from mollm.server.admission import LONGEST_WAIT, Admission, ClientGone
 from tests.clock import run_virtual
-from tests.server.serving import config_of, served, until
+from tests.server.served import config_of, served, until
 from tests.upstream import Reply, Upstream, answer, stream
 
 Step = tuple[str, int, int]
@@ -328,7 +328,7 @@ async def test_a_full_server_says_when_to_come_back() -> None:
         first = asyncio.create_task(server.chat(model="one"))
         await upstream.request(1)
         second = asyncio.create_task(server.chat(model="one"))
-        await until(lambda: server.service.admission.waiting)
+        await until(lambda: server.current.admission.waiting)
         refused = [await server.chat(model="one", stream=stream) for stream in (False, True)]
         refused.append(await server.post("/predict", {"query": "Hi"}))
         counted = [await server.metric("queue_length"), await server.metric("requests_in_flight")]

@@ -10,14 +10,14 @@ import pytest_asyncio
 from mollm.llms.scripted import Reply as ScriptedReply
 from mollm.llms.scripted import ScriptedLLM
 from mollm.types import Route, answer_from_plain
-from tests.server.serving import HI, config_of, served
+from tests.server.served import HI, config_of, served
 from tests.upstream import Upstream, answer, error, stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from mollm.llms.calls import Calls
-    from tests.server.serving import Client
+    from tests.server.served import Client
     from tests.upstream import Received, Reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

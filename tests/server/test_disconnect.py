@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.server.serving import config_of, served, until
+from tests.server.served import config_of, served, until
 from tests.upstream import Upstream, answer, hang, stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine
 
-    from tests.server.serving import Client
+    from tests.server.served import Client
 
 BEAT: dict[str, Any] = {"server": {"keep_alive": 0.05}}
 FULL: dict[str, Any] = {"server": {"max_in_flight": 1, "queue": 4}}
@@ -26,7 +26,7 @@ async def nothing_is_left(server: Client, upstream: Upstream) -> AsyncGenerator[
     await server.get("/health")  # opens what stays open
     before = tasks()
     yield
-    admission = server.service.admission
+    admission = server.current.admission
     async with asyncio.timeout(1):
         await until(lambda: all(found.done.is_set() or found.closed_early.is_set() for found in upstream.received))
         await until(lambda: not tasks() - before)
@@ -116,7 +116,7 @@ async def test_in_the_queue() -> None:
     go = asyncio.Event()
     upstream = Upstream(stream("Fo", go, "ur."), answer("Third."))
     async with upstream, served(config_of(upstream, **FULL)) as server:
-        admission = server.service.admission
+        admission = server.current.admission
         async with server.open(model="one") as first:
             await first.event()
             second = asyncio.create_task(server.chat(model="one"))

@@ -43,7 +43,7 @@ from mollm.errors import (
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.server.failures import INTERNAL, LONGEST_RETRY_AFTER, problem_of
 from mollm.types import Failure, Proposal, Route
-from tests.server.serving import config_of, served
+from tests.server.served import config_of, served
 from tests.upstream import DROP, Upstream, answer, chunk, document, error, events, sse, stream
 from tests.upstream import Reply as Sent
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from mollm.llms.calls import Calls
     from mollm.server.failures import Problem
-    from tests.server.serving import Client
+    from tests.server.served import Client
 
 on_one_loop = pytest.mark.asyncio(loop_scope="module")
 INVALID, SERVER, RATE = "invalid_request_error", "server_error", "rate_limit_error"
@@ -418,7 +418,7 @@ async def test_no_body_key_or_prompt_is_in_an_exception() -> None:
                 upstream.script[:] = [reply] * 3
 
                 with pytest.raises(RunError) as caught:
-                    await server.service.mollm.aask(f"{PROMPT}?", mixture=model)
+                    await server.current.mollm.aask(f"{PROMPT}?", mixture=model)
 
                 told = "".join(traceback.format_exception(caught.value))
                 # The provider's own code is kept for programs; no message has it.

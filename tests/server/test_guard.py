@@ -12,17 +12,17 @@ import pytest_asyncio
 
 from mollm import load_config
 from mollm.errors import ConfigError
-from mollm.server.app import OPEN, create_app
-from mollm.server.endpoints import BODY_SECONDS
-from mollm.server.keys import LEAST_LENGTH, Keys, is_loopback
-from mollm.server.service import Service
+from mollm.server.app import create_app
+from mollm.server.current import Current
+from mollm.server.guard import LEAST_LENGTH, OPEN, Keys, is_loopback
+from mollm.server.protocol import BODY_SECONDS
 from tests.clock import run_virtual
-from tests.server.serving import HI, Reply, served
+from tests.server.served import HI, Reply, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from tests.server.serving import Client
+    from tests.server.served import Client
 
 on_one_loop = pytest.mark.asyncio(loop_scope="module")
 
@@ -316,8 +316,8 @@ def test_a_server_that_may_not_listen_is_not_built(monkeypatch: pytest.MonkeyPat
 
     for build in (
         create_app,
-        Service,
-        lambda found: Service(config(api_keys=["secret-also"]), host=found["server"]["host"]),
+        Current,
+        lambda found: Current(config(api_keys=["secret-also"]), host=found["server"]["host"]),
     ):
         with pytest.raises(ConfigError) as caught:
             build(bad)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.server.serving import config_of, served
+from tests.server.served import config_of, served
 from tests.upstream import USAGE, Upstream, answer, error, stream
 
 if TYPE_CHECKING:
-    from tests.server.serving import Client
+    from tests.server.served import Client
 
 PRICE = {"input": 1.0, "output": 10.0}
 FAMILIES = {

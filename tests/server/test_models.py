@@ -6,7 +6,7 @@ import json
 import re
 import time
 
-from tests.server.serving import Client, config_of, served
+from tests.server.served import Client, config_of, served
 from tests.upstream import Upstream
 
 CONFIG = {

@@ -13,7 +13,7 @@ from mollm.errors import ContextTooLong, EmptyReply, RateLimited
 from mollm.llms.base import Completion
 from mollm.server.endpoints import AT_ONCE
 from mollm.types import Route
-from tests.server.serving import Client, config_of, served
+from tests.server.served import Client, config_of, served
 from tests.upstream import Upstream, answer
 
 if TYPE_CHECKING:

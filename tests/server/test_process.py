@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from mollm.errors import ConfigError
-from mollm.server.serving import serve
-from tests.server.serving import Caller, config_of
+from mollm.server.process import serve
+from tests.server.served import Caller, config_of
 from tests.upstream import Upstream, hang, stream
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from mollm.server.protocol import (
     read_predict,
 )
 from mollm.types import Options
-from tests.server.serving import HI, config_of, served
+from tests.server.served import HI, config_of, served
 from tests.upstream import Upstream, answer
 
 if TYPE_CHECKING:

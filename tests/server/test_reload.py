@@ -12,8 +12,8 @@ import yaml
 
 from mollm.llms.base import Completion
 from mollm.llms.scripted import ScriptedLLM
-from mollm.server.service import Service
-from tests.server.serving import config_of, served, until
+from mollm.server.current import Current
+from tests.server.served import config_of, served, until
 from tests.upstream import Reply, Upstream, answer, stream
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def test_what_is_new_can_be_named_at_once(path: Path) -> None:
             llm = config_of(upstream)["llms"]["a"]
             mixtures = {"sums": {"description": "Sums.", "workers": ["d"]}}
             write(path, upstream, model="expert", llms={"a": llm, "d": llm}, mixtures=mixtures, router={})
-            is_good = await server.service.reload()
+            is_good = await server.current.reload()
             after = await server.chat(model="sums")
             gone = await server.chat(model="one")
             listed = [model["id"] for model in (await server.get("/v1/models")).body["data"]]
@@ -73,7 +73,7 @@ async def test_the_router_knows_what_is_new(path: Path) -> None:
         async with served(path) as server:
             mixtures = {"sums": {"description": "Sums.", "workers": ["b"]}}
             write(path, upstream, mixtures=mixtures, router={"kind": "fixed", "fallback": "sums"})
-            await server.service.reload()
+            await server.current.reload()
             reply = await server.chat(model="auto")
 
     assert reply.headers["x-mollm-mixture"] == "sums"
@@ -116,7 +116,7 @@ async def test_what_runs_ends_as_it_began(path: Path) -> None:
             second = asyncio.create_task(server.chat(model="three", stream=True))
             await upstream.request(4)
             write(path, upstream, model="new", mixtures={"one": {"description": "One.", "workers": ["a"]}}, router={})
-            await server.service.reload()
+            await server.current.reload()
             late = await server.chat(model="one")
             go.set()
             aggregated = await second
@@ -138,7 +138,7 @@ async def test_what_was_replaced_is_closed_when_nobody_uses_it_any_more(path: Pa
         async with served(path, llms={"a": llm}) as server:
             running = asyncio.create_task(server.chat(model="one"))
             await llm.asked.wait()
-            await server.service.reload()
+            await server.current.reload()
             while_it_ran = llm.closed
             go.set()
             reply = await running
@@ -167,7 +167,7 @@ async def test_a_broken_file_changes_nothing(
         async with served(path) as server:
             overwrite(path, text)
             with caplog.at_level(logging.ERROR, logger="mollm.server"):
-                is_good = await server.service.reload()
+                is_good = await server.current.reload()
             reply = await server.chat(model="one")
             counted = await server.metric("reloads_total", outcome="refused")
 
@@ -201,7 +201,7 @@ async def test_whatever_goes_wrong_changes_nothing(path: Path, caplog: pytest.Lo
         llms = Treacherous(b=ScriptedLLM("Five."))
         async with served(path, llms=llms) as server:
             llms.is_broken = True
-            is_good = await server.service.reload()
+            is_good = await server.current.reload()
             reply = await server.chat(model="one")
 
     assert not is_good
@@ -216,7 +216,7 @@ async def test_a_broken_file_keeps_the_keys_too(path: Path, caplog: pytest.LogCa
         write(path, upstream, server={"api_keys": ["the-first-key-of-all"]})
         async with served(path) as server:
             write(path, upstream, server={"api_keys": ["another-secret-key", "${NO_SUCH_VARIABLE_HERE}"]})
-            is_good = await server.service.reload()
+            is_good = await server.current.reload()
             replies = [
                 await server.get("/v1/models", authorization=f"Bearer {key}")
                 for key in ("the-first-key-of-all", "another-secret-key")
@@ -237,7 +237,7 @@ async def test_keys_rotate(path: Path) -> None:
         async with served(path) as server:
             for keys in ([old], [old, new], [new]):
                 write(path, upstream, server={"api_keys": keys})
-                await server.service.reload()
+                await server.current.reload()
                 replies = [await server.get("/v1/models", authorization=f"Bearer {key}") for key in (old, new)]
                 seen.append([reply.status for reply in replies])
 
@@ -251,11 +251,11 @@ async def test_the_bounds_change(path: Path) -> None:
     async with Upstream(*held) as upstream:
         write(path, upstream, server={"max_in_flight": 1, "queue": 1})
         async with served(path) as server:
-            admission = server.service.admission
+            admission = server.current.admission
             running = [asyncio.create_task(server.chat(model="one", stream=True)) for _ in range(2)]
             await until(lambda: admission.waiting == 1)
             write(path, upstream, server={"max_in_flight": 2, "queue": 0, "max_body": 1000})
-            await server.service.reload()
+            await server.current.reload()
             await upstream.request(2)
             refused = await server.chat(model="one")
             large = await server.chat(model="one", user="x" * 1000)
@@ -278,12 +278,12 @@ async def test_less_room_ends_nobody(path: Path) -> None:
             second = asyncio.create_task(server.chat(model="one", stream=True))
             await upstream.request(2)
             write(path, upstream, server={"max_in_flight": 1})
-            await server.service.reload()
+            await server.current.reload()
             third = asyncio.create_task(server.chat(model="one"))
-            await until(lambda: server.service.admission.waiting)
+            await until(lambda: server.current.admission.waiting)
             go.set()
             texts = [(await first).text]
-            waiting = server.service.admission.waiting
+            waiting = server.current.admission.waiting
             second_go.set()
             texts.append((await second).text)
             reply = await third
@@ -297,7 +297,7 @@ async def test_an_address_changes_with_a_restart_only(path: Path, caplog: pytest
     """The log says so, and the rest of the file holds."""
     async with Upstream() as upstream:
         write(path, upstream)
-        service = Service(path)
+        service = Current(path)
         write(path, upstream, model="new", server={"port": 1})
 
         is_good = await service.reload()

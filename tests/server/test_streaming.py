@@ -13,12 +13,12 @@ import pytest
 from mollm.llms.base import Chunk, Completion
 from mollm.llms.scripted import Reply as Script
 from mollm.llms.scripted import ScriptedLLM
+from mollm.server.current import Current
 from mollm.server.protocol import read_chat
-from mollm.server.service import Service
 from mollm.server.streaming import LONGEST_SEND, StreamedAnswer
 from mollm.types import Route
 from tests.clock import run_virtual
-from tests.server.serving import HI, config_of, served
+from tests.server.served import HI, config_of, served
 from tests.upstream import DROP, USAGE, Reply, Upstream, answer, chunk, error, events, sse, stream
 
 if TYPE_CHECKING:
@@ -413,7 +413,7 @@ class Asgi:
             "limits": {"seconds": 900},
             "server": {"keep_alive": keep_alive},
         }
-        self.service = Service(config, llms={"a": llm})
+        self.service = Current(config, llms={"a": llm})
         self.sent: list[MutableMapping[str, Any]] = []
         self.moments: list[float] = []
         """When each message was sent."""

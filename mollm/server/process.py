@@ -16,13 +16,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mollm.errors import ConfigError
-from mollm.server.app import create_app
-from mollm.server.service import Service, summary
+from mollm.server.app import app_of
+from mollm.server.current import Current, summary
+from mollm.server.streaming import LONGEST_SEND
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import uvicorn
+    from fastapi import FastAPI
 
 log = logging.getLogger("mollm.server")
 
@@ -41,34 +43,25 @@ def serve(config: str | Path | None = None, *, host: str | None = None, port: in
     Raises:
         ConfigError: The configuration cannot be served, or the address cannot be listened on.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # Libraries tell less: some of them write addresses, with what stands in them, at INFO.
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("mollm").setLevel(logging.INFO)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of every stray byte that reaches the port
-    service = Service(config, host=host)
-    settings = service.settings
+    current = Current(config, host=host)
+    settings = current.settings
     bound = _bind(host or settings.host, settings.port if port is None else port)
     with bound, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_Process(service, bound).run())
+        return runner.run(_Process(current, bound).run())
 
 
 class _Process:
     """A server and what ends it."""
 
-    def __init__(self, service: Service, bound: socket.socket) -> None:
+    def __init__(self, current: Current, bound: socket.socket) -> None:
         import uvicorn
 
-        self._service, self._socket = service, bound
-        options = uvicorn.Config(
-            create_app(service),
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            lifespan="on",
-            ws="none",
-            timeout_graceful_shutdown=5,
-            backlog=BACKLOG,
-        )
-        self._server: uvicorn.Server = uvicorn.Server(options)
+        self._current, self._socket = current, bound
+        self._server: uvicorn.Server = uvicorn.Server(uvicorn_config(app_of(current)))
         self._exit_code = 0
         self._ending: asyncio.Task[None] | None = None
         self._reloading: asyncio.Task[None] | None = None
@@ -76,14 +69,14 @@ class _Process:
 
     async def run(self) -> int:
         self._heed()
-        await self._service.start()
+        await self._current.start()
         _settle()
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers nothing to wait for
             await asyncio.sleep(0.01)
         self._heed()  # once more: uvicorn has set handlers of its own, which would close the socket at once
         if not serving.done():
-            log.info("serving %s on %s", summary(self._service.mollm.runtime.config), _address(self._socket))
+            log.info("serving %s on %s", summary(self._current.mollm.runtime.config), _address(self._socket))
         await serving
         return self._exit_code
 
@@ -103,8 +96,8 @@ class _Process:
         self._ending = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
-        admission, seconds = self._service.admission, self._service.settings.drain
-        if running := admission.in_flight + admission.waiting:
+        admission, seconds = self._current.admission, self._current.settings.drain
+        if running := admission.in_flight:
             counted = f"{running} request{'s have' if running > 1 else ' has'}"
             log.info("stopping; %s %g s to finish; a second signal stops at once", counted, seconds)
         await admission.drained(seconds)
@@ -118,7 +111,26 @@ class _Process:
     async def _read_again(self) -> None:
         while self._has_changed:  # a file that changes while it is read is read once more
             self._has_changed = False
-            await self._service.reload()
+            await self._current.reload()
+
+
+def uvicorn_config(app: FastAPI) -> uvicorn.Config:
+    """How uvicorn runs an application of ours."""
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        lifespan="on",
+        ws="none",
+        # Longer than clients and proxies keep an idle connection, or they would send into one that is being closed.
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        backlog=BACKLOG,
+    )
 
 
 def _settle() -> None:
@@ -134,6 +146,8 @@ def _bind(host: str, port: int) -> socket.socket:
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; a client that reads no more loses its connection as well
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(LONGEST_SEND * 1000))
         bound.bind((host, port))
         bound.listen(BACKLOG)  # the address is ours from here on; two that are only bound do not see each other
     except OSError as error:

@@ -6,12 +6,20 @@ import hashlib
 import hmac
 import ipaddress
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from mollm.config import expand
 from mollm.errors import ConfigError
+from mollm.server.failures import INVALID, Problem, told
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
     from mollm.schema import Config
+    from mollm.server.current import Current
+
+OPEN = frozenset(("/health", "/ready", "/docs", "/openapi.json"))
+"""Paths that need no key: they tell nothing of the configuration."""
 
 LEAST_LENGTH = 16
 """Characters of a key that is let in from beyond loopback."""
@@ -39,6 +47,8 @@ class Keys:
                 continue
             if not found[-1]:
                 problems.append(f"{where}: the key is empty")
+            elif not found[-1].isascii():
+                problems.append(f"{where}: a key is of ASCII characters, which is what a header can carry")
             elif len(found[-1]) < LEAST_LENGTH and not is_loopback(host):
                 problems.append(f"{where}: a key of less than {LEAST_LENGTH} characters, and {host} is not loopback")
         if not config.server.api_keys and not is_loopback(host):
@@ -57,6 +67,36 @@ class Keys:
         return sum(hmac.compare_digest(digest, known) for known in self._digests) > 0
 
 
+class Guard:
+    """Lets in who has a key, before anything of a request is read."""
+
+    def __init__(self, app: ASGIApp, current: Current) -> None:
+        """Stand in front of `app`."""
+        self._app, self._current = app, current
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        refused = self._refusal(scope) if scope["type"] == "http" else None
+        await (told(refused) if refused else self._app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        headers = dict(scope["headers"])
+        if self._current.keys:
+            if scope["path"].removeprefix(scope.get("root_path", "")) in OPEN:
+                return None
+            scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+            if scheme.lower() == "bearer" and self._current.keys.know(key.strip()):
+                return None
+            return Problem(401, INVALID, "invalid_api_key", "a key of this server is needed: Authorization: Bearer ...")
+        # Without keys any page in a browser on this machine could spend money here. It cannot hide its origin; and one
+        # whose name was made to lead here shows that name.
+        origin, host = (headers.get(name, b"").decode("latin-1") for name in (b"origin", b"host"))
+        if (origin and not is_loopback(_host(origin))) or _is_domain(_host(f"http://{host}")):
+            text = "a page from another origin is not let in; set server.api_keys to tell who may"
+            return Problem(403, INVALID, "foreign_origin", text)
+        return None
+
+
 def is_loopback(host: str) -> bool:
     """Say whether nobody outside this machine can reach `host`."""
     if host == "localhost":
@@ -65,6 +105,22 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _host(origin: str) -> str:
+    try:
+        return urlsplit(origin).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_domain(host: str) -> bool:
+    # What the public name system can lead here: a name with a dot that is no address.
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." in host.strip(".") and not host.endswith(".localhost")
+    return False
 
 
 def _digest(key: str) -> bytes:

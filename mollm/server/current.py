@@ -1,38 +1,35 @@
-"""What the endpoints share: the configuration in force, who may come in, and what is counted."""
+"""The configuration in force: what answers, who may come in, and how it is read again."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-import traceback
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 from mollm.api import MoLLM
 from mollm.config import load_config
-from mollm.errors import ConfigError, MollmError, Overloaded, PromptError
+from mollm.errors import MollmError, Overloaded
 from mollm.server.admission import Admission, ClientGone
-from mollm.server.failures import problem_of
-from mollm.server.keys import Keys
+from mollm.server.failures import cause_of, report
+from mollm.server.guard import Keys
 from mollm.server.metrics import Metrics
-from mollm.types import Done, Routed
+from mollm.server.visits import Visit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
     from mollm.routing.base import Router
     from mollm.schema import Config
-    from mollm.server.admission import Receive, Stay
-    from mollm.types import Answer, Call, Event, Message, RequestOptions, Route, Token
+    from mollm.server.admission import Receive
 
 log = logging.getLogger("mollm.server")
 
 
-class Service:
-    """A `MoLLM` that is asked through HTTP.
+class Current:
+    """A configuration that is asked through HTTP, until another takes its place.
 
     Attributes:
         mollm: What answers; `reload` puts another in its place.
@@ -60,10 +57,11 @@ class Service:
         Raises:
             ConfigError: Everything that is wrong with the configuration.
         """
-        self._source, self._host = config, host
-        self._given: dict[str, Any] = {"llms": llms, "router": router}
         loaded = load_config(config)
-        self.settings, self.keys = loaded.server, Keys(loaded, host)
+        # A socket stays where it was bound, whatever a file that is read later says of its host.
+        self._source, self._host = config, host or loaded.server.host
+        self._given: dict[str, Any] = {"llms": llms, "router": router}
+        self.settings, self.keys = loaded.server, Keys(loaded, self._host)
         self.mollm = MoLLM(loaded, **self._given)
         self.created = int(time.time())
         self.admission = Admission(self.settings.max_in_flight, self.settings.queue)
@@ -95,7 +93,7 @@ class Service:
                     self._retire()
         except (Overloaded, ClientGone) as error:
             if not is_inside:
-                self.metrics.failed(None, _cause(error))
+                self.metrics.failed(None, cause_of(error))
             raise
 
     async def reload(self) -> bool:
@@ -123,9 +121,10 @@ class Service:
 
     async def aclose(self) -> None:
         """Close every connection to an LLM."""
-        for mollm in tuple(self._users):
-            await mollm.aclose()
-        await asyncio.gather(*self._closing)
+        closing = [*self._closing, *(asyncio.ensure_future(mollm.aclose()) for mollm in self._users)]
+        for error in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(error, Exception):
+                report(error, "connections were closed")
 
     def _retire(self) -> None:
         # A configuration that was replaced answers what it was asked, and is closed then.
@@ -136,101 +135,12 @@ class Service:
                 del self._users[mollm]
                 task = asyncio.ensure_future(mollm.aclose())
                 self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+                task.add_done_callback(self._closed)
 
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """A request that was let in."""
-
-    mollm: MoLLM
-    stay: Stay
-    metrics: Metrics
-    begun: float
-    """When it came, on the monotonic clock."""
-
-    async def ask(
-        self,
-        question: str | Sequence[Message],
-        recorder: Recorder | None = None,
-        *,
-        stream: bool = False,
-        id: str | None = None,  # noqa: A002 - the field's name
-        **options: Unpack[RequestOptions],
-    ) -> Answer:
-        """Answer `question` and count how that went. Arguments and errors are those of `MoLLM.arun`."""
-        recorder = recorder or Recorder(self)
-        try:
-            await self.mollm.arun(question, recorder, stream=stream, id=id, **options)
-        except asyncio.CancelledError:
-            reason = self.stay.reason
-            self.metrics.failed(recorder.mixture, _cause(reason) if reason else "cancelled")
-            raise
-        except Exception as error:
-            problem = problem_of(error)
-            self.metrics.failed(recorder.mixture, problem.cause)
-            said = "; ".join(problem.message.splitlines())
-            log.warning("%s: failed after %.3f s: %s", recorder.mixture or "not routed", recorder.seconds, said)
-            raise
-        answer = recorder.answer
-        self.metrics.answered(answer, recorder.seconds)
-        reasons = f", degraded: {'; '.join(answer.degraded)}" if answer.degraded else ""
-        calls = "1 call" if answer.calls == 1 else f"{answer.calls} calls"
-        log.info("%s: answered after %.3f s, %s%s", answer.mixture, recorder.seconds, calls, reasons)
-        return answer
-
-
-class Recorder:
-    """A listener that keeps what is told of a question, and counts its calls.
-
-    Attributes:
-        route: The router's decision, once there is one.
-        answer: The answer, once it is whole.
-    """
-
-    answer: Answer
-
-    def __init__(self, visit: Visit) -> None:
-        self._visit = visit
-        self.route: Route | None = None
-
-    @property
-    def mixture(self) -> str | None:
-        """Which was picked."""
-        return self.route.mixture if self.route else None
-
-    @property
-    def seconds(self) -> float:
-        """Since the request came."""
-        return time.monotonic() - self._visit.begun
-
-    def tell(self, event: Event) -> None:
-        """Hear what happened."""
-        if isinstance(event, Routed):
-            self.route = event.route
-        elif isinstance(event, Done):
-            self.answer = event.answer
-
-    async def show(self, token: Token) -> None:
-        """Hear a piece of the answer."""
-
-    def account(self, call: Call) -> None:
-        """Hear what a call took."""
-        self._visit.metrics.call(call)
-
-
-def _cause(error: Exception) -> str:
-    return "client_gone" if isinstance(error, ClientGone) else problem_of(error).cause
-
-
-def report(error: BaseException, what: str = "a request was answered") -> None:
-    """Log a failure: of what is ours its message, of anything else where it came from, but not what it says."""
-    if isinstance(error, ConfigError | PromptError):
-        log.error("a request needs what the configuration does not give: %s", error)
-    elif not isinstance(error, MollmError):
-        # The message of a foreign error may hold a prompt, a key, or what an upstream sent.
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        log.error("%s while %s, at\n%s", type(error).__name__, what, frames)
+    def _closed(self, task: asyncio.Future[None]) -> None:
+        self._closing.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            report(error, "a configuration that was replaced was closed")
 
 
 def summary(config: Config) -> str:
