@@ -212,8 +212,7 @@ async def write(
     Raises:
         AggregationError: It failed after its first token was shown.
     """
-    if request.settings.stop:
-        request = replace(request, may_be_empty=True)
+    request = replace(request, is_answer=True)
     if listener is None:
         return await calls.attempt(role, llm, request)
     shown = False

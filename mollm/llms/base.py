@@ -27,8 +27,8 @@ class Request:
 
     messages: Sequence[Message]
     settings: Settings = Settings()
-    may_be_empty: bool = False
-    """A reply that a stop text ended before its first word is an answer."""
+    is_answer: bool = False
+    """The reply is the answer as it stands: also a refusal, and one that a stop text ended before its first word."""
 
     def sample(self, index: int) -> Request:
         """The request for one of several samples: a seed of its own, or equal seeds would make equal answers."""

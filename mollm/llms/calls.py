@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from mollm.llms.reliable import ReliableLLM
 
+MOST_TOKENS = 10**9
+"""Of one call; more is a mistake."""
 Show: TypeAlias = Callable[[Chunk], Awaitable[None]]
 
 
@@ -170,11 +172,21 @@ class Calls:
 
     def _record(self, role: Role, llm: str, usage: Usage, begun: float, error: Failure | None) -> Call:
         seconds = asyncio.get_running_loop().time() - begun
+        usage = _credible(usage)
         call = Call(role, llm, usage, self._llms[llm].cost(usage), seconds, error)
         self.spent.append(call)
         if self._account:
             self._account(call)
         return call
+
+
+def _credible(usage: Usage) -> Usage:
+    # A provider may write any number there, and a sum or a counter would not recover from a nonsensical one.
+    counts = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+    if all(0 <= count <= MOST_TOKENS for count in counts):
+        return usage
+    prompt, completion = (min(max(0, count), MOST_TOKENS) for count in counts[:2])
+    return Usage(prompt, completion, prompt + completion, estimated=True)
 
 
 def _failure(error: LLMError) -> Failure:

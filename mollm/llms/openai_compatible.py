@@ -17,7 +17,7 @@ import orjson
 from mollm.errors import BadRequest, ProviderFailed
 from mollm.llms.base import Chunk, Completion, Request
 from mollm.llms.http import Sessions
-from mollm.llms.sse import EventParser
+from mollm.llms.sse import EventParser, EventTooLarge
 from mollm.llms.translate import from_status
 from mollm.types import Usage
 
@@ -90,7 +90,7 @@ class OpenAICompatibleLLM:
                 size += len(received)
                 if size > MAX_REPLY_BYTES:
                     raise _too_large(response)
-                for data in parser.feed(received):
+                for data in _events(parser, received, response):
                     if data == b"[DONE]":
                         await _finish(response)
                         return
@@ -179,6 +179,13 @@ async def _finish(response: aiohttp.ClientResponse) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(0.1):
             await response.content.readany()
+
+
+def _events(parser: EventParser, received: bytes, response: aiohttp.ClientResponse) -> list[bytes]:
+    try:
+        return parser.feed(received)
+    except EventTooLarge:
+        raise _too_large(response) from None
 
 
 def _too_large(response: aiohttp.ClientResponse) -> ProviderFailed:

@@ -105,7 +105,7 @@ class ReliableLLM:
             LLMError: The call failed, after retries where they made sense.
         """
         loop = asyncio.get_running_loop()
-        request = Request(request.messages, request.settings.over(self.defaults), request.may_be_empty)
+        request = Request(request.messages, request.settings.over(self.defaults), request.is_answer)
         clock = _Clock(loop.time() + self._timeouts.total, deadline)
 
         async def attempt() -> Completion:
@@ -124,7 +124,7 @@ class ReliableLLM:
     async def stream(self, request: Request, *, deadline: float | None = None) -> AsyncGenerator[Chunk, None]:
         """Yield the reply piece by piece. Raises as `complete`, also in the middle."""
         loop = asyncio.get_running_loop()
-        request = Request(request.messages, request.settings.over(self.defaults), request.may_be_empty)
+        request = Request(request.messages, request.settings.over(self.defaults), request.is_answer)
         clock = _Clock(loop.time() + self._timeouts.total, deadline)
 
         async def attempt() -> tuple[list[Chunk], AsyncIterator[Chunk]]:
@@ -268,6 +268,8 @@ class ReliableLLM:
                 held.append(chunk)
                 if chunk.text.strip() or (chunk.delta.get("tool_calls") and request.settings.tools):
                     return held
+                if chunk.delta.get("refusal") and request.is_answer:
+                    return held
                 finish_reason = chunk.finish_reason or finish_reason
                 if chunk.delta.get("reasoning_content") or chunk.delta.get("reasoning"):
                     # It is thinking: alive, though nothing can be shown yet.
@@ -339,7 +341,10 @@ def _check(request: Request, finish_reason: str | None, message: Message) -> Non
         raise Refused("the provider's content filter withheld the answer", status=200)
     if not text_of(message.get("content")).strip():
         thought = message.get("reasoning_content") or message.get("reasoning")
-        if request.may_be_empty and finish_reason == "stop" and not thought:
+        if message.get("refusal") and not request.is_answer:
+            raise Refused("the LLM refused", status=200)
+        is_stopped = bool(request.settings.stop) and finish_reason == "stop" and not thought
+        if request.is_answer and (message.get("refusal") or is_stopped):
             return
         what = "it holds reasoning alone" if thought else "it is empty"
         text = f"the reply has no text: {what} (finish_reason {finish_reason!r})"

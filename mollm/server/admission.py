@@ -146,11 +146,12 @@ class Admission:
 class Stay:
     """A block of the current task that can be ended for a reason: the client's going, or ours."""
 
-    __slots__ = ("_cancelled", "_receive", "_task", "_watcher", "reason")
+    __slots__ = ("_cancelled", "_is_over", "_receive", "_task", "_watcher", "reason")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self.reason: Exception | None = None
+        self._is_over = False
 
     async def __aenter__(self) -> None:
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
@@ -159,6 +160,7 @@ class Stay:
 
     async def __aexit__(self, kind: object, error: BaseException | None, _: object) -> None:
         self._watcher.cancel()
+        self._is_over = True
         if self.reason is None:
             return
         # As `asyncio.timeout` does it: our cancellation is taken back, somebody else's goes on.
@@ -168,7 +170,7 @@ class Stay:
 
     def end(self, reason: Exception) -> None:
         """Cancel the block; it raises `reason`."""
-        if self.reason is None:
+        if self.reason is None and not self._is_over:
             self.reason = reason
             self._task.cancel()
 

@@ -155,7 +155,10 @@ def report(error: BaseException, what: str = "a request was answered") -> None:
         log.error("%s while %s, at\n%s", type(error).__name__, what, frames)
 
 
+_BESIDE = {401: {"www-authenticate": "Bearer"}, 408: {"connection": "close"}}
+
+
 def told(problem: Problem) -> Response:
     """Lay out a failure as a response."""
-    headers = {**problem.headers, **({"www-authenticate": "Bearer"} if problem.status == 401 else {})}
+    headers = {**problem.headers, **_BESIDE.get(problem.status, {})}
     return Response(orjson.dumps(problem.body), problem.status, headers, "application/json")

@@ -46,6 +46,7 @@ def serve(config: str | Path | None = None, *, host: str | None = None, port: in
     # Libraries tell less: some of them write addresses, with what stands in them, at INFO.
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("mollm").setLevel(logging.INFO)
+    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # its warnings quote what was sent
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of every stray byte that reaches the port
     current = Current(config, host=host)
     settings = current.settings
@@ -118,8 +119,11 @@ def uvicorn_config(app: FastAPI) -> uvicorn.Config:
     """How uvicorn runs an application of ours."""
     import uvicorn
 
+    from mollm.server.connection import Connection
+
     return uvicorn.Config(
         app,
+        http=Connection,
         log_config=None,
         access_log=False,
         proxy_headers=False,

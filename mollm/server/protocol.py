@@ -254,21 +254,24 @@ def read_json(body: bytes) -> Any:
         raise BadField(f"the body is not JSON: {error.msg} at character {error.pos}") from None
     # The arguments of a tool and the shape of an answer are the caller's own words: they go no further than the LLM.
     own_words = [_at(data, "response_format", "json_schema", "schema")]
-    tools = _at(data, "tools")
-    own_words += [_at(tool, "function", "parameters") for tool in tools] if isinstance(tools, list) else []
-    for name in _names(data, {id(schema) for schema in own_words}):
+    for kind, *place in (("tools", "function", "parameters"), ("functions", "parameters")):
+        offered = _at(data, kind)
+        own_words += [_at(tool, *place) for tool in offered] if isinstance(offered, list) else []
+    exempt = {id(schema): schema for schema in own_words if type(schema) in _NESTED}
+    names, count = _names(data, exempt)
+    for name in names:
         if name.lower().replace("-", "_") in FORBIDDEN:
             raise BadField(f"{name}: addresses, keys and headers are the configuration's, not the request's", name)
-    for schema in own_words:
-        _names(schema)
+    for schema in exempt.values():
+        count = _names(schema, (), count)[1]
     return data
 
 
-def _names(data: Any, left_out: Collection[int] = ()) -> Iterable[str]:
-    # Every name in a document but those inside what is left out, each once; too deep a document is refused.
+def _names(data: Any, left_out: Collection[int], count: int = 0) -> tuple[Iterable[str], int]:
+    # Every name in a document but those inside what is left out, each once, and how many lists and objects there are
+    # beside the `count` before it; too deep a document is refused, and too many parts.
     names: dict[str, Any] = {}
     level = [data] if type(data) in _NESTED else []
-    count = 0
     for _ in range(DEEPEST):
         count += len(level)
         if count > MOST_PARTS:
@@ -283,7 +286,7 @@ def _names(data: Any, left_out: Collection[int] = ()) -> Iterable[str]:
                 items = found.values()
             inner += [item for item in items if type(item) in _NESTED]
         if not inner:
-            return names
+            return names, count
         level = inner
     raise BadField(f"the body is nested more than {DEEPEST} levels deep")
 

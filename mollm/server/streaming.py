@@ -61,10 +61,13 @@ class StreamedAnswer(Response):
         except ClientGone:
             return
         except Exception as error:
-            if stream is None or not stream.has_started:
+            if stream is None or not await stream.is_under_way():
                 raise
             report(error)
             await stream.break_off(error)
+        finally:
+            if stream:
+                stream.close()
 
 
 class _Stream(Recorder):
@@ -72,7 +75,6 @@ class _Stream(Recorder):
 
     Attributes:
         id: Of the answer.
-        has_started: The status is on its way, so it can change no more.
     """
 
     def __init__(self, visit: Visit, send: Send, request: ChatRequest, keep_alive: float) -> None:
@@ -87,7 +89,7 @@ class _Stream(Recorder):
         self._chunks: Chunks | None = None
         self._created = int(time.time())
         self._has_token = False
-        self.has_started = False
+        self._has_started = False
 
     def __enter__(self) -> None:
         self._look()
@@ -95,8 +97,17 @@ class _Stream(Recorder):
     def __exit__(self, *_: object) -> None:
         if self._timer:
             self._timer.cancel()
+
+    def close(self) -> None:
+        """Let go of a sign of life that nobody takes."""
         if self._beat:
             self._beat.cancel()
+
+    async def is_under_way(self) -> bool:
+        """Say whether the status has left; a sign of life that is on its way arrives first."""
+        if self._beat:
+            await asyncio.wait([self._beat], timeout=LONGEST_FAREWELL)
+        return self._has_started
 
     def tell(self, event: Event) -> None:
         """Hear what happened; nothing of it is content."""
@@ -138,6 +149,8 @@ class _Stream(Recorder):
 
     async def break_off(self, error: BaseException) -> None:
         """Say what went wrong, and end without `[DONE]`."""
+        if self._beat:  # nobody takes what was sent before
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_FAREWELL):
                 await self._write(framed(problem_of(error).body), more=False)
@@ -148,7 +161,7 @@ class _Stream(Recorder):
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         self._is_sending, self._quiet_since = True, self._loop.time()
         await self._out({"type": "http.response.start", "status": 200, "headers": raw})
-        self.has_started = True
+        self._has_started = True
         await self._write(b"".join(self._chunks.role(index) for index in range(self._request.n or 1)))
         return self._chunks
 

@@ -299,6 +299,33 @@ async def test_closing_gives_back_every_connection() -> None:
     assert upstream.connections == 2
 
 
+class Owned(ScriptedLLM):
+    """An LLM that notes that it was closed."""
+
+    is_closed = False
+
+    async def aclose(self) -> None:
+        """Note it."""
+        self.is_closed = True
+
+
+async def test_closing_leaves_alone_what_was_given() -> None:
+    """It is its owner's; what the configuration made is closed beside it, and the given one answers as before."""
+    owned = Owned("mine")
+    async with Upstream(answer("one"), answer("two")) as upstream:
+        llms = LLMs(
+            config(m={"model": "hosted_vllm/m", "api_base": upstream.base_url}, o={"model": "x/y"}), {"o": owned}
+        )
+        await llms["m"].complete(ASK)
+        await llms.aclose()
+        await llms["m"].complete(ASK)
+        text = (await llms["o"].complete(ASK)).text
+        await llms.aclose()
+
+    assert upstream.connections == 2
+    assert (text, owned.is_closed) == ("mine", False)
+
+
 async def test_an_address_where_nobody_listens_is_unreachable() -> None:
     """By the name of the LLM, and without the key that was to be sent."""
     async with Upstream() as upstream:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mollm.errors import Overloaded
-from mollm.server.admission import LONGEST_WAIT, Admission, ClientGone
+from mollm.server.admission import LONGEST_END, LONGEST_WAIT, Admission, ClientGone
 from tests.clock import run_virtual
 from tests.server.served import config_of, served, until
 from tests.upstream import Reply, Upstream, answer, stream
@@ -278,6 +278,125 @@ def test_who_stays_too_long_is_told_why() -> None:
         assert slow.state == "refused"
         assert str(slow.told) == "the server is about to stop"
         assert asyncio.get_running_loop().time() == pytest.approx(5, abs=0.1)
+
+    run_virtual(main())
+
+
+def test_draining_ends_although_somebody_does_not(caplog: pytest.LogCaptureFixture) -> None:
+    """Who swallows its cancellation is not waited for any longer, and the log says so."""
+
+    async def main() -> None:
+        admission, may_end = Admission(2, 0), asyncio.Event()
+
+        async def swallow() -> None:
+            async with admission.stay(asyncio.Event().wait):  # type: ignore[arg-type] # never returns
+                try:
+                    await may_end.wait()
+                except asyncio.CancelledError:
+                    await may_end.wait()
+
+        task = asyncio.create_task(swallow())
+        other = Visitor(admission)
+        await settle()
+        async with asyncio.timeout(60):
+            await admission.drained(5)
+        assert asyncio.get_running_loop().time() == pytest.approx(5 + LONGEST_END, abs=0.1)
+        assert other.state == "refused"
+        assert not task.done()
+        may_end.set()
+        await task
+        assert task.cancelling() == 0
+
+    run_virtual(main())
+    assert "1 requests did not end when they were told to" in caplog.text
+
+
+class Own(Exception):
+    """What a block makes of its cancellation."""
+
+
+async def turned(admission: Admission, visitor_has_left: asyncio.Event) -> None:
+    """Stay until the client goes, and raise another error then."""
+
+    async def receive() -> dict[str, Any]:
+        await visitor_has_left.wait()
+        return {"type": "http.disconnect"}
+
+    async with admission.stay(receive):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise Own from None
+
+
+def test_a_block_may_turn_its_cancellation_into_an_error_of_its_own() -> None:
+    """It goes on as it is, and the task is no longer cancelled: whatever it waits for next is waited for."""
+
+    async def main() -> None:
+        task = asyncio.current_task()
+        assert task
+        has_left = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.call_later(1, has_left.set)
+        with pytest.raises(Own):
+            await turned(Admission(1, 0), has_left)
+        assert task.cancelling() == 0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3):
+                await asyncio.Event().wait()
+        assert (loop.time(), task.cancelling()) == (4, 0)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("turns", [False, True], ids=["as it is", "turned into another error"])
+@pytest.mark.parametrize(("leaves", "expires"), [(1, 5), (5, 1), (1, 1)], ids=["client", "timeout", "both at once"])
+def test_a_stay_inside_a_timeout(leaves: float, expires: float, turns: bool) -> None:
+    """Each raises its own, and none is taken for the other; afterwards the task is not cancelled."""
+
+    async def main() -> None:
+        loop, task, admission, has_left = asyncio.get_running_loop(), asyncio.current_task(), Admission(1, 0), None
+        assert task
+        has_left = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            await has_left.wait()
+            return {"type": "http.disconnect"}
+
+        async def stay() -> None:
+            async with admission.stay(receive):
+                await asyncio.Event().wait()
+
+        loop.call_at(leaves, has_left.set)
+        ends: list[type[Exception]] = [Own if turns else ClientGone] if leaves <= expires else []
+        ends += [Own if turns else TimeoutError] if expires <= leaves else []
+        with pytest.raises(tuple(ends)):
+            async with asyncio.timeout_at(expires):
+                await (turned(admission, has_left) if turns else stay())
+        assert (loop.time(), task.cancelling()) == (min(leaves, expires), 0)
+        await asyncio.sleep(10)
+
+    run_virtual(main())
+
+
+def test_a_timeout_inside_a_stay() -> None:
+    """It raises its own error, and the client's going ends the block later all the same."""
+
+    async def main() -> None:
+        visitor_has_left = asyncio.Event()
+        asyncio.get_running_loop().call_later(5, visitor_has_left.set)
+
+        async def receive() -> dict[str, Any]:
+            await visitor_has_left.wait()
+            return {"type": "http.disconnect"}
+
+        with pytest.raises(ClientGone):
+            async with Admission(1, 0).stay(receive):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(1):
+                        await asyncio.Event().wait()
+                await asyncio.Event().wait()
+        assert asyncio.get_running_loop().time() == 5
 
     run_virtual(main())
 

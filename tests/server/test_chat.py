@@ -124,25 +124,6 @@ async def test_a_completion_has_the_form_that_clients_check(stage: Stage) -> Non
     }
 
 
-async def test_a_stream_holds_the_pieces_of_the_aggregator_and_nothing_of_the_workers(stage: Stage) -> None:
-    """Role first, then the pieces as they came, then the end."""
-    stage.script(*(answer(f"Secret {n}.") for n in range(3)), stream("Fo", "ur", "."))
-
-    reply = await stage.server.chat(model="three", stream=True)
-
-    assert reply.text == "Four."
-    assert reply.events[-1] == "[DONE]"
-    deltas = [event["choices"][0]["delta"] for event in reply.events[:-1]]
-    assert deltas == [
-        {"role": "assistant", "content": "", "refusal": None},
-        {"content": "Fo"},
-        {"content": "ur"},
-        {"content": "."},
-        {},
-    ]
-    assert b"Secret" not in reply.raw
-
-
 # Who answers
 
 
@@ -341,8 +322,8 @@ IGNORED = {
 
 @pytest.mark.parametrize(
     "fields",
-    [*({name: value} for name, value in DEFAULTS.items()), dict.fromkeys(DEFAULTS), IGNORED],
-    ids=[*DEFAULTS, "all null", "unknown"],
+    [*({name: value} for name, value in DEFAULTS.items()), {"stop": ""}, dict.fromkeys(DEFAULTS), IGNORED],
+    ids=[*DEFAULTS, "stop, empty", "all null", "unknown"],
 )
 async def test_defaults_and_unknown_fields_pass_and_are_left_to_the_llm(stage: Stage, fields: dict[str, Any]) -> None:
     """A mixture of several answers, and none of it is sent on."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.server.served import config_of, served, until
+from mollm.server.app import create_app
+from tests.server.served import HI, config_of, served, until
 from tests.upstream import Upstream, answer, hang, stream
 
 if TYPE_CHECKING:
@@ -172,3 +174,32 @@ async def test_a_place_that_was_left_is_free() -> None:
         reply = await server.chat(model="one")
 
     assert reply.status == 200
+
+
+@pytest.mark.parametrize("has_stream", [False, True], ids=["unstreamed", "streamed"])
+async def test_an_application_in_front_that_gives_the_body_again_and_again(has_stream: bool) -> None:
+    """It never says that the client went away, and never waits: the answer comes all the same."""
+    sent: list[Any] = []
+    times = 0
+    body = json.dumps({"model": "one", "messages": HI, "stream": has_stream}).encode()
+
+    async def receive() -> dict[str, Any]:
+        nonlocal times
+        times += 1
+        assert times < 100, "nothing else has its turn while this is asked for"
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    script = stream("Four.") if has_stream else answer("Four.")
+    async with Upstream(script) as upstream:
+        app = create_app(config_of(upstream))
+        scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": [], "query_string": b""}
+        async with asyncio.timeout(20):
+            await app(scope, receive, send)
+        await app.state.current.aclose()
+
+    assert sent[0]["status"] == 200
+    assert b"Four." in b"".join(message.get("body", b"") for message in sent)
+    assert not sent[-1].get("more_body")

@@ -331,11 +331,11 @@ STREAMS: dict[str, Sent] = {
 }
 
 
-def assert_silent(*texts: str) -> None:
+def assert_silent(*texts: str, case: str = "") -> None:
     """None of the words is in one of the texts, whatever its case."""
     for text in texts:
         for word in WORDS:
-            assert word.lower() not in text.lower()
+            assert word.lower() not in text.lower(), case
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> str:
@@ -354,8 +354,8 @@ def secretive(upstream: Upstream) -> dict[str, Any]:
     return {**config, "llms": dict.fromkeys("abc", llm)}
 
 
-async def check(server: Client, upstream: Upstream, replies: Sequence[Sent], **fields: Any) -> None:
-    """Ask, and find none of the words in what comes back."""
+async def check(name: str, server: Client, upstream: Upstream, replies: Sequence[Sent], **fields: Any) -> None:
+    """Ask, and find none of the words in what comes back; `name` is the case's."""
     upstream.script[:], upstream.received[:] = replies, []
     messages = [{"role": "user", "content": f"{PROMPT}?"}]
 
@@ -364,8 +364,8 @@ async def check(server: Client, upstream: Upstream, replies: Sequence[Sent], **f
     sent = upstream.received[0]
     assert sent.headers["Authorization"] == f"Bearer {KEY}", "there was a key that could have been told"
     assert PROMPT in json.dumps(sent.body)
-    assert b'"error"' in reply.raw
-    assert_silent(reply.raw.decode(), str(reply.headers))
+    assert b'"error"' in reply.raw, (name, fields)
+    assert_silent(reply.raw.decode(), str(reply.headers), case=name)
 
 
 async def soothe(server: Client, upstream: Upstream) -> None:
@@ -379,12 +379,12 @@ async def test_no_body_key_or_prompt_is_in_a_response_or_in_the_log(caplog: pyte
     """Whatever an upstream sends, whole or streamed, to a single LLM and to a mixture."""
     caplog.set_level(logging.DEBUG)
     async with Upstream() as upstream, served(secretive(upstream)) as server:
-        for reply in REPLIES.values():
-            await check(server, upstream, [reply], model="one")
-            await check(server, upstream, [reply] * 3, model="three")
+        for name, reply in REPLIES.items():
+            await check(name, server, upstream, [reply], model="one")
+            await check(name, server, upstream, [reply] * 3, model="three")
             await soothe(server, upstream)
-        for reply in (REPLIES | STREAMS).values():
-            await check(server, upstream, [reply], model="one", stream=True)
+        for name, reply in (REPLIES | STREAMS).items():
+            await check(name, server, upstream, [reply], model="one", stream=True)
             await soothe(server, upstream)
 
     assert "Application startup complete" in caplog.text, "the log is looked at"
@@ -404,7 +404,7 @@ async def test_an_answer_with_failed_workers_tells_no_body_either(caplog: pytest
             assert found.status == 200, name
             assert "the best proposal" in found.headers["x-mollm-degraded"]
             assert [p["error"] is not None for p in found.body["mollm"]["proposals"]].count(True) == 1
-            assert_silent(found.raw.decode(), str(found.headers))
+            assert_silent(found.raw.decode(), str(found.headers), case=name)
             await soothe(server, upstream)
     assert_silent(logged(caplog))
 
@@ -413,7 +413,7 @@ async def test_an_answer_with_failed_workers_tells_no_body_either(caplog: pytest
 async def test_no_body_key_or_prompt_is_in_an_exception() -> None:
     """Nor in its traceback, as a report of it elsewhere would have it."""
     async with Upstream() as upstream, served(secretive(upstream)) as server:
-        for reply in REPLIES.values():
+        for name, reply in REPLIES.items():
             for model in ("one", "three"):
                 upstream.script[:] = [reply] * 3
 
@@ -422,8 +422,8 @@ async def test_no_body_key_or_prompt_is_in_an_exception() -> None:
 
                 told = "".join(traceback.format_exception(caught.value))
                 # The provider's own code is kept for programs; no message has it.
-                kept = {name: value for name, value in vars(caught.value).items() if name != "code"}
-                assert_silent(told, repr(caught.value), repr(kept))
+                kept = {field: value for field, value in vars(caught.value).items() if field != "code"}
+                assert_silent(told, repr(caught.value), repr(kept), case=f"{name}, {model}")
             await soothe(server, upstream)
 
 

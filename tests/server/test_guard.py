@@ -17,7 +17,7 @@ from mollm.server.current import Current
 from mollm.server.guard import LEAST_LENGTH, OPEN, Keys, is_loopback
 from mollm.server.protocol import BODY_SECONDS
 from tests.clock import run_virtual
-from tests.server.served import HI, Reply, served
+from tests.server.served import HI, Reply, served, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -309,8 +309,8 @@ def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
-def test_a_server_that_may_not_listen_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither as an application nor as a service, and no key is in what is raised or shown."""
+def test_no_key_is_in_what_keeps_a_server_from_being_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever builds it, and neither in what is shown of keys."""
     monkeypatch.setenv(VARIABLE, "secret-short")
     bad = config(api_keys=["secret-also", f"${{{VARIABLE}}}"], host="0.0.0.0")  # noqa: S104 - not bound
 
@@ -370,6 +370,51 @@ async def test_without_keys_pages_of_other_origins_are_not(servers: Servers, ori
     assert (reply.status, reply.body["error"]["code"]) == (403, "foreign_origin")
 
 
+NAMES = ["evil.example", "evil.example:8000", "EVIL.example.", "127.0.0.1.evil.example", "localhost.evil.example:80"]
+
+
+@on_one_loop
+@pytest.mark.parametrize("path", ["/v1/models", "/metrics"])
+@pytest.mark.parametrize("host", NAMES)
+async def test_without_keys_a_page_whose_name_was_made_to_lead_here_is_not_let_in(
+    servers: Servers, path: str, host: str
+) -> None:
+    """To the browser it is of the same origin, so it names none; the name of the server gives it away."""
+    reply = await tell(servers.open, addressed(host, path))
+
+    assert (reply.status, reply.body["error"]["code"]) == (403, "foreign_origin")
+
+
+@on_one_loop
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "localhost:8000", "LOCALHOST:1", "app.localhost", "testserver", "mollm:8000"),
+        *("127.0.0.1", "127.0.0.1:8000", "[::1]:8000", "[::1]", "192.168.0.7:8000"),
+    ],
+)
+async def test_without_keys_any_other_name_of_the_server_will_do(servers: Servers, host: str) -> None:
+    """Addresses, this machine's own name, and names that no public name server can lead here."""
+    for path in ("/v1/models", "/metrics"):
+        assert (await tell(servers.open, addressed(host, path))).status == 200
+
+
+@on_one_loop
+@pytest.mark.parametrize("host", NAMES)
+async def test_with_keys_the_name_of_the_server_does_not_matter(servers: Servers, host: str) -> None:
+    """A page does not have the key."""
+    request = addressed(host, "/v1/models")
+
+    assert (await tell(servers.locked, request)).status == 401
+    with_key = request.replace(b"\r\n\r\n", f"\r\nauthorization: Bearer {FIRST}\r\n\r\n".encode())
+    assert (await tell(servers.locked, with_key)).status == 200
+
+
+def addressed(host: str, path: str) -> bytes:
+    """A request to a server of that name."""
+    return head("GET", path).replace(b"host: x\r\n", f"host: {host}\r\n".encode())
+
+
 # Bodies
 
 
@@ -417,11 +462,15 @@ async def test_a_client_that_goes_away_with_its_body_is_forgotten(
     servers: Servers, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody is asked, nothing is logged as a failure, and the next one is answered."""
+    before = asyncio.all_tasks()
     client = await line(servers.open)
     client.send(head(content_length=len(BODY)) + BODY[:-1])
-    await asyncio.sleep(0)
+    await until(lambda: asyncio.all_tasks() - before)
+    reading = asyncio.all_tasks() - before
     await client.close()
+    await until(lambda: all(task.done() for task in reading))
 
+    assert [task.exception() for task in reading] == [None]
     assert (await servers.open.post("/v1/chat/completions", BODY)).status == 200
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 

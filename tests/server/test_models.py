@@ -113,4 +113,6 @@ async def test_the_description_of_the_endpoints_is_whole() -> None:
             place = place[part]
     chat = found["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert chat["properties"]["n"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 128}
+    assert "422" not in text, "nothing is refused with a status that is not described"
+    assert "ValidationError" not in text
     assert found["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}

@@ -14,10 +14,11 @@ import aiohttp
 import pytest
 import yaml
 
-from mollm.errors import ConfigError
-from mollm.server.process import serve
+from mollm.server.app import create_app
+from mollm.server.process import _bind, uvicorn_config
+from mollm.server.streaming import LONGEST_SEND
 from tests.server.served import Caller, config_of
-from tests.upstream import Upstream, hang, stream
+from tests.upstream import Upstream, answer, error, hang, stream
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -54,10 +55,10 @@ class Server(Caller):
             await self._news.wait_for(lambda: any(words in line for line in self.said) or "" in self.said)
         return next(line for line in self.said if words in line)
 
-    async def says_more(self) -> None:
-        """Wait for another line."""
+    async def says_more(self, than: int) -> None:
+        """Wait until it has said more lines than so many."""
         async with asyncio.timeout(10), self._news:
-            await self._news.wait()
+            await self._news.wait_for(lambda: len(self.said) > than)
 
     @property
     def lines(self) -> list[str]:
@@ -164,28 +165,62 @@ async def test_two_at_one_address(tmp_path: Path) -> None:
     assert len(winner.lines) == 1, "it says what it serves, and nothing else"
 
 
-async def test_beyond_loopback_only_with_keys(tmp_path: Path) -> None:
-    """It does not start, and names the place in the file."""
-    path = write(tmp_path, SCRIPTED, host="0.0.0.0")  # noqa: S104 - refused
-    async with started(*COMMAND, "-c", path) as server:
+async def test_beyond_loopback_only_with_keys_that_are_long(tmp_path: Path) -> None:
+    """It does not start, and names the key by its place in the file, not by what it is."""
+    path = write(tmp_path, SCRIPTED, api_keys=["long-enough-for-anybody", "too-short"])
+    async with started(*COMMAND, "-c", path, "--host", "0.0.0.0") as server:  # noqa: S104 - refused
         code = await server.ends()
 
-    place = f"{path}:9: server.api_keys"
-    assert code == 2
-    assert server.lines == [
-        f"mollm: {place}: 0.0.0.0 is not loopback, so a key of 16 characters or more is needed",
-    ]
-
-
-def test_beyond_loopback_keys_must_be_long(tmp_path: Path) -> None:
-    """One that is too short is named by its place, not by what it is."""
-    path = write(tmp_path, SCRIPTED, api_keys=["long-enough-for-anybody", "too-short"])
-
-    with pytest.raises(ConfigError) as refused:
-        serve(path, host="0.0.0.0")  # noqa: S104 - refused
-
     place = f"{path}:12: server.api_keys[1]"
-    assert str(refused.value) == f"{place}: a key of less than 16 characters, and 0.0.0.0 is not loopback"
+    assert code == 2
+    assert server.lines == [f"mollm: {place}: a key of less than 16 characters, and 0.0.0.0 is not loopback"]
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
+def test_a_client_that_reads_no_more_loses_its_connection() -> None:
+    """The kernel ends it after as long as a client may leave unread what was sent; connections have it, too."""
+    with _bind("127.0.0.1", 0) as bound, socket.create_connection(bound.getsockname()):
+        accepted, _ = bound.accept()
+        with accepted:
+            seconds = [found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) for found in (bound, accepted)]
+
+    assert seconds == [LONGEST_SEND * 1000] * 2
+
+
+def test_connections_are_kept_longer_than_clients_keep_theirs() -> None:
+    """Else a client or a proxy, which keep one for a minute, would send into one that is being closed."""
+    assert uvicorn_config(create_app(SCRIPTED)).timeout_keep_alive >= 60
+
+
+USER, PASSWORD, KEY = "Kunigunde", "Rosenholz", "sk-Heidelbeere"
+CLIENTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "langchain-openai": (f"{USER}:{PASSWORD}@", {"model": "openai/m", "client": "langchain-openai", "api_key": KEY}),
+    "litellm": ("", {"model": "openai/m", "client": "litellm", "api_key": KEY}),
+    "ours": (f"{USER}:{PASSWORD}@", {"model": "hosted_vllm/m"}),
+}
+"""What stands in front of the host, and the LLM."""
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_the_log_is_the_servers_own(client: str, tmp_path: Path) -> None:
+    """No line of a library, and nothing of an address or a key, whether the LLM answers or fails."""
+    before_host, llm = CLIENTS[client]
+    async with Upstream(answer("Four."), error(400, "no")) as upstream:
+        base = upstream.base_url.replace("://", f"://{before_host}")
+        path = write(tmp_path, {**SCRIPTED, "llms": {"a": {**llm, "api_base": base, "retries": 0}}})
+        async with serving(path) as server:
+            replies = [await server.chat(model="one") for _ in range(2)]
+            server.process.terminate()
+            code = await server.ends(within=20)
+
+    assert [reply.status for reply in replies] == [200, 400]
+    assert code == 0
+    said = "\n".join(server.lines)
+    assert not [word for word in (USER, PASSWORD, KEY, upstream.base_url) if word in said]
+    kinds = [line.split(" ", 2)[2] for line in server.lines]
+    beginnings = (f"INFO serving {path} ", "INFO one: answered after ", "WARNING one: failed after ")
+    assert len(kinds) == 3, said
+    assert all(line.startswith(beginning) for line, beginning in zip(kinds, beginnings, strict=True)), said
 
 
 async def test_sigterm_lets_a_stream_finish(tmp_path: Path) -> None:
@@ -305,8 +340,11 @@ async def test_sighup_reads_the_file_again(tmp_path: Path) -> None:
             write(tmp_path, {**SCRIPTED, "mixtures": {name: several["two"]}})
             server.process.send_signal(signal.SIGHUP)
             await asyncio.sleep(0.01)
-        while (await server.chat(model="number9")).status != 200:
-            await server.says_more()
+        while True:
+            heard = len(server.said)  # before it is asked: what it says meanwhile is worth asking again
+            if (await server.chat(model="number9")).status == 200:
+                break
+            await server.says_more(than=heard)
         server.process.terminate()
         code = await server.ends(within=10)
 

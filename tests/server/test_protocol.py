@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mollm.server.protocol import (
     DEEPEST,
     FORBIDDEN,
+    MOST_PARTS,
     MOST_QUESTIONS,
     ROLES,
     BadField,
@@ -282,6 +283,41 @@ def test_a_bomb_of_brackets_is_refused(
         assert str(refusal(read, body)).startswith("the body is not JSON")
 
 
+def many(count: int) -> bytes:
+    """So many lists, in a list."""
+    return b"[" + b",".join([b"[]"] * (count - 1)) + b"]"
+
+
+CROWDS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
+    "unknown field": (1, lambda crowd: b'"x": ' + crowd),
+    "schema of an answer": (
+        1,
+        lambda crowd: b'"response_format": {"type": "json_schema", "json_schema": {"schema": ' + crowd + b"}}",
+    ),
+    "schemas of tools": (
+        10,
+        lambda crowd: b'"tools": [' + b",".join([b'{"function": {"parameters": ' + crowd + b"}}"] * 10) + b"]",
+    ),
+}
+"""How often a crowd is put, and where."""
+
+
+@pytest.mark.parametrize("place", CROWDS)
+def test_more_parts_than_can_be_looked_through_are_refused(place: str) -> None:
+    """So many in the whole body, wherever they stand: looking through them holds up everybody else."""
+    times, put = CROWDS[place]
+
+    def body(parts: int) -> bytes:
+        start = b'{"model": "one", "messages": [{"role": "user", "content": "Hi"}], '
+        return start + put(many(parts // times)) + b"}"
+
+    assert read_chat(body(MOST_PARTS - 100))
+    for parts in (MOST_PARTS + 100, 2 * MOST_PARTS):
+        error = refusal(read_chat, body(parts))
+        assert str(error) == f"the body holds more than {MOST_PARTS} lists and objects"
+    assert str(refusal(read_predict, many(MOST_PARTS + 1))) == str(error)
+
+
 async def test_the_deepest_body_that_is_taken_is_also_answered() -> None:
     """What comes after the check counts and sends it without trouble."""
     async with Upstream(*[answer("Four.")] * len(NESTS)) as upstream, served(config_of(upstream)) as server:
@@ -372,6 +408,7 @@ def test_what_is_no_json_object_is_refused(body: bytes, said: str) -> None:
 
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+CUSTOM = {"id": "call_2", "type": "custom", "custom": {"name": "run", "input": "print(4)"}}
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}
 MESSAGES: list[tuple[str, Any, str]] = [
     ("no object", 5, "messages[1]: must be an object"),
@@ -413,6 +450,7 @@ MESSAGES: list[tuple[str, Any, str]] = [
             "text": "x",
             "list of texts": ["x"],
             "no function": [{"id": "1"}],
+            "custom, and no function": [CUSTOM, {"id": "1", "type": "function"}],
             "no arguments": [CALL, {"function": {"name": "f"}}],
             "arguments parsed": [{"function": {"name": "f", "arguments": {}}}],
             "odd name": [{"function": {"name": 5, "arguments": "{}"}}],
@@ -439,13 +477,15 @@ def test_a_wrong_message_is_refused_by_its_place(message: Any, said: str) -> Non
         {"role": "system", "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}]},
         {"role": "assistant", "content": None, "tool_calls": [CALL, CALL], "refusal": None},
         {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "assistant", "content": "", "tool_calls": [CALL, CUSTOM]},
         {"role": "assistant", "content": None, "refusal": "No."},
         {"role": "assistant", "content": "x", "tool_calls": None, "reasoning_content": "Hm."},
         {"role": "tool", "content": [{"type": "text", "text": "4"}], "tool_call_id": "call_1"},
         {"role": "function", "content": "4", "name": "f"},
+        {"role": "function", "content": None, "name": "g"},
         {"role": "developer", "content": "x"},
     ],
-    ids=lambda message: f"{message['role']} {'+'.join(sorted(set(message) - {'role'}))}",
+    ids=lambda message: f"{message['role']} {'+'.join(sorted(set(message) - {'role'}))} {message.get('content')!r:.9}",
 )
 def test_a_message_of_openais_form_is_taken_as_it_is(message: dict[str, Any]) -> None:
     """With every field it has, also those that only its provider knows."""
@@ -512,6 +552,12 @@ def test_questions_are_read_in_each_of_three_forms() -> None:
     assert read_predict(b'{"query": ["a", "b"]}') == ["a", "b"]
     assert read_predict(b'[{"query": "a"}, {"query": "b"}]') == ["a", "b"]
     assert len(read_predict(json.dumps([{"query": "x"}] * MOST_QUESTIONS).encode())) == MOST_QUESTIONS
+
+
+def test_a_stop_that_is_empty_is_none() -> None:
+    """Providers refuse an empty text; a blank one is one that may be written."""
+    assert "stop" not in read_chat(chat(stop="")).options
+    assert read_chat(chat(stop=" ")).options["stop"] == " "
 
 
 def test_a_whole_number_may_be_written_with_a_point() -> None:

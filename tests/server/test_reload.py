@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import UserDict
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.server.served import config_of, served, until
 from tests.upstream import Reply, Upstream, answer, stream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
     from pathlib import Path
 
     from mollm.llms.base import Chunk, Request
@@ -80,19 +81,22 @@ async def test_the_router_knows_what_is_new(path: Path) -> None:
 
 
 class Closing:
-    """An LLM that notes how often it was closed."""
+    """An LLM that notes how often it was closed; each call is answered when its event is set."""
 
     closed = 0
 
-    def __init__(self, go: asyncio.Event) -> None:
-        self._go = go
-        self.asked = asyncio.Event()
+    def __init__(self, *go: asyncio.Event) -> None:
+        self._go = list(go)
 
     async def complete(self, _: Request) -> Completion:
         """Answer when it may."""
-        self.asked.set()
-        await self._go.wait()
+        await self._go.pop(0).wait()
         return Completion({"role": "assistant", "content": "Four."})
+
+    @property
+    def waiting(self) -> int:
+        """Calls that are still to come."""
+        return len(self._go)
 
     def stream(self, _: Request) -> AsyncIterator[Chunk]:
         """Never asked for."""
@@ -129,24 +133,99 @@ async def test_what_runs_ends_as_it_began(path: Path) -> None:
     assert [received.body["model"] for received in upstream.received] == ["old"] * 4 + ["new", "old"]
 
 
+class Keeping:
+    """An upstream that takes one connection, answers one call on it, and keeps it until its client closes it."""
+
+    base_url = ""
+
+    def __init__(self) -> None:
+        self.asked, self.go, self.closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncGenerator[None, None]:
+        """Listen while the block runs."""
+        async with await asyncio.start_server(self._answer, "127.0.0.1", 0) as server:
+            self.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+            yield
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        self.asked.set()
+        await self.go.wait()
+        body = answer("Four.").parts[0]
+        assert isinstance(body, bytes)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body))
+        writer.write(body)
+        await reader.read()
+        self.closed.set()
+        writer.close()
+
+
+def with_one_at(first: Keeping, rest: Upstream) -> dict[str, Any]:
+    """The LLMs of a configuration, of which `a` is at the first address."""
+    llms = config_of(rest)["llms"]
+    return {**llms, "a": {**llms["a"], "api_base": first.base_url}}
+
+
 async def test_what_was_replaced_is_closed_when_nobody_uses_it_any_more(path: Path) -> None:
-    """Not before its last request has ended, and once."""
-    go = asyncio.Event()
-    llm = Closing(go)
+    """Its connections are kept until its last request has ended, and no longer."""
+    old = Keeping()
+    async with old.listening(), Upstream() as new:
+        write(path, new, llms=with_one_at(old, new))
+        async with served(path) as server:
+            running = asyncio.create_task(server.chat(model="one"))
+            await old.asked.wait()
+            write(path, new)
+            await server.current.reload()
+            old.go.set()
+            reply = await running
+            async with asyncio.timeout(5):
+                await old.closed.wait()
+
+    assert reply.status == 200
+
+
+async def test_what_is_in_force_keeps_its_connections(path: Path) -> None:
+    """Also after its only request has ended, and when a file that is wrong was read; the end closes them."""
+    upstream = Keeping()
+    upstream.go.set()
+    async with upstream.listening(), Upstream() as other:
+        write(path, other, llms=with_one_at(upstream, other))
+        async with served(path) as server:
+            reply = await server.chat(model="one")
+            overwrite(path, None)
+            is_good = await server.current.reload()
+            await server.get("/health")
+            was_closed = upstream.closed.is_set()
+        async with asyncio.timeout(5):
+            await upstream.closed.wait()
+
+    assert reply.status == 200
+    assert (is_good, was_closed) == (False, False)
+
+
+async def test_an_llm_that_was_given_is_its_owners_to_close(path: Path) -> None:
+    """It goes on answering under the new configuration when the old one is closed, and stays open at the end."""
+    first_go, second_go = asyncio.Event(), asyncio.Event()
+    llm = Closing(first_go, second_go)
     async with Upstream() as upstream:
         write(path, upstream)
         async with served(path, llms={"a": llm}) as server:
-            running = asyncio.create_task(server.chat(model="one"))
-            await llm.asked.wait()
+            first = asyncio.create_task(server.chat(model="one"))
+            await until(lambda: llm.waiting == 1)
             await server.current.reload()
-            while_it_ran = llm.closed
-            go.set()
-            reply = await running
-            await until(lambda: llm.closed)
-            after = llm.closed
+            second = asyncio.create_task(server.chat(model="one"))
+            await until(lambda: llm.waiting == 0)
+            first_go.set()
+            replies = [await first]
+            await server.get("/health")
+            while_the_second_ran = llm.closed
+            second_go.set()
+            replies.append(await second)
 
-    assert reply.status == 200
-    assert (while_it_ran, after) == (0, 1)
+    assert [reply.status for reply in replies] == [200, 200]
+    assert (while_the_second_ran, llm.closed) == (0, 0)
 
 
 BROKEN = [
@@ -244,6 +323,41 @@ async def test_keys_rotate(path: Path) -> None:
     assert seen == [[200, 401], [200, 200], [401, 200]]
 
 
+WORLD = "0.0.0.0"  # noqa: S104 - not bound
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", None], ids=["loopback", "no host"])
+async def test_a_file_that_moves_to_loopback_does_not_open_what_is_bound_to_the_world(
+    host: str | None, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The socket stays where it is, so a file without keys is refused and the old key is still needed."""
+    key = "a-key-for-the-whole-world"
+    async with Upstream() as upstream:
+        write(path, upstream, server={"host": WORLD, "api_keys": [key]})
+        async with served(path) as server:
+            write(path, upstream, server={"host": host} if host else {})
+            is_good = await server.current.reload()
+            without = await server.get("/v1/models")
+            with_key = await server.get("/v1/models", authorization=f"Bearer {key}")
+
+    assert not is_good
+    assert (without.status, with_key.status) == (401, 200)
+    assert f"{WORLD} is not loopback, so a key of 16 characters or more is needed" in caplog.text
+
+
+async def test_the_commands_host_outlasts_the_files(path: Path) -> None:
+    """Bound to loopback by the command, a file for the world needs no keys, also when it is read again."""
+    async with Upstream() as upstream:
+        write(path, upstream)
+        current = Current(path, host="127.0.0.1")
+        write(path, upstream, server={"host": WORLD})
+
+        is_good = await current.reload()
+
+    assert is_good
+    assert not current.keys
+
+
 async def test_the_bounds_change(path: Path) -> None:
     """More room lets in who waits; the queue, the longest body and the keep-alive follow as well."""
     go = asyncio.Event()
@@ -297,11 +411,11 @@ async def test_an_address_changes_with_a_restart_only(path: Path, caplog: pytest
     """The log says so, and the rest of the file holds."""
     async with Upstream() as upstream:
         write(path, upstream)
-        service = Current(path)
+        current = Current(path)
         write(path, upstream, model="new", server={"port": 1})
 
-        is_good = await service.reload()
+        is_good = await current.reload()
 
     assert is_good
     assert "server.host and server.port change with a restart only" in caplog.text
-    assert service.mollm.runtime.config.llms["a"].model == "hosted_vllm/new"
+    assert current.mollm.runtime.config.llms["a"].model == "hosted_vllm/new"

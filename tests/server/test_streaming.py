@@ -6,19 +6,21 @@ import asyncio
 import json
 import math
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mollm.errors import ProviderFailed
 from mollm.llms.base import Chunk, Completion
 from mollm.llms.scripted import Reply as Script
 from mollm.llms.scripted import ScriptedLLM
 from mollm.server.current import Current
 from mollm.server.protocol import read_chat
-from mollm.server.streaming import LONGEST_SEND, StreamedAnswer
+from mollm.server.streaming import LONGEST_FAREWELL, LONGEST_SEND, StreamedAnswer
 from mollm.types import Route
 from tests.clock import run_virtual
-from tests.server.served import HI, config_of, served
+from tests.server.served import HI, config_of, served, until
 from tests.upstream import DROP, USAGE, Reply, Upstream, answer, chunk, error, events, sse, stream
 
 if TYPE_CHECKING:
@@ -408,24 +410,31 @@ class Asgi:
     def __init__(self, llm: LLM, *, keep_alive: float = 10.0, seconds: float = math.inf) -> None:
         """Serve `llm`; every message takes so many seconds to be sent."""
         config = {
-            "llms": {"a": {"model": "scripted/x", "timeout": {"total": 900, "first_token": 900}}},
+            "llms": {"a": {"model": "scripted/x", "retries": 0, "timeout": {"total": 900, "first_token": 900}}},
             "mixtures": {"one": {"description": "One.", "workers": ["a"]}},
             "limits": {"seconds": 900},
             "server": {"keep_alive": keep_alive},
         }
-        self.service = Current(config, llms={"a": llm})
+        self.current = Current(config, llms={"a": llm})
         self.sent: list[MutableMapping[str, Any]] = []
         self.moments: list[float] = []
         """When each message was sent."""
         self._seconds, self._is_sending = seconds, False
 
+    def count(self, name: str, **labels: str) -> float:
+        """One value of the metrics."""
+        return self.current.metrics.registry.get_sample_value(f"mollm_{name}", labels) or 0.0
+
     async def chat(self, **body: Any) -> float:
         """Answer a request and return how long that took."""
         request = read_chat(json.dumps({"model": "one", "messages": HI, "stream": True, **body}).encode())
-        await StreamedAnswer(self.service, request)({}, self._receive, self._send)
+        await StreamedAnswer(self.current, request)({}, self._receive, self._send)
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert self.service.admission.in_flight == 0
+        assert self.current.admission.in_flight == 0
+        task = asyncio.current_task()
+        assert task
+        assert task.cancelling() == 0, "nobody cancels what is not inside any more"
         return asyncio.get_running_loop().time()
 
     async def _receive(self) -> MutableMapping[str, Any]:
@@ -437,10 +446,15 @@ class Asgi:
         self._is_sending = True
         self.sent.append(message)
         self.moments.append(asyncio.get_running_loop().time())
+        try:
+            await self._pass(message)
+        finally:
+            self._is_sending = False
+
+    async def _pass(self, _: MutableMapping[str, Any]) -> None:
         if self._seconds == math.inf:
             await self._receive()
         await asyncio.sleep(self._seconds)
-        self._is_sending = False
 
     @property
     def pieces(self) -> list[Any]:
@@ -463,6 +477,92 @@ def test_a_client_that_never_reads_counts_as_gone(keep_alive: float, delay: floa
     assert begun + LONGEST_SEND <= seconds <= begun + LONGEST_SEND + min(keep_alive, LONGEST_SEND)
     assert llm.cancelled == 1
     assert [message["type"] for message in server.sent] == ["http.response.start"]
+
+
+class Gone(Asgi):
+    """Its client is gone after some messages, which it says as ASGI has it: by an error."""
+
+    def __init__(self, llm: LLM, messages: int) -> None:
+        """Let so many messages through."""
+        super().__init__(llm, seconds=0)
+        self._messages = messages
+
+    async def _pass(self, _: MutableMapping[str, Any]) -> None:
+        if len(self.sent) > self._messages:
+            raise BrokenPipeError("Secret")
+
+
+@pytest.mark.parametrize("delay", [0, 25], ids=["by the answer", "by a sign of life"])
+@pytest.mark.parametrize("messages", range(4), ids=["status", "role", "first", "second"])
+def test_an_error_while_sending_means_that_the_client_has_gone(
+    messages: int, delay: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The LLM is stopped, it counts as gone, and the log has no failure and no traceback."""
+    llm = ScriptedLLM(Script("One two three four", delay=delay))
+    server = Gone(llm, messages)
+
+    run_virtual(server.chat())
+
+    assert llm.cancelled == 1
+    assert server.count("request_failures_total", mixture="one", cause="client_gone") == 1
+    assert server.count("requests_total", mixture="one") == 1
+    assert not [record for record in caplog.records if record.levelname != "INFO"], caplog.text
+
+
+def test_a_client_that_goes_before_the_end_was_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """The last message finds nobody; that is nobody's failure."""
+    server = Gone(ScriptedLLM("One two"), 4)
+
+    run_virtual(server.chat())
+
+    assert len(server.sent) == 5
+    assert server.count("requests_total", mixture="one") == 1
+    assert server.count("request_failures_total", mixture="one", cause="client_gone") == 0
+    assert not [record for record in caplog.records if record.levelname != "INFO"], caplog.text
+
+
+BREAKS = Script("One two three", error=ProviderFailed("no"), breaks_after=2)
+
+
+def test_a_client_that_goes_before_the_error_reaches_it() -> None:
+    """The answer broke off and nobody is there to be told: that ends in order, as anything else does."""
+    server = Gone(ScriptedLLM(BREAKS), 4)
+
+    run_virtual(server.chat())
+
+    assert b'"error"' in server.sent[4]["body"]
+    assert len(server.sent) == 5
+    assert server.count("request_failures_total", mixture="one", cause="aggregation") == 1
+
+
+class Deaf(Asgi):
+    """Its client reads everything but the error at the end."""
+
+    async def _pass(self, message: MutableMapping[str, Any]) -> None:
+        if b'"error"' in message.get("body", b""):
+            await self._receive()
+
+
+def test_a_client_that_does_not_read_the_error_is_not_waited_for() -> None:
+    """Some seconds, and no longer: a server that stops waits for it as well."""
+    server = Deaf(ScriptedLLM(BREAKS))
+
+    seconds = run_virtual(server.chat())
+
+    assert seconds == LONGEST_FAREWELL
+    assert b'"error"' in server.sent[-1]["body"]
+
+
+@pytest.mark.parametrize("fails", [10.5, 11.5, 22.5], ids=["status", "role", "another sign of life"])
+def test_an_error_while_something_leaves_is_an_event_after_it(fails: float) -> None:
+    """What is handed over, the status above all, can be taken back no more: the error comes next, and the end."""
+    server = Asgi(ScriptedLLM(Script(delay=fails, error=ProviderFailed("no"))), keep_alive=10, seconds=1)
+
+    run_virtual(server.chat())
+
+    assert [message["type"] for message in server.sent].count("http.response.start") == 1
+    assert b'"error"' in server.sent[-1]["body"]
+    assert server.sent[-1]["more_body"] is False
 
 
 def test_an_llm_that_is_silent_is_not_the_clients_fault() -> None:
@@ -531,7 +631,7 @@ def hang_then_answer(go: asyncio.Event) -> Reply:
 
 
 async def test_chunks_name_the_mixture_that_answers_also_after_a_sign_of_life() -> None:
-    """A router that takes its time is no reason to go on saying `auto`."""
+    """A router that takes its time is no reason to go on saying `auto`, or to begin again at another second."""
     chosen = asyncio.Event()
 
     class Slow:
@@ -547,9 +647,11 @@ async def test_chunks_name_the_mixture_that_answers_also_after_a_sign_of_life() 
         server.open(model="auto") as reply,
     ):
         first = await reply.event()
+        await until(lambda: int(time.time()) > first["created"])
         chosen.set()
         rest = await reply.rest()
 
+    assert {(event["id"], event["created"]) for event in rest[:-1]} == {(first["id"], first["created"])}
     assert first["model"] == "auto"
     assert rest[-2]["model"] == "one"
     assert rest[-1] == "[DONE]"
