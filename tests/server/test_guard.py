@@ -462,15 +462,17 @@ async def test_a_client_that_goes_away_with_its_body_is_forgotten(
     servers: Servers, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody is asked, nothing is logged as a failure, and the next one is answered."""
+    asked = [await servers.open.metric("requests_total", mixture=mixture) for mixture in ("m", "")]
     before = asyncio.all_tasks()
     client = await line(servers.open)
-    client.send(head(content_length=len(BODY)) + BODY[:-1])
+    client.send(head(transfer_encoding="chunked") + chunks(BODY, len(BODY))[0])  # whole, but for the word that it is
     await until(lambda: asyncio.all_tasks() - before)
     reading = asyncio.all_tasks() - before
     await client.close()
     await until(lambda: all(task.done() for task in reading))
 
     assert [task.exception() for task in reading] == [None]
+    assert [await servers.open.metric("requests_total", mixture=mixture) for mixture in ("m", "")] == asked
     assert (await servers.open.post("/v1/chat/completions", BODY)).status == 200
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 

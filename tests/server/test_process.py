@@ -119,7 +119,8 @@ INSIDE = """
 import asyncio, gc, signal
 
 def tell(*_):
-    protocols = {type(found).__name__ for found in gc.get_objects() if isinstance(found, asyncio.Protocol)}
+    kinds = {type(found) for found in gc.get_objects() if isinstance(found, asyncio.Protocol)}
+    protocols = [base.__name__ for kind in kinds for base in kind.__mro__ if base.__module__.startswith("uvicorn")]
     print(type(asyncio.get_running_loop()).__module__, *protocols, flush=True)
 
 signal.signal(signal.SIGUSR1, tell)
