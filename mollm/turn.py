@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mollm.aggregation import in_order, show_proposals
@@ -111,7 +112,7 @@ class Turn:
             n=options.n or 1,
         )
 
-    @property
+    @cached_property
     def _prompt_tokens(self) -> int:
         tools = tokens_at_most(str(self.options.tools)) if self.options.tools else 0
         return tools + sum(tokens_at_most(text_of(m.get("content"))) for m in self.messages)

@@ -32,7 +32,7 @@ paths = APIRouter()
 async def chat_completions(request: Request) -> Response:
     """Continue a conversation, at once or as a stream of chunks."""
     current = _current(request)
-    asked = read_chat(await read_body(request.receive, _length(request), current.settings.max_body))
+    asked = read_chat(await _body(request))
     if asked.stream:
         return StreamedAnswer(current, asked)
     async with current.visit(request.receive) as visit:
@@ -49,7 +49,7 @@ async def chat_completions(request: Request) -> Response:
 async def predict(request: Request) -> Response:
     """Answer a question, or each of a list, by the mixture (the expert) that suits it."""
     current = _current(request)
-    queries = read_predict(await read_body(request.receive, _length(request), current.settings.max_body))
+    queries = read_predict(await _body(request))
     async with current.visit(request.receive) as visit:
         if isinstance(queries, str):
             return _json(_prediction(await visit.ask(queries)))
@@ -127,9 +127,10 @@ FAILURES = (MollmError, ClientGone)
 """What `failed` handles."""
 
 
-def _length(request: Request) -> int | None:
-    found = request.headers.get("content-length", "")
-    return int(found) if found.isdecimal() else None
+async def _body(request: Request) -> bytes:
+    length = request.headers.get("content-length", "")
+    most = _current(request).settings.max_body
+    return await read_body(request.receive, int(length) if length.isdecimal() else None, most)
 
 
 def _current(request: Request) -> Current:

@@ -11,7 +11,6 @@ import math
 import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
-import orjson
 from starlette.responses import Response
 
 from mollm.errors import (
@@ -35,6 +34,7 @@ from mollm.errors import (
 )
 from mollm.server.admission import ClientGone
 from mollm.server.protocol import TooLarge, TooSlow
+from mollm.server.replies import to_json
 
 if TYPE_CHECKING:
     from typing import Any
@@ -161,4 +161,4 @@ _BESIDE = {401: {"www-authenticate": "Bearer"}, 408: {"connection": "close"}}
 def told(problem: Problem) -> Response:
     """Lay out a failure as a response."""
     headers = {**problem.headers, **_BESIDE.get(problem.status, {})}
-    return Response(orjson.dumps(problem.body), problem.status, headers, "application/json")
+    return Response(to_json(problem.body), problem.status, headers, "application/json")

@@ -15,15 +15,17 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import uvicorn
+
 from mollm.errors import ConfigError
 from mollm.server.app import app_of
+from mollm.server.connection import Connection
 from mollm.server.current import Current, summary
 from mollm.server.streaming import LONGEST_SEND
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import uvicorn
     from fastapi import FastAPI
 
 log = logging.getLogger("mollm.server")
@@ -59,10 +61,8 @@ class _Process:
     """A server and what ends it."""
 
     def __init__(self, current: Current, bound: socket.socket) -> None:
-        import uvicorn
-
         self._current, self._socket = current, bound
-        self._server: uvicorn.Server = uvicorn.Server(uvicorn_config(app_of(current)))
+        self._server = uvicorn.Server(uvicorn_config(app_of(current)))
         self._exit_code = 0
         self._ending: asyncio.Task[None] | None = None
         self._reloading: asyncio.Task[None] | None = None
@@ -117,10 +117,6 @@ class _Process:
 
 def uvicorn_config(app: FastAPI) -> uvicorn.Config:
     """How uvicorn runs an application of ours."""
-    import uvicorn
-
-    from mollm.server.connection import Connection
-
     return uvicorn.Config(
         app,
         http=Connection,
