@@ -13,24 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
+from tests.command import MOLLM, TEAM
 from tests.upstream import Upstream, answer, error, hang, stream
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MOLLM = [sys.executable, "-W", "error", "-m", "mollm"]
 IN_TERMINAL = [sys.executable, "-c", "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"]
 
-TEAM = """
-llms:
-  a: {model: scripted/from a}
-  b: {model: scripted/from b}
-  boss: {model: "scripted/the whole answer"}
-mixtures:
-  team: {description: Two and a boss., workers: [a, b], aggregator: {llm: boss}}
-  solo: {description: One alone., workers: [a]}
-router: {kind: fixed, fallback: team}
-"""
 REMOTE = """
 llms:
   a: {model: hosted_vllm/m, api_base: "BASE", retries: 0}

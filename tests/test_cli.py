@@ -14,21 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.cells import cell_len
 
+from tests.command import MOLLM, TEAM
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-MOLLM = [sys.executable, "-W", "error", "-m", "mollm"]
-
-TEAM = """
-llms:
-  a: {model: scripted/from a}
-  b: {model: scripted/from b}
-  boss: {model: "scripted/the whole answer"}
-mixtures:
-  team: {description: Two and a boss., workers: [a, b], aggregator: {llm: boss}}
-  solo: {description: One alone., workers: [a]}
-router: {kind: fixed, fallback: team}
-"""
 
 
 @pytest.fixture
