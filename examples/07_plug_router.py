@@ -1,7 +1,7 @@
 """Route by rules of your own: any object with a `kind` and an `async def route(...)` takes the router's place."""
 
 from mollm import MoLLM
-from mollm.llms.calls import Calls
+from mollm.calling.calls import Calls
 from mollm.types import Route
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mollm import MoLLM
-from mollm.scoring import final_answer
+from mollm.final.replies import final_answer
 
 questions = {
     "Anna buys 3 bags of 8 apples and eats 5. How many are left?": "19",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mollm.api import MoLLM
-    from mollm.config import load_config
+    from mollm.config.load import load_config
     from mollm.errors import MollmError
     from mollm.graph import create_graph
     from mollm.types import Answer, Options
@@ -20,7 +20,7 @@ _HOMES = {
     "MollmError": "errors",
     "Options": "types",
     "create_graph": "graph",
-    "load_config": "config",
+    "load_config": "config.load",
 }
 
 

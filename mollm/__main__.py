@@ -1,6 +1,6 @@
 """`python -m mollm`."""
 
-from mollm.cli import main
+from mollm.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -6,14 +6,14 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING
 
-from mollm.llms.base import text_of
-from mollm.scoring import agreement
+from mollm.calling.base import text_of
+from mollm.final.replies import agreement
 from mollm.types import Answer, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.aggregation import Written
+    from mollm.aggregation.base import Written
     from mollm.types import Call, Proposal, Route
 
 

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from mollm.config import load_config
+from mollm.catalog import Catalog
+from mollm.config.load import load_config
 from mollm.errors import RequestError
 from mollm.graph import compile_graph
-from mollm.runtime import Runtime
 from mollm.tasks import all_of
 from mollm.types import Done, Options, RequestOptions, Token
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping
     from pathlib import Path
 
+    from mollm.config.schema import Config
     from mollm.routing.base import Router
-    from mollm.schema import Config
     from mollm.types import Answer, Call, Event, Listener, Message
 
 MAX_TOKENS_WAITING = 256
@@ -49,8 +49,8 @@ class MoLLM:
         Raises:
             ConfigError: Everything that is wrong with the configuration.
         """
-        self.runtime = Runtime(load_config(config), llms, router)
-        self.graph = compile_graph(self.runtime)
+        self.catalog = Catalog(load_config(config), llms, router)
+        self.graph = compile_graph(self.catalog)
 
     def ask(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
         """Answer `question`: a text, or a conversation in OpenAI's form.
@@ -64,7 +64,7 @@ class MoLLM:
             UserError: The request cannot be answered as it stands, or exceeds a limit.
             RunError: Too few workers answered, or a single LLM failed.
         """
-        return self.runtime.loop_thread.run(self.aask(question, **options))
+        return self.catalog.loop_thread.run(self.aask(question, **options))
 
     async def aask(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
         """As `ask`, on the running event loop."""
@@ -79,7 +79,7 @@ class MoLLM:
 
         Closing the generator stops every call that still runs. Arguments and errors are those of `ask`.
         """
-        thread = self.runtime.loop_thread
+        thread = self.catalog.loop_thread
         events = self.astream(question, **options)
         try:
             while True:
@@ -113,7 +113,7 @@ class MoLLM:
 
         The first error ends the batch: what still runs is cancelled, and the error is raised.
         """
-        return self.runtime.loop_thread.run(self.abatch(questions, concurrency=concurrency, **options))
+        return self.catalog.loop_thread.run(self.abatch(questions, concurrency=concurrency, **options))
 
     async def abatch(
         self, questions: Sequence[str | Sequence[Message]], *, concurrency: int = 8, **options: Unpack[RequestOptions]
@@ -131,12 +131,12 @@ class MoLLM:
 
     def close(self) -> None:
         """Close the background loop with its connections, and free the memory of embedded LLMs."""
-        self.runtime.close()
+        self.catalog.close()
 
     async def aclose(self) -> None:
         """Close what was opened on the running event loop, and all that `close` closes."""
-        await self.runtime.aclose()
-        await asyncio.to_thread(self.runtime.close)
+        await self.catalog.aclose()
+        await asyncio.to_thread(self.catalog.close)
 
     def __enter__(self) -> Self:
         return self

@@ -25,15 +25,15 @@ from langgraph.graph.message import add_messages
 from langgraph.runtime import get_runtime
 from langgraph.types import Command
 
-from mollm.aggregation import Task, Written, aggregate, write
-from mollm.config import load_config
+from mollm.aggregation.base import Task, Written, aggregate, write
+from mollm.calling.base import Request
+from mollm.catalog import Catalog
+from mollm.config.load import load_config
 from mollm.errors import QuorumError, RoutingError
-from mollm.llms.base import Request
 from mollm.routing.conversation import route_conversation
-from mollm.runtime import Runtime
+from mollm.run import Turn
 from mollm.tasks import all_of
-from mollm.turn import Turn
-from mollm.types import Choice, Options, Route, Routed, to_plain
+from mollm.types import Alternative, Options, Route, Routed, to_plain
 from mollm.workers import ask, proposal_of
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
     from langgraph.store.base import BaseStore
 
-    from mollm.llms.calls import Attempt
+    from mollm.calling.calls import Outcome
+    from mollm.config.schema import Config
     from mollm.routing.base import Router
-    from mollm.schema import Config
 
 
 Graph: TypeAlias = "CompiledStateGraph[Any, Any, Any, Any]"
@@ -97,8 +97,8 @@ def create_graph(
     Raises:
         ConfigError: Everything that is wrong with the configuration.
     """
-    runtime = Runtime(load_config(config), llms, router)
-    return compile_graph(runtime, name=name, checkpointer=checkpointer, store=store)
+    catalog = Catalog(load_config(config), llms, router)
+    return compile_graph(catalog, name=name, checkpointer=checkpointer, store=store)
 
 
 async def default_graph() -> Graph:
@@ -116,19 +116,19 @@ def _built_once() -> Graph:
 
 
 def compile_graph(
-    runtime: Runtime,
+    catalog: Catalog,
     *,
     name: str = "mollm",
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     store: BaseStore | None = None,
 ) -> Graph:
-    """Wire the four nodes around `runtime`."""
+    """Wire the four nodes around `catalog`."""
     builder = StateGraph(State, context_schema=Options, input_schema=Input, output_schema=Output)
     # A node returns where to go on; conditional edges would say the same at 0.2 ms a step.
-    builder.add_node("route", _Node(route, runtime, begins=True), destinations=("propose", "bypass"))
-    builder.add_node("propose", _Node(propose, runtime), destinations=("propose", "aggregate"))
-    builder.add_node("aggregate", _Node(aggregate_proposals, runtime), destinations=(END,))
-    builder.add_node("bypass", _Node(bypass, runtime), destinations=(END,))
+    builder.add_node("route", _Node(route, catalog, begins=True), destinations=("propose", "bypass"))
+    builder.add_node("propose", _Node(propose, catalog), destinations=("propose", "aggregate"))
+    builder.add_node("aggregate", _Node(aggregate_proposals, catalog), destinations=(END,))
+    builder.add_node("bypass", _Node(bypass, catalog), destinations=(END,))
     builder.add_edge(START, "route")
     return builder.compile(name=name, checkpointer=checkpointer, store=store)
 
@@ -136,17 +136,17 @@ def compile_graph(
 async def route(turn: Turn) -> str:
     """Pick the mixture, and refuse what could exceed a limit before it is called."""
     turn.check_request()
-    runtime, routers, named = turn.runtime, turn.runtime.llm_routers, turn.options.mixture
+    catalog, routers, named = turn.catalog, turn.catalog.llm_routers, turn.options.mixture
     if named and named not in ("auto", "router"):
         found, routers = Route(named, {named: 1.0}, "caller", "named in the request"), ()
     else:
         turn.check_routing(routers)
-        router = await runtime.built_router()
+        router = await catalog.built_router()
         found = await route_conversation(router, turn.messages, turn.calls)
-        if found.mixture not in runtime.mixtures:
+        if found.mixture not in catalog.mixtures:
             picked = f"the router ({found.router}) picked {found.mixture!r}"
-            raise RoutingError(f"{picked}, which is no mixture; there are: {', '.join(runtime.mixtures)}")
-    mixture = await runtime.built_mixture(found.mixture)
+            raise RoutingError(f"{picked}, which is no mixture; there are: {', '.join(catalog.mixtures)}")
+    mixture = await catalog.built_mixture(found.mixture)
     turn.check_limits(mixture, routers)
     turn.listener.tell(Routed(found))
     turn.run["route"] = to_plain(found)
@@ -201,7 +201,7 @@ async def bypass(turn: Turn) -> str:
     options, worker = turn.options, turn.mixture.workers[0]
     role: Literal["tools", "bypass"] = "tools" if turn.has_tools else "bypass"
 
-    async def answer(index: int) -> Attempt:
+    async def answer(index: int) -> Outcome:
         if role == "tools":
             llm, request = turn.mixture.config.tools_llm, Request(turn.messages, options.for_tools)
         else:
@@ -216,7 +216,7 @@ async def bypass(turn: Turn) -> str:
     if role == "bypass":
         turn.run |= {"layer": 1, "proposals": [to_plain(proposal_of(worker, 1, attempt)) for attempt in attempts]}
     choices = [
-        Choice(found.message, found.finish_reason or "stop", found.logprobs)
+        Alternative(found.message, found.finish_reason or "stop", found.logprobs)
         for attempt in attempts
         if (found := attempt.completion)
     ]
@@ -229,18 +229,18 @@ class _Node(Runnable[State, Command[str]]):
     """One asynchronous function as a node that also works where there is no event loop."""
 
     def __init__(
-        self, work: Callable[[Turn], Coroutine[Any, Any, str]], runtime: Runtime, *, begins: bool = False
+        self, work: Callable[[Turn], Coroutine[Any, Any, str]], catalog: Catalog, *, begins: bool = False
     ) -> None:
-        self._work, self._runtime, self._begins = work, runtime, begins
+        self._work, self._catalog, self._begins = work, catalog, begins
 
     def invoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> Command[str]:  # noqa: A002
-        return self._runtime.loop_thread.run(self.ainvoke(input, config))
+        return self._catalog.loop_thread.run(self.ainvoke(input, config))
 
     async def ainvoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> Command[str]:  # noqa: A002
         graph = get_runtime(Options)
         options = graph.context if isinstance(graph.context, Options) else Options()
         # A checkpointer may bring back the run of a question that failed.
         run = {} if self._begins else input.get("run", {})
-        turn = Turn(self._runtime, input["messages"], run, options, config or {}, graph.stream_writer)
+        turn = Turn(self._catalog, input["messages"], run, options, config or {}, graph.stream_writer)
         goto = await self._work(turn)
         return Command(update=turn.update, goto=goto)

@@ -11,10 +11,10 @@ from mollm.types import Usage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mollm.llms.reliable import ReliableLLM
+    from mollm.calling.attempt import ReliableLLM
+    from mollm.catalog import Mixture
+    from mollm.config.schema import LimitsConfig
     from mollm.routing.llm import LLMRouter
-    from mollm.runtime import Mixture
-    from mollm.schema import LimitsConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,13 @@ import jinja2
 import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from mollm.calling.base import text_of, tokens_at_most
 from mollm.errors import PromptError
-from mollm.llms.base import text_of, tokens_at_most
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.schema import Config
+    from mollm.config.schema import Config
     from mollm.types import Message
 
 Role: TypeAlias = Literal["router", "worker", "aggregator"]

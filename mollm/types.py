@@ -103,7 +103,42 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PlannedCall:
+    """A call that may be made: counted before anything is called, and refused afterwards if it was not counted."""
+
+    role: Role
+    llm: str
+    max_tokens: int
+    """The most it may write."""
+    prompt_tokens: int
+    """The most it may read, images aside."""
+    times: int = 1
+    """How often it may be made."""
+    images: int = 0
+    """Images it reads; what one takes is known to the LLM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and what a router, a scorer or a plan has to know of it. `messages.question_of` makes one."""
+
+    messages: tuple[Message, ...]
+    """The conversation in OpenAI's form."""
+    last: str = ""
+    """Text of the last message of the user."""
+    before: str = ""
+    """Text of the user's message before it; empty where there is none."""
+    has_images: bool = False
+    has_tools: bool = False
+    """It offers tools, or brings the result of one."""
+    tokens: int = 0
+    """The most that all of it takes in a prompt: texts, tool calls, schemas of tools and answer; images aside."""
+    images: int = 0
+    """How many images it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
     """One of several answers to one question, where `n` asked for them."""
 
     message: Message
@@ -139,7 +174,7 @@ class Answer:
     """`stop`, `length` or `tool_calls`, as OpenAI names them."""
     logprobs: Any = None
     """As the writing LLM gave them, where they were asked for."""
-    alternatives: tuple[Choice, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
     """The second answer and those after it, where `n` asked for several."""
 
 
@@ -283,6 +318,64 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Writing:
+    """The proposals are in and an LLM writes the answer, or an LLM alone begins to."""
+
+    role: Role
+    llm: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A call to an LLM begins, on whoever's behalf."""
+
+    number: int
+    """Counts the calls of one question from 1; `CallEnded` and `Token` name it."""
+    role: Role
+    llm: str
+    request: Any
+    """The `Request`: messages and settings."""
+    is_answer: bool
+    """What it writes is shown as it comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """A call ended, with a reply, a failure or a cancellation."""
+
+    number: int
+    call: Call
+    """What it took."""
+    completion: Any = None
+    """The `Completion`; None where `error` is set."""
+    error: BaseException | None = None
+    """What was raised, a cancellation included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A call failed and is tried again."""
+
+    llm: str
+    failure: Failure
+    wait_seconds: float
+    address: str = ""
+    """Where it failed, as host and port; empty for an LLM without an address."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerOpened:
+    """An LLM, or one of its addresses, failed so often in a row that it is left alone for a while."""
+
+    llm: str
+    failures: int
+    seconds: float
+    """Until it is tried again."""
+    address: str = ""
+    """As host and port; empty for an LLM without an address."""
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """A piece of the answer."""
 
@@ -301,7 +394,9 @@ class Done:
     answer: Answer
 
 
-Event: TypeAlias = Routed | Started | Arrived | Failed | Token | Done
+Event: TypeAlias = (
+    Routed | Started | Arrived | Failed | Writing | CallStarted | CallEnded | Retried | BreakerOpened | Token | Done
+)
 
 
 class Listener(Protocol):
@@ -341,7 +436,21 @@ def to_plain(value: Any) -> Any:
 _ATOMS = frozenset((str, int, float, bool, type(None)))
 _FIELDS = {
     kind: tuple(f.name for f in fields(kind))
-    for kind in (Usage, Failure, Route, Proposal, Call, Choice, Answer, Routed, Started, Arrived, Failed, Token, Done)
+    for kind in (
+        Usage,
+        Failure,
+        Route,
+        Proposal,
+        Call,
+        Alternative,
+        Answer,
+        Routed,
+        Started,
+        Arrived,
+        Failed,
+        Token,
+        Done,
+    )
 }
 
 
@@ -367,6 +476,6 @@ def answer_from_plain(data: dict[str, Any]) -> Answer:
             "degraded": tuple(data["degraded"]),
             "usage": Usage(**data["usage"]),
             "breakdown": tuple(call_from_plain(c) for c in data["breakdown"]),
-            "alternatives": tuple(Choice(**c) for c in data["alternatives"]),
+            "alternatives": tuple(Alternative(**c) for c in data["alternatives"]),
         }
     )

@@ -11,15 +11,15 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mollm.llms.base import Request, tokens_at_most
+from mollm.calling.base import Request, tokens_at_most
+from mollm.final.replies import final_answer
 from mollm.prompts import with_persona
-from mollm.scoring import final_answer
 from mollm.types import Arrived, Failed, Failure, Proposal, Settings, Started
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.llms.calls import Attempt, Calls
+    from mollm.calling.calls import Calls, Outcome
     from mollm.types import Call, Event, Listener, Message
 
 
@@ -279,7 +279,7 @@ class _Engine:
             self._listener.tell(event)
 
 
-def proposal_of(worker: Worker, layer: int, attempt: Attempt) -> Proposal:
+def proposal_of(worker: Worker, layer: int, attempt: Outcome) -> Proposal:
     """Record how a call to `worker` ended."""
     call, completion = attempt.call, attempt.completion
     text = completion.text if completion else ""

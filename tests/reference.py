@@ -1,4 +1,4 @@
-"""What is written from the models in `mollm.schema`: the tables of a page and the JSON Schema for editors.
+"""What is written from the models in `mollm.config.schema`: the tables of a page and the JSON Schema for editors.
 
 `python -m tests.reference` writes both again.
 """
@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mollm.schema import Config
+from mollm.config.schema import Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

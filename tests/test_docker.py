@@ -19,11 +19,11 @@ import typer
 import yaml
 from packaging.specifiers import SpecifierSet
 
-from mollm.checking import check_config
-from mollm.cli import app
-from mollm.config import VARIABLE, load_config
+from mollm.cli.checks import check_config
+from mollm.cli.main import app
+from mollm.config.load import VARIABLE, load_config
 from mollm.errors import ConfigError
-from mollm.server.guard import LEAST_LENGTH, Keys, is_loopback
+from mollm.server.auth import LEAST_LENGTH, Keys, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,12 +15,12 @@ import pytest
 import yaml
 
 from mollm import errors, types
-from mollm.checking import check_config
-from mollm.config import VARIABLE, load_config
+from mollm.cli.checks import check_config
+from mollm.config.load import VARIABLE, load_config
+from mollm.observing.prometheus import Metrics
 from mollm.server.admission import Admission
+from mollm.server.chat.protocol import FORBIDDEN
 from mollm.server.failures import problem_of
-from mollm.server.metrics import Metrics
-from mollm.server.protocol import FORBIDDEN
 from tests.reference import PAGE, ROOT, SCHEMA, SECTIONS, page_text, schema_text, table
 from tests.shell import PAGE_ADDRESS, SERVE, Shell, commands
 
@@ -165,7 +165,7 @@ def test_the_shapes_of_the_python_page_are_those_of_the_code() -> None:
             "Route",
             "Usage",
             "Call",
-            "Choice",
+            "Alternative",
             "Failure",
         )
     }

@@ -21,7 +21,7 @@ def loaded_by(code: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("code", ["import mollm", "import mollm.types, mollm.errors, mollm.llms.base"])
+@pytest.mark.parametrize("code", ["import mollm", "import mollm.types, mollm.errors, mollm.calling.base"])
 def test_import_loads_nothing_heavy(code: str) -> None:
     """`import mollm` loads no third party at all."""
     assert not loaded_by(code) & HEAVY
@@ -29,7 +29,8 @@ def test_import_loads_nothing_heavy(code: str) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     """`mollm --help` needs the command line library and no more."""
-    code = "from mollm.cli import app\ntry:\n    app(['--help'], standalone_mode=False)\nexcept SystemExit:\n    pass"
+    code = "from mollm.cli.main import app\n"
+    code += "try:\n    app(['--help'], standalone_mode=False)\nexcept SystemExit:\n    pass"
 
     assert not loaded_by(code) & HEAVY
 

@@ -13,10 +13,10 @@ import pytest
 from pydantic import BaseModel
 
 from mollm import MoLLM, load_config
+from mollm.config.schema import Config
 from mollm.errors import ConfigError, LimitError, MollmError, ProviderFailed, QuorumError
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.routing.learned import LearnedRouter
-from mollm.schema import Config
 from tests.clock import run_virtual
 from tests.upstream import Upstream, answer, error, hang, stream
 
@@ -54,7 +54,7 @@ def ask(
     fakes = {name: ScriptedLLM(scripts.get(name, f"from {name}")) for name in configuration["llms"]}
 
     mollm = MoLLM(configuration, llms=fakes)
-    assert mollm.runtime.router, "fitted before: a virtual clock does not wait for threads"
+    assert mollm.catalog.router, "fitted before: a virtual clock does not wait for threads"
 
     async def run() -> tuple[Answer, float]:
         found = await mollm.aask(question, **(options or {}))

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from mollm.config import load_config
+from mollm.catalog import Catalog
+from mollm.config.load import load_config
+from mollm.config.schema import LimitsConfig
 from mollm.errors import LimitError
 from mollm.limits import WorstCase, arithmetic, check_limits, worst_case
-from mollm.runtime import Runtime
-from mollm.schema import LimitsConfig
 
 PRICE = {"input": 1.0, "output": 10.0}
 
 
-def built(mixture: dict[str, Any], **llms: dict[str, Any]) -> Runtime:
-    """A runtime of one mixture; `a`, `b` and `c` write 100, 200 and 400 tokens and have a price."""
+def built(mixture: dict[str, Any], **llms: dict[str, Any]) -> Catalog:
+    """A catalog of one mixture; `a`, `b` and `c` write 100, 200 and 400 tokens and have a price."""
     known = {
         name: {"model": "scripted/x", "max_tokens": tokens, "price": PRICE, **llms.get(name, {})}
         for name, tokens in (("a", 100), ("b", 200), ("c", 400))
@@ -24,7 +24,7 @@ def built(mixture: dict[str, Any], **llms: dict[str, Any]) -> Runtime:
     whole = {"description": "d", **mixture}
     # 28 characters, which are 10 tokens at most.
     whole["aggregator"] = {"prompt": "Merge these: {{ proposals }}", **whole.get("aggregator", {})}
-    return Runtime(load_config({"llms": known, "mixtures": {"m": whole}}))
+    return Catalog(load_config({"llms": known, "mixtures": {"m": whole}}))
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def built(mixture: dict[str, Any], **llms: dict[str, Any]) -> Runtime:
 )
 def test_the_worst_case_is_counted(mixture: dict[str, Any], calls: int, tokens: int, text: str) -> None:
     """Every planned proposal of every layer, the aggregator and its fallback, each with its `max_tokens`."""
-    runtime = built(mixture)
+    catalog = built(mixture)
 
-    worst = worst_case(runtime.mixture("m"), runtime.llms)
+    worst = worst_case(catalog.mixture("m"), catalog.llms)
 
     assert (worst.calls, worst.output_tokens) == (calls, tokens)
-    assert arithmetic(runtime.mixture("m")) == text
+    assert arithmetic(catalog.mixture("m")) == text
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_the_worst_case_is_counted(mixture: dict[str, Any], calls: int, tokens: 
 )
 def test_the_callers_limit_is_that_of_whoever_writes(mixture: dict[str, Any], tokens: int) -> None:
     """It holds for the aggregator, its fallback, and the LLM of a bypass; workers and a judge keep their own."""
-    runtime = built(mixture)
+    catalog = built(mixture)
 
-    assert worst_case(runtime.mixture("m"), runtime.llms, max_tokens=5).output_tokens == tokens
+    assert worst_case(catalog.mixture("m"), catalog.llms, max_tokens=5).output_tokens == tokens
 
 
 def usd(*calls: tuple[int, int]) -> float:
@@ -96,16 +96,16 @@ def usd(*calls: tuple[int, int]) -> float:
 )
 def test_the_cost_is_that_of_the_real_prompt(mixture: dict[str, Any], cost: float) -> None:
     """Later layers and the aggregator read what the layer before may have written."""
-    runtime = built(mixture)
+    catalog = built(mixture)
 
-    assert worst_case(runtime.mixture("m"), runtime.llms, prompt_tokens=1000).cost_usd == pytest.approx(cost)
+    assert worst_case(catalog.mixture("m"), catalog.llms, prompt_tokens=1000).cost_usd == pytest.approx(cost)
 
 
 def test_an_llm_without_a_price_makes_the_cost_unknown() -> None:
     """A sum with a part missing is no bound."""
     for name in ("a", "b"):
-        runtime = built({"workers": ["a", "a"], "aggregator": {"llm": "b"}}, **{name: {"price": None}})
-        assert worst_case(runtime.mixture("m"), runtime.llms).cost_usd is None
+        catalog = built({"workers": ["a", "a"], "aggregator": {"llm": "b"}}, **{name: {"price": None}})
+        assert worst_case(catalog.mixture("m"), catalog.llms).cost_usd is None
 
     assert WorstCase(1, 1, None) + WorstCase(1, 1, 1.0) == WorstCase(2, 2, None)
     assert WorstCase(1, 2, 3.0) + WorstCase(4, 5, 6.0) == WorstCase(5, 7, 9.0)
@@ -127,61 +127,61 @@ def test_an_llm_without_a_price_makes_the_cost_unknown() -> None:
 )
 def test_what_may_exceed_a_ceiling_is_refused_with_the_arithmetic(limits: dict[str, Any], text: str) -> None:
     """The message says which mixture, how much it may take, why, and what the ceiling is."""
-    runtime = built({"workers": ["a", "b"]})
+    catalog = built({"workers": ["a", "b"]})
 
     with pytest.raises(LimitError) as caught:
-        check_limits(LimitsConfig(**limits), runtime.mixture("m"), runtime.llms, prompt_tokens=1000)
+        check_limits(LimitsConfig(**limits), catalog.mixture("m"), catalog.llms, prompt_tokens=1000)
 
     assert str(caught.value) == f"mixture 'm' is not asked: it may take {text}"
 
 
 def test_every_ceiling_that_may_be_exceeded_is_named() -> None:
     """All at once, so that one change of the file is enough."""
-    runtime = built({"workers": ["a", "b"]})
+    catalog = built({"workers": ["a", "b"]})
 
     with pytest.raises(LimitError) as caught:
-        check_limits(LimitsConfig(calls=1, output_tokens=1, cost_usd=1e-9), runtime.mixture("m"), runtime.llms)
+        check_limits(LimitsConfig(calls=1, output_tokens=1, cost_usd=1e-9), catalog.mixture("m"), catalog.llms)
 
     assert all(f"limits.{key} is" in str(caught.value) for key in ("calls", "output_tokens", "cost_usd"))
 
 
 def test_a_ceiling_is_told_in_full() -> None:
     """A large number is not rounded away."""
-    runtime = built({"workers": [{"llm": "a", "max_tokens": 1_234_568}]})
+    catalog = built({"workers": [{"llm": "a", "max_tokens": 1_234_568}]})
 
     with pytest.raises(LimitError, match=r"1234568 output tokens at worst .* is 1234567$"):
-        check_limits(LimitsConfig(output_tokens=1_234_567), runtime.mixture("m"), runtime.llms)
+        check_limits(LimitsConfig(output_tokens=1_234_567), catalog.mixture("m"), catalog.llms)
 
 
 def test_what_just_fits_is_let_through() -> None:
     """A ceiling may be reached."""
-    runtime = built({"workers": ["a", "b"]})
+    catalog = built({"workers": ["a", "b"]})
     exact = LimitsConfig(calls=3, output_tokens=400, cost_usd=usd((0, 100), (0, 200), (310, 100)))
 
-    check_limits(exact, runtime.mixture("m"), runtime.llms)
-    check_limits(LimitsConfig(), runtime.mixture("m"), runtime.llms)
+    check_limits(exact, catalog.mixture("m"), catalog.llms)
+    check_limits(LimitsConfig(), catalog.mixture("m"), catalog.llms)
 
 
 def test_a_shorter_answer_may_fit_where_a_longer_one_does_not() -> None:
     """The caller's own `max_tokens` lowers the worst case."""
-    runtime = built({"workers": ["a"]})
+    catalog = built({"workers": ["a"]})
     limits = LimitsConfig(output_tokens=50)
 
-    check_limits(limits, runtime.mixture("m"), runtime.llms, max_tokens=50)
+    check_limits(limits, catalog.mixture("m"), catalog.llms, max_tokens=50)
     with pytest.raises(LimitError):
-        check_limits(limits, runtime.mixture("m"), runtime.llms)
+        check_limits(limits, catalog.mixture("m"), catalog.llms)
     with pytest.raises(LimitError):
-        check_limits(limits, runtime.mixture("m"), runtime.llms, max_tokens=51)
+        check_limits(limits, catalog.mixture("m"), catalog.llms, max_tokens=51)
 
 
 def test_a_longer_prompt_costs_more() -> None:
     """The same mixture is refused for a prompt that makes it too dear."""
-    runtime = built({"workers": ["a"]})
+    catalog = built({"workers": ["a"]})
     limits = LimitsConfig(cost_usd=usd((1000, 100)))
 
-    check_limits(limits, runtime.mixture("m"), runtime.llms, prompt_tokens=1000)
+    check_limits(limits, catalog.mixture("m"), catalog.llms, prompt_tokens=1000)
     with pytest.raises(LimitError, match="USD"):
-        check_limits(limits, runtime.mixture("m"), runtime.llms, prompt_tokens=1001)
+        check_limits(limits, catalog.mixture("m"), catalog.llms, prompt_tokens=1001)
 
 
 def test_a_persona_is_part_of_the_prompt() -> None:
@@ -195,11 +195,11 @@ def test_a_persona_is_part_of_the_prompt() -> None:
 
 def test_a_request_with_tools_is_one_call_to_the_llm_for_tools() -> None:
     """Its price is that of the LLM that answers it, be it dearer or cheaper than the mixture."""
-    runtime = built({"workers": ["a", "b"], "tools": "c"})
+    catalog = built({"workers": ["a", "b"], "tools": "c"})
 
-    worst = worst_case(runtime.mixture("m"), runtime.llms, prompt_tokens=10, has_tools=True)
+    worst = worst_case(catalog.mixture("m"), catalog.llms, prompt_tokens=10, has_tools=True)
 
     assert (worst.calls, worst.output_tokens) == (1, 400)
     assert worst.cost_usd == pytest.approx(usd((10, 400)))
     with pytest.raises(LimitError, match="1 call with tools"):
-        check_limits(LimitsConfig(output_tokens=399), runtime.mixture("m"), runtime.llms, has_tools=True)
+        check_limits(LimitsConfig(output_tokens=399), catalog.mixture("m"), catalog.llms, has_tools=True)

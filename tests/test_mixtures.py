@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mollm import MoLLM
-from mollm.checking import Report, check_config
-from mollm.config import load_config
+from mollm.cli.checks import Report, check_config
+from mollm.config.load import load_config
 from mollm.errors import BadRequest, LimitError
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.types import Usage
 from tests.upstream import Upstream, answer, document, error
 
 if TYPE_CHECKING:
-    from mollm.llms.base import Request
+    from mollm.calling.base import Request
     from mollm.types import Answer
 
 FOLDER = Path(__file__).parent.parent / "mixtures"
@@ -72,10 +72,10 @@ def test_nothing_is_wrong_with_it(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_its_prompts_render(name: str) -> None:
     """Every worker has a persona, every aggregator shows the proposals, and no placeholder is left."""
-    runtime = checked(name).runtime
+    catalog = checked(name).catalog
 
-    assert runtime is not None
-    for mixture in runtime.mixtures.values():
+    assert catalog is not None
+    for mixture in catalog.mixtures.values():
         texts = [worker.persona for worker in mixture.workers]
         texts.append(mixture.aggregator.prompt.render(question="Why?", proposals="fenced text"))
         assert all(texts)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mollm.config import load_config
+from mollm.catalog import DEFAULT_PROMPTS
+from mollm.config.load import load_config
 from mollm.errors import PromptError
 from mollm.prompts import (
     MAX_BYTES,
@@ -24,13 +25,12 @@ from mollm.prompts import (
     with_instructions,
     with_persona,
 )
-from mollm.runtime import DEFAULT_PROMPTS
 from mollm.workers import Worker
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mollm.schema import Config
+    from mollm.config.schema import Config
     from mollm.types import Message
 
 IMAGE: Message = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mollm.calling.attempt import ReliableLLM
+from mollm.calling.calls import Calls
 from mollm.errors import ConfigError
-from mollm.llms.calls import Calls
-from mollm.llms.reliable import ReliableLLM
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.types import Arrived, Call, Event, Failed, Started, Token
 from mollm.workers import Layer, Rules, Worker, ask
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:
-    from mollm.llms.base import Completion, Request
+    from mollm.calling.base import Completion, Request
 
 QUESTION = [{"role": "user", "content": "How many?"}]
 

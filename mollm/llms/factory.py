@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mollm.config import expand
+from mollm.calling.attempt import Price, ReliableLLM, Timeouts
+from mollm.calling.base import LLM
+from mollm.calling.health import RetryBudget
+from mollm.calling.http import Sessions
+from mollm.config.load import expand
 from mollm.errors import ConfigError, UserError
-from mollm.llms.base import LLM
-from mollm.llms.health import RetryBudget
-from mollm.llms.http import Sessions
-from mollm.llms.reliable import Price, ReliableLLM, Timeouts
 from mollm.types import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mollm.config.schema import Config, LLMConfig
     from mollm.llms.local import LocalLLM
     from mollm.llms.replay import Questions
-    from mollm.schema import Config, LLMConfig
 
 
 class LLMs(Mapping[str, ReliableLLM]):
@@ -108,7 +108,7 @@ class LLMs(Mapping[str, ReliableLLM]):
             max_in_flight=settings.max_in_flight,
             price=_price(settings),
             window=settings.context_window,
-            server=settings.server if given is None else None,
+            dialect=settings.dialect if given is None else None,
         )
 
     def _client(self, config: Config, name: str, settings: LLMConfig) -> LLM:

@@ -14,8 +14,8 @@ from langchain_core.runnables import RunnableBinding
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import _configure_hooks, tracing_v2_callback_var
 
+from mollm.calling.base import Chunk, Completion, Request, text_of
 from mollm.errors import BadRequest, ProviderFailed, RequestError
-from mollm.llms.base import Chunk, Completion, Request, text_of
 from mollm.types import Message, Usage
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
+from mollm.calling.base import Chunk, Completion, Request
 from mollm.errors import BadRequest, ProviderFailed
-from mollm.llms.base import Chunk, Completion, Request
 from mollm.types import Message, Usage
 
 if TYPE_CHECKING:

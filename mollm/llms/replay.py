@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import orjson
 
+from mollm.calling.base import CHARACTERS_PER_TOKEN, Chunk, Completion, Request, text_of
+from mollm.config.places import is_file, named_path
 from mollm.errors import BadRequest, ConfigError
-from mollm.llms.base import CHARACTERS_PER_TOKEN, Chunk, Completion, Request, text_of
 from mollm.types import Usage
-from mollm.yamlfile import is_file, named_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from mollm.schema import PaceConfig
+    from mollm.config.schema import PaceConfig
 
 Pace: TypeAlias = "PaceConfig | Literal['recorded'] | None"
 

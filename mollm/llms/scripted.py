@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from mollm.llms.base import Chunk, Completion, Request
+from mollm.calling.base import Chunk, Completion, Request
 
 if TYPE_CHECKING:
     from mollm.types import Message, Usage

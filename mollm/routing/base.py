@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from mollm.llms.calls import Calls
+    from mollm.calling.calls import Calls
     from mollm.types import Route
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from mollm.routing.llm import LLMRouter
 
 if TYPE_CHECKING:
-    from mollm.llms.calls import Calls
+    from mollm.calling.calls import Calls
     from mollm.routing.base import Router
     from mollm.types import Route
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.schema import Server
+    from mollm.config.schema import Dialect
 
 ALTERNATIVES = 20
 """Tokens whose probability is asked for at each place; the most that vLLM allows unless it is told otherwise."""
@@ -22,12 +22,12 @@ DECORATION = " \t\r\n\"'`*_#.,:;!?()[]{}<>\u201c\u201d\u2018\u2019\u00ab\u00bb"
 """What may stand around a name: quotes, markdown, punctuation."""
 
 
-def constraint(options: Sequence[str], server: Server | None) -> dict[str, Any]:
-    """Return the request fields that hold `server` to one of `options` and ask for probabilities."""
-    if server is None:
+def constraint(options: Sequence[str], dialect: Dialect | None) -> dict[str, Any]:
+    """Return the request fields that hold a server of `dialect` to one of `options` and ask for probabilities."""
+    if dialect is None:
         return {}
     weighed: dict[str, Any] = {"logprobs": True, "top_logprobs": ALTERNATIVES}
-    if server == "vllm":
+    if dialect == "vllm":
         return {"structured_outputs": {"choice": list(options)}, **weighed}
     # A mixture's name holds nothing that would have to be escaped in a grammar.
     return {"grammar": "root ::= " + " | ".join(f'"{option}"' for option in options), **weighed}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mollm.llms.base import text_of
+from mollm.calling.base import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.llms.calls import Calls
+    from mollm.calling.calls import Calls
     from mollm.routing.base import Router
     from mollm.types import Message, Route
 

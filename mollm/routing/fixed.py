@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from mollm.types import Route
 
 if TYPE_CHECKING:
-    from mollm.llms.calls import Calls
+    from mollm.calling.calls import Calls
 
 
 class FixedRouter:

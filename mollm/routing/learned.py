@@ -28,7 +28,7 @@ from mollm.types import Route
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mollm.llms.calls import Calls
+    from mollm.calling.calls import Calls
 
 Threshold: TypeAlias = float | Literal["auto"]
 

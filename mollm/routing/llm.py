@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from mollm.calling.base import BYTES_PER_TOKEN_AT_LEAST, Request, tokens_at_most
 from mollm.errors import PromptError
-from mollm.llms.base import BYTES_PER_TOKEN_AT_LEAST, Request, tokens_at_most
 from mollm.prompts import fence_question
 from mollm.routing.choice import constraint, mentioned, read, shares
 from mollm.types import Route, Settings
@@ -20,9 +20,9 @@ from mollm.types import Route, Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mollm.llms.calls import Attempt, Calls
+    from mollm.calling.calls import Calls, Outcome
+    from mollm.config.schema import Dialect
     from mollm.prompts import Prompt
-    from mollm.schema import Server
 
 NONE = "none"
 """What the LLM replies where no mixture suits the question."""
@@ -70,27 +70,27 @@ class LLMRouter:
         longest = 2 * (2 * EDGE + len(SHORTENED)) * BYTES_PER_CHARACTER_AT_MOST
         return own + min(asked, longest // BYTES_PER_TOKEN_AT_LEAST)
 
-    def request(self, query: str, *, before: str = "", server: Server | None = None) -> Request:
-        """Build what the LLM is asked; `server` decides how the reply is held to the names.
+    def request(self, query: str, *, before: str = "", dialect: Dialect | None = None) -> Request:
+        """Build what the LLM is asked; `dialect` decides how the reply is held to the names.
 
         Raises:
             PromptError: The template fails on this question.
         """
-        settings = Settings(self.max_tokens, 0.0, extra_body=constraint(self.options, server))
+        settings = Settings(self.max_tokens, 0.0, extra_body=constraint(self.options, dialect))
         return Request([{"role": "user", "content": self._text(query, before)}], settings)
 
     async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:
         """Ask the LLM once; whatever becomes of that, there is a mixture that answers."""
         start = time.perf_counter()
         try:
-            request = self.request(query, before=before, server=calls.llm(self.llm).server)
+            request = self.request(query, before=before, dialect=calls.llm(self.llm).dialect)
         except PromptError as error:
             route = self._fall_back(f"{self.llm} cannot be asked ({error})")
         else:
             route = self._decide(await calls.attempt("router", self.llm, request, deadline=_deadline(calls)))
         return replace(route, seconds=time.perf_counter() - start)
 
-    def _decide(self, attempt: Attempt) -> Route:
+    def _decide(self, attempt: Outcome) -> Route:
         if attempt.completion is None:
             failure = attempt.call.error
             return self._fall_back(f"{self.llm} failed ({failure.message if failure else 'no reply'})")

@@ -38,7 +38,7 @@ class Admission:
     def __init__(self, max_in_flight: int, queue: int) -> None:
         self._room, self._queue = max_in_flight, queue
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._inside: set[Stay] = set()
+        self._inside: set[Slot] = set()
         self._seconds = 1.0
         self.in_flight = 0
         self.is_draining = False
@@ -54,7 +54,7 @@ class Admission:
         self._let_in()
 
     @asynccontextmanager
-    async def stay(self, receive: Receive) -> AsyncGenerator[Stay, None]:
+    async def slot(self, receive: Receive) -> AsyncGenerator[Slot, None]:
         """Wait for room, and hold it while the block runs.
 
         The block is cancelled when the client goes away, or when draining takes too long.
@@ -66,19 +66,19 @@ class Admission:
             Overloaded: The queue is full, or the server is about to stop.
             ClientGone: The client went away.
         """
-        stay = Stay(receive)
-        self._inside.add(stay)
+        slot = Slot(receive)
+        self._inside.add(slot)
         loop = asyncio.get_running_loop()
         try:
-            async with stay:
+            async with slot:
                 await self._enter()
                 begun = loop.time()
                 try:
-                    yield stay
+                    yield slot
                 finally:
                     self._leave(loop.time() - begun)
         finally:
-            self._inside.discard(stay)
+            self._inside.discard(slot)
 
     async def drained(self, seconds: float) -> None:
         """Let nobody in any more, wait for those inside, and after `seconds` end what still runs."""
@@ -90,8 +90,8 @@ class Admission:
         until = loop.time() + seconds
         while self._inside and loop.time() < until:  # noqa: ASYNC110 - a server stops once; not worth an event
             await asyncio.sleep(0.05)
-        for stay in self._inside:
-            stay.end(self._stopping())
+        for slot in self._inside:
+            slot.end(self._stopping())
         until = loop.time() + LONGEST_END
         while self._inside and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -143,7 +143,7 @@ class Admission:
         return min(LONGEST_WAIT, self._seconds * (1 + len(self._waiting) / self._room))
 
 
-class Stay:
+class Slot:
     """A block of the current task that can be ended for a reason: the client's going, or ours."""
 
     __slots__ = ("_cancelled", "_is_over", "_receive", "_task", "_watcher", "reason")

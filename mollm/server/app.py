@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from mollm.server import endpoints
-from mollm.server.current import Current
-from mollm.server.failures import INTERNAL, INVALID, Problem, report, told
-from mollm.server.guard import Guard
+from mollm.server.auth import Authentication
+from mollm.server.chat import endpoint
+from mollm.server.deployment import Deployment
+from mollm.server.failures import INTERNAL, INVALID, Problem, report, response_for
 from mollm.server.openapi import describe
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from mollm.config.schema import Config
     from mollm.routing.base import Router
-    from mollm.schema import Config
 
 
 def create_app(
@@ -42,28 +42,28 @@ def create_app(
     Raises:
         ConfigError: Everything that is wrong with the configuration.
     """
-    return app_of(Current(config, llms=llms, router=router))
+    return app_of(Deployment(config, llms=llms, router=router))
 
 
-def app_of(current: Current) -> FastAPI:
+def app_of(deployment: Deployment) -> FastAPI:
     """Build the application of a configuration that is in force."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        await current.start()
+        await deployment.start()
         try:
             yield
         finally:
-            await current.aclose()
+            await deployment.aclose()
 
     app = FastAPI(title="mollm", version="1", lifespan=lifespan, redoc_url=None)
-    app.state.current = current
-    app.include_router(endpoints.paths)
-    app.add_middleware(Guard, current=current)
+    app.state.deployment = deployment
+    app.include_router(endpoint.paths)
+    app.add_middleware(Authentication, deployment=deployment)
     app.add_middleware(_CatchAll)
     app.add_exception_handler(HTTPException, _not_served)
-    for kind in endpoints.FAILURES:
-        app.add_exception_handler(kind, endpoints.failed)
+    for kind in endpoint.FAILURES:
+        app.add_exception_handler(kind, endpoint.failed)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign] # FastAPI's own way to extend it
     return app
 
@@ -89,12 +89,12 @@ class _CatchAll:
                 raise
             report(error)
             if not has_started:
-                await told(INTERNAL)(scope, receive, send)
+                await response_for(INTERNAL)(scope, receive, send)
 
 
 async def _not_served(_: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
     text = {404: "there is no such path", 405: "this path has no such method"}.get(status, "this cannot be served")
-    response = told(Problem(status, INVALID, None, text))
+    response = response_for(Problem(status, INVALID, None, text))
     response.headers.update(getattr(error, "headers", None) or {})
     return response

@@ -33,8 +33,8 @@ from mollm.errors import (
     UserError,
 )
 from mollm.server.admission import ClientGone
-from mollm.server.protocol import TooLarge, TooSlow
-from mollm.server.replies import to_json
+from mollm.server.chat.protocol import TooLarge, TooSlow
+from mollm.server.chat.replies import to_json
 
 if TYPE_CHECKING:
     from typing import Any
@@ -158,7 +158,7 @@ def report(error: BaseException, what: str = "a request was answered") -> None:
 _BESIDE = {401: {"www-authenticate": "Bearer"}, 408: {"connection": "close"}}
 
 
-def told(problem: Problem) -> Response:
+def response_for(problem: Problem) -> Response:
     """Lay out a failure as a response."""
     headers = {**problem.headers, **_BESIDE.get(problem.status, {})}
     return Response(to_json(problem.body), problem.status, headers, "application/json")

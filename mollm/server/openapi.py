@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from mollm.server.protocol import ChatRequest, Prediction, Predictions
+from mollm.server.chat.protocol import ChatRequest, Prediction, Predictions
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

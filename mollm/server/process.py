@@ -19,9 +19,9 @@ import uvicorn
 
 from mollm.errors import ConfigError
 from mollm.server.app import app_of
+from mollm.server.chat.streaming import LONGEST_SEND
 from mollm.server.connection import Connection
-from mollm.server.current import Current, summary
-from mollm.server.streaming import LONGEST_SEND
+from mollm.server.deployment import Deployment, summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,19 +50,19 @@ def serve(config: str | Path | None = None, *, host: str | None = None, port: in
     logging.getLogger("mollm").setLevel(logging.INFO)
     logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # its warnings quote what was sent
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of every stray byte that reaches the port
-    current = Current(config, host=host)
-    settings = current.settings
+    deployment = Deployment(config, host=host)
+    settings = deployment.settings
     bound = _bind(host or settings.host, settings.port if port is None else port)
     with bound, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_Process(current, bound).run())
+        return runner.run(_Process(deployment, bound).run())
 
 
 class _Process:
     """A server and what ends it."""
 
-    def __init__(self, current: Current, bound: socket.socket) -> None:
-        self._current, self._socket = current, bound
-        self._server = uvicorn.Server(uvicorn_config(app_of(current)))
+    def __init__(self, deployment: Deployment, bound: socket.socket) -> None:
+        self._deployment, self._socket = deployment, bound
+        self._server = uvicorn.Server(uvicorn_config(app_of(deployment)))
         self._exit_code = 0
         self._ending: asyncio.Task[None] | None = None
         self._reloading: asyncio.Task[None] | None = None
@@ -70,14 +70,14 @@ class _Process:
 
     async def run(self) -> int:
         self._heed()
-        await self._current.start()
+        await self._deployment.start()
         _settle()
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers nothing to wait for
             await asyncio.sleep(0.01)
         self._heed()  # once more: uvicorn has set handlers of its own, which would close the socket at once
         if not serving.done():
-            log.info("serving %s on %s", summary(self._current.mollm.runtime.config), _address(self._socket))
+            log.info("serving %s on %s", summary(self._deployment.mollm.catalog.config), _address(self._socket))
         await serving
         return self._exit_code
 
@@ -97,7 +97,7 @@ class _Process:
         self._ending = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
-        admission, seconds = self._current.admission, self._current.settings.drain
+        admission, seconds = self._deployment.admission, self._deployment.settings.drain
         if running := admission.in_flight:
             counted = f"{running} request{'s have' if running > 1 else ' has'}"
             log.info("stopping; %s %g s to finish; a second signal stops at once", counted, seconds)
@@ -112,7 +112,7 @@ class _Process:
     async def _read_again(self) -> None:
         while self._has_changed:  # a file that changes while it is read is read once more
             self._has_changed = False
-            await self._current.reload()
+            await self._deployment.reload()
 
 
 def uvicorn_config(app: FastAPI) -> uvicorn.Config:

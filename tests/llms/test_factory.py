@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core.language_models import FakeListChatModel
 
-from mollm.config import load_config
+from mollm.calling.base import Request
+from mollm.config.load import load_config
 from mollm.errors import ConfigError, ProviderFailed, TimedOut, Unreachable
-from mollm.llms.base import Request
 from mollm.llms.factory import LLMs
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
 from mollm.types import Settings, Usage
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mollm.schema import Config
+    from mollm.config.schema import Config
 
 ASK = Request([{"role": "user", "content": "2 + 2?"}])
 

@@ -25,6 +25,8 @@ from langgraph.graph.message import add_messages
 from langsmith.run_helpers import tracing_context
 from langsmith.utils import tracing_is_enabled
 
+from mollm.calling.base import LLM, Request
+from mollm.calling.translate import translate
 from mollm.errors import (
     AuthFailed,
     BadRequest,
@@ -35,16 +37,14 @@ from mollm.errors import (
     Unexpected,
     Unreachable,
 )
-from mollm.llms.base import LLM, Request
 from mollm.llms.langchain import LangChainLLM, chat_openai, from_openai, to_openai
-from mollm.llms.translate import translate
 from mollm.types import Settings, Usage
 from tests.upstream import DROP, Reply, Upstream, answer, chunk, error, events, hang, sse, stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from mollm.llms.base import Chunk
+    from mollm.calling.base import Chunk
     from mollm.types import Message
 
 CALLS = [

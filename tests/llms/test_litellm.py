@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mollm.calling.base import LLM, Request
+from mollm.calling.translate import translate
 from mollm.errors import (
     AuthFailed,
     BadRequest,
@@ -19,9 +21,7 @@ from mollm.errors import (
     Refused,
     Unreachable,
 )
-from mollm.llms.base import LLM, Request
 from mollm.llms.litellm import LiteLLM, context_window_of, price_of
-from mollm.llms.translate import translate
 from mollm.types import Settings, Usage
 from tests.upstream import (
     DROP,
@@ -40,7 +40,7 @@ from tests.upstream import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.llms.base import Chunk
+    from mollm.calling.base import Chunk
 
 pytestmark = [
     # litellm switches these off for the process when it is imported; pytest switches them on again for every test.
@@ -387,7 +387,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 USE = """
 import asyncio, warnings
-from mollm.llms.base import Request
+from mollm.calling.base import Request
 from mollm.llms.litellm import LiteLLM
 from tests.upstream import Upstream, answer, error, stream
 

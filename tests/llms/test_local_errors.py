@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
+from mollm.calling.base import Request
 from mollm.errors import ConfigError
-from mollm.llms.base import Request
 from mollm.llms.local import PACKAGED, LocalLLM, find_weights
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from mollm.calling.attempt import ReliableLLM, Timeouts
+from mollm.calling.base import Request
 from mollm.errors import (
     AuthFailed,
     BadRequest,
@@ -23,9 +25,7 @@ from mollm.errors import (
     TimedOut,
     Unreachable,
 )
-from mollm.llms.base import Request
 from mollm.llms.openai_compatible import OpenAICompatibleLLM
-from mollm.llms.reliable import ReliableLLM, Timeouts
 from mollm.types import Settings, Usage
 from tests.upstream import DROP, Reply, Upstream, answer, chunk, document, error, events, hang, sse, stream
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mollm import MoLLM
-from mollm.checking import check_config, check_online
-from mollm.config import load_config
+from mollm.calling.base import LLM, Chunk, Request
+from mollm.cli.checks import check_config, check_online
+from mollm.config.load import load_config
+from mollm.config.schema import PaceConfig
 from mollm.errors import BadRequest, ConfigError, EmptyReply
-from mollm.llms.base import LLM, Chunk, Request
 from mollm.llms.replay import MAX_BYTES, MAX_LINE_BYTES, MAX_LINES, Questions, ReplayLLM, find_recording
-from mollm.schema import PaceConfig
 from mollm.types import Usage
 from tests.clock import run_virtual
 
@@ -473,7 +473,7 @@ def test_a_vote_takes_the_time_of_the_calls_it_needed(tmp_path: Path) -> None:
 
 async def _warm(mollm: MoLLM) -> None:
     # The files are read in a thread, which a virtual clock does not wait for; an unknown question reads them.
-    for llm in mollm.runtime.llms.values():
+    for llm in mollm.catalog.llms.values():
         with pytest.raises(BadRequest):
             await llm.complete(ask("?"))
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mollm import MoLLM, create_graph
+from mollm.calling.base import Request
 from mollm.errors import RoutingError
-from mollm.llms.base import Request
 from mollm.llms.scripted import ScriptedLLM
 from mollm.routing.base import Router
 from mollm.types import Route
 
 if TYPE_CHECKING:
-    from mollm.llms.calls import Calls
+    from mollm.calling.calls import Calls
 
 CONFIG: dict[str, Any] = {
     "llms": {"a": {"model": "scripted/from a"}, "b": {"model": "scripted/from b"}},

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mollm import MoLLM, load_config
-from mollm.checking import check_config
+from mollm.calling.calls import Calls
+from mollm.catalog import Catalog, build_router
+from mollm.cli.checks import check_config
 from mollm.errors import ConfigError, LimitError, ProviderFailed
-from mollm.llms.calls import Calls
 from mollm.llms.scripted import ScriptedLLM
 from mollm.routing.base import Router
 from mollm.routing.chain import ChainRouter, llm_routers
 from mollm.routing.fixed import FixedRouter
 from mollm.routing.learned import LearnedRouter
 from mollm.routing.llm import LLMRouter
-from mollm.runtime import Runtime, build_router
 from mollm.types import Route
 
 if TYPE_CHECKING:
@@ -206,11 +206,11 @@ async def test_every_llm_of_the_chain_counts_towards_the_limits() -> None:
 
 def test_the_llms_of_a_router_are_found_wherever_they_are() -> None:
     """Those of the configuration, and those of a router that was brought along."""
-    runtime = Runtime(load_config(CONFIG))
-    [found] = runtime.llm_routers
+    catalog = Catalog(load_config(CONFIG))
+    [found] = catalog.llm_routers
     assert found.llm == "guide"
 
-    brought = Runtime(load_config(CONFIG), None, FixedRouter("general"))
+    brought = Catalog(load_config(CONFIG), None, FixedRouter("general"))
     assert brought.llm_routers == ()
     assert llm_routers(ChainRouter((FixedRouter("car"), ChainRouter((found,))))) == (found,)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mollm.llms.calls import Calls
+from mollm.calling.calls import Calls
 from mollm.routing.base import Router
 from mollm.routing.fixed import FixedRouter
 

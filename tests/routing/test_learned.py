@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
+from mollm.calling.calls import Calls
 from mollm.errors import ConfigError
-from mollm.llms.calls import Calls
 from mollm.routing.base import Router
 from mollm.routing.learned import ARRAYS, KEPT, MANIFEST, LearnedRouter
 

@@ -19,7 +19,7 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 
 from mollm.server.app import app_of
-from mollm.server.current import Current
+from mollm.server.deployment import Deployment
 from mollm.server.process import uvicorn_config
 
 if TYPE_CHECKING:
@@ -142,10 +142,10 @@ class Caller:
 class Client(Caller):
     """Talks to a server of this process."""
 
-    def __init__(self, base: str, session: aiohttp.ClientSession, current: Current) -> None:
-        """Speak to `base`, which `current` is behind."""
+    def __init__(self, base: str, session: aiohttp.ClientSession, deployment: Deployment) -> None:
+        """Speak to `base`, which `deployment` is behind."""
         super().__init__(base, session)
-        self.current = current
+        self.deployment = deployment
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -158,11 +158,11 @@ async def until(holds: Callable[[], object]) -> None:
 @asynccontextmanager
 async def served(config: Any, **given: Any) -> AsyncGenerator[Client, None]:
     """Serve `config` while the block runs."""
-    current = Current(config, **given)
+    deployment = Deployment(config, **given)
     # asyncio sends without delay on a socket only that says it is TCP's; else every reply would wait 40 ms for an ACK.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.bind(("127.0.0.1", 0))
-    options = uvicorn_config(app_of(current))
+    options = uvicorn_config(app_of(deployment))
     options.timeout_graceful_shutdown, options.timeout_keep_alive = 1, 600
     server = uvicorn.Server(options)
     stop = asyncio.Event()
@@ -179,7 +179,7 @@ async def served(config: Any, **given: Any) -> AsyncGenerator[Client, None]:
     base = f"http://127.0.0.1:{bound.getsockname()[1]}"
     try:
         async with aiohttp.ClientSession() as session:
-            yield Client(base, session, current)
+            yield Client(base, session, deployment)
     finally:
         stop.set()
         await task

@@ -28,12 +28,12 @@ class Visitor:
         self.state = "cancelled"  # as it stays when that happens before anything else
         self.told: Overloaded | None = None
         self.has_left, self.may_leave = asyncio.Event(), asyncio.Event()
-        self.task = asyncio.create_task(self._visit(admission))
+        self.task = asyncio.create_task(self._handling(admission))
 
-    async def _visit(self, admission: Admission) -> None:
+    async def _handling(self, admission: Admission) -> None:
         self.state = "waiting"
         try:
-            async with admission.stay(self._receive):
+            async with admission.slot(self._receive):
                 self.state = "inside"
                 await self.may_leave.wait()
             self.state = "done"
@@ -289,7 +289,7 @@ def test_draining_ends_although_somebody_does_not(caplog: pytest.LogCaptureFixtu
         admission, may_end = Admission(2, 0), asyncio.Event()
 
         async def swallow() -> None:
-            async with admission.stay(asyncio.Event().wait):  # type: ignore[arg-type] # never returns
+            async with admission.slot(asyncio.Event().wait):  # type: ignore[arg-type] # never returns
                 try:
                     await may_end.wait()
                 except asyncio.CancelledError:
@@ -322,7 +322,7 @@ async def turned(admission: Admission, visitor_has_left: asyncio.Event) -> None:
         await visitor_has_left.wait()
         return {"type": "http.disconnect"}
 
-    async with admission.stay(receive):
+    async with admission.slot(receive):
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -363,8 +363,8 @@ def test_a_stay_inside_a_timeout(leaves: float, expires: float, turns: bool) -> 
             await has_left.wait()
             return {"type": "http.disconnect"}
 
-        async def stay() -> None:
-            async with admission.stay(receive):
+        async def slot() -> None:
+            async with admission.slot(receive):
                 await asyncio.Event().wait()
 
         loop.call_at(leaves, has_left.set)
@@ -372,7 +372,7 @@ def test_a_stay_inside_a_timeout(leaves: float, expires: float, turns: bool) -> 
         ends += [Own if turns else TimeoutError] if expires <= leaves else []
         with pytest.raises(tuple(ends)):
             async with asyncio.timeout_at(expires):
-                await (turned(admission, has_left) if turns else stay())
+                await (turned(admission, has_left) if turns else slot())
         assert (loop.time(), task.cancelling()) == (min(leaves, expires), 0)
         await asyncio.sleep(10)
 
@@ -391,7 +391,7 @@ def test_a_timeout_inside_a_stay() -> None:
             return {"type": "http.disconnect"}
 
         with pytest.raises(ClientGone):
-            async with Admission(1, 0).stay(receive):
+            async with Admission(1, 0).slot(receive):
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(1):
                         await asyncio.Event().wait()
@@ -429,7 +429,7 @@ def test_who_is_told_to_come_back_is_told_when() -> None:
             await settle()
         with pytest.raises(Overloaded) as refused:
             await admission.drained(0)
-            async with admission.stay(slow._receive):  # noqa: SLF001
+            async with admission.slot(slow._receive):  # noqa: SLF001
                 pass
         assert refused.value.retry_after_seconds == LONGEST_WAIT
 
@@ -447,7 +447,7 @@ async def test_a_full_server_says_when_to_come_back() -> None:
         first = asyncio.create_task(server.chat(model="one"))
         await upstream.request(1)
         second = asyncio.create_task(server.chat(model="one"))
-        await until(lambda: server.current.admission.waiting)
+        await until(lambda: server.deployment.admission.waiting)
         refused = [await server.chat(model="one", stream=stream) for stream in (False, True)]
         refused.append(await server.post("/predict", {"query": "Hi"}))
         counted = [await server.metric("queue_length"), await server.metric("requests_in_flight")]

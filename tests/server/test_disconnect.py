@@ -28,7 +28,7 @@ async def nothing_is_left(server: Client, upstream: Upstream) -> AsyncGenerator[
     await server.get("/health")  # opens what stays open
     before = tasks()
     yield
-    admission = server.current.admission
+    admission = server.deployment.admission
     async with asyncio.timeout(1):
         await until(lambda: all(found.done.is_set() or found.closed_early.is_set() for found in upstream.received))
         await until(lambda: not tasks() - before)
@@ -118,7 +118,7 @@ async def test_in_the_queue() -> None:
     go = asyncio.Event()
     upstream = Upstream(stream("Fo", go, "ur."), answer("Third."))
     async with upstream, served(config_of(upstream, **FULL)) as server:
-        admission = server.current.admission
+        admission = server.deployment.admission
         async with server.open(model="one") as first:
             await first.event()
             second = asyncio.create_task(server.chat(model="one"))
@@ -198,7 +198,7 @@ async def test_an_application_in_front_that_gives_the_body_again_and_again(has_s
         scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": [], "query_string": b""}
         async with asyncio.timeout(20):
             await app(scope, receive, send)
-        await app.state.current.aclose()
+        await app.state.deployment.aclose()
 
     assert sent[0]["status"] == 200
     assert b"Four." in b"".join(message.get("body", b"") for message in sent)

@@ -50,7 +50,7 @@ from tests.upstream import Reply as Sent
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from mollm.llms.calls import Calls
+    from mollm.calling.calls import Calls
     from mollm.server.failures import Problem
     from tests.server.served import Client
 
@@ -418,7 +418,7 @@ async def test_no_body_key_or_prompt_is_in_an_exception() -> None:
                 upstream.script[:] = [reply] * 3
 
                 with pytest.raises(RunError) as caught:
-                    await server.current.mollm.aask(f"{PROMPT}?", mixture=model)
+                    await server.deployment.mollm.aask(f"{PROMPT}?", mixture=model)
 
                 told = "".join(traceback.format_exception(caught.value))
                 # The provider's own code is kept for programs; no message has it.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 import pytest_asyncio
 
+from mollm.calling.base import Completion
 from mollm.errors import ContextTooLong, EmptyReply, RateLimited
-from mollm.llms.base import Completion
-from mollm.server.endpoints import AT_ONCE
+from mollm.server.chat.endpoint import AT_ONCE
 from mollm.types import Route
 from tests.server.served import Client, config_of, served
 from tests.upstream import Upstream, answer
@@ -19,8 +19,8 @@ from tests.upstream import Upstream, answer
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-    from mollm.llms.base import Chunk, Request
-    from mollm.llms.calls import Calls
+    from mollm.calling.base import Chunk, Request
+    from mollm.calling.calls import Calls
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from mollm.server.app import create_app
+from mollm.server.chat.streaming import LONGEST_SEND
 from mollm.server.process import _bind, uvicorn_config
-from mollm.server.streaming import LONGEST_SEND
 from tests.server.served import Caller, config_of
 from tests.upstream import Upstream, answer, error, hang, stream
 
@@ -124,7 +124,7 @@ def tell(*_):
     print(type(asyncio.get_running_loop()).__module__, *protocols, flush=True)
 
 signal.signal(signal.SIGUSR1, tell)
-from mollm.cli import main
+from mollm.cli.main import main
 main()
 """
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from mollm.llms.base import Completion
+from mollm.calling.base import Completion
 from mollm.llms.scripted import ScriptedLLM
-from mollm.server.current import Current
+from mollm.server.deployment import Deployment
 from tests.server.served import config_of, served, until
 from tests.upstream import Reply, Upstream, answer, stream
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
     from pathlib import Path
 
-    from mollm.llms.base import Chunk, Request
+    from mollm.calling.base import Chunk, Request
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def test_what_is_new_can_be_named_at_once(path: Path) -> None:
             llm = config_of(upstream)["llms"]["a"]
             mixtures = {"sums": {"description": "Sums.", "workers": ["d"]}}
             write(path, upstream, model="expert", llms={"a": llm, "d": llm}, mixtures=mixtures, router={})
-            is_good = await server.current.reload()
+            is_good = await server.deployment.reload()
             after = await server.chat(model="sums")
             gone = await server.chat(model="one")
             listed = [model["id"] for model in (await server.get("/v1/models")).body["data"]]
@@ -74,7 +74,7 @@ async def test_the_router_knows_what_is_new(path: Path) -> None:
         async with served(path) as server:
             mixtures = {"sums": {"description": "Sums.", "workers": ["b"]}}
             write(path, upstream, mixtures=mixtures, router={"kind": "fixed", "fallback": "sums"})
-            await server.current.reload()
+            await server.deployment.reload()
             reply = await server.chat(model="auto")
 
     assert reply.headers["x-mollm-mixture"] == "sums"
@@ -120,7 +120,7 @@ async def test_what_runs_ends_as_it_began(path: Path) -> None:
             second = asyncio.create_task(server.chat(model="three", stream=True))
             await upstream.request(4)
             write(path, upstream, model="new", mixtures={"one": {"description": "One.", "workers": ["a"]}}, router={})
-            await server.current.reload()
+            await server.deployment.reload()
             late = await server.chat(model="one")
             go.set()
             aggregated = await second
@@ -177,7 +177,7 @@ async def test_what_was_replaced_is_closed_when_nobody_uses_it_any_more(path: Pa
             running = asyncio.create_task(server.chat(model="one"))
             await old.asked.wait()
             write(path, new)
-            await server.current.reload()
+            await server.deployment.reload()
             old.go.set()
             reply = await running
             async with asyncio.timeout(5):
@@ -195,7 +195,7 @@ async def test_what_is_in_force_keeps_its_connections(path: Path) -> None:
         async with served(path) as server:
             reply = await server.chat(model="one")
             overwrite(path, None)
-            is_good = await server.current.reload()
+            is_good = await server.deployment.reload()
             await server.get("/health")
             was_closed = upstream.closed.is_set()
         async with asyncio.timeout(5):
@@ -214,7 +214,7 @@ async def test_an_llm_that_was_given_is_its_owners_to_close(path: Path) -> None:
         async with served(path, llms={"a": llm}) as server:
             first = asyncio.create_task(server.chat(model="one"))
             await until(lambda: llm.waiting == 1)
-            await server.current.reload()
+            await server.deployment.reload()
             second = asyncio.create_task(server.chat(model="one"))
             await until(lambda: llm.waiting == 0)
             first_go.set()
@@ -246,7 +246,7 @@ async def test_a_broken_file_changes_nothing(
         async with served(path) as server:
             overwrite(path, text)
             with caplog.at_level(logging.ERROR, logger="mollm.server"):
-                is_good = await server.current.reload()
+                is_good = await server.deployment.reload()
             reply = await server.chat(model="one")
             counted = await server.metric("reloads_total", outcome="refused")
 
@@ -280,7 +280,7 @@ async def test_whatever_goes_wrong_changes_nothing(path: Path, caplog: pytest.Lo
         llms = Treacherous(b=ScriptedLLM("Five."))
         async with served(path, llms=llms) as server:
             llms.is_broken = True
-            is_good = await server.current.reload()
+            is_good = await server.deployment.reload()
             reply = await server.chat(model="one")
 
     assert not is_good
@@ -295,7 +295,7 @@ async def test_a_broken_file_keeps_the_keys_too(path: Path, caplog: pytest.LogCa
         write(path, upstream, server={"api_keys": ["the-first-key-of-all"]})
         async with served(path) as server:
             write(path, upstream, server={"api_keys": ["another-secret-key", "${NO_SUCH_VARIABLE_HERE}"]})
-            is_good = await server.current.reload()
+            is_good = await server.deployment.reload()
             replies = [
                 await server.get("/v1/models", authorization=f"Bearer {key}")
                 for key in ("the-first-key-of-all", "another-secret-key")
@@ -316,7 +316,7 @@ async def test_keys_rotate(path: Path) -> None:
         async with served(path) as server:
             for keys in ([old], [old, new], [new]):
                 write(path, upstream, server={"api_keys": keys})
-                await server.current.reload()
+                await server.deployment.reload()
                 replies = [await server.get("/v1/models", authorization=f"Bearer {key}") for key in (old, new)]
                 seen.append([reply.status for reply in replies])
 
@@ -336,7 +336,7 @@ async def test_a_file_that_moves_to_loopback_does_not_open_what_is_bound_to_the_
         write(path, upstream, server={"host": WORLD, "api_keys": [key]})
         async with served(path) as server:
             write(path, upstream, server={"host": host} if host else {})
-            is_good = await server.current.reload()
+            is_good = await server.deployment.reload()
             without = await server.get("/v1/models")
             with_key = await server.get("/v1/models", authorization=f"Bearer {key}")
 
@@ -349,13 +349,13 @@ async def test_the_commands_host_outlasts_the_files(path: Path) -> None:
     """Bound to loopback by the command, a file for the world needs no keys, also when it is read again."""
     async with Upstream() as upstream:
         write(path, upstream)
-        current = Current(path, host="127.0.0.1")
+        deployment = Deployment(path, host="127.0.0.1")
         write(path, upstream, server={"host": WORLD})
 
-        is_good = await current.reload()
+        is_good = await deployment.reload()
 
     assert is_good
-    assert not current.keys
+    assert not deployment.keys
 
 
 async def test_the_bounds_change(path: Path) -> None:
@@ -365,11 +365,11 @@ async def test_the_bounds_change(path: Path) -> None:
     async with Upstream(*held) as upstream:
         write(path, upstream, server={"max_in_flight": 1, "queue": 1})
         async with served(path) as server:
-            admission = server.current.admission
+            admission = server.deployment.admission
             running = [asyncio.create_task(server.chat(model="one", stream=True)) for _ in range(2)]
             await until(lambda: admission.waiting == 1)
             write(path, upstream, server={"max_in_flight": 2, "queue": 0, "max_body": 1000})
-            await server.current.reload()
+            await server.deployment.reload()
             await upstream.request(2)
             refused = await server.chat(model="one")
             large = await server.chat(model="one", user="x" * 1000)
@@ -392,12 +392,12 @@ async def test_less_room_ends_nobody(path: Path) -> None:
             second = asyncio.create_task(server.chat(model="one", stream=True))
             await upstream.request(2)
             write(path, upstream, server={"max_in_flight": 1})
-            await server.current.reload()
+            await server.deployment.reload()
             third = asyncio.create_task(server.chat(model="one"))
-            await until(lambda: server.current.admission.waiting)
+            await until(lambda: server.deployment.admission.waiting)
             go.set()
             texts = [(await first).text]
-            waiting = server.current.admission.waiting
+            waiting = server.deployment.admission.waiting
             second_go.set()
             texts.append((await second).text)
             reply = await third
@@ -411,11 +411,11 @@ async def test_an_address_changes_with_a_restart_only(path: Path, caplog: pytest
     """The log says so, and the rest of the file holds."""
     async with Upstream() as upstream:
         write(path, upstream)
-        current = Current(path)
+        deployment = Deployment(path)
         write(path, upstream, model="new", server={"port": 1})
 
-        is_good = await current.reload()
+        is_good = await deployment.reload()
 
     assert is_good
     assert "server.host and server.port change with a restart only" in caplog.text
-    assert current.mollm.runtime.config.llms["a"].model == "hosted_vllm/new"
+    assert deployment.mollm.catalog.config.llms["a"].model == "hosted_vllm/new"

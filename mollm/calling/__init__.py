@@ -1,0 +1,1 @@
+"""One reliable call to an LLM."""

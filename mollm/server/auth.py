@@ -1,0 +1,128 @@
+"""Who is let in."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from mollm.config.load import expand
+from mollm.errors import ConfigError
+from mollm.server.failures import INVALID, Problem, response_for
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from mollm.config.schema import Config
+    from mollm.server.deployment import Deployment
+
+OPEN = frozenset(("/health", "/ready", "/docs", "/openapi.json"))
+"""Paths that need no key: they tell nothing of the configuration."""
+
+LEAST_LENGTH = 16
+"""Characters of a key that is let in from beyond loopback."""
+
+
+class Keys:
+    """The keys of a server, as digests."""
+
+    def __init__(self, config: Config, host: str | None = None) -> None:
+        """Resolve the keys of `config` for a server that listens on `host`, or where `config` says.
+
+        Raises:
+            ConfigError: One is not set, empty, or too short for where the server listens, or there is none.
+        """
+        host = host or config.server.host
+        found: list[str] = []
+        problems: list[str] = []
+        for number, key in enumerate(config.server.api_keys):
+            where = config.place("server", "api_keys", number)
+            try:
+                # A header cannot hold the line end that a variable may have from a file.
+                found.append(expand(key.get_secret_value(), where).strip())
+            except ConfigError as error:
+                problems += error.problems
+                continue
+            if not found[-1]:
+                problems.append(f"{where}: the key is empty")
+            elif not found[-1].isascii():
+                problems.append(f"{where}: a key is of ASCII characters, which is what a header can carry")
+            elif len(found[-1]) < LEAST_LENGTH and not is_loopback(host):
+                problems.append(f"{where}: a key of less than {LEAST_LENGTH} characters, and {host} is not loopback")
+        if not config.server.api_keys and not is_loopback(host):
+            place = config.place("server", "api_keys")
+            problems.append(f"{place}: {host} is not loopback, so a key of {LEAST_LENGTH} characters or more is needed")
+        if problems:
+            raise ConfigError(problems)
+        self._digests = [_digest(key) for key in found]
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def know(self, key: str) -> bool:
+        """Say whether `key` is one of them; that takes as long for a wrong one as for a right one."""
+        digest = _digest(key)
+        return sum(hmac.compare_digest(digest, known) for known in self._digests) > 0
+
+
+class Authentication:
+    """Lets in who has a key, before anything of a request is read."""
+
+    def __init__(self, app: ASGIApp, deployment: Deployment) -> None:
+        """Stand in front of `app`."""
+        self._app, self._deployment = app, deployment
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        refused = self._refusal(scope) if scope["type"] == "http" else None
+        await (response_for(refused) if refused else self._app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        headers = dict(scope["headers"])
+        if self._deployment.keys:
+            if scope["path"].removeprefix(scope.get("root_path", "")) in OPEN:
+                return None
+            scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+            if scheme.lower() == "bearer" and self._deployment.keys.know(key.strip()):
+                return None
+            return Problem(401, INVALID, "invalid_api_key", "a key of this server is needed: Authorization: Bearer ...")
+        # Without keys any page in a browser on this machine could spend money here. It cannot hide its origin; and one
+        # whose name was made to lead here shows that name.
+        origin, host = (headers.get(name, b"").decode("latin-1") for name in (b"origin", b"host"))
+        if (origin and not is_loopback(_host(origin))) or _is_domain(_host(f"http://{host}")):
+            text = "a page from another origin is not let in; set server.api_keys to tell who may"
+            return Problem(403, INVALID, "foreign_origin", text)
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether nobody outside this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _host(origin: str) -> str:
+    try:
+        return urlsplit(origin).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_domain(host: str) -> bool:
+    # What the public name system can lead here: a name with a dot that is no address.
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." in host.strip(".") and not host.endswith(".localhost")
+    return False
+
+
+def _digest(key: str) -> bytes:
+    # Digests have one length, so that comparing them tells nothing about that of a key.
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,149 @@
+"""What is sent: completions, chunks, the list of models, and the headers that tell how an answer came about."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from mollm.types import to_plain
+
+if TYPE_CHECKING:
+    from mollm.api import MoLLM
+    from mollm.server.chat.protocol import ChatRequest
+    from mollm.types import Alternative, Answer, Message, Route, Usage
+
+
+def to_json(data: Any) -> bytes:
+    """Write a document as JSON, whatever an LLM put into it."""
+    try:
+        return orjson.dumps(data)
+    except orjson.JSONEncodeError:
+        # Half of a character that a provider cut in two, or a number of a library's own kind.
+        return json.dumps(data, separators=(",", ":"), default=str).encode()
+
+
+def completion(answer: Answer, request: ChatRequest) -> dict[str, Any]:
+    """Lay out an answer as a `chat.completion`."""
+    choices = [_choice(0, answer), *(_choice(n, other) for n, other in enumerate(answer.alternatives, 1))]
+    body = {
+        "id": answer.id,
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": answer.mixture,
+        "choices": choices,
+        "usage": usage(answer.usage),
+    }
+    return {**body, "mollm": to_plain(answer)} if request.wants_trace else body
+
+
+def _choice(index: int, written: Answer | Alternative) -> dict[str, Any]:
+    return {
+        "index": index,
+        "message": {"content": None, "refusal": None, **written.message, "role": "assistant"},
+        "logprobs": written.logprobs,
+        "finish_reason": written.finish_reason,
+    }
+
+
+def usage(summed: Usage) -> dict[str, int]:
+    """Usage over every call, as plain integers."""
+    return {
+        "prompt_tokens": summed.prompt_tokens,
+        "completion_tokens": summed.completion_tokens,
+        "total_tokens": summed.total_tokens,
+    }
+
+
+class Chunks:
+    """Frames the chunks of one stream; what they have in common is laid out once."""
+
+    def __init__(self, id: str, mixture: str, created: int, *, has_usage: bool) -> None:  # noqa: A002 - the field's name
+        """Take what every chunk carries; with `has_usage` all but the last say that there is none yet."""
+        head = {
+            "id": id,
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": mixture,
+        }
+        self._head = b"data: " + orjson.dumps(head)[:-1]
+        self._start = self._head + b',"choices":[{"index":'
+        self._end = b',"usage":null}\n\n' if has_usage else b"}\n\n"
+        self._first = self._start + b'0,"delta":'
+        self._last = b',"logprobs":null,"finish_reason":null}]' + self._end
+        self.alive = self._first + b"{}" + self._last
+        """One that says nothing, for a client that would take silence for death."""
+
+    def delta(self, delta: Message, index: int = 0, logprobs: Any = None) -> bytes:
+        """Frame a `delta` as the provider gave it."""
+        if index == 0 and logprobs is None:
+            return self._first + to_json(delta) + self._last
+        middle = b'%d,"delta":%b,"logprobs":%b' % (index, to_json(delta), to_json(logprobs))
+        return self._start + middle + b',"finish_reason":null}]' + self._end
+
+    def role(self, index: int) -> bytes:
+        """Frame the first chunk of an answer."""
+        return self.delta({"role": "assistant", "content": "", "refusal": None}, index)
+
+    def finish(self, reason: str, index: int, trace: dict[str, Any] | None) -> bytes:
+        """Frame the last chunk of an answer."""
+        body = b'%d,"delta":{},"logprobs":null,"finish_reason":%b}]' % (index, orjson.dumps(reason))
+        return self._start + body + self._traced(trace, self._end)
+
+    def usage(self, summed: Usage, trace: dict[str, Any] | None) -> bytes:
+        """Frame the chunk with the usage."""
+        body = b',"choices":[],"usage":' + orjson.dumps(usage(summed))
+        return self._head + body + self._traced(trace, b"}\n\n")
+
+    def _traced(self, trace: dict[str, Any] | None, end: bytes) -> bytes:
+        return end if trace is None else b',"mollm":' + to_json(trace) + end
+
+
+def framed(data: Any) -> bytes:
+    """Frame one server-sent event."""
+    return b"data: " + to_json(data) + b"\n\n"
+
+
+def route_headers(route: Route) -> dict[str, str]:
+    """Which mixture answers, and how probable the router took it to be."""
+    headers = {"x-mollm-mixture": route.mixture}
+    if (probability := route.probabilities.get(route.mixture)) is not None:
+        headers["x-mollm-probability"] = f"{probability:.4f}"
+    return headers
+
+
+def answer_headers(answer: Answer) -> dict[str, str]:
+    """How an answer came about; what is not known has no header."""
+    headers = {**route_headers(answer.route), "x-mollm-calls": str(answer.calls)}
+    if answer.agreement is not None:
+        headers["x-mollm-agreement"] = f"{answer.agreement:.4f}"
+    if answer.cost_usd is not None:
+        headers["x-mollm-cost-usd"] = f"{answer.cost_usd:.8f}"
+    if answer.degraded:
+        # A reason may quote what a header cannot hold.
+        reasons = "; ".join(answer.degraded).encode("ascii", "replace").decode()
+        headers["x-mollm-degraded"] = "".join(c if c.isprintable() else " " for c in reasons)[:1000]
+    return headers
+
+
+def models(mollm: MoLLM, created: int) -> dict[str, dict[str, Any]]:
+    """Everything a request may name, with what it is."""
+    config = mollm.catalog.config
+    routed = {"kind": "router", "description": f"Picks one of the mixtures ({config.router_kind} router)."}
+    found: dict[str, dict[str, Any]] = {"auto": routed, "router": {**routed, "description": "The same as auto."}}
+    for name, mixture in config.mixtures.items():
+        found[name] = {
+            "kind": "mixture",
+            "description": mixture.description,
+            "workers": [worker.llm for worker in mixture.workers for _ in range(worker.samples)],
+            "method": None if mixture.is_bypass else mixture.aggregator.method,
+            "aggregator": mixture.aggregator_llm,
+        }
+    for name, llm in config.llms.items():
+        found[name] = {"kind": "llm", "description": f"{llm.model}, alone."}
+    return {
+        name: {"id": name, "object": "model", "created": created, "owned_by": "mollm", "mollm": what}
+        for name, what in found.items()
+    }
