@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from mollm.config.load import load_config
     from mollm.errors import MollmError
     from mollm.graph import create_graph
-    from mollm.types import Answer, Options
+    from mollm.options import Options
+    from mollm.types import Answer
 
 __all__ = ["Answer", "MoLLM", "MollmError", "Options", "create_graph", "load_config"]
 
@@ -18,7 +19,7 @@ _HOMES = {
     "Answer": "types",
     "MoLLM": "api",
     "MollmError": "errors",
-    "Options": "types",
+    "Options": "options",
     "create_graph": "graph",
     "load_config": "config.load",
 }

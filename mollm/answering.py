@@ -1,4 +1,4 @@
-"""Proposals, the written text and the books become one `Answer`."""
+"""What was written and the books become one `Answer`."""
 
 from __future__ import annotations
 
@@ -6,48 +6,38 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING
 
-from mollm.calling.base import text_of
-from mollm.final.replies import agreement
+from mollm.final.tally import Tally
+from mollm.messages import text_of
 from mollm.types import Answer, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mollm.aggregation.base import Written
-    from mollm.types import Call, Proposal, Route
+    from mollm.run import Run
 
 
-def assemble(
-    written: Written,
-    *,
-    id: str,  # noqa: A002 - the field's name
-    route: Route,
-    layer: int,
-    proposals: Sequence[Proposal],
-    breakdown: Sequence[Call],
-    seconds: float,
-) -> Answer:
-    """Put an answer together of the proposals of `layer`; usage and cost are summed over the `breakdown`."""
-    arrived = [p.final for p in proposals if p.layer == layer and p.error is None]
-    costs = [call.cost_usd for call in breakdown if call.cost_usd is not None]
+def answer_of(run: Run) -> Answer:
+    """Put the answer of a run together; usage and cost are summed over its breakdown."""
+    written, route = run.written, run.route
+    if written is None or route is None:
+        raise RuntimeError("nothing was written yet")
+    costs = [call.cost_usd for call in run.breakdown if call.cost_usd is not None]
     message = written.message
     if message.get("role") != "assistant":
         message = {**message, "role": "assistant"}
     return Answer(
-        id=id,
+        id=run.id,
         text=text_of(message.get("content")),
         message=message,
         mixture=route.mixture,
         route=route,
-        proposals=tuple(proposals),
-        agreement=agreement(arrived),
+        proposals=run.proposals,
+        agreement=Tally(p.final for p in run.arrived).agreement,
         confidence=None,
         degraded=written.degraded,
-        calls=len(breakdown),
-        usage=reduce(add, (call.usage for call in breakdown), Usage()),
+        calls=len(run.breakdown),
+        usage=reduce(add, (call.usage for call in run.breakdown), Usage()),
         cost_usd=sum(costs) if costs else None,
-        seconds=seconds,
-        breakdown=tuple(breakdown),
+        seconds=run.seconds,
+        breakdown=run.breakdown,
         finish_reason=written.finish_reason,
         logprobs=written.logprobs,
         alternatives=written.alternatives,

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
+from mollm import flow
 from mollm.catalog import Catalog
 from mollm.config.load import load_config
 from mollm.errors import RequestError
-from mollm.graph import compile_graph
-from mollm.tasks import all_of
-from mollm.types import Done, Options, RequestOptions, Token
+from mollm.loops import LoopThread, all_of
+from mollm.messages import question_of
+from mollm.observing.observers import Guarded, Observers
+from mollm.observing.watching import is_watched
+from mollm.options import Options, RequestOptions
+from mollm.pool import Pool
+from mollm.run import Context, fresh
+from mollm.types import STREAMED, Done, Token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Mapping
+    from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
     from pathlib import Path
 
+    from mollm.aggregation.base import Aggregator
     from mollm.config.schema import Config
-    from mollm.routing.base import Router
-    from mollm.types import Answer, Call, Event, Listener, Message
+    from mollm.graph import Graph
+    from mollm.types import Answer, Event, Message, Observer, Route
 
 MAX_TOKENS_WAITING = 256
 """Tokens a slow reader may leave unread before the upstream is no longer read."""
@@ -30,6 +41,9 @@ class MoLLM:
 
     Safe to use from many tasks and threads at once. HTTP connections are kept per event loop; the calls
     without `a` in front run on a background loop of this object, so they also work in a notebook.
+
+    Attributes:
+        catalog: Mixtures and router of the configuration in force.
     """
 
     def __init__(
@@ -37,20 +51,76 @@ class MoLLM:
         config: str | Path | Mapping[str, Any] | Config | None = None,
         *,
         llms: Mapping[str, Any] | None = None,
-        router: Router | None = None,
+        router: Any = None,
+        aggregators: Mapping[str, Aggregator] | None = None,
+        observers: Sequence[Observer] = (),
+        engine: Literal["auto", "graph"] = "auto",
     ) -> None:
         """Build everything the configuration describes; nothing is asked yet.
 
         Args:
             config: A YAML file, a dictionary of the same shape, or a `Config`; None as for the command.
             llms: LLMs to use instead of configured ones, by name: LangChain chat models, or `LLM`s.
-            router: Picks the mixture instead of the configured router.
+            router: Picks the mixture instead of the configured router: a `Router`, a `Scorer`, or a function.
+            aggregators: Aggregators of your own, by the `method` that chooses them.
+            observers: Are told what happens, for every question.
+            engine: `auto` runs a question as a LangGraph graph where somebody watches (see
+                `mollm.observing.watching`), and as a plain loop over the same nodes elsewhere; `graph`: always.
 
         Raises:
             ConfigError: Everything that is wrong with the configuration.
         """
-        self.catalog = Catalog(load_config(config), llms, router)
-        self.graph = compile_graph(self.catalog)
+        if engine not in ("auto", "graph"):
+            raise RequestError(f"engine is 'auto' or 'graph', not {engine!r}")
+        self._router, self._aggregators = router, dict(aggregators or {})
+        self._observers = tuple(Guarded(observer) for observer in observers)
+        self._engine = engine
+        self._pool = Pool(llms)
+        self._loop_thread = LoopThread()
+        self._lock = threading.Lock()
+        self._users: Counter[Catalog] = Counter()
+        self._graphs: dict[Catalog, Graph] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self.catalog = self._built(config)
+
+    def __repr__(self) -> str:
+        config = self.catalog.config
+        source = str(config.path) if config.path else "a configuration without a file"
+        counts = ((len(config.mixtures), "mixture"), (len(config.llms), "LLM"))
+        counted = ", ".join(f"{count} {what}{'s' if count != 1 else ''}" for count, what in counts)
+        return f"<MoLLM {source}: {counted}, {config.router_kind} router>"
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.catalog.config
+
+    @property
+    def graph(self) -> Graph:
+        """The configuration in force as a LangGraph graph, compiled when it is first asked for."""
+        return self._graph(self.catalog)
+
+    def use(self, config: str | Path | Mapping[str, Any] | Config | None = None) -> None:
+        """Put another configuration in force; what is being answered goes on with the one it began with.
+
+        LLMs that did not change stay as they are, with their connections and their breakers.
+
+        Raises:
+            ConfigError: Everything that is wrong with it; the one in force then stays.
+        """
+        self.catalog = self._built(config)
+        self._loop_thread.run(self._retire())
+
+    async def ause(self, config: str | Path | Mapping[str, Any] | Config | None = None) -> None:
+        """As `use`, on the running event loop, which is not held up: the router is built before it is in force."""
+        catalog = await asyncio.to_thread(self._built, config)
+        await catalog.built_router()
+        self.catalog = catalog
+        await self._retire()
+
+    async def prepare(self) -> None:
+        """Build what would otherwise be built by the first question: the router, which may have to be fitted."""
+        await self.catalog.built_router()
 
     def ask(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
         """Answer `question`: a text, or a conversation in OpenAI's form.
@@ -64,22 +134,20 @@ class MoLLM:
             UserError: The request cannot be answered as it stands, or exceeds a limit.
             RunError: Too few workers answered, or a single LLM failed.
         """
-        return self.catalog.loop_thread.run(self.aask(question, **options))
+        return self._loop_thread.run(self.aask(question, **options))
 
     async def aask(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
         """As `ask`, on the running event loop."""
-        last = _Last()
-        await self.arun(question, last, **options)
-        return last.answer
+        return await self.arun(question, **options)
 
     def stream(
         self, question: str | Sequence[Message], **options: Unpack[RequestOptions]
     ) -> Generator[Event, None, None]:
-        """Yield what happens as it happens: `Routed`, `Started`, `Arrived`, `Failed`, `Token`, and `Done` last.
+        """Yield what happens as it happens: `Routed`, `Started`, `Arrived`, `Failed`, `Writing`, `Token`, `Done`.
 
         Closing the generator stops every call that still runs. Arguments and errors are those of `ask`.
         """
-        thread = self.catalog.loop_thread
+        thread = self._loop_thread
         events = self.astream(question, **options)
         try:
             while True:
@@ -113,7 +181,7 @@ class MoLLM:
 
         The first error ends the batch: what still runs is cancelled, and the error is raised.
         """
-        return self.catalog.loop_thread.run(self.abatch(questions, concurrency=concurrency, **options))
+        return self._loop_thread.run(self.abatch(questions, concurrency=concurrency, **options))
 
     async def abatch(
         self, questions: Sequence[str | Sequence[Message]], *, concurrency: int = 8, **options: Unpack[RequestOptions]
@@ -129,14 +197,37 @@ class MoLLM:
 
         return await all_of([answer(question) for question in questions])
 
+    def predict(self, text: str) -> str:
+        """Answer a text with a text."""
+        return self.ask(text).text
+
+    def route(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Route:
+        """Pick the mixture that suits `question`, within the limits, and ask nobody but the router's own LLM.
+
+        Raises:
+            UserError: The question cannot be routed as it stands, or routing exceeds a limit.
+            RoutingError: The router picked what is no mixture.
+        """
+        return self._loop_thread.run(self.aroute(question, **options))
+
+    async def aroute(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Route:
+        """As `route`, on the running event loop."""
+        with self._using() as catalog:
+            context = _context(catalog, question, Options(**options), Observers(self._observers))
+            async with asyncio.timeout(catalog.config.limits.seconds):
+                return await flow.routed(context)
+
     def close(self) -> None:
         """Close the background loop with its connections, and free the memory of embedded LLMs."""
-        self.catalog.close()
+        self._loop_thread.close()
+        self._pool.unload()
 
     async def aclose(self) -> None:
         """Close what was opened on the running event loop, and all that `close` closes."""
-        await self.catalog.aclose()
-        await asyncio.to_thread(self.catalog.close)
+        if self._retiring:
+            await asyncio.wait(self._retiring)
+        await self._pool.aclose()
+        await asyncio.to_thread(self.close)
 
     def __enter__(self) -> Self:
         return self
@@ -153,50 +244,115 @@ class MoLLM:
     async def arun(
         self,
         question: str | Sequence[Message],
-        listener: Listener,
+        observer: Observer | None = None,
         *,
         stream: bool = False,
         id: str | None = None,  # noqa: A002 - the field's name
         **options: Unpack[RequestOptions],
-    ) -> None:
-        """Answer `question` for a `listener`, which is called in the task that runs this.
+    ) -> Answer:
+        """Answer `question` for an `observer`, which is called in the task that runs this.
 
-        It hears the events that `stream` yields, and what each call took. With `stream` the answer is written
-        token by token; `id` becomes the answer's. Options and errors are those of `ask`.
+        It hears everything there is to hear. With `stream` the answer is written token by token; `id` becomes the
+        answer's. Options and errors are those of `ask`.
         """
-        context = Options(id=id, messages=_messages(question), stream=stream, listener=listener, **options)
-        await self.graph.ainvoke({"messages": []}, context=context)
+        given = Options(id=id, stream=stream, observer=observer, **options)
+        with self._using() as catalog:
+            if self._engine == "graph" or is_watched():
+                return await self._through_graph(catalog, question, given)
+            observers = [*self._observers, observer] if observer else self._observers
+            context = _context(catalog, question, given, Observers(observers))
+            return flow.finish(await flow.walk(fresh(given), context), context)
+
+    async def _through_graph(self, catalog: Catalog, question: str | Sequence[Message], options: Options) -> Answer:
+        graph = self._graphs[catalog] if catalog in self._graphs else await asyncio.to_thread(self._graph, catalog)
+        from mollm.conversion import to_langchain
+
+        messages, beside = to_langchain(_messages(question))
+        last = _Last(options.observer)
+        context = replace(options, observer=last, plain=beside)
+        await graph.ainvoke({"messages": messages}, context=context)
+        return last.answer
+
+    def _graph(self, catalog: Catalog) -> Graph:
+        # Imported on first use: LangGraph takes half a second, and 35 MB.
+        from mollm.graph import compile_graph
+
+        with self._lock:
+            if catalog not in self._graphs:
+                observers = self._observers
+                self._graphs[catalog] = compile_graph(catalog, loop_thread=self._loop_thread, observers=observers)
+            return self._graphs[catalog]
+
+    def _built(self, config: str | Path | Mapping[str, Any] | Config | None) -> Catalog:
+        loaded = load_config(config)
+        return Catalog(loaded, self._pool, router=self._router, aggregators=self._aggregators)
+
+    @contextmanager
+    def _using(self) -> Iterator[Catalog]:
+        with self._lock:
+            catalog = self.catalog
+            self._users[catalog] += 1
+        try:
+            yield catalog
+        finally:
+            with self._lock:
+                self._users[catalog] -= 1
+                is_retired = catalog is not self.catalog and not self._users[catalog]
+            if is_retired:
+                task = asyncio.get_running_loop().create_task(self._retire())
+                self._retiring.add(task)
+                task.add_done_callback(self._retiring.discard)
+
+    async def _retire(self) -> None:
+        # A configuration that was replaced answers what it was asked; then the LLMs that it alone had are closed.
+        with self._lock:
+            for catalog in [*self._users, *self._graphs]:
+                if catalog is not self.catalog and not self._users[catalog]:
+                    self._users.pop(catalog, None)
+                    self._graphs.pop(catalog, None)
+            living = [self.catalog, *self._users]
+        await self._pool.retire(catalog.llms for catalog in living)
+
+
+def _context(catalog: Catalog, question: str | Sequence[Message], options: Options, observer: Observer) -> Context:
+    messages = _messages(question)
+    asked = question_of(messages, tools=options.tools, response_format=options.response_format)
+    return Context(catalog, asked, options, observer=observer, streams=options.stream)
 
 
 class _Last:
-    """A listener that only waits for the answer; tokens are not asked for."""
+    """Keeps the answer, and passes on what it is told."""
 
     answer: Answer
+
+    def __init__(self, observer: Observer | None) -> None:
+        self._observer = observer
 
     def tell(self, event: Event) -> None:
         if isinstance(event, Done):
             self.answer = event.answer
+        if self._observer:
+            self._observer.tell(event)
 
-    async def show(self, token: Token) -> None: ...
-
-    def account(self, call: Call) -> None: ...
+    async def show(self, token: Token) -> None:
+        if self._observer:
+            await self._observer.show(token)
 
 
 class _Channel:
-    """A listener that hands events to one reader; tokens wait for a slow one, other events never do."""
+    """Hands events to one reader; tokens wait for a slow one, other events never do."""
 
     def __init__(self) -> None:
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(MAX_TOKENS_WAITING)
 
     def tell(self, event: Event) -> None:
-        self._events.put_nowait(event)
+        if isinstance(event, STREAMED):
+            self._events.put_nowait(event)
 
     async def show(self, token: Token) -> None:
         await self._room.acquire()
         self._events.put_nowait(token)
-
-    def account(self, call: Call) -> None: ...
 
     async def get(self) -> Event | None:
         event = await self._events.get()

@@ -1,86 +1,84 @@
-"""What a configuration becomes: LLMs, prompts, mixtures and router, ready to be asked."""
+"""The mixtures and the router of one configuration, ready to be asked."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mollm.aggregation.base import Aggregator
+from mollm import limits
+from mollm.aggregation.best import Best
+from mollm.aggregation.synthesize import Synthesize
+from mollm.aggregation.vote import Vote
+from mollm.aggregation.writing import Writers
 from mollm.config.schema import MixtureConfig, WorkerConfig
 from mollm.errors import ConfigError, PromptError, UnknownMixture
-from mollm.llms.factory import LLMs
-from mollm.loops import LoopThread
+from mollm.mixture import Mixture
+from mollm.options import Options
+from mollm.pool import Pool
 from mollm.prompts import load_prompt
-from mollm.routing.chain import ChainRouter, llm_routers
-from mollm.routing.fixed import FixedRouter
-from mollm.routing.llm import AUTO_THRESHOLD, LLMRouter
-from mollm.types import Settings
+from mollm.routing.base import plan_of
+from mollm.types import PlannedCall, Question, Settings
 from mollm.workers import Rules, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from mollm.config.schema import Config, RouterSection
+    from mollm.aggregation.base import Aggregator
+    from mollm.config.schema import Config
     from mollm.routing.base import Router
 
-DEFAULT_PROMPTS = {
-    "synthesize": "prompts/aggregator/default.md",
-    "vote": "prompts/aggregator/default.md",
-    "best": "prompts/aggregator/best.md",
-}
-DEFAULT_ROUTER_PROMPT = "prompts/router/default.md"
+Plan: TypeAlias = tuple[PlannedCall, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class Mixture:
-    """A mixture ready to be asked."""
-
-    name: str
-    config: MixtureConfig
-    workers: tuple[Worker, ...]
-    """One per planned call of a layer, best first."""
-    rules: Rules
-    aggregator: Aggregator
+AGGREGATORS: dict[str, Callable[[Writers], Aggregator]] = {"synthesize": Synthesize, "vote": Vote, "best": Best}
+DEFAULT_PROMPTS = {"best": "prompts/aggregator/best.md"}
+DEFAULT_PROMPT = "prompts/aggregator/default.md"
+NOTHING, NO_OPTIONS = Question(()), Options()
 
 
 class Catalog:
-    """Everything a graph needs, built from one configuration.
+    """What one configuration describes; it never changes, though parts of it are built when they are first asked for.
 
     Attributes:
-        llm_routers: Those that may ask an LLM once for a question that names no mixture; its worst case counts them.
+        config: What it was built from.
+        llms: By name, those that a mixture or the router uses.
+        mixtures: By name, those of the configuration.
     """
 
-    def __init__(self, config: Config, llms: Mapping[str, Any] | None = None, router: Router | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        pool: Pool | None = None,
+        *,
+        router: Any = None,
+        aggregators: Mapping[str, Aggregator] | None = None,
+    ) -> None:
         """Build LLMs and mixtures; nothing is opened, loaded or asked yet.
 
         Args:
             config: What to build.
-            llms: LLMs to use instead of configured ones, by name.
+            pool: Has the LLMs; None: one of its own.
             router: Takes the place of the configured one.
+            aggregators: By `method`, aggregators beside the built-in ones.
 
         Raises:
             ConfigError: Lists everything that is wrong.
         """
         self.config = config
-        problems: list[str] = []
-        self.mixtures: dict[str, Mixture] = {}
+        self._aggregators = dict(aggregators or {})
         self._alone: dict[str, Mixture] = {}
+        self._building = threading.RLock()
+        self.mixtures: dict[str, Mixture] = {}
+        problems: list[str] = []
         for name, mixture in config.mixtures.items():
             try:
-                self.mixtures[name] = _mixture(config, name, mixture)
+                self.mixtures[name] = self._mixture(name, mixture)
             except PromptError as error:
                 problems.append(str(error))
-        self.llm_routers: tuple[LLMRouter, ...] = ()
-        for section in config.router_sections:
-            try:
-                self.llm_routers += (_llm_router(config, section),) if section.kind == "llm" else ()
-            except PromptError as error:
-                problems.append(str(error))
+        problems += check_prompts(config) if router is None else []
         try:
-            self.llms = LLMs(config, llms)
+            self.llms = (pool or Pool()).llms(config)
         except ConfigError as error:
             problems += error.problems
         if problems:
@@ -88,10 +86,8 @@ class Catalog:
         problems += [problem for name in self.llms if (problem := self._unpriced(name))]
         if problems:
             raise ConfigError(problems)
-        self.loop_thread = LoopThread()
-        self._building = threading.Lock()
         if router is not None:
-            self.router, self.llm_routers = router, llm_routers(router)
+            self.router = as_router(router, config)
 
     @cached_property
     def router(self) -> Router:
@@ -100,9 +96,9 @@ class Catalog:
 
     async def built_router(self) -> Router:
         """Return the router; fitting one takes seconds, so the event loop is not held up by it."""
-        is_learned = any(section.kind == "learned" for section in self.config.router_sections)
-        if is_learned and "router" not in self.__dict__:
-            await asyncio.to_thread(self._build_router)
+        if "router" not in self.__dict__:
+            is_learned = any(section.kind == "learned" for section in self.config.router_sections)
+            await (asyncio.to_thread(self._build_router) if is_learned else asyncio.sleep(0))
         return self.router
 
     def _build_router(self) -> None:
@@ -127,7 +123,7 @@ class Catalog:
                 if problem := self._unpriced(name):
                     raise ConfigError(problem)
                 alone = MixtureConfig(description=f"{name} alone.", workers=[WorkerConfig(llm=name)])
-                self._alone[name] = _mixture(self.config, name, alone)
+                self._alone[name] = self._mixture(name, alone)
         return self._alone[name]
 
     async def built_mixture(self, name: str) -> Mixture:
@@ -136,57 +132,89 @@ class Catalog:
             return self.mixture(name)
         return await asyncio.to_thread(self.mixture, name)
 
+    def plan(self, name: str, question: Question = NOTHING, options: Options = NO_OPTIONS) -> tuple[Plan, str]:
+        """Plan a question that the router sends to the mixture `name`.
+
+        Returns:
+            Every call that may be made, and where they come from in words.
+        """
+        routed = self._router_plan(question)
+        mixture = self.mixture(name)
+        counted = [limits.routers(routed), mixture.arithmetic(question, options)]
+        return (*routed, *mixture.plan(question, options)), " + ".join(filter(None, counted))
+
+    def _router_plan(self, question: Question) -> Plan:
+        # A router that calls nobody need not be fitted for this.
+        if "router" in self.__dict__:
+            return plan_of(self.router, question)
+        asking = [section for section in self.config.router_sections if section.kind == "llm"]
+        return tuple(
+            call for section in asking for call in plan_of(_Adapter(_llm_router(self.config, section)), question)
+        )
+
     def _unpriced(self, name: str) -> str | None:
         if self.config.limits.cost_usd is None or self.llms[name].price is not None:
             return None
         place = self.config.place("limits", "cost_usd")
         return f"{place}: the LLM {name!r} has no price, so its cost cannot be bounded"
 
-    async def aclose(self) -> None:
-        """Close what was opened on the running event loop."""
-        await self.llms.aclose()
-
-    def close(self) -> None:
-        """Stop the background loop and free the memory of embedded LLMs."""
-        self.loop_thread.close()
-        self.llms.unload()
-
-
-def build_router(config: Config) -> Router:
-    """Build the router; a learned one is loaded, read from the cache, or fitted on the examples.
-
-    Raises:
-        ConfigError: A learned router cannot be had.
-        PromptError: The prompt of an LLM router cannot be used.
-    """
-    built = tuple(_router(config, section) for section in config.router_sections)
-    return ChainRouter(built) if config.router_kind == "chain" else built[0]
-
-
-def _router(config: Config, section: RouterSection) -> Router:
-    if section.kind == "fixed":
-        return FixedRouter(config.fallback)
-    if section.kind == "llm":
-        return _llm_router(config, section)
-    from mollm.routing.learned import LearnedRouter
-
-    if section.config.path:
-        return LearnedRouter.load(section.config.path, threshold=section.config.threshold)
-    return LearnedRouter.cached(config.examples(), fallback=config.fallback, threshold=section.config.threshold)
+    def _mixture(self, name: str, mixture: MixtureConfig) -> Mixture:
+        config = self.config
+        method = mixture.aggregator.method
+        where = config.place("mixtures", name, "aggregator", "prompt")
+        # An aggregator that picks is asked for a number; a worker of a later layer is asked for an answer.
+        is_judge = method == "best"
+        prompt = load_prompt(config, mixture.aggregator.prompt or default_prompt(method), "aggregator", where)
+        max_tokens = {llm: config.llms[llm].max_tokens for llm in mixture.llms}
+        writers = Writers(
+            llm=mixture.aggregator_llm,
+            prompt=prompt,
+            fallback_llm=mixture.aggregator.fallback_llm,
+            settings=Settings(max_tokens=mixture.aggregator.max_tokens, temperature=mixture.aggregator.temperature),
+            shuffle=mixture.shuffle,
+            max_tokens=max_tokens,
+        )
+        return Mixture(
+            name=name,
+            description=mixture.description,
+            workers=workers_of(config, name, mixture),
+            rules=rules_of(mixture),
+            method=method,
+            aggregator=self._aggregators[method] if method in self._aggregators else AGGREGATORS[method](writers),
+            llm=mixture.aggregator_llm,
+            layer_prompt=load_prompt(config, DEFAULT_PROMPT, "aggregator", where) if is_judge else prompt,
+            tools_llm=mixture.tools_llm,
+            max_tokens=max_tokens,
+            shuffle=mixture.shuffle,
+        )
 
 
-def _llm_router(config: Config, section: RouterSection) -> LLMRouter:
-    threshold, reference = section.config.threshold, section.config.prompt or DEFAULT_ROUTER_PROMPT
-    return LLMRouter(
-        llm=section.config.llm or "",
-        mixtures={name: mixture.description for name, mixture in config.mixtures.items()},
-        fallback=config.fallback,
-        prompt=load_prompt(config, reference, "router", config.place(*section.key, "prompt")),
-        threshold=AUTO_THRESHOLD if threshold == "auto" else threshold,
+def default_prompt(method: str) -> str:
+    """The prompt of an aggregator that has none of its own."""
+    return DEFAULT_PROMPTS.get(method, DEFAULT_PROMPT)
+
+
+def rules_of(mixture: MixtureConfig) -> Rules:
+    """When to ask whom, and when to stop."""
+    planned = mixture.planned
+    return Rules(
+        ask_first=planned if mixture.ask_first == "all" else mixture.ask_first,
+        agree=mixture.agree,
+        widen=planned if mixture.widen == "all" else mixture.widen,
+        widen_after=mixture.widen_after,
+        enough=mixture.enough or planned,
+        quorum=mixture.quorum,
+        deadline=mixture.deadline,
+        layers=mixture.layers,
     )
 
 
-def _mixture(config: Config, name: str, mixture: MixtureConfig) -> Mixture:
+def workers_of(config: Config, name: str, mixture: MixtureConfig) -> tuple[Worker, ...]:
+    """The workers of a mixture, one for each sample.
+
+    Raises:
+        PromptError: A prompt cannot be used.
+    """
     workers: list[Worker] = []
     for index, worker in enumerate(mixture.workers):
         where = config.place("mixtures", name, "workers", index, "prompt")
@@ -197,16 +225,7 @@ def _mixture(config: Config, name: str, mixture: MixtureConfig) -> Mixture:
         before = sum(other.llm == worker.llm for other in workers)
         seed = worker.seed if worker.seed is not None or worker.llm not in config.llms else config.llms[worker.llm].seed
         workers += [_worker(worker, persona, seed, before + sample) for sample in range(worker.samples)]
-    planned = len(workers)
-    rules = Rules(
-        ask_first=planned if mixture.ask_first == "all" else mixture.ask_first,
-        agree=mixture.agree,
-        widen=planned if mixture.widen == "all" else mixture.widen,
-        widen_after=mixture.widen_after,
-        enough=mixture.enough or planned,
-        deadline=mixture.deadline,
-    )
-    return Mixture(name, mixture, tuple(workers), rules, _aggregator(config, name, mixture))
+    return tuple(workers)
 
 
 def _worker(worker: WorkerConfig, persona: str | None, seed: int | None, sample: int) -> Worker:
@@ -223,18 +242,67 @@ def _worker(worker: WorkerConfig, persona: str | None, seed: int | None, sample:
     return Worker(name, worker.llm, persona, worker.system, settings, sample)
 
 
-def _aggregator(config: Config, name: str, mixture: MixtureConfig) -> Aggregator:
-    aggregator = mixture.aggregator
-    where = config.place("mixtures", name, "aggregator", "prompt")
-    prompt = load_prompt(config, aggregator.prompt or DEFAULT_PROMPTS[aggregator.method], "aggregator", where)
-    # Whoever picks the best is asked for a number; a worker of a later layer is asked for an answer.
-    is_judge = aggregator.method == "best"
-    return Aggregator(
-        method=aggregator.method,
-        llm=mixture.aggregator_llm,
-        prompt=prompt,
-        layer_prompt=load_prompt(config, DEFAULT_PROMPTS["synthesize"], "aggregator", where) if is_judge else None,
-        fallback_llm=aggregator.fallback_llm,
-        settings=Settings(max_tokens=aggregator.max_tokens, temperature=aggregator.temperature),
-        shuffle=mixture.shuffle,
+# --- interim, until routing provides these ---
+def build_router(config: Config) -> Any:
+    from mollm.routing.chain import ChainRouter
+
+    built = tuple(_router(config, section) for section in config.router_sections)
+    return as_router(ChainRouter(built) if config.router_kind == "chain" else built[0], config)
+
+
+def as_router(router: Any, config: Config) -> Any:
+    return _Adapter(router)
+
+
+class _Adapter:
+    def __init__(self, router: Any) -> None:
+        self.router, self.kind = router, router.kind
+
+    def plan(self, question: Any) -> Any:
+        from mollm.routing.chain import llm_routers
+        from mollm.types import PlannedCall
+
+        return [
+            PlannedCall("router", r.llm, r.max_tokens, r.prompt_tokens(question.tokens))
+            for r in llm_routers(self.router)
+        ]
+
+    async def route(self, question: Any, calls: Any) -> Any:
+        return await self.router.route(question.last, calls, before=question.before)
+
+
+def _router(config: Config, section: Any) -> Any:
+    from mollm.routing.fixed import FixedRouter
+
+    if section.kind == "fixed":
+        return FixedRouter(config.fallback)
+    if section.kind == "llm":
+        return _llm_router(config, section)
+    from mollm.routing.learned import LearnedRouter
+
+    if section.config.path:
+        return LearnedRouter.load(section.config.path, threshold=section.config.threshold)
+    return LearnedRouter.cached(config.examples(), fallback=config.fallback, threshold=section.config.threshold)
+
+
+def _llm_router(config: Config, section: Any) -> Any:
+    from mollm.routing.llm import AUTO_THRESHOLD, LLMRouter
+
+    threshold, reference = section.config.threshold, section.config.prompt or "prompts/router/default.md"
+    return LLMRouter(
+        llm=section.config.llm or "",
+        mixtures={name: mixture.description for name, mixture in config.mixtures.items()},
+        fallback=config.fallback,
+        prompt=load_prompt(config, reference, "router", config.place(*section.key, "prompt")),
+        threshold=AUTO_THRESHOLD if threshold == "auto" else threshold,
     )
+
+
+def check_prompts(config: Config) -> list[str]:
+    problems = []
+    for section in config.router_sections:
+        try:
+            _llm_router(config, section) if section.kind == "llm" else None
+        except PromptError as error:
+            problems.append(str(error))
+    return problems

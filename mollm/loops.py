@@ -1,4 +1,4 @@
-"""Asynchronous code for callers without an event loop: one loop in a thread of its own."""
+"""An event loop for callers without one, and several coroutines as one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mollm.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
 
 T = TypeVar("T")
 
@@ -101,3 +101,20 @@ def _stop(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event, thread: threa
         loop.call_soon_threadsafe(stopped.set)
     if thread is not threading.current_thread():
         thread.join(timeout=5)
+
+
+async def all_of(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run them side by side and return what they return, in their order.
+
+    The first error is raised, after what still ran has been cancelled and has ended.
+    """
+    if len(coroutines) == 1:
+        return [await coroutines[0]]
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

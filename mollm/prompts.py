@@ -20,8 +20,8 @@ import jinja2
 import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from mollm.calling.base import text_of, tokens_at_most
 from mollm.errors import PromptError
+from mollm.messages import text_of, tokens_at_most
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence  # noqa: TC003 - LangGraph evaluates the annotations of `Options`
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Protocol, TypeAlias, TypedDict
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 Message: TypeAlias = dict[str, Any]
 """One chat message in OpenAI's form: `role`, `content`, and whatever else came with it, untouched."""
@@ -147,6 +147,17 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """An answer as it was written or picked, without its provenance."""
+
+    message: Message
+    finish_reason: str = "stop"
+    degraded: tuple[str, ...] = ()
+    logprobs: Any = None
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What the user gets, and where it came from."""
 
@@ -220,71 +231,6 @@ class Settings:
 
 
 _SENT = tuple(f.name for f in fields(Settings) if f.name != "extra_body")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options(Settings):
-    """What a caller may set for one request; a graph takes it as its `context`.
-
-    `max_tokens`, `temperature`, `top_p`, `stop`, `response_format` and `extra_body` go to the LLM that writes
-    the answer, `seed` to all and to the shuffle, `tools` and `tool_choice` to the LLM for tools. `n` and
-    `logprobs` need a single LLM: a mixture of one worker, an LLM asked by its name, or a request with tools.
-    """
-
-    id: str | None = None
-    """Of the answer; None makes a new one."""
-    mixture: str | None = None
-    """Name of a mixture, or of an LLM that is to answer alone; None, `auto` or `router` let the router pick."""
-    n: int | None = None
-    """How many answers; each is a call of its own."""
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
-    """Alternatives a token, 0 to 20, beside the one that was taken."""
-    messages: tuple[Message, ...] | None = None
-    """The conversation in OpenAI's form, instead of the graph's `messages`."""
-    stream: bool = False
-    """Let the answer be written token by token, for a listener or `stream_mode="custom"`."""
-    listener: Any = None
-    """A `Listener`. (`Any`, since LangGraph makes a JSON Schema of this class.)"""
-
-    @property
-    def for_tools(self) -> Settings:
-        """What the LLM for tools gets: all of it."""
-        return replace(self.writing, tools=self.tools, tool_choice=self.tool_choice)
-
-    @property
-    def writing(self) -> Settings:
-        """What the LLM that writes the answer gets."""
-        limit = self.max_tokens if self.max_tokens and self.max_tokens > 0 else None
-        extra = self.extra_body
-        if self.logprobs:
-            extra = {**extra, "logprobs": True, "top_logprobs": self.top_logprobs or 0}
-        return Settings(
-            limit, self.temperature, self.top_p, self.stop, self.seed, self.response_format, extra_body=extra
-        )
-
-    @property
-    def needs_one_llm(self) -> bool:
-        """It asks for what several LLMs together cannot give."""
-        return (self.n or 1) > 1 or bool(self.logprobs)
-
-
-class RequestOptions(TypedDict, total=False):
-    """The fields of `Options` as keyword arguments."""
-
-    mixture: str | None
-    max_tokens: int | None
-    temperature: float | None
-    top_p: float | None
-    stop: str | Sequence[str] | None
-    seed: int | None
-    response_format: dict[str, Any] | None
-    tools: Sequence[dict[str, Any]] | None
-    tool_choice: Any
-    n: int | None
-    logprobs: bool | None
-    top_logprobs: int | None
-    extra_body: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +331,8 @@ class Token:
     index: int = 0
     """Of the answer it belongs to, where `n` asked for several."""
     logprobs: Any = None
+    call: int = 0
+    """Number of the call that wrote it; 0 for a proposal that is shown word for word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,17 +347,19 @@ Event: TypeAlias = (
 )
 
 
-class Listener(Protocol):
-    """Follows a request while it runs."""
+STREAMED = (Routed, Started, Arrived, Failed, Writing, Token, Done)
+"""What a reader of a stream is told; an observer is told everything."""
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Is told what happens while a question is answered."""
 
     def tell(self, event: Event) -> None:
-        """Hear what happened; must not block."""
+        """Hear what happened, all but tokens; must not block."""
 
     async def show(self, token: Token) -> None:
-        """Hear a piece of the answer; may wait, and the upstream is then not read any further."""
-
-    def account(self, call: Call) -> None:
-        """Hear what a call took that has ended, whoever made it; must not block."""
+        """Hear a piece of the answer; may wait, and the upstream is not read any further meanwhile."""
 
 
 def new_id() -> str:
@@ -437,33 +387,31 @@ _ATOMS = frozenset((str, int, float, bool, type(None)))
 _FIELDS = {
     kind: tuple(f.name for f in fields(kind))
     for kind in (
-        Usage,
-        Failure,
-        Route,
-        Proposal,
-        Call,
-        Alternative,
-        Answer,
-        Routed,
-        Started,
-        Arrived,
-        Failed,
-        Token,
-        Done,
+        *(Usage, Failure, Route, Proposal, Call, PlannedCall, Alternative, Written, Answer),
+        *(Routed, Started, Arrived, Failed, Writing, Retried, BreakerOpened, Token, Done),
     )
 }
 
 
 def proposal_from_plain(data: dict[str, Any]) -> Proposal:
     """Undo `to_plain` for a proposal."""
-    error = data["error"]
-    return Proposal(**{**data, "usage": Usage(**data["usage"]), "error": Failure(**error) if error else None})
+    return Proposal(**_with_usage(data))
 
 
 def call_from_plain(data: dict[str, Any]) -> Call:
     """Undo `to_plain` for a call."""
+    return Call(**_with_usage(data))
+
+
+def _with_usage(data: dict[str, Any]) -> dict[str, Any]:
     error = data["error"]
-    return Call(**{**data, "usage": Usage(**data["usage"]), "error": Failure(**error) if error else None})
+    return {**data, "usage": Usage(**data["usage"]), "error": Failure(**error) if error else None}
+
+
+def written_from_plain(data: dict[str, Any]) -> Written:
+    """Undo `to_plain` for an answer without its provenance."""
+    alternatives = tuple(Alternative(**a) for a in data["alternatives"])
+    return Written(**{**data, "degraded": tuple(data["degraded"]), "alternatives": alternatives})
 
 
 def answer_from_plain(data: dict[str, Any]) -> Answer:

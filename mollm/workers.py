@@ -7,12 +7,14 @@ checked against a plain specification. `ask` is its engine: tasks, timers and ca
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mollm.calling.base import Request, tokens_at_most
+from mollm.calling.base import Request
 from mollm.final.replies import final_answer
+from mollm.final.tally import Tally
+from mollm.messages import tokens_at_most
+from mollm.observing.observers import NOBODY
 from mollm.prompts import with_persona
 from mollm.types import Arrived, Failed, Failure, Proposal, Settings, Started
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.calling.calls import Calls, Outcome
-    from mollm.types import Call, Event, Listener, Message
+    from mollm.types import Message, Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ class Rules:
     widen: int = 1
     widen_after: float | None = None
     enough: int = 1
+    quorum: int = 1
     deadline: float = 120.0
+    layers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,7 @@ class Asking:
         self._rules = rules
         self._started = 0
         self._settled = 0
-        self._arrived = 0
-        self._votes: Counter[str] = Counter()
+        self._tally = Tally()
         self.ended = False
         self.agreed = False
 
@@ -105,12 +108,10 @@ class Asking:
         """A call brought a proposal; `final` is its final answer in canonical form, if it has one."""
         if self.ended:
             return self._start(0)
+        votes = self._tally.add(self._settled, final)
         self._settled += 1
-        self._arrived += 1
-        if final is not None:
-            self._votes[final] += 1
-            self.agreed = self._rules.agree is not None and self._votes[final] >= self._rules.agree
-        self.ended = self.agreed or self._arrived >= self._rules.enough
+        self.agreed = self._rules.agree is not None and votes >= self._rules.agree
+        self.ended = self.agreed or len(self._tally.answered) >= self._rules.enough
         return self._start(0) if self.ended else self._after_settling()
 
     def failed(self) -> range:
@@ -133,7 +134,7 @@ class Asking:
             self.ended = True
             return self._start(0)
         # Open text has no final answers to agree on, so waiting for agreement would only take longer.
-        is_open_text = self._rules.agree is not None and self._arrived > 0 and not self._votes
+        is_open_text = self._rules.agree is not None and bool(self._tally.answered) and not self._tally.has_finals
         return self._start(self._planned if is_open_text else self._rules.widen)
 
     def _start(self, count: int) -> range:
@@ -150,7 +151,7 @@ async def ask(
     *,
     layer: int = 1,
     seed: int | None = None,
-    listener: Listener | None = None,
+    observer: Observer = NOBODY,
 ) -> Layer:
     """Ask `workers` by `rules` and keep what arrives in time.
 
@@ -161,13 +162,13 @@ async def ask(
         calls: Makes the calls.
         layer: Number of this layer, from 1.
         seed: The caller's.
-        listener: Told of every start, arrival and failure.
+        observer: Is told of every start, arrival and failure.
 
     Returns:
         Every call that was started. What still ran when the layer ended is cancelled, its connection closed,
         and stands there as a failure.
     """
-    return await _Engine(workers, messages, rules, calls, layer, seed, listener).run()
+    return await _Engine(workers, messages, rules, calls, layer, seed, observer).run()
 
 
 class _Engine:
@@ -179,10 +180,10 @@ class _Engine:
         calls: Calls,
         layer: int,
         seed: int | None,
-        listener: Listener | None,
+        observer: Observer,
     ) -> None:
         self._workers, self._messages, self._rules = workers, messages, rules
-        self._calls, self._layer, self._seed, self._listener = calls, layer, seed, listener
+        self._calls, self._layer, self._seed, self._observer = calls, layer, seed, observer
         self._asking = Asking(len(workers), rules)
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -221,7 +222,7 @@ class _Engine:
             return
         for index in indices:
             worker = self._workers[index]
-            self._tell(Started(worker.name, worker.llm, self._layer))
+            self._observer.tell(Started(worker.name, worker.llm, self._layer))
             task = self._loop.create_task(self._ask_one(index, worker))
             task.add_done_callback(self._on_done)
             self._tasks.append(task)
@@ -242,31 +243,31 @@ class _Engine:
             self._ended.set_exception(task.exception() or RuntimeError())
 
     async def _ask_one(self, index: int, worker: Worker) -> None:
-        begun = self._loop.time()
         request = worker.request(self._messages, seed=self._seed)
         try:
-            attempt = await self._calls.attempt("worker", worker.llm, request, deadline=self._until)
+            outcome = await self._calls.attempt("worker", worker.llm, request, deadline=self._until)
         except asyncio.CancelledError:
             # Cancelled by `run`: the outermost frame of its task, so nobody else waits for the cancellation. Or a
             # library below cancelled itself, and then it is a failure like any other.
-            proposal = self._unfinished(worker, self._calls.cancelled("worker", worker.llm, request, begun))
+            proposal = self._unfinished(worker)
             self._proposals[index] = proposal
-            self._tell(Failed(proposal))
+            self._observer.tell(Failed(proposal))
             if not self._ended.done():
                 self._start(self._asking.failed())
             return
-        proposal = proposal_of(worker, self._layer, attempt)
+        proposal = proposal_of(worker, self._layer, outcome)
         self._proposals[index] = proposal
         if proposal.error is None:
-            self._tell(Arrived(proposal))
+            self._observer.tell(Arrived(proposal))
             starts = self._asking.arrived(proposal.final)
         else:
-            self._tell(Failed(proposal))
+            self._observer.tell(Failed(proposal))
             starts = self._asking.failed()
         if not self._ended.done():
             self._start(starts)
 
-    def _unfinished(self, worker: Worker, call: Call) -> Proposal:
+    def _unfinished(self, worker: Worker) -> Proposal:
+        call = self._calls.spent[-1]  # entered on the way here, and nothing else ran in between
         error = call.error
         if self._loop.time() >= self._until:
             error = Failure("timed_out", None, f"no answer within the {self._seconds:g} s there were")
@@ -274,14 +275,10 @@ class _Engine:
             worker.name, worker.llm, self._layer, "", None, error, False, call.usage, call.cost_usd, call.seconds
         )
 
-    def _tell(self, event: Event) -> None:
-        if self._listener:
-            self._listener.tell(event)
 
-
-def proposal_of(worker: Worker, layer: int, attempt: Outcome) -> Proposal:
+def proposal_of(worker: Worker, layer: int, outcome: Outcome) -> Proposal:
     """Record how a call to `worker` ended."""
-    call, completion = attempt.call, attempt.completion
+    call, completion = outcome.call, outcome.completion
     text = completion.text if completion else ""
     return Proposal(
         worker.name,

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
 
-from mollm.calling.base import CHARACTERS_PER_TOKEN, LLM, Chunk, Completion, Request, text_of
+from mollm.calling.base import LLM, Chunk, Completion, Request
 from mollm.calling.health import Breaker, RetryBudget
 from mollm.calling.patience import Patience
 from mollm.calling.translate import translate
 from mollm.errors import EmptyReply, LLMError, Refused, TimedOut, UserError
+from mollm.messages import CHARACTERS_PER_TOKEN, text_of
 from mollm.types import Settings, Usage
 
 if TYPE_CHECKING:
@@ -79,11 +80,13 @@ class ReliableLLM:
         price: Price | None = None,
         window: int | None = None,
         dialect: Dialect | None = None,
+        image_tokens: int = 2000,
     ) -> None:
         self.name = name
         self.defaults = defaults
         self.price = price
         self.dialect = dialect
+        self.image_tokens = image_tokens
         self._llm = llm
         self._timeouts = timeouts
         self._retries = retries
@@ -94,7 +97,7 @@ class ReliableLLM:
         self._slots = weakref.WeakKeyDictionary()
         self._window = window
 
-    async def complete(self, request: Request, *, deadline: float | None = None) -> Completion:
+    async def complete(self, request: Request, *, deadline: float | None = None, tell: Any = None) -> Completion:
         """Return the whole reply, its usage estimated if the provider said nothing.
 
         Args:
@@ -121,7 +124,9 @@ class ReliableLLM:
             return Completion(completion.message, completion.finish_reason, usage, completion.logprobs)
         return completion
 
-    async def stream(self, request: Request, *, deadline: float | None = None) -> AsyncGenerator[Chunk, None]:
+    async def stream(
+        self, request: Request, *, deadline: float | None = None, tell: Any = None
+    ) -> AsyncGenerator[Chunk, None]:
         """Yield the reply piece by piece. Raises as `complete`, also in the middle."""
         loop = asyncio.get_running_loop()
         request = Request(request.messages, request.settings.over(self.defaults), request.is_answer)

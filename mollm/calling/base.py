@@ -9,16 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from mollm.messages import text_of
 from mollm.types import Message, Settings, Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-
-
-CHARACTERS_PER_TOKEN = 4
-"""For estimates only; English text in the tokenizers in use has 3.5 to 4.5."""
-BYTES_PER_TOKEN_AT_LEAST = 3
-"""For bounds: code has fewer a token than prose, and a Chinese letter, about one token, has three bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +81,3 @@ class LLM(Protocol):
     async def aclose(self) -> None:
         """Close what this LLM opened on the running event loop."""
         ...
-
-
-def text_of(content: Any) -> str:
-    """Return the text of a message's `content`: a string, a list of parts, or None."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "".join(
-            part if isinstance(part, str) else str(part.get("text") or "")
-            for part in content
-            if isinstance(part, str) or (isinstance(part, dict) and part.get("type") == "text")
-        )
-    return ""
-
-
-def tokens_at_most(text: str) -> int:
-    """Bound the tokens of `text` from above."""
-    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN_AT_LEAST)

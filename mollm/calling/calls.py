@@ -1,47 +1,28 @@
-"""The calls of one request: what they share, what they cost, and who watches them."""
+"""The calls of one question: what was planned of them, what they cost, and who is told."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from mollm.calling.base import Chunk, Completion, Request
 from mollm.calling.streamed import StreamedReply
-from mollm.errors import LLMError, UserError
-from mollm.types import Call, Failure, Role, Usage
+from mollm.errors import LimitError, LLMError, UserError
+from mollm.observing.observers import NOBODY
+from mollm.types import Call, CallEnded, CallStarted, Failure, PlannedCall, Role, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mollm.calling.attempt import ReliableLLM
+    from mollm.types import Observer
 
 MOST_TOKENS = 10**9
 """Of one call; more is a mistake."""
+GIVEN_UP: dict[Role, str] = {"worker": "the layer ended without it"}
+"""Why a call was cancelled; for the other roles: the request was given up."""
 Show: TypeAlias = Callable[[Chunk], Awaitable[None]]
-
-
-class WatchedCall(Protocol):
-    """One call as somebody outside sees it."""
-
-    async def on_chunk(self, chunk: Chunk) -> None:
-        """A piece of a streamed reply came."""
-
-    async def on_end(self, completion: Completion) -> None:
-        """The call brought a reply."""
-
-    async def on_error(self, error: BaseException) -> None:
-        """The call failed, or was cancelled."""
-
-
-class Watch(Protocol):
-    """Told of every call; LangChain callbacks are attached here."""
-
-    async def on_start(self, role: Role, llm: str, request: Request, *, is_answer: bool) -> WatchedCall:
-        """A call begins; `is_answer` where what it writes is shown as it comes."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +34,82 @@ class Outcome:
     error: LLMError | UserError | None
 
 
+class Allowance:
+    """What is left of a plan: for each role and LLM the calls, and the tokens they may write."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, plan: Iterable[PlannedCall], spent: Iterable[Call] = ()) -> None:
+        """Take from `plan` what was `spent`."""
+        self._left: dict[tuple[Role, str], list[int]] = {}
+        self.add(plan)
+        for call in spent:
+            left = self._left.setdefault((call.role, call.llm), [0, 0])
+            left[0] -= 1
+            left[1] -= call.usage.completion_tokens
+
+    def add(self, plan: Iterable[PlannedCall]) -> None:
+        """Allow further calls."""
+        for planned in plan:
+            left = self._left.setdefault((planned.role, planned.llm), [0, 0])
+            left[0] += planned.times
+            left[1] += planned.times * planned.max_tokens
+
+    def take(self, role: Role, llm: str, max_tokens: int) -> None:
+        """Use up one call that may write `max_tokens`. Raises `LimitError` where it was not planned."""
+        left = self._left.get((role, llm))
+        if left is None or left[0] < 1:
+            planned = "more calls than it planned" if left else "a call that it did not plan"
+            raise LimitError(f"the {role} makes {planned}: {llm!r}; `plan` has to count every call it may make")
+        if max_tokens > left[1]:
+            raise LimitError(f"the {role} asks {llm!r} for {max_tokens} tokens, and its plan leaves {max(0, left[1])}")
+        left[0] -= 1
+        left[1] -= max_tokens
+
+
 class Calls:
-    """Makes the calls of one request and keeps the books.
+    """Makes the calls of one question and keeps the books.
 
     Attributes:
         spent: One entry per call that ended, in order.
+        refused: A call that nobody planned; it ends the question, whatever became of the exception.
     """
 
     def __init__(
         self,
         llms: Mapping[str, ReliableLLM],
+        allowance: Allowance | None = None,
         *,
         deadline: float | None = None,
-        watch: Watch | None = None,
-        account: Callable[[Call], None] | None = None,
+        observer: Observer = NOBODY,
+        first: int = 1,
     ) -> None:
         """Start an empty book.
 
         Args:
             llms: By name.
-            deadline: On the event loop's clock; no call of this request runs longer.
-            watch: Told of every call.
-            account: Told what each call took when it has ended.
+            allowance: What may be called; None: anything.
+            deadline: On the event loop's clock; no call of this question runs longer.
+            observer: Is told of every call.
+            first: Number of the first call.
         """
         self._llms = llms
+        self._allowance = allowance
         self.deadline = deadline
-        self._watch = watch
-        self._account = account
+        self._observer = observer
+        self._number = first - 1
         self.spent: list[Call] = []
+        self.refused: LimitError | None = None
+
+    def allow(self, plan: Iterable[PlannedCall]) -> None:
+        """Let further calls be made."""
+        if self._allowance is not None:
+            self._allowance.add(plan)
+
+    @property
+    def upcoming(self) -> int:
+        """Number of the next call."""
+        return self._number + 1
 
     def llm(self, name: str) -> ReliableLLM:
         """The LLM of that name."""
@@ -89,95 +118,98 @@ class Calls:
     async def attempt(
         self, role: Role, llm: str, request: Request, *, deadline: float | None = None, show: Show | None = None
     ) -> Outcome:
-        """Call `llm`; a failure is returned, since one failed call rarely ends a request.
+        """Call `llm`; a failure is returned, since one failed call rarely ends a question.
 
         Args:
             role: On whose behalf.
             llm: Name of the LLM.
             request: What it is asked.
-            deadline: On the event loop's clock; the request's own holds as well.
+            deadline: On the event loop's clock; the question's own holds as well.
             show: Given, the call is streamed and every chunk is passed on before the next is read.
+
+        Raises:
+            LimitError: Nobody planned this call.
         """
-        begun = asyncio.get_running_loop().time()
-        watched = None
-        if self._watch:
-            watched = await self._watch.on_start(role, llm, request, is_answer=show is not None)
+        self._check(role, llm, request)
+        self._number += 1
+        entry = _Entry(self._number, role, llm, request, asyncio.get_running_loop().time())
+        observer = self._observer
+        if observer:
+            observer.tell(CallStarted(entry.number, role, llm, request, show is not None))
         until = self._earlier(deadline)
-        reply = StreamedReply()
+        tell = observer.tell if observer else None
+        reply: StreamedReply | None = None
         try:
             if show is None:
-                completion = await self._llms[llm].complete(request, deadline=until)
+                completion = await self._llms[llm].complete(request, deadline=until, tell=tell)
             else:
-                completion = await self._streamed(llm, request, until, show, reply, watched)
+                reply = StreamedReply()
+                async with aclosing(self._llms[llm].stream(request, deadline=until, tell=tell)) as chunks:
+                    async for chunk in chunks:
+                        reply.add(chunk)
+                        await show(chunk)
+                completion = reply.completion(self._llms[llm].estimate(request.messages, reply.text))
         except (LLMError, UserError) as error:
             # A `UserError` here is an LLM that cannot be used after all: weights that do not load, a broken message.
-            if watched:
-                await watched.on_error(error)
-            return Outcome(self._failed(role, llm, request, begun, error, reply.text), None, error)
+            usage, failure = self._failed(llm, request, error, reply.text if reply else "")
+            return Outcome(self._enter(entry, usage, failure, error=error), None, error)
         except asyncio.CancelledError as error:
-            if watched:
-                await watched.on_error(error)
-            if role != "worker":  # the layer enters what it cancels
-                self.cancelled(role, llm, request, begun, text=reply.text, why="the request was given up")
+            usage = self._llms[llm].estimate(request.messages, reply.text if reply else "")
+            failure = Failure("cancelled", None, f"cancelled: {GIVEN_UP.get(role, 'the request was given up')}")
+            self._enter(entry, usage, failure, error=error)
             raise
-        if watched:
-            await watched.on_end(completion)
-        call = self._record(role, llm, completion.usage or Usage(), begun, None)
+        call = self._enter(entry, completion.usage or Usage(), None, completion=completion)
         return Outcome(call, completion, None)
 
-    async def _streamed(
-        self,
-        llm: str,
-        request: Request,
-        until: float | None,
-        show: Show,
-        reply: StreamedReply,
-        watched: WatchedCall | None,
-    ) -> Completion:
-        async with aclosing(self._llms[llm].stream(request, deadline=until)) as chunks:
-            async for chunk in chunks:
-                reply.add(chunk)
-                if watched:
-                    await watched.on_chunk(chunk)
-                await show(chunk)
-        return reply.completion(self._llms[llm].estimate(request.messages, reply.text))
-
-    def cancelled(
-        self,
-        role: Role,
-        llm: str,
-        request: Request,
-        begun: float,
-        *,
-        text: str = "",
-        why: str = "the layer ended without it",
-    ) -> Call:
-        """Enter a call that was cancelled; what it cost is estimated from its prompt and the `text` that came."""
-        failure = Failure("cancelled", None, f"cancelled: {why}")
-        return self._record(role, llm, self._llms[llm].estimate(request.messages, text), begun, failure)
+    def _check(self, role: Role, llm: str, request: Request) -> None:
+        if self._allowance is None:
+            return
+        found = self._llms.get(llm)
+        limit = request.settings.max_tokens or (found.defaults.max_tokens if found else None) or 0
+        try:
+            self._allowance.take(role, llm, limit)
+        except LimitError as error:
+            self.refused = self.refused or error
+            raise
 
     def _earlier(self, deadline: float | None) -> float | None:
-        given = [d for d in (deadline, self.deadline) if d is not None]
-        return min(given, default=None)
+        if deadline is None or self.deadline is None:
+            return self.deadline if deadline is None else deadline
+        return min(deadline, self.deadline)
 
-    def _failed(
-        self, role: Role, llm: str, request: Request, begun: float, error: LLMError | UserError, text: str
-    ) -> Call:
+    def _failed(self, llm: str, request: Request, error: LLMError | UserError, text: str) -> tuple[Usage, Failure]:
         if isinstance(error, UserError):
-            return self._record(role, llm, Usage(), begun, Failure("unusable", None, str(error)))
+            return Usage(), Failure("unusable", None, str(error))
         # A call that was turned away cost nothing; one that ran and brought nothing was paid for.
         ran = error.kind in ("timed_out", "empty", "refused") or bool(text)
         usage = self._llms[llm].estimate(request.messages, text) if ran else Usage()
-        return self._record(role, llm, usage, begun, _failure(error))
+        return usage, Failure(error.kind, error.status, error.message, error.retry_after_seconds)
 
-    def _record(self, role: Role, llm: str, usage: Usage, begun: float, error: Failure | None) -> Call:
-        seconds = asyncio.get_running_loop().time() - begun
+    def _enter(
+        self,
+        entry: _Entry,
+        usage: Usage,
+        failure: Failure | None,
+        *,
+        completion: Completion | None = None,
+        error: BaseException | None = None,
+    ) -> Call:
+        seconds = asyncio.get_running_loop().time() - entry.begun
         usage = _credible(usage)
-        call = Call(role, llm, usage, self._llms[llm].cost(usage), seconds, error)
+        call = Call(entry.role, entry.llm, usage, self._llms[entry.llm].cost(usage), seconds, failure)
         self.spent.append(call)
-        if self._account:
-            self._account(call)
+        if self._observer:
+            self._observer.tell(CallEnded(entry.number, call, completion, error))
         return call
+
+
+@dataclass(slots=True)
+class _Entry:
+    number: int
+    role: Role
+    llm: str
+    request: Request
+    begun: float
 
 
 def _credible(usage: Usage) -> Usage:
@@ -187,7 +219,3 @@ def _credible(usage: Usage) -> Usage:
         return usage
     prompt, completion = (min(max(0, count), MOST_TOKENS) for count in counts[:2])
     return Usage(prompt, completion, prompt + completion, estimated=True)
-
-
-def _failure(error: LLMError) -> Failure:
-    return Failure(error.kind, error.status, error.message, error.retry_after_seconds)

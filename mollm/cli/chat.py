@@ -130,7 +130,7 @@ class Conversation:
                 raise RequestError(_unknown(command))
 
     def _list_mixtures(self) -> None:
-        texts = {name: mixture.config.description for name, mixture in self._mollm.catalog.mixtures.items()}
+        texts = {name: mixture.description for name, mixture in self._mollm.catalog.mixtures.items()}
         asked = self.mixture or "auto"
         rows = {**texts, "auto": "the router picks one for each question"}.items()
         print_rows([("* " * (name == asked) + name, Text(text)) for name, text in rows])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mollm.calling.base import Request
 from mollm.catalog import Catalog, build_router
 from mollm.config.load import VARIABLE, load_config
 from mollm.errors import BadRequest, ConfigError, EmptyReply, LimitError, LLMError, PromptError, UserError
-from mollm.limits import check_limits
+from mollm.limits import check
+from mollm.pool import Pool
 from mollm.types import Settings
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Report:
     """It can, but is probably not meant so."""
     catalog: Catalog | None = None
     """Built from it, where it could be."""
+    pool: Pool = field(default_factory=Pool)
+    """Has its LLMs."""
 
 
 def check_config(source: str | Path | None = None) -> Report:
@@ -43,9 +46,9 @@ def check_config(source: str | Path | None = None) -> Report:
         return Report(str(source or "configuration"), tuple(error.problems))
     report = Report(str(config.path), warnings=tuple(_warnings(config)))
     problems: list[str] = []
-    catalog = None
+    catalog, pool = None, Pool()
     try:
-        catalog = Catalog(config)
+        catalog = Catalog(config, pool)
     except ConfigError as error:
         problems += error.problems
     try:
@@ -56,10 +59,11 @@ def check_config(source: str | Path | None = None) -> Report:
     if catalog:
         for mixture in catalog.mixtures.values():
             try:
-                check_limits(config.limits, mixture, catalog.llms, routers=catalog.llm_routers)
+                plan, arithmetic = catalog.plan(mixture.name)
+                check(config.limits, plan, catalog.llms, f"mixture {mixture.name!r}", arithmetic)
             except LimitError as error:
                 problems.append(f"{config.place('mixtures', mixture.name)}: {error}")
-    return replace(report, problems=tuple(problems), catalog=catalog)
+    return replace(report, problems=tuple(problems), catalog=catalog, pool=pool)
 
 
 async def check_online(report: Report) -> Report:
@@ -85,7 +89,7 @@ async def check_online(report: Report) -> Report:
         return None
 
     found = await asyncio.gather(*(call(name) for name in catalog.llms))
-    await catalog.aclose()
+    await report.pool.aclose()
     return replace(report, problems=(*report.problems, *(problem for problem in found if problem)))
 
 

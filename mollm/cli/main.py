@@ -89,20 +89,14 @@ def route(
     json: JsonOption = False,
 ) -> None:
     """Show which mixture each question goes to, and why; only a router's own LLM is asked."""
-    from mollm.calling.calls import Calls
-    from mollm.catalog import build_router
+    from mollm.api import MoLLM
     from mollm.cli.printing import print_json, print_routes
-    from mollm.config.load import load_config
-    from mollm.llms.factory import LLMs
 
-    loaded = load_config(config)
-    router, llms = build_router(loaded), LLMs(loaded, names=loaded.router_llms)
+    mollm = MoLLM(config)
 
     async def decide() -> Sequence[Route]:
-        try:
-            return [await router.route(question, Calls(llms)) for question in questions]
-        finally:
-            await llms.aclose()
+        async with mollm:
+            return [await mollm.aroute(question) for question in questions]
 
     routes = _run(decide())
     if json:

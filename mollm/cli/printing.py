@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mollm.final.replies import group
+from mollm.final.tally import Tally
 from mollm.limits import worst_case
 from mollm.types import Arrived, Done, Failed, Routed, Started, Token, Usage, to_plain
 
@@ -212,7 +212,7 @@ def _why(error: Failure) -> str:
 
 
 def _agreed(proposals: Sequence[Proposal]) -> str:
-    groups = group([p.final for p in proposals])
+    groups = Tally(p.final for p in proposals).groups
     if not groups:
         return "open text, nothing to compare"
     if len(groups[0]) == 1:
@@ -281,15 +281,15 @@ def print_mixtures(catalog: Catalog) -> None:
     config = catalog.config
     console.print(Text(str(config.path or "configuration"), style="dim"))
     for name, mixture in catalog.mixtures.items():
-        worst = worst_case(mixture, catalog.llms, routers=catalog.llm_routers)
+        worst = worst_case(catalog.plan(name)[0], catalog.llms)
         price = f", {worst.cost_usd:.6f} USD + prompt" if worst.cost_usd is not None else ""
         most = f"at most {_count(worst.calls, 'call')}, {worst.output_tokens} output tokens{price}"
         is_fallback = " (fallback)" if name == config.fallback else ""
         console.print(Text(name, style="bold") + Text(is_fallback, style="not bold dim"))
-        console.print(Text(f"  {mixture.config.description}"))
+        console.print(Text(f"  {mixture.description}"))
         workers = ", ".join(worker.name for worker in mixture.workers)
-        how = "bypass" if mixture.config.is_bypass else mixture.aggregator.method
-        by = f" by {mixture.aggregator.llm}" if mixture.aggregator.llm else ""
+        how = "bypass" if mixture.is_bypass else mixture.method
+        by = f" by {mixture.llm}" if mixture.llm else ""
         console.print(Text(f"  {workers} -> {how}{by}; {most}", style="dim"))
     console.print()
     for name, llm in config.llms.items():

@@ -1,4 +1,4 @@
-"""Final answers inside replies, and how many of them agree.
+"""Final answers inside replies.
 
 A final answer is the short checkable result inside a reply: a number, a choice, a literal, a word or two. What it
 looks like is said in `canonical.py`.
@@ -26,7 +26,7 @@ from mollm.final.canonical import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 _LABELLED_WORDS, _BARE_WORDS = 5, 3
 """Most words in what is marked as the answer, and in a reply or last sentence that is taken as it stands."""
@@ -51,25 +51,6 @@ def same_answer(a: str, b: str) -> bool:
     """Both replies have a final answer, and it is the same."""
     found = final_answer(a)
     return found is not None and found == final_answer(b)
-
-
-def group(finals: Sequence[str | None]) -> list[list[int]]:
-    """Group equal final answers; None, which is no answer, belongs to no group.
-
-    Returns:
-        Indices into `finals`, ascending within a group; the largest group first, of equal ones the earliest.
-    """
-    groups: dict[str, list[int]] = {}
-    for index, final in enumerate(finals):
-        if final is not None:
-            groups.setdefault(final, []).append(index)
-    return sorted(groups.values(), key=len, reverse=True)
-
-
-def agreement(finals: Sequence[str | None]) -> float | None:
-    """Size of the largest group over the proposals that arrived: above 0 to 1; None where none has an answer."""
-    groups = group(finals)
-    return len(groups[0]) / len(finals) if groups else None
 
 
 _JSON_KEY = re.compile(r'"(?:(?:final[_ ]?)?(?:answer|result|choice)|final)"\s*:\s*+(?!null\b)', re.I)

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import orjson
 
-from mollm.calling.base import CHARACTERS_PER_TOKEN, Chunk, Completion, Request, text_of
+from mollm.calling.base import Chunk, Completion, Request
 from mollm.config.places import is_file, named_path
 from mollm.errors import BadRequest, ConfigError
+from mollm.messages import CHARACTERS_PER_TOKEN, text_of
 from mollm.types import Usage
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
-"""LangChain callbacks for calls that do not go through LangChain: tracers and token streams see them all."""
+"""LangChain callbacks as an observer: tracers and token streams see every call, though none goes through LangChain."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManager
@@ -9,29 +10,29 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 
-from mollm.calling.base import text_of
+from mollm.conversion import from_openai
 from mollm.errors import UserError
-from mollm.llms.langchain import from_openai
+from mollm.messages import text_of
+from mollm.types import CallEnded, CallStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
     from langchain_core.messages.ai import UsageMetadata
     from langchain_core.runnables import RunnableConfig
 
-    from mollm.calling.base import Chunk, Completion, Request
-    from mollm.types import Answer, Message, Role, Usage
+    from mollm.types import Answer, Event, Message, Token, Usage
 
 HIDDEN = "nostream"
 """LangGraph's tag for a model whose tokens are not the answer."""
 
 
-def watch(config: RunnableConfig, message_id: str) -> CallbackWatch | None:
+def observer_of(config: RunnableConfig, message_id: str) -> CallbackObserver | None:
     """Return what tells the callbacks of `config` of every call; None, at no cost, where there are none."""
     callbacks = config.get("callbacks")
     handlers = getattr(callbacks, "handlers", callbacks)
-    return CallbackWatch(config, message_id) if handlers else None
+    return CallbackObserver(config, message_id) if handlers else None
 
 
 def wants_tokens(config: RunnableConfig) -> bool:
@@ -42,66 +43,110 @@ def wants_tokens(config: RunnableConfig) -> bool:
     return any(hasattr(handler, "tap_output_aiter") for handler in handlers)
 
 
-class CallbackWatch:
-    """Fires `on_chat_model_start`, `on_llm_new_token`, `on_llm_end` and `on_llm_error` for every call."""
+class CallbackObserver:
+    """Fires `on_chat_model_start`, `on_llm_new_token`, `on_llm_end` and `on_llm_error` for every call.
+
+    Callbacks are awaited and `tell` is not: what there is to say of a call is queued behind what was said before, and
+    `settle` waits for all of it.
+    """
 
     def __init__(self, config: RunnableConfig, message_id: str) -> None:
         """Attach to the callbacks of a run; `message_id` is the id of the answer's message."""
         self._config, self._message_id = config, message_id
+        self._calls: dict[int, _ObservedCall] = {}
+        self._tasks: list[asyncio.Task[None]] = []
 
-    async def on_start(self, role: Role, llm: str, request: Request, *, is_answer: bool) -> CallbackCall:
-        """A call begins."""
+    def tell(self, event: Event) -> None:
+        """Hear that a call begins or has ended."""
+        match event:
+            case CallStarted(number):
+                call = self._calls[number] = _ObservedCall(self._config, event, self._message_id)
+                self._queue(call, call.start())
+            case CallEnded(number):
+                call = self._calls[number]
+                self._queue(call, call.end(event))
+
+    async def show(self, token: Token) -> None:
+        """Hear a piece of a streamed reply."""
+        call = self._calls.get(token.call)
+        if call is not None:
+            await call.ready
+            await call.token(token)
+
+    async def settle(self) -> None:
+        """Wait until everything was said. Raises what a callback raised that asked for it."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+            for task in self._tasks:
+                task.result()
+
+    def _queue(self, call: _ObservedCall, saying: Coroutine[Any, Any, None]) -> None:
+        call.ready = asyncio.create_task(_after(call.ready, saying))
+        self._tasks.append(call.ready)
+
+
+async def _after(before: asyncio.Task[None] | None, saying: Coroutine[Any, Any, None]) -> None:
+    if before is not None:
+        await asyncio.wait([before])
+    await saying
+
+
+class _ObservedCall:
+    """One call as the callbacks see it."""
+
+    def __init__(self, config: RunnableConfig, started: CallStarted, message_id: str) -> None:
+        self._config, self._started = config, started
+        self._message_id = message_id if started.is_answer else None
+        self._run: AsyncCallbackManagerForLLMRun | None = None
+        self.ready: Any = None
+
+    async def start(self) -> None:
+        started = self._started
+        llm, request = started.llm, started.request
         manager = AsyncCallbackManager.configure(
             inheritable_callbacks=self._config.get("callbacks"),
             inheritable_tags=self._config.get("tags"),
             inheritable_metadata=self._config.get("metadata"),
-            local_tags=None if is_answer else [HIDDEN],
-            local_metadata={"mollm_role": role, "ls_model_name": llm, "ls_model_type": "chat"},
+            local_tags=None if started.is_answer else [HIDDEN],
+            local_metadata={"mollm_role": started.role, "ls_model_name": llm, "ls_model_type": "chat"},
         )
         runs = await manager.on_chat_model_start(
             {"name": llm},
-            [_for_watching(request.messages)],
+            [_shown(request.messages)],
             name=llm,
             invocation_params={"model": llm, **request.settings.payload()},
         )
-        return CallbackCall(runs[0], llm, self._message_id if is_answer else None)
+        self._run = runs[0]
 
+    async def token(self, token: Token) -> None:
+        if self._run is None or not token.delta:
+            return
+        message = AIMessageChunk(
+            content=token.text,
+            id=self._message_id,
+            tool_call_chunks=[_tool_call_chunk(call) for call in token.delta.get("tool_calls") or ()],
+        )
+        await self._run.on_llm_new_token(token.text, chunk=ChatGenerationChunk(message=message))
 
-class CallbackCall:
-    """One call as the callbacks see it."""
-
-    def __init__(self, run: AsyncCallbackManagerForLLMRun, llm: str, message_id: str | None) -> None:
-        """Follow one run; `message_id` is set where its text is the answer."""
-        self._run, self._llm, self._message_id = run, llm, message_id
-
-    async def on_chunk(self, chunk: Chunk) -> None:
-        """A piece of a streamed reply came."""
-        if chunk.delta:
-            message = AIMessageChunk(
-                content=chunk.text,
-                id=self._message_id,
-                tool_call_chunks=[_tool_call_chunk(call) for call in chunk.delta.get("tool_calls") or ()],
-            )
-            await self._run.on_llm_new_token(chunk.text, chunk=ChatGenerationChunk(message=message))
-
-    async def on_end(self, completion: Completion) -> None:
-        """The call brought a reply."""
-        metadata = {"model_name": self._llm, "finish_reason": completion.finish_reason}
+    async def end(self, event: CallEnded) -> None:
+        if self._run is None:
+            return
+        if event.completion is None:
+            await self._run.on_llm_error(event.error or RuntimeError("the call failed"))
+            return
+        completion, llm = event.completion, self._started.llm
+        metadata = {"model_name": llm, "finish_reason": completion.finish_reason}
         update = {
             "id": self._message_id,
             "usage_metadata": usage_metadata(completion.usage) if completion.usage else None,
             "response_metadata": metadata,
         }
-        message = _for_watching([completion.message])[0].model_copy(update=update)
+        message = _shown([completion.message])[0].model_copy(update=update)
         generation = ChatGeneration(message=message, generation_info={"finish_reason": completion.finish_reason})
-        await self._run.on_llm_end(LLMResult(generations=[[generation]], llm_output={"model_name": self._llm}))
-
-    async def on_error(self, error: BaseException) -> None:
-        """The call failed, or was cancelled."""
-        await self._run.on_llm_error(error)
+        await self._run.on_llm_end(LLMResult(generations=[[generation]], llm_output={"model_name": llm}))
 
 
-def _for_watching(messages: Sequence[Message]) -> list[BaseMessage]:
+def _shown(messages: Sequence[Message]) -> list[BaseMessage]:
     # What a tracer cannot be shown as it is, it is shown as text: watching never fails a request.
     try:
         return from_openai(messages)

@@ -11,8 +11,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from mollm.calling.base import BYTES_PER_TOKEN_AT_LEAST, Request, tokens_at_most
+from mollm.calling.base import Request
 from mollm.errors import PromptError
+from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, tokens_at_most
 from mollm.prompts import fence_question
 from mollm.routing.choice import constraint, mentioned, read, shares
 from mollm.types import Route, Settings

@@ -71,7 +71,7 @@ class Deployment:
 
     async def start(self) -> None:
         """Build the router, which may have to be fitted."""
-        await self.mollm.catalog.built_router()
+        await self.mollm.prepare()
 
     @asynccontextmanager
     async def handle(self, receive: Receive) -> AsyncGenerator[Handling, None]:
@@ -102,7 +102,7 @@ class Deployment:
             config = await asyncio.to_thread(load_config, self._source)
             keys = Keys(config, self._host)
             mollm = await asyncio.to_thread(MoLLM, config, **self._given)
-            await mollm.catalog.built_router()
+            await mollm.prepare()
         except Exception as error:  # noqa: BLE001 - whatever it is, what is in force goes on answering
             if not isinstance(error, MollmError):
                 report(error, "the configuration was read again")

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 from mollm.server.failures import cause_of, problem_of
-from mollm.types import Done, Routed
+from mollm.types import CallEnded, Done, Routed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.api import MoLLM
     from mollm.observing.prometheus import Metrics
+    from mollm.options import RequestOptions
     from mollm.server.admission import Slot
-    from mollm.types import Answer, Call, Event, Message, RequestOptions, Route, Token
+    from mollm.types import Answer, Event, Message, Route, Token
 
 log = logging.getLogger("mollm.server")
 
@@ -91,12 +92,10 @@ class Recorder:
         """Hear what happened."""
         if isinstance(event, Routed):
             self.route = event.route
+        elif isinstance(event, CallEnded):
+            self._handling.metrics.call(event.call)
         elif isinstance(event, Done):
             self.answer = event.answer
 
     async def show(self, token: Token) -> None:
         """Hear a piece of the answer."""
-
-    def account(self, call: Call) -> None:
-        """Hear what a call took."""
-        self._handling.metrics.call(call)

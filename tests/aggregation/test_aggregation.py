@@ -20,11 +20,11 @@ from mollm.aggregation.base import (
     shorten,
 )
 from mollm.calling.attempt import ReliableLLM
-from mollm.calling.base import BYTES_PER_TOKEN_AT_LEAST, text_of
 from mollm.calling.calls import Calls
 from mollm.errors import AggregationError, BadRequest
 from mollm.final.replies import final_answer
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
+from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of
 from mollm.prompts import parse_prompt
 from mollm.types import Proposal, Settings, Token
 from tests.clock import run_virtual

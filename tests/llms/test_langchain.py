@@ -27,6 +27,7 @@ from langsmith.utils import tracing_is_enabled
 
 from mollm.calling.base import LLM, Request
 from mollm.calling.translate import translate
+from mollm.conversion import from_openai, to_openai
 from mollm.errors import (
     AuthFailed,
     BadRequest,
@@ -37,7 +38,7 @@ from mollm.errors import (
     Unexpected,
     Unreachable,
 )
-from mollm.llms.langchain import LangChainLLM, chat_openai, from_openai, to_openai
+from mollm.llms.langchain import LangChainLLM, chat_openai
 from mollm.types import Settings, Usage
 from tests.upstream import DROP, Reply, Upstream, answer, chunk, error, events, hang, sse, stream
 

@@ -14,13 +14,13 @@ from langchain_core.callbacks import AsyncCallbackHandler
 
 from mollm import MoLLM, create_graph, load_config
 from mollm.calling.attempt import ReliableLLM
-from mollm.calling.base import tokens_at_most
 from mollm.calling.calls import Calls
 from mollm.catalog import Catalog, build_router
 from mollm.cli.checks import check_config
 from mollm.errors import ConfigError, LimitError, ProviderFailed
 from mollm.limits import worst_case
 from mollm.llms.scripted import Reply, ScriptedLLM
+from mollm.messages import tokens_at_most
 from mollm.prompts import fence_question, parse_prompt
 from mollm.routing.base import Router
 from mollm.routing.llm import EDGE, LLMRouter

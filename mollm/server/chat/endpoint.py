@@ -10,13 +10,13 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from mollm.errors import MollmError, UnknownMixture
+from mollm.loops import all_of
 from mollm.server.admission import ClientGone
 from mollm.server.chat.protocol import ChatRequest, Prediction, Predictions, read_body, read_chat, read_predict
 from mollm.server.chat.replies import answer_headers, completion, models, to_json
 from mollm.server.chat.streaming import StreamedAnswer
 from mollm.server.failures import problem_of, report, response_for
 from mollm.server.openapi import fails, takes
-from mollm.tasks import all_of
 
 if TYPE_CHECKING:
     from mollm.server.deployment import Deployment

@@ -18,8 +18,9 @@ from mollm.server.admission import ClientGone
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from mollm.options import RequestOptions
     from mollm.server.admission import Receive
-    from mollm.types import Message, RequestOptions
+    from mollm.types import Message
 
 FORBIDDEN = frozenset(
     (

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mollm.options import Options
 from mollm.server.chat.protocol import (
     DEEPEST,
     FORBIDDEN,
@@ -21,7 +22,6 @@ from mollm.server.chat.protocol import (
     read_chat,
     read_predict,
 )
-from mollm.types import Options
 from tests.server.served import HI, config_of, served
 from tests.upstream import Upstream, answer
 

@@ -1,0 +1,45 @@
+"""The aggregator that lets an LLM name the best proposal."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mollm.aggregation.base import Picked, given_up
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mollm.aggregation.base import Brief
+    from mollm.aggregation.writing import Writers
+    from mollm.calling.calls import Calls, Outcome
+    from mollm.types import PlannedCall, Proposal, Question, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The proposal whose number the LLM writes, word for word; where it writes none, the best by count."""
+
+    writers: Writers
+
+    def plan(self, question: Question, read: int, caller: Settings) -> Sequence[PlannedCall]:  # noqa: ARG002
+        """The LLM and its fallback, one call each; they write a number, so the caller's settings are not for them."""
+        return self.writers.plan(question, read, None)
+
+    async def aggregate(self, brief: Brief, calls: Calls) -> Picked:
+        """Let the LLM name one."""
+        settings = replace(self.writers.settings, seed=brief.caller.seed)
+        found, reasons = await self.writers.ask(brief, calls, settings, _named, streams=False)
+        if isinstance(found, Picked):
+            return replace(found, degraded=reasons)
+        return given_up(brief, *reasons)
+
+
+def _named(outcome: Outcome, order: Sequence[Proposal], llm: str) -> Picked | str:
+    if outcome.completion is None:
+        return f"the aggregator {outcome.error}"
+    number = re.search(r"\d{1,9}", outcome.completion.text)
+    if number and 1 <= int(number[0]) <= len(order):
+        return Picked(order[int(number[0]) - 1])
+    return f"the aggregator {llm} named no proposal"

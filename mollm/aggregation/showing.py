@@ -1,0 +1,88 @@
+"""How proposals are shown to those who read them: in which order, and shortened where they must be."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of
+from mollm.prompts import fence, last_question, with_instructions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mollm.calling.attempt import ReliableLLM
+    from mollm.prompts import Prompt
+    from mollm.types import Message, Proposal
+
+TOKENS_FOR_TEMPLATE = 64
+"""Room left in a window for role marks and separators of a chat template."""
+LEAST_SHOWN = 40
+"""Characters; proposals of which less than that would be left are not worth a call."""
+SHORTENED = " [...]"
+
+
+def in_order(proposals: Sequence[Proposal], *, shuffle: bool, seed: int | None) -> list[Proposal]:
+    """The order in which proposals are shown: shuffled by the caller's seed, or as listed."""
+    order = list(proposals)
+    if shuffle:
+        random.Random(seed).shuffle(order)  # noqa: S311 - an order, not a secret
+    return order
+
+
+async def show_proposals(
+    prompt: Prompt,
+    messages: Sequence[Message],
+    proposals: Sequence[Proposal],
+    readers: Sequence[tuple[ReliableLLM, int | None]],
+) -> tuple[list[Message] | None, tuple[str, ...]]:
+    """Lay out proposals for those who read them, shortened to the smallest window if they must be.
+
+    Args:
+        prompt: Takes `question` and `proposals`.
+        messages: The conversation.
+        proposals: In the order in which they are shown.
+        readers: LLMs, each with the tokens its answer may have (None: its own limit).
+
+    Returns:
+        The messages, and why they are not all there is. No messages where nothing of the proposals would fit.
+    """
+    question = last_question(messages)
+    texts = [p.text for p in proposals]
+
+    def laid_out(texts: Sequence[str]) -> list[Message]:
+        return with_instructions(messages, prompt.render(question=question, proposals=fence(texts)))
+
+    whole = laid_out(texts)
+    needed = sum(len(text_of(m.get("content")).encode("utf-8", "replace")) for m in whole)
+    spares = [
+        ((await llm.context_window() - (limit or llm.defaults.max_tokens or 0) - TOKENS_FOR_TEMPLATE), llm.name)
+        for llm, limit in readers
+    ]
+    window, name = min(spares)
+    spare = window * BYTES_PER_TOKEN_AT_LEAST - needed
+    if spare >= 0:
+        return whole, ()
+    characters = sum(map(len, texts))
+    width = sum(len(text.encode("utf-8", "replace")) for text in texts) / max(1, characters)
+    room = characters + int(spare / width)
+    if room < LEAST_SHOWN * len(texts):
+        return None, (f"the conversation leaves no room for proposals in the window of {name}",)
+    return laid_out(shorten(texts, room)), (f"proposals were shortened to fit the window of {name}",)
+
+
+def shorten(texts: Sequence[str], room: int) -> list[str]:
+    """Shorten `texts` to `room` characters together.
+
+    The rule: every text gets the same share; what a short one does not use goes to the longer ones; a text
+    longer than its share keeps its beginning and ends in `SHORTENED`.
+    """
+    shares = dict.fromkeys(range(len(texts)), 0)
+    left = max(0, room)
+    for place, index in enumerate(sorted(shares, key=lambda i: len(texts[i]))):
+        shares[index] = min(len(texts[index]), left // (len(texts) - place))
+        left -= shares[index]
+    return [
+        text if shares[i] >= len(text) else text[: max(0, shares[i] - len(SHORTENED))] + SHORTENED
+        for i, text in enumerate(texts)
+    ]

@@ -1,0 +1,48 @@
+"""The aggregator that lets an LLM write the answer from the proposals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mollm.aggregation.base import given_up
+from mollm.types import Written
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mollm.aggregation.base import Brief, Picked
+    from mollm.aggregation.writing import Writers
+    from mollm.calling.calls import Calls, Outcome
+    from mollm.types import PlannedCall, Proposal, Question, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesize:
+    """An LLM that fails, returns nothing or is cut off gives way to the fallback LLM, then to the best proposal."""
+
+    writers: Writers
+
+    def plan(self, question: Question, read: int, caller: Settings) -> Sequence[PlannedCall]:
+        """The LLM and its fallback, one call each."""
+        return self.writers.plan(question, read, caller.max_tokens)
+
+    async def aggregate(self, brief: Brief, calls: Calls) -> Written | Picked:
+        """Let the LLM write."""
+
+        def take(outcome: Outcome, _: Sequence[Proposal], llm: str) -> Written | str:
+            completion = outcome.completion
+            if completion is None:
+                return f"the aggregator {outcome.error}"
+            finish_reason = completion.finish_reason or "stop"
+            reason = f"the aggregator {llm} was cut off by its token limit"
+            is_cut = finish_reason == "length" and brief.caller.max_tokens is None
+            if is_cut and not brief.streams:
+                return reason
+            return Written(completion.message, finish_reason, (reason,) if is_cut else (), completion.logprobs)
+
+        settings = brief.caller.over(self.writers.settings)
+        found, reasons = await self.writers.ask(brief, calls, settings, take, streams=brief.streams)
+        if isinstance(found, Written):
+            return replace(found, degraded=(*reasons, *found.degraded))
+        return given_up(brief, *reasons)

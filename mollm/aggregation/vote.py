@@ -1,0 +1,38 @@
+"""The aggregator that takes the proposal most agree on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mollm.aggregation.base import Picked, best_proposal
+from mollm.aggregation.synthesize import Synthesize
+from mollm.final.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mollm.aggregation.base import Brief
+    from mollm.aggregation.writing import Writers
+    from mollm.calling.calls import Calls
+    from mollm.types import PlannedCall, Question, Settings, Written
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """The proposal of the largest group, word for word; where no two agree, an LLM writes if there is one."""
+
+    writers: Writers
+
+    def plan(self, question: Question, read: int, caller: Settings) -> Sequence[PlannedCall]:
+        """What writing takes where no two agree."""
+        return self.writers.plan(question, read, caller.max_tokens)
+
+    async def aggregate(self, brief: Brief, calls: Calls) -> Written | Picked:
+        """Count, and write only where counting does not help."""
+        groups = Tally(p.final for p in brief.proposals).groups
+        if groups and len(groups[0]) > 1:
+            return Picked(best_proposal(brief.proposals))
+        if self.writers.llm is None:
+            return Picked(brief.proposals[0])
+        return await Synthesize(self.writers).aggregate(brief, calls)

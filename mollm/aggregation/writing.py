@@ -1,0 +1,106 @@
+"""The LLMs that write an answer: one after the other until one succeeds, token by token where somebody looks on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from mollm.aggregation.showing import in_order, show_proposals
+from mollm.calling.base import Request
+from mollm.errors import AggregationError
+from mollm.prompts import with_persona
+from mollm.types import PlannedCall, Settings, Token, Writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mollm.aggregation.base import Brief, Picked
+    from mollm.calling.base import Chunk
+    from mollm.calling.calls import Calls, Outcome
+    from mollm.prompts import Prompt
+    from mollm.types import Observer, Proposal, Question, Role, Written
+
+    Take: TypeAlias = Callable[[Outcome, Sequence[Proposal], str], "Written | Picked | str"]
+    """Makes the answer of how a call ended, the proposals in the order shown and the LLM's name, or says why not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writers:
+    """An LLM that reads the proposals, and one that is asked where the first fails."""
+
+    llm: str | None
+    prompt: Prompt
+    """Takes `question` and `proposals`."""
+    fallback_llm: str | None = None
+    settings: Settings = Settings()
+    shuffle: bool = True
+    """Shuffle the proposals as they are shown."""
+    max_tokens: Mapping[str, int] | None = None
+    """What each of the two may write where neither `settings` nor the caller says."""
+
+    def plan(self, question: Question, read: int, limit: int | None) -> tuple[PlannedCall, ...]:
+        """One call each: of `limit` tokens, or of the LLM's own."""
+        named: tuple[tuple[Role, str | None], ...] = (("aggregator", self.llm), ("fallback", self.fallback_llm))
+        limit = limit or self.settings.max_tokens
+        prompt = question.tokens + self.prompt.tokens + read
+        return tuple(
+            PlannedCall(role, name, limit or (self.max_tokens or {}).get(name, 0), prompt, images=question.images)
+            for role, name in named
+            if name
+        )
+
+    async def ask(
+        self, brief: Brief, calls: Calls, settings: Settings, take: Take, *, streams: bool
+    ) -> tuple[Written | Picked | None, tuple[str, ...]]:
+        """Ask one LLM after the other until `take` takes what came.
+
+        Returns:
+            What was taken, None where nothing was; and why that is not what was planned.
+
+        Raises:
+            AggregationError: A reply broke off after its first token was shown.
+        """
+        order = in_order(brief.proposals, shuffle=self.shuffle, seed=brief.caller.seed)
+        plain = with_persona(brief.messages, system=None, persona=None)
+        reasons: list[str] = []
+        roles: tuple[tuple[Role, str | None], ...] = (("aggregator", self.llm), ("fallback", self.fallback_llm))
+        for role, llm in roles:
+            if llm is None:
+                continue
+            readers = [(calls.llm(llm), settings.max_tokens)]
+            messages, shortened = await show_proposals(self.prompt, plain, order, readers)
+            if messages is None:
+                reasons += shortened
+                continue
+            outcome = await write(role, llm, Request(messages, settings), calls, brief.observer, streams=streams)
+            found = take(outcome, order, llm)
+            if not isinstance(found, str):
+                return found, (*reasons, *shortened)
+            reasons.append(found)
+        return None, tuple(reasons)
+
+
+async def write(
+    role: Role, llm: str, request: Request, calls: Calls, observer: Observer, *, streams: bool, index: int = 0
+) -> Outcome:
+    """Call the LLM that writes the answer (the one at `index`), token by token where it `streams`.
+
+    Raises:
+        AggregationError: It failed after its first token was shown.
+    """
+    request = replace(request, is_answer=True)
+    observer.tell(Writing(role, llm))
+    if not streams:
+        return await calls.attempt(role, llm, request)
+    shown, number = False, calls.upcoming
+
+    async def show(chunk: Chunk) -> None:
+        nonlocal shown
+        if chunk.delta:
+            shown = True
+            await observer.show(Token(chunk.text, chunk.delta, index, chunk.logprobs, number))
+
+    outcome = await calls.attempt(role, llm, request, show=show)
+    if outcome.error and shown:
+        raise AggregationError(f"the answer broke off: {outcome.error}") from outcome.error
+    return outcome

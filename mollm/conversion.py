@@ -1,0 +1,209 @@
+"""OpenAI's messages as LangChain's, and back.
+
+LangChain's messages cannot hold all that OpenAI's may: unknown fields, the order of parts, a tool call that is
+written badly. `to_langchain` says what would be lost, as plain data by the id of the message, and `to_openai`
+puts it back: that LangChain or LangGraph looks on never changes what an LLM is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, InvalidToolCall, ToolCall
+from langchain_core.messages.utils import convert_to_messages, convert_to_openai_messages
+
+from mollm.errors import RequestError
+from mollm.messages import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from mollm.types import Message
+
+T = TypeVar("T")
+
+_OPENAI_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+
+KEPT = ("reasoning_content", "reasoning", "provider_specific_fields", "function_call", "audio")
+"""Fields of an assistant's message that LangChain keeps under `additional_kwargs`."""
+
+_THINKING = frozenset({"thinking", "redacted_thinking"})
+"""Blocks that Anthropic wants back with the tool calls they led to; LiteLLM's name for them is kept."""
+
+_BESIDE_TEXT = _THINKING | {
+    "reasoning", "reasoning_content", "tool_use", "input_json_delta", "tool_call", "tool_call_chunk",
+    "function_call",
+}  # fmt: skip
+"""Blocks of an assistant's content that have a field of their own in OpenAI's form."""
+
+
+def to_langchain(messages: Sequence[Message]) -> tuple[list[BaseMessage], dict[str, Message]]:
+    """Make LangChain messages, each with an id, and keep beside them what they cannot hold.
+
+    Returns:
+        The messages, and by id the OpenAI message of each that would not come back as it is.
+    """
+    converted = [_shown(message) for message in messages]
+    beside = {}
+    for message, found in zip(messages, converted, strict=True):
+        found.id = f"mollm-{uuid.uuid4().hex}"
+        if not _comes_back(found, message):
+            beside[found.id] = message
+    return converted, beside
+
+
+def _shown(message: Message) -> BaseMessage:
+    # What LangChain has no form for, it is shown as text: it only looks on.
+    try:
+        return from_openai([message])[0]
+    except RequestError:
+        return HumanMessage(content=text_of(message.get("content")))
+
+
+def _comes_back(converted: BaseMessage, message: Message) -> bool:
+    try:
+        return to_openai([converted]) == [message]
+    except RequestError:
+        return False
+
+
+def from_state(messages: Iterable[Any], beside: Mapping[str, Message]) -> list[Message]:
+    """Undo `to_langchain`; a message that was edited meanwhile counts as it stands now.
+
+    Raises:
+        RequestError: Something is not a message.
+    """
+    found: list[Message] = []
+    for number, message in enumerate(messages, 1):
+        plain = beside.get(getattr(message, "id", None) or "")
+        if plain is not None and _is_unedited(message, _shown(plain)):
+            found.append(plain)
+        else:
+            found += _read(_to_openai, message, number)
+    return found
+
+
+def _is_unedited(message: BaseMessage, shown: BaseMessage) -> bool:
+    return bool(message.model_dump(exclude={"id"}) == shown.model_dump(exclude={"id"}))
+
+
+def to_openai(messages: Iterable[Any]) -> list[Message]:
+    """Bring LangChain messages, `("user", "hi")` pairs, strings and dictionaries into OpenAI's form.
+
+    What is a dictionary in that form already comes back as it is.
+
+    Raises:
+        RequestError: Something is not a message.
+    """
+    read = [_read(_to_openai, message, number) for number, message in enumerate(messages, 1)]
+    return [plain for one in read for plain in one]  # tool results in an Anthropic message become their own
+
+
+def from_openai(messages: Iterable[Message]) -> list[BaseMessage]:
+    """Make LangChain messages of OpenAI's; fields LangChain has no place for go to `additional_kwargs`.
+
+    Raises:
+        RequestError: Something is not a message.
+    """
+    return [_read(_from_openai, message, number) for number, message in enumerate(messages, 1)]
+
+
+def _read(convert: Callable[[Any], T], message: Any, number: int) -> T:
+    try:
+        return convert(message)
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise RequestError(f"message {number} is not a chat message in any known form") from error
+
+
+def _to_openai(message: Any) -> list[Message]:
+    if isinstance(message, dict) and message.get("role") in _OPENAI_ROLES:
+        return [dict(message)]
+    (converted,) = convert_to_messages([message])
+    if isinstance(converted, AIMessage):
+        return [assistant_message(converted)]
+    return _written([converted], "block" if isinstance(converted.content, list) else "string")
+
+
+def _written(messages: list[BaseMessage], text_format: Literal["string", "block"]) -> list[Message]:
+    written = convert_to_openai_messages(messages, text_format=text_format)
+    return written if isinstance(written, list) else [written]
+
+
+def assistant_message(message: AIMessage) -> Message:
+    """Write an assistant's message in OpenAI's form, with everything LangChain keeps elsewhere."""
+    plain: Message = {"role": "assistant", "content": _content(message.content)}
+    calls = [
+        _call(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False)) for call in message.tool_calls
+    ]
+    calls += [_call(call["id"], call["name"], call["args"] or "") for call in message.invalid_tool_calls]
+    if calls:
+        plain["tool_calls"] = calls
+        plain["content"] = plain["content"] or None
+    if message.name:
+        plain["name"] = message.name
+    if reasoning := reasoning_of(message.content):
+        plain["reasoning_content"] = reasoning
+    if thinking := [block for block in _blocks(message.content) if block.get("type") in _THINKING]:
+        plain["thinking_blocks"] = thinking
+    kept = (*KEPT, "refusal")
+    return {**plain, **{name: message.additional_kwargs[name] for name in kept if message.additional_kwargs.get(name)}}
+
+
+def _call(call_id: str | None, name: str | None, arguments: str) -> dict[str, Any]:
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _blocks(content: Any) -> list[dict[str, Any]]:
+    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+
+
+def _content(content: Any) -> Any:
+    """Join the text; keep a list only where something else than text is in it."""
+    rest = [block for block in _blocks(content) if block.get("type") not in _BESIDE_TEXT | {"text"}]
+    if not rest:
+        return text_of(content)
+    shown = [block for block in content if isinstance(block, str) or block.get("type") not in _BESIDE_TEXT]
+    return _written([AIMessage(shown)], "block")[0]["content"]
+
+
+def reasoning_of(content: Any) -> str:
+    """Join the reasoning in blocks as OpenAI's Responses API, LangChain, Anthropic and Bedrock write it."""
+    pieces: list[Any] = []
+    for block in _blocks(content):
+        match block:
+            case {"type": "reasoning", "summary": [*summary]}:
+                pieces += [part.get("text") for part in summary]
+            case {"type": "reasoning", "reasoning": piece} | {"type": "thinking", "thinking": piece}:
+                pieces.append(piece)
+            case {"type": "reasoning_content", "reasoning_content": {"text": piece}}:
+                pieces.append(piece)
+    return "".join(piece for piece in pieces if piece)
+
+
+def _from_openai(message: Message) -> BaseMessage:
+    given = {name: value for name, value in message.items() if value is not None}
+    given.setdefault("content", "")
+    calls = given.pop("tool_calls", [])
+    if thinking := given.pop("thinking_blocks", None):
+        text = given["content"]
+        given["content"] = [*thinking, *([{"type": "text", "text": text}] if isinstance(text, str) else text)]
+    (converted,) = convert_to_messages([given])
+    if isinstance(converted, AIMessage):
+        # Not by `convert_to_messages`, which fails for a call that an LLM wrote badly.
+        for call in calls:
+            _add_call(converted, call["id"], call["function"]["name"], call["function"].get("arguments") or "{}")
+    return converted
+
+
+def _add_call(message: AIMessage, call_id: str, name: str, arguments: str) -> None:
+    try:
+        parsed = json.loads(arguments, strict=False)
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, dict):
+        message.tool_calls.append(ToolCall(name=name, args=parsed, id=call_id, type="tool_call"))
+        return
+    bad = InvalidToolCall(name=name, args=arguments, id=call_id, error=None, type="invalid_tool_call")
+    message.invalid_tool_calls.append(bad)

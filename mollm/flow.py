@@ -1,0 +1,206 @@
+"""The way of a question. Read this file first.
+
+    route -+-> propose -> aggregate -> answer
+           |    ^   |
+           |    +---+  next layer
+           +-> bypass ---------------> answer
+
+`route` picks the mixture and refuses what could exceed a limit, before anything is called. `propose` asks the
+workers of one layer: the fan-out is asyncio inside this one node, since a superstep of LangGraph waits for all
+its nodes and one that raises cancels the others, so neither a quorum nor a deadline could be had from parallel
+nodes. `aggregate` makes the answer of the proposals. `bypass` calls a single LLM where there is nothing to
+aggregate: a mixture of one worker, or a question with tools.
+
+A node takes the run so far and what surrounds it, and returns the run and where it goes on. `TRANSITIONS` is the
+whole machine. `walk` runs it in a loop; `graph.py` compiles the same table into a LangGraph graph, for those who
+embed, checkpoint, trace or draw it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from mollm import limits
+from mollm.aggregation.base import Brief, aggregate
+from mollm.aggregation.showing import in_order, show_proposals
+from mollm.aggregation.writing import write
+from mollm.answering import answer_of
+from mollm.calling.base import Request
+from mollm.errors import QuorumError, RequestError, RoutingError
+from mollm.loops import all_of
+from mollm.prompts import is_empty
+from mollm.routing.base import plan_of
+from mollm.run import Context, Run, fresh
+from mollm.types import Alternative, Done, Route, Routed, Written
+from mollm.workers import ask, proposal_of
+
+if TYPE_CHECKING:
+    from mollm.calling.calls import Outcome
+    from mollm.mixture import Mixture
+    from mollm.types import Answer, Message
+
+Node: TypeAlias = Callable[[Run, Context], Awaitable[tuple[Run, str]]]
+
+START, END = "route", "answer"
+OURS = frozenset(("model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"))
+"""Request fields that a caller could use to get around a limit."""
+
+
+async def route(run: Run, context: Context) -> tuple[Run, str]:
+    """Pick the mixture, and refuse what could exceed a limit before it is called."""
+    check_question(context)
+    run, found = await pick(run, context)
+    catalog, question, options = context.catalog, context.question, context.options
+    mixture = await catalog.built_mixture(found.mixture)
+    is_alone = mixture.is_bypass or question.has_tools
+    if options.needs_one_llm and not is_alone:
+        raise RequestError(f"n and logprobs need a single LLM, and {mixture.name!r} is a mixture of several")
+    arithmetic = " + ".join(filter(None, [limits.routers(run.planned), mixture.arithmetic(question, options)]))
+    run = context.plan(run, mixture.plan(question, options))
+    limits.check(catalog.config.limits, run.planned, catalog.llms, f"mixture {mixture.name!r}", arithmetic)
+    context.observer.tell(Routed(found))
+    return replace(run, route=found), "bypass" if is_alone else "propose"
+
+
+async def pick(run: Run, context: Context) -> tuple[Run, Route]:
+    """Take the mixture that the caller names, or let the router pick one."""
+    catalog, question, named = context.catalog, context.question, context.options.mixture
+    if named and named not in ("auto", "router"):
+        return run, Route(named, {named: 1.0}, "caller", "named in the request")
+    router = await catalog.built_router()
+    plan = plan_of(router, question)
+    limits.check(catalog.config.limits, plan, catalog.llms, "the router", limits.routers(plan))
+    run = context.plan(run, plan)
+    found = await router.route(question, context.calls)
+    if found.mixture not in catalog.mixtures:
+        picked = f"the router ({found.router}) picked {found.mixture!r}"
+        raise RoutingError(f"{picked}, which is no mixture; there are: {', '.join(catalog.mixtures)}")
+    return run, found
+
+
+async def propose(run: Run, context: Context) -> tuple[Run, str]:
+    """Ask the workers of one layer."""
+    mixture, messages = await context.mixture(run), context.question.messages
+    if run.layer:
+        run, messages = await shown_to_next_layer(run, context, mixture)
+    number = run.layer + 1
+    seed, observer = context.options.seed, context.observer
+    layer = await ask(
+        mixture.workers, messages, mixture.rules, context.calls, layer=number, seed=seed, observer=observer
+    )
+    after = replace(run, layer=number, agreed=layer.agreed, proposals=(*run.proposals, *layer.proposals))
+    count, quorum = len(after.arrived), mixture.rules.quorum
+    if count < quorum and number == 1:
+        raise QuorumError(mixture.name, quorum, layer.proposals)
+    if count < quorum:
+        why = f"layer {number} does not count: {count} of at least {quorum} workers answered"
+        return replace(after, layer=run.layer, degraded=(*run.degraded, why)), "aggregate"
+    return after, "aggregate" if layer.agreed or number == mixture.rules.layers else "propose"
+
+
+async def shown_to_next_layer(run: Run, context: Context, mixture: Mixture) -> tuple[Run, tuple[Message, ...]]:
+    """Lay out the proposals of the layer so far for the workers of the next."""
+    messages = context.question.messages
+    shown = in_order(run.arrived, shuffle=mixture.shuffle, seed=context.options.seed)
+    readers = [(context.calls.llm(worker.llm), worker.settings.max_tokens) for worker in mixture.workers]
+    found, why = await show_proposals(mixture.layer_prompt, messages, shown, readers)
+    return replace(run, degraded=(*run.degraded, *why)), messages if found is None else tuple(found)
+
+
+async def aggregate_proposals(run: Run, context: Context) -> tuple[Run, str]:
+    """Turn the proposals of the last layer into the answer."""
+    mixture = await context.mixture(run)
+    brief = Brief(
+        context.question.messages,
+        run.arrived,
+        caller=context.options.writing,
+        agreed=run.agreed,
+        planned=mixture.rules.enough,
+        observer=context.observer,
+        streams=context.streams,
+    )
+    written = await aggregate(mixture.aggregator, brief, context.calls)
+    return replace(run, written=replace(written, degraded=(*run.degraded, *written.degraded))), END
+
+
+async def bypass(run: Run, context: Context) -> tuple[Run, str]:
+    """Call the one LLM there is to call, once for each answer; its failure is the question's."""
+    mixture, options, messages = await context.mixture(run), context.options, context.question.messages
+    worker = mixture.workers[0]
+    role: Literal["tools", "bypass"] = "tools" if context.question.has_tools else "bypass"
+    if role == "tools":
+        llm, request = mixture.tools_llm, Request(messages, options.for_tools)
+    else:
+        llm, request = worker.llm, worker.request(messages, over=options.writing)
+
+    async def one(index: int) -> Outcome:
+        sample = request.sample(index)
+        outcome = await write(role, llm, sample, context.calls, context.observer, streams=context.streams, index=index)
+        if outcome.completion is None:
+            raise outcome.error or RuntimeError("a call ended with nothing")
+        return outcome
+
+    outcomes = await all_of([one(index) for index in range(options.n or 1)])
+    if role == "bypass":
+        run = replace(run, layer=1, proposals=tuple(proposal_of(worker, 1, outcome) for outcome in outcomes))
+    completions = [found for outcome in outcomes if (found := outcome.completion)]
+    first, *others = [Alternative(c.message, c.finish_reason or "stop", c.logprobs) for c in completions]
+    return replace(run, written=Written(first.message, first.finish_reason, (), first.logprobs, tuple(others))), END
+
+
+def check_question(context: Context) -> None:
+    """Refuse what cannot be answered. Raises `RequestError`."""
+    if is_empty(context.question.messages):
+        raise RequestError("the question is empty")
+    if taken := sorted(OURS & set(context.options.extra_body)):
+        raise RequestError(f"extra_body cannot set {', '.join(taken)}: limits and the configuration do")
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A node, and where it may go on."""
+
+    node: Node
+    to: tuple[str, ...]
+
+
+TRANSITIONS = {
+    "route": Transition(route, ("propose", "bypass")),
+    "propose": Transition(propose, ("propose", "aggregate")),
+    "aggregate": Transition(aggregate_proposals, (END,)),
+    "bypass": Transition(bypass, (END,)),
+}
+
+
+async def step(name: str, run: Run, context: Context) -> tuple[Run, str]:
+    """Run one node and enter what it took."""
+    context.begin(run)
+    run, to = await TRANSITIONS[name].node(run, context)
+    return context.end(run), to
+
+
+async def walk(run: Run, context: Context) -> Run:
+    """Run one node after the other until the answer is written."""
+    name = START
+    while name != END:
+        run, name = await step(name, run, context)
+    return run
+
+
+def finish(run: Run, context: Context) -> Answer:
+    """Put the answer together and tell it."""
+    answer = answer_of(run)
+    context.observer.tell(Done(answer))
+    return answer
+
+
+async def routed(context: Context) -> Route:
+    """Route and ask nobody else."""
+    check_question(context)
+    run = fresh(context.options)
+    context.begin(run)
+    run, found = await pick(run, context)
+    context.end(run)
+    return found

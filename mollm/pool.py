@@ -1,0 +1,165 @@
+"""The LLMs: built once, kept while some configuration names them as they are, closed when none does any more.
+
+A new configuration keeps the LLMs that did not change, and with them their connections, their breakers and their
+weights in memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mollm.calling.attempt import ReliableLLM, Timeouts
+from mollm.calling.health import RetryBudget
+from mollm.errors import ConfigError, UserError
+from mollm.llms.factory import Shared, address_of, adopt, client_of, folder_of, price_of
+from mollm.messages import image_tokens
+from mollm.types import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mollm.calling.base import LLM
+    from mollm.config.schema import Config
+
+    Identity = tuple[object, ...]
+
+
+class Pool:
+    """Every LLM in use; they share connections and a budget for retries."""
+
+    def __init__(self, given: Mapping[str, Any] | None = None) -> None:
+        """Start empty.
+
+        Args:
+            given: By name, LLMs to use instead of the configured client: anything that satisfies the `LLM`
+                protocol, or a LangChain chat model. They are their owner's to close.
+        """
+        self.given = dict(given or {})
+        self._shared = Shared()
+        self._budget = RetryBudget()
+        self._lock = threading.RLock()
+        self._built: dict[Identity, tuple[ReliableLLM, LLM]] = {}
+
+    def llms(self, config: Config) -> LLMs:
+        """Build what a mixture or the router of `config` uses, and is not there yet; nothing is opened or loaded.
+
+        Raises:
+            ConfigError: Lists everything that keeps an LLM from being built.
+        """
+        problems = [
+            f"llms={name!r}: the configuration names no such LLM" for name in self.given if name not in config.llms
+        ]
+        found = LLMs(self, config)
+        for name in config.used_llms:
+            try:
+                found.add(name)
+            except UserError as error:
+                problems += error.problems if isinstance(error, ConfigError) else [str(error)]
+        if problems:
+            raise ConfigError(problems)
+        return found
+
+    def take(self, config: Config, name: str) -> tuple[Identity, ReliableLLM]:
+        """Return the LLM `name` as `config` describes it, built if need be. Raises `UserError`."""
+        identity = self._identity(config, name)
+        with self._lock:
+            if identity not in self._built:
+                self._built[identity] = self._build(config, name)
+            return identity, self._built[identity][0]
+
+    async def retire(self, living: Iterable[LLMs]) -> None:
+        """Close the LLMs that none of `living` holds."""
+        with self._lock:
+            held = {identity for llms in living for identity in llms.identities}
+            gone = [self._built.pop(identity) for identity in [*self._built] if identity not in held]
+            clients = {id(client) for _, client in self._built.values()}
+            closing = [(llm, client) for llm, client in gone if id(client) not in clients]
+            embedded = {id(local): key for key, local in self._shared.embedded.items()}
+            unloading = [self._shared.embedded.pop(embedded[id(c)]) for _, c in closing if id(c) in embedded]
+        for llm, client in closing:
+            if not self._is_given(llm.name):
+                await llm.aclose()
+        for local in unloading:
+            local.unload()
+
+    async def aclose(self) -> None:
+        """Close what was opened on the running event loop."""
+        for llm, client in list(self._built.values()):
+            if not self._is_given(llm.name):
+                await llm.aclose()
+        await self._shared.sessions.aclose()
+
+    def unload(self) -> None:
+        """Free the memory of embedded LLMs."""
+        for local in self._shared.embedded.values():
+            local.unload()
+
+    def _is_given(self, name: str) -> bool:
+        return name in self.given
+
+    def _identity(self, config: Config, name: str) -> Identity:
+        settings = config.llms[name]
+        if name in self.given:
+            return (name, settings.model_dump_json())
+        key, bases = address_of(config, name) if settings.kind not in ("scripted", "local", "replay") else (None, [])
+        return (name, settings.model_dump_json(), hash(key), *bases, folder_of(config))
+
+    def _build(self, config: Config, name: str) -> tuple[ReliableLLM, LLM]:
+        settings = config.llms[name]
+        timeout, is_given = settings.timeout, name in self.given
+        client = adopt(name, self.given[name]) if is_given else client_of(config, name, self._shared)
+        llm = ReliableLLM(
+            name,
+            client,
+            defaults=Settings(
+                max_tokens=settings.max_tokens,
+                temperature=settings.temperature,
+                top_p=settings.top_p,
+                stop=tuple(settings.stop) if settings.stop else None,
+                seed=settings.seed,
+                extra_body=settings.extra_body,
+            ),
+            timeouts=Timeouts(timeout.total, timeout.first_token, timeout.idle),
+            retries=settings.retries,
+            budget=self._budget,
+            max_in_flight=settings.max_in_flight,
+            price=price_of(settings),
+            window=settings.context_window,
+            dialect=None if is_given else settings.dialect,
+            image_tokens=image_tokens(settings.model),
+        )
+        return llm, client
+
+
+class LLMs(Mapping[str, ReliableLLM]):
+    """The LLMs of one configuration, by name."""
+
+    def __init__(self, pool: Pool, config: Config) -> None:
+        self._pool, self._config = pool, config
+        self._held: dict[str, tuple[Identity, ReliableLLM]] = {}
+
+    @property
+    def identities(self) -> Sequence[Identity]:
+        """What the pool knows them by."""
+        return [identity for identity, _ in list(self._held.values())]
+
+    def add(self, name: str) -> ReliableLLM:
+        """Hold one more, if it is not held yet: an LLM that no mixture uses may still be asked by its name.
+
+        Raises:
+            UserError: It cannot be used as it is configured.
+        """
+        if name not in self._held:
+            self._held[name] = self._pool.take(self._config, name)
+        return self._held[name][1]
+
+    def __getitem__(self, name: str) -> ReliableLLM:
+        return self._held[name][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
