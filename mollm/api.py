@@ -214,8 +214,7 @@ class MoLLM:
         """As `route`, on the running event loop."""
         with self._using() as catalog:
             context = _context(catalog, question, Options(**options), Observers(self._observers))
-            async with asyncio.timeout(catalog.config.limits.seconds):
-                return await flow.routed(context)
+            return await flow.routed(context)
 
     def close(self) -> None:
         """Close the background loop with its connections, and free the memory of embedded LLMs."""

@@ -23,7 +23,7 @@ from mollm.types import PlannedCall, Question, Settings
 from mollm.workers import Rules, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.schema import Config
@@ -53,6 +53,7 @@ class Catalog:
         *,
         router: Any = None,
         aggregators: Mapping[str, Aggregator] | None = None,
+        names: Iterable[str] | None = None,
     ) -> None:
         """Build LLMs and mixtures; nothing is opened, loaded or asked yet.
 
@@ -61,6 +62,7 @@ class Catalog:
             pool: Has the LLMs; None: one of its own.
             router: Takes the place of the configured one.
             aggregators: By `method`, aggregators beside the built-in ones.
+            names: LLMs to build; None: those that a mixture or the router uses.
 
         Raises:
             ConfigError: Lists everything that is wrong.
@@ -78,7 +80,7 @@ class Catalog:
                 problems.append(str(error))
         problems += check_prompts(config) if router is None else []
         try:
-            self.llms = (pool or Pool()).llms(config)
+            self.llms = (pool or Pool()).llms(config, names)
         except ConfigError as error:
             problems += error.problems
         if problems:

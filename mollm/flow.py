@@ -18,6 +18,7 @@ embed, checkpoint, trace or draw it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -183,9 +184,16 @@ async def step(name: str, run: Run, context: Context) -> tuple[Run, str]:
 
 async def walk(run: Run, context: Context) -> Run:
     """Run one node after the other until the answer is written."""
-    name = START
-    while name != END:
-        run, name = await step(name, run, context)
+    name, task = START, asyncio.current_task()
+    cancelled = task.cancelling() if task else 0
+    try:
+        while name != END:
+            run, name = await step(name, run, context)
+    except asyncio.CancelledError:
+        if task and task.cancelling() > cancelled:
+            raise
+        # Nobody cancelled this question: a router or an LLM did that to itself, and it is a failure like any other.
+        raise RuntimeError(f"the {name} node was cancelled from inside") from None
     return run
 
 
@@ -199,8 +207,12 @@ def finish(run: Run, context: Context) -> Answer:
 async def routed(context: Context) -> Route:
     """Route and ask nobody else."""
     check_question(context)
-    run = fresh(context.options)
+    run, seconds = fresh(context.options), context.catalog.config.limits.seconds
     context.begin(run)
-    run, found = await pick(run, context)
+    try:
+        async with asyncio.timeout(seconds):
+            run, found = await pick(run, context)
+    except TimeoutError:
+        raise RoutingError(f"no mixture was picked within {seconds:g} s (limits.seconds)") from None
     context.end(run)
     return found

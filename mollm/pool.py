@@ -42,8 +42,12 @@ class Pool:
         self._lock = threading.RLock()
         self._built: dict[Identity, tuple[ReliableLLM, LLM]] = {}
 
-    def llms(self, config: Config) -> LLMs:
-        """Build what a mixture or the router of `config` uses, and is not there yet; nothing is opened or loaded.
+    def llms(self, config: Config, names: Iterable[str] | None = None) -> LLMs:
+        """Build what is not there yet; nothing is opened or loaded.
+
+        Args:
+            config: Describes them.
+            names: Which ones; None: those that a mixture or the router uses.
 
         Raises:
             ConfigError: Lists everything that keeps an LLM from being built.
@@ -52,7 +56,7 @@ class Pool:
             f"llms={name!r}: the configuration names no such LLM" for name in self.given if name not in config.llms
         ]
         found = LLMs(self, config)
-        for name in config.used_llms:
+        for name in config.used_llms if names is None else names:
             try:
                 found.add(name)
             except UserError as error:
@@ -78,7 +82,7 @@ class Pool:
             closing = [(llm, client) for llm, client in gone if id(client) not in clients]
             embedded = {id(local): key for key, local in self._shared.embedded.items()}
             unloading = [self._shared.embedded.pop(embedded[id(c)]) for _, c in closing if id(c) in embedded]
-        for llm, client in closing:
+        for llm, _ in closing:
             if not self._is_given(llm.name):
                 await llm.aclose()
         for local in unloading:
@@ -86,7 +90,7 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close what was opened on the running event loop."""
-        for llm, client in list(self._built.values()):
+        for llm, _ in list(self._built.values()):
             if not self._is_given(llm.name):
                 await llm.aclose()
         await self._shared.sessions.aclose()
@@ -134,10 +138,14 @@ class Pool:
 
 
 class LLMs(Mapping[str, ReliableLLM]):
-    """The LLMs of one configuration, by name."""
+    """The LLMs of one configuration, by name.
+
+    Attributes:
+        pool: Has them.
+    """
 
     def __init__(self, pool: Pool, config: Config) -> None:
-        self._pool, self._config = pool, config
+        self.pool, self._config = pool, config
         self._held: dict[str, tuple[Identity, ReliableLLM]] = {}
 
     @property
@@ -152,7 +160,7 @@ class LLMs(Mapping[str, ReliableLLM]):
             UserError: It cannot be used as it is configured.
         """
         if name not in self._held:
-            self._held[name] = self._pool.take(self._config, name)
+            self._held[name] = self.pool.take(self._config, name)
         return self._held[name][1]
 
     def __getitem__(self, name: str) -> ReliableLLM:

@@ -391,6 +391,8 @@ _FIELDS = {
         *(Routed, Started, Arrived, Failed, Writing, Retried, BreakerOpened, Token, Done),
     )
 }
+# What was sent and what came back is not printed; the answer and the proposals hold what there is to see of it.
+_FIELDS |= {CallStarted: ("number", "role", "llm", "is_answer"), CallEnded: ("number", "call")}
 
 
 def proposal_from_plain(data: dict[str, Any]) -> Proposal:

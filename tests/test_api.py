@@ -63,11 +63,11 @@ def kinds(events: list[Event]) -> list[str]:
 
 
 def test_stream_tells_everything_in_order() -> None:
-    """Routed, started, arrived, tokens, done; the tokens are the answer."""
+    """Routed, started, arrived, writing, tokens, done; the tokens are the answer."""
     with MoLLM(CONFIG, llms=scripted()) as mollm:
         events = list(mollm.stream("Hi"))
 
-    assert kinds(events) == ["Routed", "Started", "Arrived", "Token", "Done"]
+    assert kinds(events) == ["Routed", "Started", "Arrived", "Writing", "Token", "Done"]
     text = "".join(event.text for event in events if isinstance(event, Token))
     assert text == "the whole answer" == events[-1].answer.text  # type: ignore[union-attr]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mollm.catalog import Catalog
 from mollm.config.load import load_config
+from mollm.pool import Pool
 
 if TYPE_CHECKING:
     from mollm.config.schema import LLMConfig
@@ -39,12 +40,12 @@ async def test_an_llm_that_many_ask_for_at_first_is_built_once() -> None:
     """One in no mixture, asked by its name five times at the same moment: all get the same."""
     config = load_config(CONFIG)
     llms = Watched(config.llms)
-    catalog = Catalog(config.model_copy(update={"llms": llms}))
+    pool = Pool()
+    catalog = Catalog(config.model_copy(update={"llms": llms}), pool)
 
     mixtures = await asyncio.gather(*(catalog.built_mixture("spare") for _ in range(5)))
 
     assert len(llms.builders) == 1
     assert all(mixture is mixtures[0] for mixture in mixtures)
     assert catalog.mixture("spare") is mixtures[0]
-    await catalog.aclose()
-    catalog.close()
+    await pool.aclose()

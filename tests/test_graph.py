@@ -20,6 +20,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 
 from mollm import Options, create_graph
+from mollm.conversion import to_langchain
 from mollm.errors import AggregationError, LimitError, ProviderFailed, QuorumError, RequestError
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.types import Answer, Arrived, Done, Routed, Started, Token, Usage, answer_from_plain
@@ -310,8 +311,10 @@ async def test_a_tracer_never_fails_a_request() -> None:
     conversation = ({"role": "user", "content": "Hi"}, odd, {"role": "user", "content": "Go on."})
     watcher: Any = Watcher()
 
-    options = Options(messages=conversation, mixture="solo")
-    found = await create_graph(CONFIG, llms=fakes()).ainvoke(ask(), {"callbacks": [watcher]}, context=options)
+    messages, plain = to_langchain(conversation)
+    config: Any = {"callbacks": [watcher]}
+    options = Options(mixture="solo", plain=plain)
+    found = await create_graph(CONFIG, llms=fakes()).ainvoke({"messages": messages}, config, context=options)
 
     assert answer_of(found).text == "from a"
     assert watcher.started == ["a"]

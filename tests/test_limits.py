@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mollm.catalog import Catalog
+from mollm.catalog import NO_OPTIONS, NOTHING, Catalog
 from mollm.config.load import load_config
 from mollm.config.schema import LimitsConfig
 from mollm.errors import LimitError
-from mollm.limits import WorstCase, arithmetic, check_limits, worst_case
+from mollm.limits import WorstCase, check, worst_case
+from mollm.messages import question_of
+from mollm.options import Options
+
+if TYPE_CHECKING:
+    from mollm.types import Question
 
 PRICE = {"input": 1.0, "output": 10.0}
 
@@ -25,6 +31,24 @@ def built(mixture: dict[str, Any], **llms: dict[str, Any]) -> Catalog:
     # 28 characters, which are 10 tokens at most.
     whole["aggregator"] = {"prompt": "Merge these: {{ proposals }}", **whole.get("aggregator", {})}
     return Catalog(load_config({"llms": known, "mixtures": {"m": whole}}))
+
+
+def asked(tokens: int, *, has_tools: bool = False) -> Question:
+    """A question of at most so many tokens."""
+    return replace(question_of([]), tokens=tokens, has_tools=has_tools)
+
+
+def worst(catalog: Catalog, question: Question = NOTHING, options: Options = NO_OPTIONS) -> WorstCase:
+    """The most that the mixture may take."""
+    return worst_case(catalog.plan("m", question, options)[0], catalog.llms)
+
+
+def check_limits(
+    limits: LimitsConfig, catalog: Catalog, question: Question = NOTHING, options: Options = NO_OPTIONS
+) -> None:
+    """Refuse what could exceed `limits`."""
+    plan, arithmetic = catalog.plan("m", question, options)
+    check(limits, plan, catalog.llms, "mixture 'm'", arithmetic)
 
 
 @pytest.mark.parametrize(
@@ -53,10 +77,10 @@ def test_the_worst_case_is_counted(mixture: dict[str, Any], calls: int, tokens: 
     """Every planned proposal of every layer, the aggregator and its fallback, each with its `max_tokens`."""
     catalog = built(mixture)
 
-    worst = worst_case(catalog.mixture("m"), catalog.llms)
+    found = worst(catalog)
 
-    assert (worst.calls, worst.output_tokens) == (calls, tokens)
-    assert arithmetic(catalog.mixture("m")) == text
+    assert (found.calls, found.output_tokens) == (calls, tokens)
+    assert catalog.plan("m")[1] == text
 
 
 @pytest.mark.parametrize(
@@ -74,7 +98,7 @@ def test_the_callers_limit_is_that_of_whoever_writes(mixture: dict[str, Any], to
     """It holds for the aggregator, its fallback, and the LLM of a bypass; workers and a judge keep their own."""
     catalog = built(mixture)
 
-    assert worst_case(catalog.mixture("m"), catalog.llms, max_tokens=5).output_tokens == tokens
+    assert worst(catalog, options=Options(max_tokens=5)).output_tokens == tokens
 
 
 def usd(*calls: tuple[int, int]) -> float:
@@ -98,17 +122,14 @@ def test_the_cost_is_that_of_the_real_prompt(mixture: dict[str, Any], cost: floa
     """Later layers and the aggregator read what the layer before may have written."""
     catalog = built(mixture)
 
-    assert worst_case(catalog.mixture("m"), catalog.llms, prompt_tokens=1000).cost_usd == pytest.approx(cost)
+    assert worst(catalog, asked(1000)).cost_usd == pytest.approx(cost)
 
 
 def test_an_llm_without_a_price_makes_the_cost_unknown() -> None:
     """A sum with a part missing is no bound."""
     for name in ("a", "b"):
         catalog = built({"workers": ["a", "a"], "aggregator": {"llm": "b"}}, **{name: {"price": None}})
-        assert worst_case(catalog.mixture("m"), catalog.llms).cost_usd is None
-
-    assert WorstCase(1, 1, None) + WorstCase(1, 1, 1.0) == WorstCase(2, 2, None)
-    assert WorstCase(1, 2, 3.0) + WorstCase(4, 5, 6.0) == WorstCase(5, 7, 9.0)
+        assert worst(catalog).cost_usd is None
 
 
 @pytest.mark.parametrize(
@@ -130,7 +151,7 @@ def test_what_may_exceed_a_ceiling_is_refused_with_the_arithmetic(limits: dict[s
     catalog = built({"workers": ["a", "b"]})
 
     with pytest.raises(LimitError) as caught:
-        check_limits(LimitsConfig(**limits), catalog.mixture("m"), catalog.llms, prompt_tokens=1000)
+        check_limits(LimitsConfig(**limits), catalog, asked(1000))
 
     assert str(caught.value) == f"mixture 'm' is not asked: it may take {text}"
 
@@ -140,7 +161,7 @@ def test_every_ceiling_that_may_be_exceeded_is_named() -> None:
     catalog = built({"workers": ["a", "b"]})
 
     with pytest.raises(LimitError) as caught:
-        check_limits(LimitsConfig(calls=1, output_tokens=1, cost_usd=1e-9), catalog.mixture("m"), catalog.llms)
+        check_limits(LimitsConfig(calls=1, output_tokens=1, cost_usd=1e-9), catalog)
 
     assert all(f"limits.{key} is" in str(caught.value) for key in ("calls", "output_tokens", "cost_usd"))
 
@@ -150,7 +171,7 @@ def test_a_ceiling_is_told_in_full() -> None:
     catalog = built({"workers": [{"llm": "a", "max_tokens": 1_234_568}]})
 
     with pytest.raises(LimitError, match=r"1234568 output tokens at worst .* is 1234567$"):
-        check_limits(LimitsConfig(output_tokens=1_234_567), catalog.mixture("m"), catalog.llms)
+        check_limits(LimitsConfig(output_tokens=1_234_567), catalog)
 
 
 def test_what_just_fits_is_let_through() -> None:
@@ -158,8 +179,8 @@ def test_what_just_fits_is_let_through() -> None:
     catalog = built({"workers": ["a", "b"]})
     exact = LimitsConfig(calls=3, output_tokens=400, cost_usd=usd((0, 100), (0, 200), (310, 100)))
 
-    check_limits(exact, catalog.mixture("m"), catalog.llms)
-    check_limits(LimitsConfig(), catalog.mixture("m"), catalog.llms)
+    check_limits(exact, catalog)
+    check_limits(LimitsConfig(), catalog)
 
 
 def test_a_shorter_answer_may_fit_where_a_longer_one_does_not() -> None:
@@ -167,11 +188,11 @@ def test_a_shorter_answer_may_fit_where_a_longer_one_does_not() -> None:
     catalog = built({"workers": ["a"]})
     limits = LimitsConfig(output_tokens=50)
 
-    check_limits(limits, catalog.mixture("m"), catalog.llms, max_tokens=50)
+    check_limits(limits, catalog, options=Options(max_tokens=50))
     with pytest.raises(LimitError):
-        check_limits(limits, catalog.mixture("m"), catalog.llms)
+        check_limits(limits, catalog)
     with pytest.raises(LimitError):
-        check_limits(limits, catalog.mixture("m"), catalog.llms, max_tokens=51)
+        check_limits(limits, catalog, options=Options(max_tokens=51))
 
 
 def test_a_longer_prompt_costs_more() -> None:
@@ -179,27 +200,25 @@ def test_a_longer_prompt_costs_more() -> None:
     catalog = built({"workers": ["a"]})
     limits = LimitsConfig(cost_usd=usd((1000, 100)))
 
-    check_limits(limits, catalog.mixture("m"), catalog.llms, prompt_tokens=1000)
+    check_limits(limits, catalog, asked(1000))
     with pytest.raises(LimitError, match="USD"):
-        check_limits(limits, catalog.mixture("m"), catalog.llms, prompt_tokens=1001)
+        check_limits(limits, catalog, asked(1001))
 
 
 def test_a_persona_is_part_of_the_prompt() -> None:
     """What a worker's prompt and system add is paid for with every call."""
     plain, long = built({"workers": ["a"]}), built({"workers": [{"llm": "a", "system": "x" * 3000}]})
 
-    assert worst_case(long.mixture("m"), long.llms).cost_usd == pytest.approx(
-        (worst_case(plain.mixture("m"), plain.llms).cost_usd or 0) + usd((1000, 0))
-    )
+    assert worst(long).cost_usd == pytest.approx((worst(plain).cost_usd or 0) + usd((1000, 0)))
 
 
 def test_a_request_with_tools_is_one_call_to_the_llm_for_tools() -> None:
     """Its price is that of the LLM that answers it, be it dearer or cheaper than the mixture."""
     catalog = built({"workers": ["a", "b"], "tools": "c"})
 
-    worst = worst_case(catalog.mixture("m"), catalog.llms, prompt_tokens=10, has_tools=True)
+    found = worst(catalog, asked(10, has_tools=True))
 
-    assert (worst.calls, worst.output_tokens) == (1, 400)
-    assert worst.cost_usd == pytest.approx(usd((10, 400)))
+    assert (found.calls, found.output_tokens) == (1, 400)
+    assert found.cost_usd == pytest.approx(usd((10, 400)))
     with pytest.raises(LimitError, match="1 call with tools"):
-        check_limits(LimitsConfig(output_tokens=399), catalog.mixture("m"), catalog.llms, has_tools=True)
+        check_limits(LimitsConfig(output_tokens=399), catalog, asked(0, has_tools=True))

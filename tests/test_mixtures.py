@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mollm import MoLLM
+from mollm.aggregation.best import Best
+from mollm.aggregation.synthesize import Synthesize
+from mollm.aggregation.vote import Vote
 from mollm.cli.checks import Report, check_config
 from mollm.config.load import load_config
 from mollm.errors import BadRequest, LimitError
@@ -76,8 +79,9 @@ def test_its_prompts_render(name: str) -> None:
 
     assert catalog is not None
     for mixture in catalog.mixtures.values():
+        assert isinstance(mixture.aggregator, Synthesize | Vote | Best)
         texts = [worker.persona for worker in mixture.workers]
-        texts.append(mixture.aggregator.prompt.render(question="Why?", proposals="fenced text"))
+        texts.append(mixture.aggregator.writers.prompt.render(question="Why?", proposals="fenced text"))
         assert all(texts)
         assert "fenced text" in str(texts[-1])
         assert not re.search(r"\{[{%#]", " ".join(map(str, texts)))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mollm.catalog import DEFAULT_PROMPTS
+from mollm.catalog import default_prompt
 from mollm.config.load import load_config
 from mollm.errors import PromptError
 from mollm.prompts import (
@@ -113,7 +113,9 @@ def test_what_a_template_must_not_do_is_an_error_at_load(template: str, text: st
     assert text in str(caught.value)
 
 
-@pytest.mark.parametrize(("method", "reference"), DEFAULT_PROMPTS.items())
+@pytest.mark.parametrize(
+    ("method", "reference"), [(method, default_prompt(method)) for method in ("synthesize", "vote", "best")]
+)
 def test_the_packaged_prompts_show_the_proposals(tmp_path: Path, method: str, reference: str) -> None:
     """They load, and what they render ends in instructions, not in quoted material."""
     prompt = load_prompt(config_in(tmp_path), reference, "aggregator", method)
@@ -143,7 +145,7 @@ def test_a_mistake_in_an_inline_prompt_is_named_by_its_key(tmp_path: Path) -> No
 def test_prompt_files_are_looked_up_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Explicit path, the YAML file's folder, the working directory, the packaged prompts."""
     beside, here, elsewhere = (tmp_path / name for name in ("beside", "here", "elsewhere"))
-    name = DEFAULT_PROMPTS["synthesize"]
+    name = default_prompt("synthesize")
     for folder in (beside, here, elsewhere):
         (folder / name).parent.mkdir(parents=True)
     monkeypatch.chdir(here)

@@ -10,23 +10,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mollm.options import Options, RequestOptions
 from mollm.types import (
     Answer,
     Arrived,
+    BreakerOpened,
     Call,
+    CallEnded,
+    CallStarted,
     Done,
     Event,
     Failed,
     Failure,
-    Options,
     Proposal,
-    RequestOptions,
+    Retried,
     Route,
     Routed,
     Settings,
     Started,
     Token,
     Usage,
+    Writing,
     answer_from_plain,
     call_from_plain,
     proposal_from_plain,
@@ -205,6 +209,11 @@ def test_every_event_has_a_plain_form() -> None:
         Started("w", "w", 1),
         Arrived(proposal),
         Failed(proposal),
+        Writing("aggregator", "w"),
+        CallStarted(1, "worker", "w", object(), is_answer=False),
+        CallEnded(1, Call("worker", "w", Usage(), None, 1.0), object(), None),
+        Retried("w", Failure("unreachable", None, "refused"), 0.5, "127.0.0.1:1"),
+        BreakerOpened("w", 8, 15.0),
         Token("x", {"content": "x"}),
         Done(answer),
     ]

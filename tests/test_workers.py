@@ -15,7 +15,7 @@ from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls
 from mollm.errors import ConfigError
 from mollm.llms.scripted import Reply, ScriptedLLM
-from mollm.types import Arrived, Call, Event, Failed, Started, Token
+from mollm.types import STREAMED, Arrived, Event, Failed, Started, Token
 from mollm.workers import Layer, Rules, Worker, ask
 from tests.clock import run_virtual
 
@@ -90,19 +90,17 @@ def specification(script: list[Scripted], rules: Rules) -> Outcome:
 
 
 class Heard:
-    """A listener that notes events with their time."""
+    """An observer that notes events with their time."""
 
     def __init__(self) -> None:
         self.events: list[tuple[float, Event]] = []
 
     def tell(self, event: Event) -> None:
-        self.events.append((asyncio.get_running_loop().time(), event))
+        if isinstance(event, STREAMED):
+            self.events.append((asyncio.get_running_loop().time(), event))
 
     async def show(self, token: Token) -> None:
         raise AssertionError(f"workers are not streamed, but {token} came")
-
-    def account(self, call: Call) -> None:
-        raise AssertionError(f"nobody keeps books here, but {call} came")
 
 
 def play(script: list[Scripted], rules: Rules) -> tuple[Outcome, Layer, list[ScriptedLLM]]:
@@ -122,7 +120,7 @@ def play(script: list[Scripted], rules: Rules) -> tuple[Outcome, Layer, list[Scr
     heard = Heard()
 
     async def run() -> tuple[Layer, float]:
-        layer = await ask(workers, QUESTION, rules, Calls(llms), listener=heard)
+        layer = await ask(workers, QUESTION, rules, Calls(llms), observer=heard)
         return layer, asyncio.get_running_loop().time()
 
     layer, ended = run_virtual(run())
@@ -307,7 +305,7 @@ def test_a_failed_proposal_is_told_with_its_cause() -> None:
     llms = {"w": ReliableLLM("w", fake, retries=0)}
     heard = Heard()
 
-    layer = run_virtual(ask([Worker("w", "w")], QUESTION, Rules(ask_first=1), Calls(llms), listener=heard))
+    layer = run_virtual(ask([Worker("w", "w")], QUESTION, Rules(ask_first=1), Calls(llms), observer=heard))
 
     failed = [event for _, event in heard.events if isinstance(event, Failed)]
     assert [event.proposal for event in failed] == list(layer.proposals)

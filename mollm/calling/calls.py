@@ -35,7 +35,7 @@ class Outcome:
 
 
 class Allowance:
-    """What is left of a plan: for each role and LLM the calls, and the tokens they may write."""
+    """What is left of a plan: for each role and LLM, the most that each further call may write."""
 
     __slots__ = ("_left",)
 
@@ -44,27 +44,30 @@ class Allowance:
         self._left: dict[tuple[Role, str], list[int]] = {}
         self.add(plan)
         for call in spent:
-            left = self._left.setdefault((call.role, call.llm), [0, 0])
-            left[0] -= 1
-            left[1] -= call.usage.completion_tokens
+            if left := self._left.get((call.role, call.llm)):
+                left.remove(_least(left, call.usage.completion_tokens) or left[-1])
 
     def add(self, plan: Iterable[PlannedCall]) -> None:
         """Allow further calls."""
         for planned in plan:
-            left = self._left.setdefault((planned.role, planned.llm), [0, 0])
-            left[0] += planned.times
-            left[1] += planned.times * planned.max_tokens
+            left = self._left.setdefault((planned.role, planned.llm), [])
+            left += [planned.max_tokens] * planned.times
+            left.sort()
 
     def take(self, role: Role, llm: str, max_tokens: int) -> None:
-        """Use up one call that may write `max_tokens`. Raises `LimitError` where it was not planned."""
+        """Use up one call that may write `max_tokens`. Raises `LimitError` where none was planned."""
         left = self._left.get((role, llm))
-        if left is None or left[0] < 1:
-            planned = "more calls than it planned" if left else "a call that it did not plan"
-            raise LimitError(f"the {role} makes {planned}: {llm!r}; `plan` has to count every call it may make")
-        if max_tokens > left[1]:
-            raise LimitError(f"the {role} asks {llm!r} for {max_tokens} tokens, and its plan leaves {max(0, left[1])}")
-        left[0] -= 1
-        left[1] -= max_tokens
+        if not left:
+            what = "a call that it did not plan" if left is None else "more calls than it planned"
+            raise LimitError(f"the {role} makes {what}, to {llm!r}: its `plan` has to count every call it may make")
+        least = _least(left, max_tokens)
+        if least is None:
+            raise LimitError(f"the {role} asks {llm!r} for {max_tokens} tokens, and planned {left[-1]} at most")
+        left.remove(least)
+
+
+def _least(limits: list[int], tokens: int) -> int | None:
+    return next((limit for limit in limits if limit >= tokens), None)
 
 
 class Calls:

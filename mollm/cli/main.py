@@ -89,14 +89,23 @@ def route(
     json: JsonOption = False,
 ) -> None:
     """Show which mixture each question goes to, and why; only a router's own LLM is asked."""
-    from mollm.api import MoLLM
+    from mollm.catalog import NO_OPTIONS, Catalog
     from mollm.cli.printing import print_json, print_routes
+    from mollm.config.load import load_config
+    from mollm.flow import routed
+    from mollm.messages import question_of
+    from mollm.pool import Pool
+    from mollm.run import Context
 
-    mollm = MoLLM(config)
+    loaded, pool = load_config(config), Pool()
+    catalog = Catalog(loaded, pool, names=loaded.router_llms)  # the others may want keys that are not set
 
     async def decide() -> Sequence[Route]:
-        async with mollm:
-            return [await mollm.aroute(question) for question in questions]
+        asked = [question_of([{"role": "user", "content": question}]) for question in questions]
+        try:
+            return [await routed(Context(catalog, question, NO_OPTIONS)) for question in asked]
+        finally:
+            await pool.aclose()
 
     routes = _run(decide())
     if json:

@@ -9,30 +9,25 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mollm.aggregation.base import (
-    SHORTENED,
-    TOKENS_FOR_TEMPLATE,
-    Aggregator,
-    Task,
-    Written,
-    aggregate,
-    best_proposal,
-    shorten,
-)
+from mollm.aggregation.base import Brief, aggregate, best_proposal
+from mollm.aggregation.showing import SHORTENED, TOKENS_FOR_TEMPLATE, shorten
+from mollm.aggregation.writing import Writers
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls
+from mollm.catalog import AGGREGATORS
 from mollm.errors import AggregationError, BadRequest
 from mollm.final.replies import final_answer
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
 from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of
+from mollm.observing.observers import NOBODY
 from mollm.prompts import parse_prompt
-from mollm.types import Proposal, Settings, Token
+from mollm.types import CallEnded, CallStarted, Proposal, Settings, Token, Writing, Written
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.types import Call, Event, Message
+    from mollm.types import Event, Message
 
 Method: TypeAlias = Literal["synthesize", "vote", "best"]
 
@@ -50,13 +45,10 @@ class Heard:
         self.tokens: list[Token] = []
 
     def tell(self, event: Event) -> None:
-        raise AssertionError(f"an aggregator shows tokens only, but {event} came")
+        assert isinstance(event, Writing | CallStarted | CallEnded), f"an aggregator calls and writes, but {event} came"
 
     async def show(self, token: Token) -> None:
         self.tokens.append(token)
-
-    def account(self, call: Call) -> None:
-        raise AssertionError(f"nobody keeps books here, but {call} came")
 
     @property
     def text(self) -> str:
@@ -91,16 +83,17 @@ class Stage:
         self.calls = Calls(
             {name: ReliableLLM(name, fake, retries=0, window=window) for name, fake in self.fakes.items()}
         )
-        self.aggregator = Aggregator(
-            method,
-            "boss" if boss is not None else None,
-            PROMPT,
-            "deputy" if deputy is not None else None,
-            settings,
-            shuffle,
+        self.aggregator = AGGREGATORS[method](
+            Writers(
+                "boss" if boss is not None else None,
+                PROMPT,
+                "deputy" if deputy is not None else None,
+                settings,
+                shuffle,
+            )
         )
 
-    def play(self, task: Task) -> Written:
+    def play(self, task: Brief) -> Written:
         """Aggregate."""
         return run_virtual(aggregate(self.aggregator, task, self.calls))
 
@@ -123,10 +116,11 @@ def task(
     planned: int | None = None,
     listener: Heard | None = None,
     messages: Sequence[Message] = ({"role": "user", "content": QUESTION},),
-) -> Task:
+) -> Brief:
     """A question with the proposals that came for it."""
     found = proposals(*texts, truncated=truncated)
-    return Task(messages, found, caller, agreed, len(found) if planned is None else planned, listener)
+    count = len(found) if planned is None else planned
+    return Brief(messages, found, caller, agreed, count, listener or NOBODY, listener is not None)
 
 
 @pytest.mark.parametrize("listens", [False, True])

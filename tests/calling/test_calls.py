@@ -15,14 +15,15 @@ from mollm.calling.calls import Calls
 from mollm.calling.streamed import StreamedReply
 from mollm.errors import BadRequest, LLMError, ProviderFailed, RateLimited, TimedOut, Unreachable
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
-from mollm.types import Failure, Usage
+from mollm.observing.observers import NOBODY
+from mollm.types import CallEnded, CallStarted, Failure, Usage
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.calling.calls import Outcome
-    from mollm.types import Message, Role
+    from mollm.types import Event, Message, Token
 
 ASK = Request([{"role": "user", "content": "x" * 400}])
 USED = Usage(1000, 100, 1100)
@@ -35,7 +36,7 @@ def calls_to(
 ) -> Calls:
     """The books of a request that calls one LLM, `m`, priced 1 and 10 USD per million tokens."""
     llm = ReliableLLM("m", ScriptedLLM(script), retries=0, price=Price(1, 10))
-    return Calls({"m": llm}, deadline=deadline, watch=watch)
+    return Calls({"m": llm}, deadline=deadline, observer=watch or NOBODY)
 
 
 class Watching:
@@ -44,19 +45,23 @@ class Watching:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    async def on_start(self, role: Role, llm: str, request: Request, *, is_answer: bool) -> Watching:
-        assert request is ASK
-        self.told.append(f"{role} {llm}{' shown' if is_answer else ''}")
-        return self
+    def tell(self, event: Event) -> None:
+        match event:
+            case CallStarted(1, role, llm, request, is_answer):
+                assert request is ASK
+                self.told.append(f"{role} {llm}{' shown' if is_answer else ''}")
+            case CallEnded(1, _, Completion() as completion, None):
+                self.told.append(f"end {completion.text!r}")
+            case CallEnded(1, _, None, error):
+                self.told.append(f"error {type(error).__name__}")
+            case _:
+                raise AssertionError(event)
 
-    async def on_chunk(self, chunk: Chunk) -> None:
+    async def show(self, token: Token) -> None:
+        raise AssertionError(f"whoever asked for the pieces shows them, but {token} came")
+
+    async def hear(self, chunk: Chunk) -> None:
         self.told.append(f"chunk {chunk.text!r}")
-
-    async def on_end(self, completion: Completion) -> None:
-        self.told.append(f"end {completion.text!r}")
-
-    async def on_error(self, error: BaseException) -> None:
-        self.told.append(f"error {type(error).__name__}")
 
 
 async def unheard(chunk: Chunk) -> None:
@@ -142,17 +147,14 @@ def test_what_was_written_before_a_stream_broke_is_paid_for() -> None:
     assert attempt.call.usage == Usage(100, 2, 102, estimated=True)
 
 
-def test_a_cancelled_call_is_entered_by_whoever_cancelled_it() -> None:
+def test_a_cancelled_call_is_entered() -> None:
     """Its prompt is estimated; its seconds are those it ran."""
     calls = calls_to(Reply("late", delay=100))
 
     async def run() -> None:
-        begun = asyncio.get_running_loop().time()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(calls.attempt("worker", "m", ASK), 2)
-        assert calls.spent == []
-        call = calls.cancelled("worker", "m", ASK, begun)
-        assert call.seconds == pytest.approx(2)
+        assert calls.spent[0].seconds == pytest.approx(2)
 
     run_virtual(run())
     assert [(call.usage, call.error and call.error.kind) for call in calls.spent] == [(ESTIMATED, "cancelled")]
@@ -248,7 +250,7 @@ def test_whoever_watches_is_told_once(script: Script, streamed: bool, told: list
     watch = Watching()
     calls = calls_to(script, watch=watch)
 
-    run_virtual(calls.attempt("worker", "m", ASK, show=unheard if streamed else None))
+    run_virtual(calls.attempt("worker", "m", ASK, show=watch.hear if streamed else None))
 
     assert watch.told == told
 

@@ -12,6 +12,7 @@ from mollm.cli.checks import Report, check_config, check_online
 from mollm.config.load import load_config
 from mollm.errors import AuthFailed, ConfigError, RequestError
 from mollm.llms.scripted import Reply, ScriptedLLM
+from mollm.pool import Pool
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def online(**fakes: ScriptedLLM) -> Report:
             "mixtures": {"m": {"description": "d", "workers": list(fakes)}},
         }
     )
-    return run_virtual(check_online(Report("my.yaml", ("before",), catalog=Catalog(config, fakes))))
+    return run_virtual(check_online(Report("my.yaml", ("before",), catalog=Catalog(config, Pool(fakes)))))
 
 
 def test_every_llm_is_called_once_and_what_fails_is_named() -> None:
@@ -231,7 +232,7 @@ def test_all_llms_are_called_at_the_same_time() -> None:
             "mixtures": {"m": {"description": "d", "workers": ["a", "b", "c"]}},
         }
     )
-    catalog = Catalog(config, {name: ScriptedLLM(Reply("yes", delay=10)) for name in "abc"})
+    catalog = Catalog(config, Pool({name: ScriptedLLM(Reply("yes", delay=10)) for name in "abc"}))
 
     async def run() -> float:
         await check_online(Report("my.yaml", catalog=catalog))

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mollm.final.replies import agreement, final_answer, group, same_answer
+from mollm.final.replies import final_answer, same_answer
+from mollm.final.tally import Tally
 
 PLACES: list[tuple[str, str | None]] = [
     (r"First we add, then we double. \boxed{42}", "42"),
@@ -257,8 +258,8 @@ def test_same_answer_needs_two_answers() -> None:
 
 def test_group_orders_by_size_then_by_place() -> None:
     """The largest group first, of equal ones the earliest; what has no answer is in none."""
-    assert group(["b", "a", None, "a", "c", "c", None]) == [[1, 3], [4, 5], [0]]
-    assert group([None, None]) == []
+    assert Tally(["b", "a", None, "a", "c", "c", None]).groups == [[1, 3], [4, 5], [0]]
+    assert Tally([None, None]).groups == []
 
 
 @pytest.mark.parametrize(
@@ -274,7 +275,7 @@ def test_group_orders_by_size_then_by_place() -> None:
 )
 def test_agreement_is_a_share_of_all_that_arrived(finals: list[str | None], expected: float | None) -> None:
     """Proposals without an answer count as arrived; with no answer at all there is nothing to say."""
-    assert agreement(finals) == expected
+    assert Tally(finals).agreement == expected
 
 
 unhurried = settings(deadline=None)
@@ -384,7 +385,7 @@ def test_literals_are_the_same_in_python_and_json(value: list[object]) -> None:
 @given(st.lists(st.none() | st.sampled_from("abc")))
 def test_groups_partition_the_indices(finals: list[str | None]) -> None:
     """Every index with an answer is in one group, with its equals and nobody else."""
-    groups = group(finals)
+    groups = Tally(finals).groups
 
     assert sorted(index for members in groups for index in members) == [
         i for i, f in enumerate(finals) if f is not None

@@ -11,8 +11,8 @@ from langchain_core.language_models import FakeListChatModel
 from mollm.calling.base import Request
 from mollm.config.load import load_config
 from mollm.errors import ConfigError, ProviderFailed, TimedOut, Unreachable
-from mollm.llms.factory import LLMs
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
+from mollm.pool import LLMs, Pool
 from mollm.types import Settings, Usage
 from tests.clock import run_virtual
 from tests.upstream import Upstream, answer
@@ -32,10 +32,15 @@ def config(**llms: dict[str, Any]) -> Config:
     return load_config({"llms": llms, "mixtures": mixtures})
 
 
+def built(source: Config, given: dict[str, Any] | None = None) -> LLMs:
+    """The LLMs of a configuration, in a pool of their own."""
+    return Pool(given).llms(source)
+
+
 def problems(source: Config, given: dict[str, Any] | None = None) -> list[str]:
     """What keeps the LLMs from being built."""
     with pytest.raises(ConfigError) as caught:
-        LLMs(source, given)
+        built(source, given)
     return caught.value.problems
 
 
@@ -57,10 +62,10 @@ async def test_what_an_llm_is_set_to_is_sent(
     async with Upstream(answer("Four.")) as upstream:
         monkeypatch.setenv("MOLLM_TEST_PORT", upstream.base_url.split(":")[2].split("/")[0])
         address = {"api_base": "http://127.0.0.1:${MOLLM_TEST_PORT}/v1", "api_key": "${MOLLM_TEST_KEY}"}
-        llms = LLMs(config(m={**settings, **writing, **address, "extra_body": {"top_k": 7}}))
+        llms = built(config(m={**settings, **writing, **address, "extra_body": {"top_k": 7}}))
 
         completion = await llms["m"].complete(ASK)
-        await llms.aclose()
+        await llms.pool.aclose()
 
     [received] = upstream.received
     assert completion.text == "Four."
@@ -74,10 +79,10 @@ async def test_what_an_llm_is_set_to_is_sent(
 async def test_several_addresses_share_the_calls() -> None:
     """A call goes where the fewest are in flight."""
     async with Upstream(answer(), answer()) as one, Upstream(answer(), answer()) as other:
-        llms = LLMs(config(m={"model": "hosted_vllm/m", "api_base": [one.base_url, other.base_url]}))
+        llms = built(config(m={"model": "hosted_vllm/m", "api_base": [one.base_url, other.base_url]}))
 
         await asyncio.gather(*(llms["m"].complete(ASK) for _ in range(4)))
-        await llms.aclose()
+        await llms.pool.aclose()
 
     assert (len(one.received), len(other.received)) == (2, 2)
 
@@ -87,9 +92,9 @@ async def test_without_a_key_none_is_sent(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai")
     for client in ("openai_compatible", "langchain-openai"):
         async with Upstream(answer()) as upstream:
-            llms = LLMs(config(m={"model": "openai/m", "client": client, "api_base": upstream.base_url}))
+            llms = built(config(m={"model": "openai/m", "client": client, "api_base": upstream.base_url}))
             await llms["m"].complete(ASK)
-            await llms.aclose()
+            await llms.pool.aclose()
 
         assert "sk-of-openai" not in str(upstream.received)
 
@@ -97,7 +102,7 @@ async def test_without_a_key_none_is_sent(monkeypatch: pytest.MonkeyPatch) -> No
 def only(script: Script | Sequence[Script], **settings: Any) -> tuple[ScriptedLLM, LLMs]:
     """An LLM of these settings that follows a script."""
     fake = ScriptedLLM(script)
-    return fake, LLMs(config(m={"model": "openai/m", **settings}), {"m": fake})
+    return fake, built(config(m={"model": "openai/m", **settings}), {"m": fake})
 
 
 def test_retries_are_those_of_the_file() -> None:
@@ -146,7 +151,7 @@ def test_price_and_window_are_those_of_the_file() -> None:
     """Without them there is no price, and a window of 8192."""
     usage = Usage(1_000_000, 100_000, 1_100_000)
     _, priced = only("x", price={"input": 1, "output": 10}, context_window=100)
-    plain = LLMs(config(m={"model": "scripted/x"}))
+    plain = built(config(m={"model": "scripted/x"}))
 
     assert priced["m"].cost(usage) == pytest.approx(2)
     assert run_virtual(priced["m"].context_window()) == 100
@@ -158,7 +163,7 @@ def test_a_model_that_litellm_knows_has_its_price() -> None:
     """Unless the file says otherwise."""
     usage = Usage(1_000_000, 0, 1_000_000)
     known, own = (
-        LLMs(config(m={"model": "openai/gpt-4.1", **price}))["m"].cost(usage)
+        built(config(m={"model": "openai/gpt-4.1", **price}))["m"].cost(usage)
         for price in ({}, {"price": {"input": 123, "output": 0}})
     )
 
@@ -179,7 +184,7 @@ def test_what_is_not_set_is_not_sent() -> None:
 def test_retries_of_all_llms_come_from_one_budget() -> None:
     """An outage of several providers at once is not made worse."""
     fakes = {name: ScriptedLLM(ProviderFailed("x")) for name in "abc"}
-    llms = LLMs(config(**{name: {"model": "openai/m", "retries": 5} for name in fakes}), fakes)
+    llms = built(config(**{name: {"model": "openai/m", "retries": 5} for name in fakes}), fakes)
 
     async def run() -> None:
         for llm in llms.values():
@@ -201,7 +206,7 @@ def test_only_what_is_used_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
         }
     )
 
-    llms = LLMs(source)
+    llms = built(source)
 
     assert list(llms) == ["used"]
     assert len(llms) == 1
@@ -233,7 +238,7 @@ def test_an_llm_that_is_given_needs_nothing_of_the_file(monkeypatch: pytest.Monk
     """Neither its variables nor its weights; its settings hold."""
     monkeypatch.delenv("MOLLM_NONE", raising=False)
     fakes = {"a": ScriptedLLM("yes"), "b": ScriptedLLM("yes")}
-    llms = LLMs(
+    llms = built(
         config(
             a={"model": "hosted_vllm/m", "api_base": "${MOLLM_NONE}", "max_tokens": 7}, b={"model": "local/none.gguf"}
         ),
@@ -248,7 +253,7 @@ def test_an_llm_that_is_given_needs_nothing_of_the_file(monkeypatch: pytest.Monk
 
 async def test_a_langchain_chat_model_may_be_given() -> None:
     """Any of them."""
-    llms = LLMs(config(m={"model": "openai/m"}), {"m": FakeListChatModel(responses=["Four."])})
+    llms = built(config(m={"model": "openai/m"}), {"m": FakeListChatModel(responses=["Four."])})
 
     assert (await llms["m"].complete(ASK)).text == "Four."
 
@@ -287,14 +292,14 @@ def test_weights_are_looked_for_beside_the_file(tmp_path: Path) -> None:
 async def test_closing_gives_back_every_connection() -> None:
     """It may be done twice, and the LLMs can be used again after it."""
     async with Upstream(answer("one"), answer("two")) as upstream:
-        llms = LLMs(config(m={"model": "hosted_vllm/m", "api_base": upstream.base_url}))
+        llms = built(config(m={"model": "hosted_vllm/m", "api_base": upstream.base_url}))
 
         assert (await llms["m"].complete(ASK)).text == "one"
-        await llms.aclose()
-        await llms.aclose()
+        await llms.pool.aclose()
+        await llms.pool.aclose()
         assert (await llms["m"].complete(ASK)).text == "two"
-        await llms.aclose()
-        llms.unload()
+        await llms.pool.aclose()
+        llms.pool.unload()
 
     assert upstream.connections == 2
 
@@ -313,14 +318,14 @@ async def test_closing_leaves_alone_what_was_given() -> None:
     """It is its owner's; what the configuration made is closed beside it, and the given one answers as before."""
     owned = Owned("mine")
     async with Upstream(answer("one"), answer("two")) as upstream:
-        llms = LLMs(
+        llms = built(
             config(m={"model": "hosted_vllm/m", "api_base": upstream.base_url}, o={"model": "x/y"}), {"o": owned}
         )
         await llms["m"].complete(ASK)
-        await llms.aclose()
+        await llms.pool.aclose()
         await llms["m"].complete(ASK)
         text = (await llms["o"].complete(ASK)).text
-        await llms.aclose()
+        await llms.pool.aclose()
 
     assert upstream.connections == 2
     assert (text, owned.is_closed) == ("mine", False)
@@ -330,11 +335,11 @@ async def test_an_address_where_nobody_listens_is_unreachable() -> None:
     """By the name of the LLM, and without the key that was to be sent."""
     async with Upstream() as upstream:
         address = upstream.base_url
-    llms = LLMs(config(m={"model": "hosted_vllm/m", "api_base": address, "api_key": "sk-secret", "retries": 0}))
+    llms = built(config(m={"model": "hosted_vllm/m", "api_base": address, "api_key": "sk-secret", "retries": 0}))
 
     with pytest.raises(Unreachable) as caught:
         await llms["m"].complete(ASK)
-    await llms.aclose()
+    await llms.pool.aclose()
 
     assert str(caught.value).startswith("m: ")
     assert "sk-secret" not in str(caught.value)
