@@ -61,6 +61,7 @@ class OpenAICompatibleLLM:
         self._connect_seconds = connect_seconds
         self._timeout: aiohttp.ClientTimeout | None = None
         self._sessions = sessions or Sessions()
+        self._shares_sessions = sessions is not None
         self._in_flight: Counter[str] = Counter()
         self._turn = itertools.count()
         self._headers = {"content-type": "application/json"}
@@ -112,8 +113,9 @@ class OpenAICompatibleLLM:
         return int(found) if found else None
 
     async def aclose(self) -> None:
-        """Close the connections opened on the running event loop."""
-        await self._sessions.aclose()
+        """Close the connections opened on the running event loop; shared ones are closed by their owner."""
+        if not self._shares_sessions:
+            await self._sessions.aclose()
 
     @asynccontextmanager
     async def _post(self, request: Request, *, stream: bool) -> AsyncGenerator[aiohttp.ClientResponse, None]:
