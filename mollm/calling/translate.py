@@ -272,7 +272,7 @@ def _said_by(error: BaseException, text: str) -> _Said:
         body = error.args[0]
     said = _said_in(body, f"{body} {error} {text}"[:_READ_AT_MOST].lower())
     # Not getattr: aiohttp's `code` is a property that warns when it is read.
-    return said if said.code else _said_in({"code": vars(error).get("code")}, said.text)
+    return said if said.code or said.status else _said_in({"code": vars(error).get("code")}, said.text)
 
 
 def _status_of(error: BaseException) -> int | None:
@@ -367,8 +367,7 @@ _CLASSES: dict[str, type[LLMError]] = {
     **_spread(TimedOut, "openai", "APITimeoutError"),
     **_spread(Unreachable, "openai", "APIConnectionError"),
     **_spread(Refused, "openai", "ContentFilterFinishReasonError"),
-    **_spread(BadRequest, "openai", "BadRequestError NotFoundError UnprocessableEntityError"),
-    **_spread(BadRequest, "openai", "LengthFinishReasonError"),
+    **_spread(BadRequest, "openai", "BadRequestError NotFoundError UnprocessableEntityError LengthFinishReasonError"),
     **_spread(ProviderFailed, "openai", "ConflictError InternalServerError APIResponseValidationError"),
     **_spread(AuthFailed, "litellm", "PaymentRequiredError"),
     **_spread(ContextTooLong, "litellm", "ContextWindowExceededError"),
@@ -383,6 +382,7 @@ _CLASSES: dict[str, type[LLMError]] = {
     **_spread(Unreachable, "langchain_core", "ModelConnectionError"),
     **_spread(ContextTooLong, "langchain_core", "ContextOverflowError"),
     **_spread(ContextTooLong, "langchain_openai", "OpenAIContextOverflowError OpenAIAPIContextOverflowError"),
+    **_spread(Refused, "langchain_core", "ModelRefusalError"),
     **_spread(Refused, "langchain_openai", "OpenAIRefusalError"),
     **_spread(BadRequest, "langchain_core", "ModelInvalidRequestError ModelNotFoundError"),
     **_spread(ProviderFailed, "langchain_core", "ModelAPIError OutputParserException"),
