@@ -210,6 +210,8 @@ def _said_in(parsed: Any, text: str) -> _Said:
 
 
 def _status_said(code: Any, names: list[str]) -> int | None:
+    if isinstance(code, str) and re.fullmatch("[45][0-9]{2}", code):
+        return int(code)  # as LiteLLM's proxy writes it
     if type(code) is int and 400 <= code < 600:
         return code
     return next((_STATUS_OF_CODE[name.lower()] for name in names if name.lower() in _STATUS_OF_CODE), None)

@@ -273,14 +273,15 @@ _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, _Clients] = WeakKeyDictio
 @contextmanager
 def _noting_clients(library: Any, llm: LiteLLM) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    cached = library.in_memory_llm_clients_cache.cache_dict
+    cache = library.in_memory_llm_clients_cache
+    cached, of_this_loop = cache.cache_dict, cache.update_cache_key_with_event_loop("")
     before = set(cached)
     clients = _clients.setdefault(loop, _Clients())
     clients.users.add(llm)
     try:
         yield
     finally:
-        clients.keys |= {key for key in set(cached) - before if key.endswith(f"-{id(loop)}")}
+        clients.keys |= {key for key in set(cached) - before if key.endswith(of_this_loop)}
 
 
 async def _close_clients(library: Any, keys: set[str]) -> None:

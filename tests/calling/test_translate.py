@@ -141,6 +141,7 @@ def test_the_body_refines_the_class(status: int, body: bytes, expected: type[LLM
     [
         (b'{"object":"error","message":"no","type":"BadRequestError","code":400}', 400, BadRequest),
         (openai_error(code=429), 429, RateLimited),
+        (openai_error(code="429"), 429, RateLimited),
         (openai_error(code=502), 502, ProviderFailed),
         (openai_error(code="invalid_api_key"), 401, AuthFailed),
         (openai_error(type="overloaded_error"), 529, ProviderFailed),

@@ -388,6 +388,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 USE = """
 import asyncio, warnings
 from mollm.calling.base import Request
+from mollm.calling.translate import translate
 from mollm.llms.litellm import LiteLLM
 from tests.upstream import Upstream, answer, error, stream
 
@@ -400,7 +401,7 @@ async def main():
         try:
             await llm.complete(request)
         except Exception as failed:
-            print(type(failed).__name__)
+            print(type(translate(failed, "a")).__name__)
         await llm.aclose()
 
 for _ in range(2):
@@ -413,7 +414,7 @@ def test_nothing_is_left_open_or_printed() -> None:
     done = python(USE)
 
     lines = [line for line in done.stderr.splitlines() if "Executing <Task" not in line]
-    assert done.stdout.split() == ["Four.", "Four.", "BadRequestError"] * 2
+    assert done.stdout.split() == ["Four.", "Four.", "ProviderFailed"] * 2
     assert lines == []
 
 
