@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mollm.aggregation.base import Aggregator
-    from mollm.config.schema import Config
+    from mollm.config.config import Config
     from mollm.graph import Graph
     from mollm.types import Answer, Event, Message, Observer, Route
 

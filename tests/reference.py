@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mollm.config.schema import Config
+from mollm.config.config import Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
