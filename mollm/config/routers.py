@@ -12,12 +12,14 @@ Threshold: TypeAlias = Annotated[
     float | Literal["auto"],
     Field(description="Probability, 0 to 1, below which the fallback answers; `auto`: fitted, or 0.5 for an LLM."),
 ]
+_MEMBER_KIND = "What it decides by; a chain has no chain in it."
+_KIND = "Unset: `learned` if any mixture has examples or `path` is set, else `fixed`."
 
 
 class LearnedMemberConfig(Section):
     """Decides by the examples of the mixtures."""
 
-    kind: Literal["learned"]
+    kind: Literal["learned"] = Field(description=_MEMBER_KIND)
     threshold: Threshold = "auto"
     path: str | None = Field(None, description="Folder of a trained router.")
 
@@ -25,7 +27,7 @@ class LearnedMemberConfig(Section):
 class LLMMemberConfig(Section):
     """Lets an LLM decide that reads the descriptions of the mixtures."""
 
-    kind: Literal["llm"]
+    kind: Literal["llm"] = Field(description=_MEMBER_KIND)
     threshold: Threshold = "auto"
     llm: str = Field(description="The LLM that picks.")
     prompt: str | None = Field(None, description="A prompt file, or (if it contains white space) the prompt itself.")
@@ -43,25 +45,25 @@ class _Router(Section):
 class FixedRouterConfig(_Router):
     """Always picks the fallback."""
 
-    kind: Literal["fixed"] = "fixed"
+    kind: Literal["fixed"] = Field("fixed", description=_KIND)
 
 
 class LearnedRouterConfig(LearnedMemberConfig, _Router):
     """Decides by the examples of the mixtures."""
 
-    kind: Literal["learned"] = "learned"
+    kind: Literal["learned"] = Field("learned", description=_KIND)
 
 
 class LLMRouterConfig(LLMMemberConfig, _Router):
     """Lets an LLM decide that reads the descriptions of the mixtures."""
 
-    kind: Literal["llm"] = "llm"
+    kind: Literal["llm"] = Field("llm", description=_KIND)
 
 
 class ChainRouterConfig(_Router):
     """Asks its members in turn until one is sure."""
 
-    kind: Literal["chain"] = "chain"
+    kind: Literal["chain"] = Field("chain", description=_KIND)
     members: list[MemberConfig] = Field([], description="The routers of a chain, in the order in which they are asked.")
 
 

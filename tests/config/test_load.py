@@ -342,6 +342,16 @@ def test_a_hexadecimal_giant_is_refused(tmp_path: Path) -> None:
     assert problems(path)[0] == f"{path}:2: llms.a.max_tokens: must be less than or equal to 1000000000"
 
 
+def test_a_method_may_be_one_that_python_brings() -> None:
+    """Its name is as good as those of the built-in ones; another is refused, and all are named."""
+    own = changed({"mixtures.chat.aggregator.method": "mine"})
+
+    assert load_config(own, methods=("mine",)).mixtures["chat"].aggregator.method == "mine"
+    assert problems(own) == ["mixtures.chat.aggregator.method: must be 'synthesize', 'vote' or 'best'"]
+    with pytest.raises(ConfigError, match=r"method: must be 'synthesize', 'vote', 'best' or 'other'$"):
+        load_config(own, methods=["other"])
+
+
 def test_a_worker_may_be_a_name() -> None:
     """The short form is the long form with nothing but `llm`."""
     short, long = (load_config(changed({"mixtures.chat.workers": [w]})) for w in ("small", {"llm": "small"}))
