@@ -283,7 +283,7 @@ class MoLLM:
             return self._graphs[catalog]
 
     def _built(self, config: str | Path | Mapping[str, Any] | Config | None) -> Catalog:
-        loaded = load_config(config)
+        loaded = load_config(config, methods=self._aggregators)
         return Catalog(loaded, self._pool, router=self._router, aggregators=self._aggregators)
 
     @contextmanager
