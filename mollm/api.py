@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mollm.aggregation.base import Aggregator
-    from mollm.config.schema import Config
+    from mollm.config.config import Config
     from mollm.graph import Graph
     from mollm.types import Answer, Event, Message, Observer, Route
 
@@ -283,7 +283,7 @@ class MoLLM:
             return self._graphs[catalog]
 
     def _built(self, config: str | Path | Mapping[str, Any] | Config | None) -> Catalog:
-        loaded = load_config(config)
+        loaded = load_config(config, methods=self._aggregators)
         return Catalog(loaded, self._pool, router=self._router, aggregators=self._aggregators)
 
     @contextmanager

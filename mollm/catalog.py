@@ -12,7 +12,7 @@ from mollm.aggregation.best import Best
 from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
 from mollm.aggregation.writing import Writers
-from mollm.config.schema import MixtureConfig, WorkerConfig
+from mollm.config.mixtures import MixtureConfig, WorkerConfig
 from mollm.errors import ConfigError, PromptError, UnknownMixture
 from mollm.mixture import Mixture
 from mollm.options import Options
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mollm.aggregation.base import Aggregator
-    from mollm.config.schema import Config
+    from mollm.config.config import Config
     from mollm.routing.base import Router
 
 Plan: TypeAlias = tuple[PlannedCall, ...]

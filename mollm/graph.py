@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
 
     from mollm.aggregation.base import Aggregator
-    from mollm.config.schema import Config
+    from mollm.config.config import Config
     from mollm.types import Event, Message, Observer, Token
 
 

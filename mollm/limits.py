@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mollm.calling.attempt import ReliableLLM
-    from mollm.config.schema import LimitsConfig
+    from mollm.config.limits import LimitsConfig
     from mollm.types import PlannedCall
 
 

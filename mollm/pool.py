@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mollm.calling.base import LLM
-    from mollm.config.schema import Config
+    from mollm.config.config import Config
 
     Identity = tuple[object, ...]
 

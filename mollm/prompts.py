@@ -26,7 +26,7 @@ from mollm.messages import text_of, tokens_at_most
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.config.schema import Config
+    from mollm.config.config import Config
     from mollm.types import Message
 
 Role: TypeAlias = Literal["router", "worker", "aggregator"]

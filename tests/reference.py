@@ -1,4 +1,4 @@
-"""What is written from the models in `mollm.config.schema`: the tables of a page and the JSON Schema for editors.
+"""What is written from the classes in `mollm.config`: the tables of a page and the JSON Schema for editors.
 
 `python -m tests.reference` writes both again.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from mollm.config.schema import Config
+from mollm.config.config import Config
+from mollm.config.routers import MemberConfig, RouterConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +35,14 @@ SECTIONS = {
     "`server`": "ServerConfig",
 }
 """Heading of the page to the model whose keys stand under it."""
+UNIONS = {
+    "RouterConfig": [router.__name__ for router in get_args(RouterConfig)],
+    "MemberConfig": [member.__name__ for member in get_args(get_args(MemberConfig)[0])],
+}
+"""What is one of several models, by its `kind`."""
 
 HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
+HEAD_OF_UNION = "| key | of kind | type | default | meaning |\n|---|---|---|---|---|\n"
 UNBOUNDED = 10**9
 """Larger bounds only keep numbers printable; nobody needs to read them."""
 NAMES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true` or `false`"}
@@ -54,6 +61,8 @@ def page_text(page: str) -> str:
 
 def table(model: str) -> str:
     """The table of a model's keys: required ones first, those of LLMs and workers alike last."""
+    if model in UNIONS:
+        return _union_table(UNIONS[model])
     found = Config.model_json_schema()
     fields = found if model == "Config" else found["$defs"][model]
     required = fields.get("required", [])
@@ -62,15 +71,31 @@ def table(model: str) -> str:
     return HEAD + "".join(_row(name, fields["properties"][name], name in required) for name in names)
 
 
+def _union_table(models: list[str]) -> str:
+    """One table for all of them: a key stands in it once, with the kinds that have it."""
+    found = [Config.model_json_schema()["$defs"][model] for model in models]
+    kinds = [section["properties"]["kind"]["const"] for section in found]
+    rows = ""
+    for name in dict.fromkeys(name for section in found for name in section["properties"]):
+        having = [(kind, section) for kind, section in zip(kinds, found, strict=True) if name in section["properties"]]
+        section = having[0][1]
+        field = section["properties"][name]
+        if name == "kind":
+            field = {**field, "enum": kinds, "default": None}
+        of = ", ".join(f"`{kind}`" for kind, _ in having) if len(having) < len(kinds) else "every"
+        rows += _row(name, field, name in section.get("required", [])).replace(" | ", f" | {of} | ", 1)
+    return HEAD_OF_UNION + rows
+
+
 def _with_table(match: re.Match[str]) -> str:
     before, heading, rows = match.groups()
     return f"{before}{table(SECTIONS[heading]) if heading in SECTIONS else rows}"
 
 
 def _row(name: str, field: dict[str, Any], is_required: bool) -> str:
-    default = "required" if is_required else _default(field["default"])
+    default = "required" if is_required else _default(field["default"]) if "default" in field else "as below"
     meaning = field.get("description") or _of(field["$ref"])["description"]  # left out where it is its section's
-    kind = " or ".join(_kinds(field))
+    kind = " or ".join(dict.fromkeys(_kinds(field)))
     return f"| `{name}` | {kind} | {default} | {meaning} |\n"
 
 
@@ -88,14 +113,14 @@ def _default(value: Any) -> str:
 
 
 def _kinds(field: dict[str, Any]) -> Iterator[str]:
-    for choice in field.get("anyOf", [field]):
+    for choice in field.get("anyOf", field.get("oneOf", [field])):
         if "$ref" in choice:
             yield f"keys [below](#{_anchor(choice['$ref'].rpartition('/')[2])})"
         elif "const" in choice or "enum" in choice:
             values = choice.get("enum", [choice.get("const")])
             yield ", ".join(f"`{value}`" for value in values)
         elif choice["type"] == "array":
-            yield f"list of {' or '.join(_kinds(choice['items']))}"
+            yield f"list of {' or '.join(dict.fromkeys(_kinds(choice['items'])))}"
         elif choice["type"] == "object":
             yield (
                 f"names to {' or '.join(_kinds(inner))}"
@@ -115,7 +140,7 @@ def _bounds(choice: dict[str, Any]) -> str:
 
 
 def _anchor(model: str) -> str:
-    heading = next(heading for heading, name in SECTIONS.items() if name == model)
+    heading = next(heading for heading, name in SECTIONS.items() if model in (name, *UNIONS.get(name, ())))
     return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 

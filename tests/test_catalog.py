@@ -11,7 +11,7 @@ from mollm.config.load import load_config
 from mollm.pool import Pool
 
 if TYPE_CHECKING:
-    from mollm.config.schema import LLMConfig
+    from mollm.config.llms import LLMConfig
 
 CONFIG = {
     "llms": {"a": {"model": "scripted/Four."}, "spare": {"model": "scripted/Five."}},

@@ -21,7 +21,8 @@ from packaging.specifiers import SpecifierSet
 
 from mollm.cli.checks import check_config
 from mollm.cli.main import app
-from mollm.config.load import VARIABLE, load_config
+from mollm.config.load import load_config
+from mollm.config.variables import VARIABLE
 from mollm.errors import ConfigError
 from mollm.server.auth import LEAST_LENGTH, Keys, is_loopback
 

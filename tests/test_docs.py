@@ -16,7 +16,8 @@ import yaml
 
 from mollm import errors, types
 from mollm.cli.checks import check_config
-from mollm.config.load import VARIABLE, load_config
+from mollm.config.load import load_config
+from mollm.config.variables import VARIABLE
 from mollm.observing.prometheus import Metrics
 from mollm.server.admission import Admission
 from mollm.server.chat.protocol import FORBIDDEN

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from mollm import MoLLM, load_config
-from mollm.config.schema import Config
+from mollm.config.config import Config
 from mollm.errors import ConfigError, LimitError, MollmError, ProviderFailed, QuorumError
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.routing.learned import LearnedRouter

@@ -9,7 +9,7 @@ import pytest
 
 from mollm.catalog import NO_OPTIONS, NOTHING, Catalog
 from mollm.config.load import load_config
-from mollm.config.schema import LimitsConfig
+from mollm.config.limits import LimitsConfig
 from mollm.errors import LimitError
 from mollm.limits import WorstCase, check, worst_case
 from mollm.messages import question_of

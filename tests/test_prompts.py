@@ -30,7 +30,7 @@ from mollm.workers import Worker
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mollm.config.schema import Config
+    from mollm.config.config import Config
     from mollm.types import Message
 
 IMAGE: Message = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}

@@ -24,7 +24,7 @@ from mollm.types import Settings, Usage
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
-    from mollm.config.schema import Dialect
+    from mollm.config.llms import Dialect
     from mollm.types import Message
 
 T = TypeVar("T")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from mollm.calling.base import Request
 from mollm.catalog import Catalog, build_router
-from mollm.config.load import VARIABLE, load_config
+from mollm.config.load import load_config
+from mollm.config.variables import VARIABLE
 from mollm.errors import BadRequest, ConfigError, EmptyReply, LimitError, LLMError, PromptError, UserError
 from mollm.limits import check
 from mollm.pool import Pool
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mollm.config.schema import Config
+    from mollm.config.config import Config
 
 
 @dataclass(frozen=True, slots=True)

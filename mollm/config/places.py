@@ -8,14 +8,15 @@ text, whatever they look like: a mixture may be named `no`, and `50256` is a key
 from __future__ import annotations
 
 import codecs
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
 from mollm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
@@ -152,13 +153,3 @@ def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], name: str) 
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _walk(item, (*path, index), lines, name)
-
-
-def is_file(path: Path) -> bool:
-    """Tell whether `path` is a file; a name that no file can have names none."""
-    return os.path.isfile(path)  # noqa: PTH113 - `Path.is_file` raises where the name is too long
-
-
-def named_path(name: str | Path) -> Path:
-    """Return the path that `name` means, `~` and `~USER` filled in where there is such a user."""
-    return Path(os.path.expanduser(name))  # noqa: PTH111 - `Path.expanduser` raises where there is none

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from mollm.calling.attempt import Price
 from mollm.calling.base import LLM
 from mollm.calling.http import Sessions
-from mollm.config.load import expand
+from mollm.config.variables import expand
 from mollm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mollm.config.schema import Config, LLMConfig
+    from mollm.config.config import Config
+    from mollm.config.llms import LLMConfig
     from mollm.llms.local import LocalLLM
     from mollm.llms.replay import Questions
 

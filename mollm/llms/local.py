@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mollm.config.places import is_file, named_path
+from mollm.config.files import is_file, named_path
 from mollm.errors import ConfigError
 from mollm.llms.openai_compatible import OpenAICompatibleLLM
 

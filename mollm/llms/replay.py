@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import orjson
 
 from mollm.calling.base import Chunk, Completion, Request
-from mollm.config.places import is_file, named_path
+from mollm.config.files import is_file, named_path
 from mollm.errors import BadRequest, ConfigError
 from mollm.messages import CHARACTERS_PER_TOKEN, text_of
 from mollm.types import Usage
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from mollm.config.schema import PaceConfig
+    from mollm.config.llms import PaceConfig
 
 Pace: TypeAlias = "PaceConfig | Literal['recorded'] | None"
 

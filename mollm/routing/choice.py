@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.config.schema import Dialect
+    from mollm.config.llms import Dialect
 
 ALTERNATIVES = 20
 """Tokens whose probability is asked for at each place; the most that vLLM allows unless it is told otherwise."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mollm.calling.calls import Calls, Outcome
-    from mollm.config.schema import Dialect
+    from mollm.config.llms import Dialect
     from mollm.prompts import Prompt
 
 NONE = "none"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from mollm.config.schema import Config
+    from mollm.config.config import Config
     from mollm.routing.base import Router
 
 

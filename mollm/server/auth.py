@@ -8,14 +8,14 @@ import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mollm.config.load import expand
+from mollm.config.variables import expand
 from mollm.errors import ConfigError
 from mollm.server.failures import INVALID, Problem, response_for
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from mollm.config.schema import Config
+    from mollm.config.config import Config
     from mollm.server.deployment import Deployment
 
 OPEN = frozenset(("/health", "/ready", "/docs", "/openapi.json"))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
-    from mollm.config.schema import Config
+    from mollm.config.config import Config
     from mollm.routing.base import Router
     from mollm.server.admission import Receive
 

@@ -12,19 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mollm.config.load import default_path, expand, load_config
-from mollm.config.schema import (
-    AggregatorConfig,
-    Config,
-    LimitsConfig,
-    LLMConfig,
-    MixtureConfig,
-    PriceConfig,
-    RouterConfig,
-    ServerConfig,
-    TimeoutConfig,
-    WorkerConfig,
-)
+from mollm.config.config import Config
+from mollm.config.files import default_path
+from mollm.config.limits import LimitsConfig
+from mollm.config.llms import LLMConfig, PriceConfig, TimeoutConfig
+from mollm.config.load import load_config
+from mollm.config.mixtures import AggregatorConfig, MixtureConfig, WorkerConfig
+from mollm.config.routers import FixedRouterConfig, LearnedRouterConfig
+from mollm.config.server import ServerConfig
+from mollm.config.variables import expand
 from mollm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,6 +48,8 @@ VALID: dict[str, Any] = {
     },
     "limits": {"calls": 9},
 }
+
+LEARNED = {"kind": "learned", "path": "trained", "fallback": "maths"}
 
 
 def put(config: dict[str, Any], dotted: str, value: object) -> None:
@@ -128,7 +126,7 @@ def test_the_example_is_valid() -> None:
         ("mixtures.chat.shuffle", "yes", "mixtures.chat.shuffle: must be a valid boolean"),
         ("mixtures.chat.description", 2024, "mixtures.chat.description: must be a valid string"),
         # values that may be of several types
-        ("router.threshold", "high", "router.threshold: must be a valid number, or must be 'auto'"),
+        ("router", {**LEARNED, "threshold": "high"}, "router.threshold: must be a valid number, or must be 'auto'"),
         ("mixtures.chat.examples", 3, "mixtures.chat.examples: must be a valid list, or must be a valid string"),
         ("mixtures.chat.examples", ["a", 3], "mixtures.chat.examples[1]: must be a valid string"),
         ("llms.small.stop", ["a", 3], "llms.small.stop[1]: must be a valid string"),
@@ -189,8 +187,8 @@ def test_the_example_is_valid() -> None:
         ("llms.large.client", "langchain-openai", "llms.large.api_base: the client langchain-openai takes one address"),
         # the router
         ("router.kind", "learned", "router.kind: a learned router needs `examples` in at least one mixture"),
-        ("router.threshold", 1.1, "router.threshold: must be 'auto' or a number from 0 to 1"),
-        ("router.threshold", float("nan"), "router.threshold: must be 'auto' or a number from 0 to 1"),
+        ("router", {**LEARNED, "threshold": 1.1}, "router.threshold: must be 'auto' or a number from 0 to 1"),
+        ("router", {**LEARNED, "threshold": float("nan")}, "router.threshold: must be 'auto' or a number from 0 to 1"),
     ],
 )  # fmt: skip
 def test_each_mistake_has_its_message(key: str, value: object, message: str) -> None:
@@ -206,7 +204,7 @@ SECTIONS: list[tuple[str, type[BaseModel], str]] = [
     ("llms.small.", LLMConfig, "api_keys"),
     ("llms.small.timeout.", TimeoutConfig, "totals"),
     ("llms.small.price.", PriceConfig, "outputs"),
-    ("router.", RouterConfig, "fallbck"),
+    ("router.", FixedRouterConfig, "fallbck"),
     ("mixtures.maths.", MixtureConfig, "worker"),
     ("mixtures.maths.workers.1.", WorkerConfig, "sample"),
     ("mixtures.maths.aggregator.", AggregatorConfig, "metod"),
@@ -344,6 +342,16 @@ def test_a_hexadecimal_giant_is_refused(tmp_path: Path) -> None:
     assert problems(path)[0] == f"{path}:2: llms.a.max_tokens: must be less than or equal to 1000000000"
 
 
+def test_a_method_may_be_one_that_python_brings() -> None:
+    """Its name is as good as those of the built-in ones; another is refused, and all are named."""
+    own = changed({"mixtures.chat.aggregator.method": "mine"})
+
+    assert load_config(own, methods=("mine",)).mixtures["chat"].aggregator.method == "mine"
+    assert problems(own) == ["mixtures.chat.aggregator.method: must be 'synthesize', 'vote' or 'best'"]
+    with pytest.raises(ConfigError, match=r"method: must be 'synthesize', 'vote', 'best' or 'other'$"):
+        load_config(own, methods=["other"])
+
+
 def test_a_worker_may_be_a_name() -> None:
     """The short form is the long form with nothing but `llm`."""
     short, long = (load_config(changed({"mixtures.chat.workers": [w]})) for w in ("small", {"llm": "small"}))
@@ -465,7 +473,10 @@ def test_defaults_are_those_of_the_documentation() -> None:
     assert (mixture.quorum, mixture.deadline, mixture.layers, mixture.shuffle) == (1, 120, 1, True)
     assert (mixture.aggregator.method, mixture.aggregator.fallback_llm) == ("synthesize", None)
     assert config.limits == LimitsConfig(calls=16, output_tokens=None, cost_usd=None, seconds=300)
-    assert (config.router_kind, config.fallback, config.router.threshold) == ("fixed", "m", "auto")
+    assert (config.router_kind, config.fallback) == ("fixed", "m")
+    learned = load_config(changed({"router": LEARNED})).router
+    assert isinstance(learned, LearnedRouterConfig)
+    assert learned.threshold == "auto"
 
 
 def test_variables_are_filled_in() -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mollm.config.places import MAX_BYTES, MAX_DEPTH, Places, is_file, named_path, parse_yaml, read_yaml
+from mollm.config.files import is_file, named_path
+from mollm.config.places import MAX_BYTES, MAX_DEPTH, Places, parse_yaml, read_yaml
 from mollm.errors import ConfigError
 
 

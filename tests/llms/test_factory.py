@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mollm.config.schema import Config
+    from mollm.config.config import Config
 
 ASK = Request([{"role": "user", "content": "2 + 2?"}])
 

@@ -1,0 +1,44 @@
+"""What the sections of a configuration have in common: how strict they are, and the types of their keys."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+MAX_COUNT = 1_000_000_000
+"""Of anything; a number that Python itself refuses to print would break the message about it."""
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _number_or_all(value: Any) -> Any:
+    if value == "all" or (type(value) is int and 1 <= value <= MAX_COUNT):
+        return value
+    raise ValueError("must be a number of at least 1, or 'all'")
+
+
+OneOrMore: TypeAlias = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
+NumberOrAll: TypeAlias = Annotated[
+    int | Literal["all"], BeforeValidator(_number_or_all, json_schema_input_type=int | Literal["all"])
+]
+Count: TypeAlias = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Seconds: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A mapping in the file: unknown keys are errors, and values are not converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Sampling(Section):
+    """Request fields that an LLM and a worker both set; the worker's win."""
+
+    temperature: float | None = Field(None, ge=0, le=2, description="Unset: a worker's LLM's, then the provider's.")
+    top_p: float | None = Field(None, gt=0, le=1, description="As `temperature`.")
+    stop: OneOrMore | None = Field(None, description="Texts at which the LLM stops.")
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="Sampling seed, where the provider honors one.")
+    extra_body: dict[str, Any] = Field({}, description="Further request fields, sent unchanged.")

@@ -1,0 +1,16 @@
+"""What a configuration may say about the most that one request takes."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mollm.config.fields import Count, Seconds, Section
+
+
+class LimitsConfig(Section):
+    """Ceilings per request; `calls`, `output_tokens` and `cost_usd` are checked before the first call."""
+
+    calls: Count = Field(16, description="Calls in the worst case; retries are not counted.")
+    output_tokens: Count | None = Field(None, description="Tokens that all calls together may write.")
+    cost_usd: float | None = Field(None, gt=0, allow_inf_nan=False, description="USD; every LLM in use needs a price.")
+    seconds: Seconds = Field(300, description="For the whole request.")

@@ -1,0 +1,94 @@
+"""What a configuration may say about an LLM."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import Field, SecretStr
+
+from mollm.config.fields import Count, OneOrMore, Sampling, Seconds, Section
+
+Client: TypeAlias = Literal["openai_compatible", "litellm", "langchain-openai"]
+Dialect: TypeAlias = Literal["vllm", "llama_cpp"]
+"""A server with request fields of its own, among them those that hold a reply to given words."""
+
+
+class TimeoutConfig(Section):
+    """Seconds until a call is given up; `first_token` and `idle` apply to streamed calls only."""
+
+    connect: Seconds = Field(5, description="Until the connection is open.")
+    total: Seconds = Field(120, description="For the whole call, its retries included.")
+    first_token: Seconds = Field(60, description="Until a streamed reply begins.")
+    idle: Seconds = Field(30, description="Between two pieces of a streamed reply.")
+
+
+class PriceConfig(Section):
+    """USD per million tokens."""
+
+    input: float = Field(ge=0, allow_inf_nan=False, description="For the prompt.")
+    output: float = Field(ge=0, allow_inf_nan=False, description="For the reply.")
+
+
+class PaceConfig(Section):
+    """Simulated time of a recorded answer."""
+
+    latency: float = Field(0, ge=0, allow_inf_nan=False, description="Seconds until the answer begins.")
+    tokens_per_second: float | None = Field(None, gt=0, allow_inf_nan=False, description="Unset: all at once.")
+
+
+class LLMConfig(Sampling):
+    """A callable language model: its address and settings."""
+
+    model: str = Field(pattern=r"^[^/\s]+/\S.*$", description="`provider/model`, as LiteLLM names them.")
+    client: Client | None = Field(None, description="Overrides the client that follows from `model`.")
+    api_base: OneOrMore | None = Field(None, description="One address, or a list to balance over.")
+    api_key: SecretStr | None = Field(None, description="`${VAR}`, or a literal (masked everywhere).")
+    max_tokens: Count = Field(1024, description="Always sent.")
+    context_window: Count | None = Field(None, description="Tokens; unset: asked from the server, or 8192.")
+    timeout: TimeoutConfig = Field(TimeoutConfig(), description="Seconds until a call is given up.")
+    retries: int = Field(2, ge=0, le=10, description="Tries after the first, where another try makes sense.")
+    max_in_flight: Count | None = Field(None, description="Calls to this LLM at the same time; unset: no bound.")
+    price: PriceConfig | None = Field(
+        None, description="USD per million tokens; unset: LiteLLM's map, where it knows the model."
+    )
+    pace: Literal["recorded"] | PaceConfig | None = Field(
+        None, description="How long a `replay/...` answer takes: no time, the recorded time, or a simulated one."
+    )
+
+    @property
+    def provider(self) -> str:
+        """The first segment of `model`."""
+        return self.model.split("/", 1)[0]
+
+    @property
+    def model_name(self) -> str:
+        """`model` without its provider."""
+        return self.model.split("/", 1)[1]
+
+    @property
+    def kind(self) -> Literal["local", "replay", "scripted", "openai_compatible", "litellm", "langchain-openai"]:
+        """Which client calls it."""
+        if self.client is not None:
+            return self.client
+        if self.provider == "local":
+            return "local"
+        if self.provider == "replay":
+            return "replay"
+        if self.provider == "scripted":
+            return "scripted"
+        if self.provider == "hosted_vllm" or (self.provider == "openai" and self.api_base):
+            return "openai_compatible"
+        return "litellm"
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """Which server answers, where that is known and it is called without a library in between."""
+        if self.kind == "local":
+            return "llama_cpp"
+        return "vllm" if self.provider == "hosted_vllm" and self.kind == "openai_compatible" else None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The strings in which `${VAR}` may stand."""
+        key = (self.api_key.get_secret_value(),) if self.api_key else ()
+        return (*key, *(self.api_base or ()))

@@ -1,0 +1,232 @@
+"""Plain data to a `Config`, whatever is wrong with its shape.
+
+A value that is wrong gives way to its key's default, or to a stand-in where there is none, so that all the rest
+can still be checked.
+"""
+
+from __future__ import annotations
+
+import copy
+import types
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from mollm.config.config import Config
+from mollm.config.problems import Problem, nearest, one_of
+from mollm.config.routers import kind_of, with_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pydantic_core import ErrorDetails
+
+    from mollm.config.places import KeyPath
+
+MAX_PASSES = 8
+"""One finds nearly everything; another is needed where pydantic looks no further, as below a wrong `kind`."""
+STAND_INS: dict[KeyPath, Any] = {
+    ("llms",): {"": {"model": "-/-"}},
+    ("llms", "*"): {"model": "-/-"},
+    ("llms", "*", "model"): "-/-",
+    ("llms", "*", "price", "input"): 0,
+    ("llms", "*", "price", "output"): 0,
+    ("mixtures",): {"": {"description": "-", "workers": [""]}},
+    ("mixtures", "*"): {"description": "-", "workers": [""]},
+    ("mixtures", "*", "description"): "-",
+    ("mixtures", "*", "workers"): [""],
+    ("mixtures", "*", "workers", "*"): "",
+    ("mixtures", "*", "workers", "*", "llm"): "",
+    ("router", "llm"): "",
+    ("router", "members", "*"): {"kind": "learned"},
+    ("router", "members", "*", "llm"): "",
+}
+"""What takes the place of a wrong value whose key has no default; `*` is any name or index."""
+MESSAGES = {
+    "invalid_key": "a key must be text",
+    "missing": "is required",
+    "string_pattern_mismatch": "must be `provider/model`, as in `openai/gpt-4.1` or `local/smollm2-135m`",
+}
+"""What is said instead of pydantic's own words, by its type of error."""
+A_KEY = "[key]"
+"""Stands in a key path for a key that is no text, as in pydantic's."""
+
+
+def parse(data: dict[str, Any]) -> tuple[Config, list[Problem], set[KeyPath]]:
+    """Build a configuration.
+
+    Returns:
+        The configuration; what is wrong with the shape of `data`; and the keys that could not be read. What is
+        found out about the configuration holds only where it follows from none of these keys.
+    """
+    try:
+        return Config.model_validate(data), [], set()
+    except ValidationError as error:
+        return _without_wrong_values(with_kind(copy.deepcopy(data)), error)
+
+
+def _without_wrong_values(data: dict[str, Any], error: ValidationError) -> tuple[Config, list[Problem], set[KeyPath]]:
+    problems: list[Problem] = []
+    gaps: set[KeyPath] = set()
+    for _ in range(MAX_PASSES):
+        found = _shape_problems(error, data)
+        # What is wrong only since something was left out is not wrong with the file.
+        known = gaps | _above(gaps)
+        problems += [p for key, p in found.items() if key not in known and not p.follows_from(gaps)]
+        if () in found:
+            break
+        gaps |= {_mend(data, key) for key in found}
+        try:
+            return Config.model_validate(data), problems, gaps
+        except ValidationError as next_error:
+            error = next_error
+    return Config.model_validate({key: STAND_INS[key,] for key in ("llms", "mixtures")}), problems, {()}
+
+
+def _mend(data: dict[str, Any], key: KeyPath) -> KeyPath:
+    """Leave out the value at `key`, or put a stand-in in its place; return the key at which that was possible."""
+    *above, last = key
+    holder, pattern = _at(data, tuple(above)), _pattern(key)
+    if holder is None:
+        return key  # left out already, with all that was around it
+    if last == A_KEY:
+        for name in [name for name in holder if not isinstance(name, str)]:
+            del holder[name]
+    elif last == "kind" and key[0] == "router":
+        holder[last] = _likely_kind(key[:-1], holder)
+    elif pattern in STAND_INS and not _is_optional(key, data):
+        holder[last] = copy.deepcopy(STAND_INS[pattern])
+    elif isinstance(holder, list):
+        return _mend(data, key[:-1])
+    else:
+        holder.pop(last, None)
+    return key
+
+
+def _is_optional(key: KeyPath, data: dict[str, Any]) -> bool:
+    """The section of this key is complete without it."""
+    fields = [found.model_fields.get(str(key[-1])) for found in _classes(key[:-1], data)]
+    return bool(fields) and not any(field and field.is_required() for field in fields)
+
+
+def _shape_problems(error: ValidationError, data: dict[str, Any]) -> dict[KeyPath, Problem]:
+    """Say in our words what pydantic found, by the key that has to be mended."""
+    found: dict[KeyPath, list[Problem]] = {}
+    for item in error.errors(include_url=False, include_input=False):
+        key, problem = _shape_problem(item, data)
+        found.setdefault(key, []).append(problem)
+    # A value that may be of several types has a problem for each, and the deepest knows best what was meant.
+    above = _above(found)
+    return {
+        key: problems[0]._replace(text=", or ".join(dict.fromkeys(problem.text for problem in problems)))
+        for key, problems in found.items()
+        if key not in above
+    }
+
+
+def _shape_problem(item: ErrorDetails, data: dict[str, Any]) -> tuple[KeyPath, Problem]:
+    kind, loc = item["type"], _untagged(item["loc"])
+    text = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    text = MESSAGES.get(kind, text[0].lower() + text[1:])
+    key, holder = _real_key(loc, data), _real_key(loc[:-1], data)
+    if kind == "invalid_key" or loc[-1:] == (A_KEY,):
+        holder = holder if kind == "invalid_key" else _real_key(loc[:-2], data)
+        return (*holder, A_KEY), Problem(key, MESSAGES["invalid_key"], [])
+    if kind == "missing":
+        return _missing((*holder, loc[-1]), data)
+    if kind == "extra_forbidden":
+        return _unknown((*holder, loc[-1]), data)
+    if kind in ("model_type", "model_attributes_type"):
+        names = dict.fromkeys(name for found in _classes(key) for name in found.model_fields)
+        text = f"must be a mapping of: {', '.join(names)}"
+    elif kind == "union_tag_not_found":
+        key, text = (*key, "kind"), MESSAGES["missing"]
+    elif kind == "union_tag_invalid":
+        key, text = (*key, "kind"), f"must be {one_of([kind_of(found) for found in _classes(key)])}"
+    return key, Problem(key, text, [])
+
+
+def _missing(key: KeyPath, data: dict[str, Any]) -> tuple[KeyPath, Problem]:
+    if key[0] != "router":
+        return key, Problem(key, MESSAGES["missing"], [])
+    llms = data.get("llms")
+    text = f"kind 'llm' needs `llm`, the LLM that picks; allowed: {', '.join(llms if isinstance(llms, dict) else ())}"
+    return key, Problem(key[:-1], text, [(*key[:-1], "kind")])
+
+
+def _unknown(key: KeyPath, data: dict[str, Any]) -> tuple[KeyPath, Problem]:
+    name, (section,) = str(key[-1]), _classes(key[:-1], data)
+    owners = [kind_of(other) for other in _classes(key[:-1]) if name in other.model_fields]
+    if owners:
+        text = f"a router of kind {kind_of(section)!r} has no such key; it belongs to {' or '.join(map(repr, owners))}"
+        return key, Problem(key, text, [(*key[:-1], "kind")])
+    return key, Problem(key, f"unknown key{nearest(name, section.model_fields)}", [])
+
+
+def _untagged(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Leave out the kinds of routers, which pydantic puts behind the key whose class depends on them."""
+    loc = (*loc[:1], *loc[2:]) if loc[:1] == ("router",) else loc
+    return (*loc[:3], *loc[4:]) if loc[:2] == ("router", "members") else loc
+
+
+def _real_key(loc: tuple[str | int, ...], data: Any) -> KeyPath:
+    """Leave out the names of types, which pydantic adds to a location; the user's own keys are those in `data`."""
+    key: list[str | int] = []
+    for part in loc:
+        if isinstance(data, dict | list) and (part in data if isinstance(data, dict) else isinstance(part, int)):
+            data = data[part]  # type: ignore[index] # checked above
+            key.append(part)
+    return tuple(key)
+
+
+def _at(data: Any, key: KeyPath) -> Any:
+    """Return the value at `key`; None where there is none any more."""
+    for part in key:
+        try:
+            data = data[part]
+        except (LookupError, TypeError):
+            return None
+    return data
+
+
+def _pattern(key: KeyPath) -> KeyPath:
+    named = key[0] in ("llms", "mixtures")
+    return tuple("*" if isinstance(part, int) or (named and index == 1) else part for index, part in enumerate(key))
+
+
+def _above(keys: Iterable[KeyPath]) -> set[KeyPath]:
+    return {key[:length] for key in keys for length in range(len(key))}
+
+
+def _classes(key: KeyPath, data: Any = None) -> list[type[BaseModel]]:
+    """Return the classes of which the section at `key` may be; with `data`, the one of which it is."""
+    found: list[Any] = [Config]
+    for part in key:
+        found = [inner for annotation in found for inner in _inside(annotation, part)]
+    classes = [item for item in found if isinstance(item, type) and issubclass(item, BaseModel)]
+    if data is None or len(classes) < 2:
+        return classes
+    return [item for item in classes if kind_of(item) == _at(data, (*key, "kind"))]
+
+
+def _inside(annotation: Any, part: str | int) -> Iterator[Any]:
+    if get_origin(annotation) in (dict, list):
+        return _alternatives(get_args(annotation)[-1])
+    field = getattr(annotation, "model_fields", {}).get(part)
+    return _alternatives(field.annotation) if field else iter(())
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        yield from _alternatives(arguments[0])
+    elif origin in (Union, types.UnionType):
+        for argument in arguments:
+            yield from _alternatives(argument)
+    else:
+        yield annotation
+
+
+def _likely_kind(key: KeyPath, section: dict[str, Any]) -> str:
+    """Return the kind of router that has most of the keys that stand in `section`."""
+    return kind_of(max(_classes(key), key=lambda found: len(found.model_fields.keys() & section.keys())))

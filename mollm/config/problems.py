@@ -1,0 +1,195 @@
+"""What is wrong, or doubtful, about a configuration whose shape is right.
+
+Names that clash or lead nowhere, numbers that cannot be met, keys that have no effect.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from mollm.config.mixtures import METHODS
+from mollm.config.routers import ChainRouterConfig, FixedRouterConfig, LearnedMemberConfig, LLMMemberConfig
+from mollm.config.variables import VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from mollm.config.config import Config
+    from mollm.config.mixtures import MixtureConfig
+    from mollm.config.places import KeyPath
+    from mollm.config.routers import RouterSection
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+RESERVED_NAMES = ("auto", "router")
+LLMS: KeyPath = ("llms",)
+MIXTURES: KeyPath = ("mixtures",)
+
+
+class Problem(NamedTuple):
+    """Something wrong, and what had to be read to know it."""
+
+    key: KeyPath
+    """Where it is to be mended."""
+    text: str
+    reads: Sequence[KeyPath]
+    """The keys it follows from; where one of them could not be read, nobody knows whether it is a problem."""
+
+    def follows_from(self, gaps: Collection[KeyPath]) -> bool:
+        """It may be there only because of what could not be read at these keys."""
+        return any(key[:length] in gaps for key in self.reads for length in range(len(key) + 1))
+
+
+def problems(config: Config, methods: Iterable[str] = ()) -> Iterator[Problem]:
+    """Find what the shape alone does not show; `methods` are aggregators beside the built-in ones."""
+    yield from _name_problems(config)
+    yield from _llm_problems(config)
+    yield from _router_problems(config)
+    for name, mixture in config.mixtures.items():
+        yield from _reference_problems(config, name, mixture)
+        yield from _count_problems(name, mixture)
+        yield from _method_problems(name, mixture, [*METHODS, *(method for method in methods if method not in METHODS)])
+
+
+def _name_problems(config: Config) -> Iterator[Problem]:
+    for section, names in ((LLMS, config.llms), (MIXTURES, config.mixtures)):
+        for name in names:
+            if not NAME.fullmatch(name):
+                text = "a name is 1 to 64 letters, digits, '_', '.' or '-', and begins with a letter or a digit"
+                yield Problem((*section, name), text, [section])
+            if name in RESERVED_NAMES:
+                yield Problem((*section, name), f"the name {name!r} is reserved for the router", [section])
+    for name in config.mixtures:
+        if name in config.llms:
+            text = f"an LLM has the name {name!r} too; LLMs and mixtures share one namespace"
+            yield Problem((*MIXTURES, name), text, [LLMS, MIXTURES])
+
+
+def _llm_problems(config: Config) -> Iterator[Problem]:
+    for name, llm in config.llms.items():
+        key = (*LLMS, name)
+        client = [(*key, "model"), (*key, "client"), (*key, "api_base")]
+        if llm.kind == "openai_compatible" and not llm.api_base:
+            yield Problem(key, f"{llm.model!r} needs an api_base", client)
+        if llm.kind != "openai_compatible" and len(llm.api_base or ()) > 1:
+            yield Problem((*key, "api_base"), f"the client {llm.kind} takes one address, not several", client)
+        if llm.kind != "replay" and llm.pace:
+            pace = (*key, "pace")
+            yield Problem(pace, "only recorded answers (replay/...) have a pace", [*client, pace])
+
+
+def _router_problems(config: Config) -> Iterator[Problem]:
+    router, key = config.router, ("router", "fallback")
+    if router.fallback is not None and router.fallback not in config.mixtures:
+        near = nearest(router.fallback, config.mixtures)
+        yield Problem(key, f"no mixture {router.fallback!r}{near}", [key, MIXTURES])
+    if router.fallback is None and len(config.mixtures) > 1 and "general" not in config.mixtures:
+        text = (
+            "name the `fallback` mixture, the one that answers when the router does not know; "
+            f"allowed: {', '.join(config.mixtures)}"
+        )
+        yield Problem(("router",), text, [key, MIXTURES])
+    if isinstance(router, ChainRouterConfig) and not router.members:
+        members = ("router", "members")
+        yield Problem(members, "a chain needs at least one member", [members, ("router", "kind")])
+    for section in config.router_sections:
+        yield from _section_problems(config, section)
+
+
+def _section_problems(config: Config, section: RouterSection) -> Iterator[Problem]:
+    key, _, router = section
+    kind = (*key, "kind")
+    if isinstance(router, FixedRouterConfig):
+        return
+    if router.threshold != "auto" and not 0 <= router.threshold <= 1:
+        threshold = (*key, "threshold")
+        yield Problem(threshold, "must be 'auto' or a number from 0 to 1", [threshold])
+    if isinstance(router, LearnedMemberConfig):
+        examples = [(*MIXTURES, name, "examples") for name in config.mixtures]
+        if not router.path and not any(mixture.examples for mixture in config.mixtures.values()):
+            text = "a learned router needs `examples` in at least one mixture"
+            yield Problem(kind, text, [kind, (*key, "path"), MIXTURES, *examples])
+        return
+    llm = (*key, "llm")
+    if router.llm not in config.llms:
+        yield Problem(llm, f"no LLM {router.llm!r}{nearest(router.llm, config.llms)}", [llm, LLMS])
+    for name in config.mixtures:
+        if name.casefold() == "none":
+            yield Problem((*MIXTURES, name), "the router's LLM replies 'none' where no mixture suits", [kind, MIXTURES])
+
+
+def _reference_problems(config: Config, name: str, mixture: MixtureConfig) -> Iterator[Problem]:
+    used: list[tuple[KeyPath, str | None]] = [
+        (("workers", index, "llm"), worker.llm) for index, worker in enumerate(mixture.workers)
+    ]
+    used += [(("aggregator", "llm"), mixture.aggregator.llm)]
+    used += [(("aggregator", "fallback_llm"), mixture.aggregator.fallback_llm)]
+    used += [(("tools",), mixture.tools)] if mixture.tools != "aggregator" else []
+    reported = set()
+    for key, llm in used:
+        if llm is not None and llm not in config.llms and llm not in reported:
+            reported.add(llm)
+            where = (*MIXTURES, name, *key)
+            yield Problem(where, f"no LLM {llm!r}{nearest(llm, config.llms)}", [where, LLMS])
+
+
+def _count_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]:
+    planned, enough = mixture.planned, mixture.enough or mixture.planned
+    workers = (*MIXTURES, name, "workers")
+    samples: list[KeyPath] = [(*workers, index, "samples") for index in range(len(mixture.workers))]
+    bounds = (
+        ("enough", enough, planned, "the planned proposals"),
+        ("quorum", mixture.quorum, enough, "`enough`"),
+        ("agree", mixture.agree or 0, enough, "`enough`" if mixture.enough else "the planned proposals"),
+        ("ask_first", 0 if mixture.ask_first == "all" else mixture.ask_first, planned, "the planned proposals"),
+    )
+    for field, value, most, what in bounds:
+        if value > most:
+            key = (*MIXTURES, name, field)
+            yield Problem(key, f"{value} is more than {what} ({most})", [key, workers, *samples])
+
+
+def _method_problems(name: str, mixture: MixtureConfig, methods: Sequence[str]) -> Iterator[Problem]:
+    if mixture.aggregator.method not in methods:
+        key = (*MIXTURES, name, "aggregator", "method")
+        yield Problem(key, f"must be {one_of(methods)}", [key])
+
+
+def warnings(config: Config) -> Iterator[str]:
+    """Find what can be used as it stands, but is probably not meant so."""
+    for name, llm in config.llms.items():
+        if llm.api_key and not VARIABLE.search(llm.api_key.get_secret_value()):
+            yield f"{config.place('llms', name, 'api_key')}: a key in the file; write ${{VARIABLE}} instead"
+        if name not in config.used_llms:
+            yield f"{config.place('llms', name)}: no mixture uses this LLM"
+    for name, mixture in config.mixtures.items():
+        place = config.place("mixtures", name)
+        if name == config.fallback:
+            pass
+        elif config.router_kind == "fixed":
+            yield f"{place}: the fixed router never picks it; it can be asked by name"
+        elif not mixture.examples and not any(map(_needs_no_examples, config.router_sections)):
+            yield f"{place}: without `examples` the router never picks it; only by name"
+        if mixture.ask_first != "all" and mixture.agree is None and mixture.enough is None:
+            yield f"{config.place('mixtures', name, 'ask_first')}: without `agree` or `enough` all are asked in the end"
+
+
+def _needs_no_examples(section: RouterSection) -> bool:
+    router = section.config
+    return isinstance(router, LLMMemberConfig) or (isinstance(router, LearnedMemberConfig) and bool(router.path))
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """Suggest the nearest of the `allowed` words, or list them all."""
+    words = list(allowed)
+    close = difflib.get_close_matches(word, words, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; allowed: {', '.join(words)}" if words else ""
+
+
+def one_of(words: Sequence[str]) -> str:
+    """Write `'a', 'b' or 'c'`."""
+    *before, last = map(repr, words)
+    return f"{', '.join(before)} or {last}" if before else last

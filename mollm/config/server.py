@@ -1,0 +1,38 @@
+"""What a configuration may say about the server."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from mollm.config.fields import MAX_COUNT, Count, Seconds, Section
+
+
+def _bytes(value: Any) -> Any:
+    if type(value) is int and 1 <= value <= MAX_COUNT:
+        return value
+    match = re.fullmatch(r"([0-9]{1,6}) ?([KM]i?B)", value) if isinstance(value, str) else None
+    if match is None or not int(match[1]):
+        raise ValueError("must be a number of bytes, or as in '512 KiB' or '4 MiB'")
+    return int(match[1]) << (10 if match[2].startswith("K") else 20)
+
+
+class ServerConfig(Section):
+    """How `mollm serve` listens; nothing else reads it."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Beyond loopback only with `api_keys`.")
+    port: int = Field(8000, ge=0, le=65535, description="0: any free port.")
+    api_keys: list[SecretStr] = Field(
+        [],
+        description="Bearer tokens that are accepted, `${VAR}` or literal (masked); at least 16 characters beyond "
+        "loopback.",
+    )
+    max_in_flight: Count = Field(256, description="Requests that are worked on at once.")
+    queue: int = Field(256, ge=0, le=MAX_COUNT, description="Requests that wait; one more is refused with 503.")
+    keep_alive: Seconds = Field(10, description="Seconds until a stream that has nothing to show sends an empty chunk.")
+    drain: float = Field(30, ge=0, allow_inf_nan=False, description="Seconds that running requests have after SIGTERM.")
+    max_body: Annotated[int, BeforeValidator(_bytes, json_schema_input_type=int | str)] = Field(
+        4 * 1024 * 1024, description="Bytes of a request, or as in `4 MiB`; a larger one is refused unread."
+    )
