@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mollm.calling.base import Request
-from mollm.catalog import Catalog, build_router
+from mollm.catalog import Catalog
 from mollm.config.load import VARIABLE, load_config
 from mollm.errors import BadRequest, ConfigError, EmptyReply, LimitError, LLMError, PromptError, UserError
 from mollm.limits import check
 from mollm.pool import Pool
+from mollm.routing.registry import build_router
 from mollm.types import Settings
 
 if TYPE_CHECKING:

@@ -170,11 +170,11 @@ class LearnedScorer:
         for ngrams, block in zip(NGRAMS, self.blocks, strict=True):
             rows, values = block.weigh(ngrams(text))
             if len(rows):
-                square = values @ values
+                square = float(values @ values)
                 total = total + values @ block.weights[rows].astype(np.float64) / math.sqrt(square)
                 familiar = values[rows < len(block.idf) - 1]
-                known, length = known + familiar @ familiar, length + square
-        return total, float(known / length) if length else 0.0
+                known, length = known + float(familiar @ familiar), length + square
+        return total, known / length if length else 0.0
 
 
 def _cleaned(examples: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

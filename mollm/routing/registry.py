@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from mollm.config.schema import MemberConfig, RouterConfig, packaged_folder
 from mollm.errors import PromptError
 from mollm.prompts import load_prompt
+from mollm.routing.base import plan_of
 from mollm.routing.chain import ChainRouter
 from mollm.routing.decision import Decision, ScoringRouter
 from mollm.routing.fixed import FixedRouter
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mollm.config.schema import Config
     from mollm.prompts import Prompt
     from mollm.routing.base import Router
+    from mollm.types import PlannedCall, Question
 
 Key: TypeAlias = tuple[str | int, ...]
 Builder: TypeAlias = Callable[[Any, "Config", Key], "Router"]
@@ -46,6 +48,16 @@ def check_prompts(config: Config) -> list[str]:
         except PromptError as error:
             problems.append(str(error))
     return problems
+
+
+def planned_calls(config: Config, question: Question) -> tuple[PlannedCall, ...]:
+    """The calls that the configured router may make; nothing is fitted to find out.
+
+    Raises:
+        PromptError: The prompt of an LLM router cannot be used.
+    """
+    asking = [section for section in config.router_sections if section.kind == "llm"]
+    return tuple(call for s in asking for call in plan_of(_llm(s.config, config, s.key), question))
 
 
 def decision_of(config: Config) -> Decision:
