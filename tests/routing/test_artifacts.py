@@ -282,3 +282,42 @@ def test_the_cache_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.Mo
     kept = [folder.name for folder in (tmp_path / "routers").iterdir()]
     assert len(kept) == KEPT
     assert last.digest in kept
+
+
+# --- one that is shipped
+
+
+def test_a_shipped_router_of_the_same_examples_is_taken(
+    scorer: LearnedScorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is fitted, and nothing is put into the cache."""
+    monkeypatch.setenv("MOLLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    scorer.save(tmp_path / "shipped")
+
+    assert same(scorer, LearnedScorer.cached(EXAMPLES, fallback="general", shipped=tmp_path / "shipped"))
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("spoilt", ["other", "damaged", "missing"])
+def test_any_other_is_not(scorer: LearnedScorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str) -> None:
+    """One of other examples, a damaged one or none costs a look into the cache, or a fit."""
+    monkeypatch.setenv("MOLLM_CACHE", str(tmp_path / "cache"))
+    shipped = tmp_path / "shipped"
+    if spoilt != "missing":
+        fallback = "car" if spoilt == "other" else "general"
+        LearnedScorer.fit(EXAMPLES, fallback=fallback).save(shipped)
+    if spoilt == "damaged":
+        (shipped / ARRAYS).write_bytes(b"")
+
+    assert same(scorer, LearnedScorer.cached(EXAMPLES, fallback="general", shipped=shipped))
+    assert (tmp_path / "cache" / "routers" / scorer.digest).is_dir()
+
+
+def test_a_router_that_is_not_wanted_is_not_read(scorer: LearnedScorer, tmp_path: Path) -> None:
+    """Its digest stands in the small file; the large one stays closed."""
+    scorer.save(tmp_path)
+    (tmp_path / ARRAYS).unlink()
+
+    with pytest.raises(ConfigError, match="a router of other examples"):
+        LearnedScorer.load(tmp_path, digest="0" * 64)
