@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
     from mollm.graph import Graph
+    from mollm.routing.base import RouterLike
     from mollm.types import Answer, Event, Message, Observer, Route
 
 MAX_TOKENS_WAITING = 256
@@ -51,7 +52,7 @@ class MoLLM:
         config: str | Path | Mapping[str, Any] | Config | None = None,
         *,
         llms: Mapping[str, Any] | None = None,
-        router: Any = None,
+        router: RouterLike | None = None,
         aggregators: Mapping[str, Aggregator] | None = None,
         observers: Sequence[Observer] = (),
         engine: Literal["auto", "graph"] = "auto",

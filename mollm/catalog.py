@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from mollm import limits
 from mollm.aggregation.best import Best
@@ -19,6 +19,8 @@ from mollm.options import Options
 from mollm.pool import Pool
 from mollm.prompts import load_prompt
 from mollm.routing.base import plan_of
+from mollm.routing.own import as_router
+from mollm.routing.registry import build_router, check_prompts, decision_of, planned_calls
 from mollm.types import PlannedCall, Question, Settings
 from mollm.workers import Rules, Worker
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
-    from mollm.routing.base import Router
+    from mollm.routing.base import Router, RouterLike
 
 Plan: TypeAlias = tuple[PlannedCall, ...]
 
@@ -51,7 +53,7 @@ class Catalog:
         config: Config,
         pool: Pool | None = None,
         *,
-        router: Any = None,
+        router: RouterLike | None = None,
         aggregators: Mapping[str, Aggregator] | None = None,
         names: Iterable[str] | None = None,
     ) -> None:
@@ -89,7 +91,7 @@ class Catalog:
         if problems:
             raise ConfigError(problems)
         if router is not None:
-            self.router = as_router(router, config)
+            self.router = as_router(router, decision_of(config))
 
     @cached_property
     def router(self) -> Router:
@@ -149,10 +151,7 @@ class Catalog:
         # A router that calls nobody need not be fitted for this.
         if "router" in self.__dict__:
             return plan_of(self.router, question)
-        asking = [section for section in self.config.router_sections if section.kind == "llm"]
-        return tuple(
-            call for section in asking for call in plan_of(_Adapter(_llm_router(self.config, section)), question)
-        )
+        return planned_calls(self.config, question)
 
     def _unpriced(self, name: str) -> str | None:
         if self.config.limits.cost_usd is None or self.llms[name].price is not None:
@@ -242,69 +241,3 @@ def _worker(worker: WorkerConfig, persona: str | None, seed: int | None, sample:
     )
     name = f"{worker.llm}#{sample + 1}" if sample else worker.llm
     return Worker(name, worker.llm, persona, worker.system, settings, sample)
-
-
-# --- interim, until routing provides these ---
-def build_router(config: Config) -> Any:
-    from mollm.routing.chain import ChainRouter
-
-    built = tuple(_router(config, section) for section in config.router_sections)
-    return as_router(ChainRouter(built) if config.router_kind == "chain" else built[0], config)
-
-
-def as_router(router: Any, config: Config) -> Any:
-    return _Adapter(router)
-
-
-class _Adapter:
-    def __init__(self, router: Any) -> None:
-        self.router, self.kind = router, router.kind
-
-    def plan(self, question: Any) -> Any:
-        from mollm.routing.chain import llm_routers
-        from mollm.types import PlannedCall
-
-        return [
-            PlannedCall("router", r.llm, r.max_tokens, r.prompt_tokens(question.tokens))
-            for r in llm_routers(self.router)
-        ]
-
-    async def route(self, question: Any, calls: Any) -> Any:
-        return await self.router.route(question.last, calls, before=question.before)
-
-
-def _router(config: Config, section: Any) -> Any:
-    from mollm.routing.fixed import FixedRouter
-
-    if section.kind == "fixed":
-        return FixedRouter(config.fallback)
-    if section.kind == "llm":
-        return _llm_router(config, section)
-    from mollm.routing.learned import LearnedRouter
-
-    if section.config.path:
-        return LearnedRouter.load(section.config.path, threshold=section.config.threshold)
-    return LearnedRouter.cached(config.examples(), fallback=config.fallback, threshold=section.config.threshold)
-
-
-def _llm_router(config: Config, section: Any) -> Any:
-    from mollm.routing.llm import AUTO_THRESHOLD, LLMRouter
-
-    threshold, reference = section.config.threshold, section.config.prompt or "prompts/router/default.md"
-    return LLMRouter(
-        llm=section.config.llm or "",
-        mixtures={name: mixture.description for name, mixture in config.mixtures.items()},
-        fallback=config.fallback,
-        prompt=load_prompt(config, reference, "router", config.place(*section.key, "prompt")),
-        threshold=AUTO_THRESHOLD if threshold == "auto" else threshold,
-    )
-
-
-def check_prompts(config: Config) -> list[str]:
-    problems = []
-    for section in config.router_sections:
-        try:
-            _llm_router(config, section) if section.kind == "llm" else None
-        except PromptError as error:
-            problems.append(str(error))
-    return problems

@@ -17,7 +17,7 @@ from __future__ import annotations
 from mollm.aggregation.base import Aggregator, Brief, Picked
 from mollm.calling.base import LLM, Chunk, Completion, Request
 from mollm.calling.calls import Calls, Outcome
-from mollm.routing.base import Router
+from mollm.routing.base import Router, Scorer, Scores
 from mollm.types import (
     Arrived,
     BreakerOpened,
@@ -68,6 +68,8 @@ __all__ = [
     "Route",
     "Routed",
     "Router",
+    "Scorer",
+    "Scores",
     "Settings",
     "Started",
     "Token",

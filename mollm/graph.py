@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
+    from mollm.routing.base import RouterLike
     from mollm.types import Event, Message, Observer, Token
 
 
@@ -75,7 +76,7 @@ def create_graph(
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     store: BaseStore | None = None,
     llms: Mapping[str, Any] | None = None,
-    router: Any = None,
+    router: RouterLike | None = None,
     aggregators: Mapping[str, Aggregator] | None = None,
     observers: Sequence[Observer] = (),
 ) -> Graph:
@@ -98,7 +99,7 @@ def create_graph(
     Raises:
         ConfigError: Everything that is wrong with the configuration.
     """
-    loaded = load_config(config)
+    loaded = load_config(config, methods=tuple(aggregators or ()))
     catalog = Catalog(loaded, Pool(llms), router=router, aggregators=aggregators)
     return compile_graph(catalog, name=name, checkpointer=checkpointer, store=store, observers=observers)
 

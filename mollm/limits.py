@@ -27,12 +27,19 @@ class WorstCase:
 
 
 def worst_case(plan: Sequence[PlannedCall], llms: Mapping[str, ReliableLLM]) -> WorstCase:
-    """Sum up a plan; `llms` know their prices, and what an image takes."""
+    """Sum up a plan; `llms` know their prices, and what an image takes.
+
+    Raises:
+        LimitError: It names an LLM that is not there.
+    """
     calls = sum(planned.times for planned in plan)
     tokens = sum(planned.times * planned.max_tokens for planned in plan)
     cost = 0.0
     for planned in plan:
-        llm = llms[planned.llm]
+        try:
+            llm = llms[planned.llm]
+        except KeyError:
+            raise LimitError(f"the plan of the {planned.role} names {planned.llm!r}, which is no LLM here") from None
         if llm.price is None:
             return WorstCase(calls, tokens, None)
         prompt = planned.prompt_tokens + planned.images * llm.image_tokens

@@ -164,7 +164,9 @@ class LLMs(Mapping[str, ReliableLLM]):
         return self._held[name][1]
 
     def __getitem__(self, name: str) -> ReliableLLM:
-        return self._held[name][1]
+        if name not in self._held and name not in self._config.llms:
+            raise KeyError(name)
+        return self.add(name)  # a router or an aggregator of one's own may call what no mixture uses
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._held)

@@ -384,7 +384,7 @@ def to_plain(value: Any) -> Any:
 
 
 _ATOMS = frozenset((str, int, float, bool, type(None)))
-_FIELDS = {
+_FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(f.name for f in fields(kind))
     for kind in (
         *(Usage, Failure, Route, Proposal, Call, PlannedCall, Alternative, Written, Answer),

@@ -225,7 +225,7 @@ def test_the_loop_and_the_graph_do_the_same(case: Case) -> None:
 
 def test_the_table_is_closed() -> None:
     """Every node is reached from the first, and goes on to a node of the table or to the answer."""
-    reached, seen = {flow.START}, set()
+    reached, seen = {flow.START}, set[str]()
     while ahead := reached - seen - {flow.END}:
         seen |= ahead
         reached |= {to for name in ahead for to in flow.TRANSITIONS[name].to}

@@ -16,7 +16,7 @@ from mollm import MoLLM, load_config
 from mollm.config.config import Config
 from mollm.errors import ConfigError, LimitError, MollmError, ProviderFailed, QuorumError
 from mollm.llms.scripted import Reply, ScriptedLLM
-from mollm.routing.learned import LearnedRouter
+from mollm.routing.learned import LearnedScorer
 from tests.clock import run_virtual
 from tests.upstream import Upstream, answer, error, hang, stream
 
@@ -515,7 +515,7 @@ def test_a_key_has_its_effect(name: str) -> None:
 
 def test_a_router_can_be_loaded_from_a_folder(tmp_path: Path) -> None:
     """`path` takes the place of examples, also that of a chain's member."""
-    LearnedRouter.fit({"cats": CATS, "ships": SHIPS}, fallback="ships").save(tmp_path)
+    LearnedScorer.fit({"cats": CATS, "ships": SHIPS}, fallback="ships").save(tmp_path)
     mixtures = {"cats": TWO[0], "ships": TWO[1]}
     loaded = {"path": str(tmp_path), "threshold": 0.0}
     members = [{"kind": "learned", **loaded}]

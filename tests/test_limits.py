@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mollm.catalog import NO_OPTIONS, NOTHING, Catalog
-from mollm.config.load import load_config
 from mollm.config.limits import LimitsConfig
+from mollm.config.load import load_config
 from mollm.errors import LimitError
 from mollm.limits import WorstCase, check, worst_case
 from mollm.messages import question_of

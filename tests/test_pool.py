@@ -16,7 +16,7 @@ from mollm.pool import Pool
 from tests.upstream import Upstream, answer
 
 if TYPE_CHECKING:
-    from mollm.config.schema import Config
+    from mollm.config.config import Config
 
 ASK = Request([{"role": "user", "content": "Hi"}])
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mollm.calling.base import Request
-from mollm.catalog import Catalog, build_router
+from mollm.catalog import Catalog
 from mollm.config.load import load_config
 from mollm.config.variables import VARIABLE
 from mollm.errors import BadRequest, ConfigError, EmptyReply, LimitError, LLMError, PromptError, UserError
 from mollm.limits import check
 from mollm.pool import Pool
+from mollm.routing.registry import build_router
 from mollm.types import Settings
 
 if TYPE_CHECKING:
@@ -101,12 +102,13 @@ def _warnings(config: Config) -> Iterator[str]:
         if name not in config.used_llms:
             yield f"{config.place('llms', name)}: no mixture uses this LLM"
     reads_descriptions = bool(config.router_llms)
+    is_trained = any(getattr(section.config, "path", None) for section in config.router_sections)
     for name, mixture in config.mixtures.items():
         if name == config.fallback:
             pass
         elif config.router_kind == "fixed":
             yield f"{config.place('mixtures', name)}: the fixed router never picks it; it can be asked by name"
-        elif not (mixture.examples or reads_descriptions or any(s.config.path for s in config.router_sections)):
+        elif not (mixture.examples or reads_descriptions or is_trained):
             yield f"{config.place('mixtures', name)}: without `examples` the router never picks it; only by name"
         if mixture.ask_first != "all" and mixture.agree is None and mixture.enough is None:
             yield f"{config.place('mixtures', name, 'ask_first')}: without `agree` or `enough` all are asked in the end"

@@ -1,12 +1,16 @@
 """Which mixture answers?
 
-| module | decides by |
+| module | |
 |---|---|
-| `fixed` | nothing: always the same mixture |
-| `learned` | examples of each mixture's questions |
-| `llm` | an LLM that reads the descriptions of the mixtures |
-| `chain` | others in turn, until one is sure |
+| `base` | what a router and a scorer are |
+| `decision` | what is done about scores |
+| `fixed` | router: always the same mixture |
+| `learned` | scorer: by examples of each mixture's questions |
+| `llm` | scorer: by an LLM that reads the descriptions of the mixtures |
+| `chain` | router: others in turn, until one is sure |
+| `own` | a router, scorer or function that a caller gives |
+| `registry` | from a section of the configuration to a router |
 
-`features` and `fitting` are the two halves of `learned`: a text as numbers, and examples as weights. `choice` is
-what `llm` asks for and how it reads the reply. `conversation` says which messages are routed.
+`features` (a text as numbers), `fitting` (examples as weights) and `artifacts` (a fitted router as files) belong to
+`learned`; `choice` is what `llm` asks for and how it reads the reply. `conversation` says which messages are routed.
 """

@@ -6,12 +6,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from mollm.routing.llm import LLMRouter
+from mollm.routing.base import plan_of
 
 if TYPE_CHECKING:
     from mollm.calling.calls import Calls
     from mollm.routing.base import Router
-    from mollm.types import Route
+    from mollm.types import PlannedCall, Question, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +27,20 @@ class ChainRouter:
     members: tuple[Router, ...]
     """In the order in which they are asked; at least one."""
 
-    async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:
+    def plan(self, question: Question) -> tuple[PlannedCall, ...]:
+        """The calls of all members, as if none was sure before the last."""
+        return tuple(planned for member in self.members for planned in plan_of(member, question))
+
+    async def route(self, question: Question, calls: Calls) -> Route:
         """Ask one member after the other until one is sure."""
         start = time.perf_counter()
         first, *others = self.members
-        route = await first.route(query, calls, before=before)
+        route = await first.route(question, calls)
         said = [f"{first.kind}: {route.reason}"]
         for member in others:
             if route.is_sure:
                 break
-            route = await member.route(query, calls, before=before)
+            route = await member.route(question, calls)
             said.append(f"{member.kind}: {route.reason}")
         seconds = time.perf_counter() - start
         return replace(route, router=f"{self.kind}/{route.router}", reason="; ".join(said), seconds=seconds)
-
-
-def llm_routers(router: Router) -> tuple[LLMRouter, ...]:
-    """Return the routers in `router` that may each ask an LLM once for one question."""
-    if isinstance(router, ChainRouter):
-        return tuple(found for member in router.members for found in llm_routers(member))
-    return (router,) if isinstance(router, LLMRouter) else ()

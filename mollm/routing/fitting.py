@@ -6,14 +6,14 @@ The only module of the routing part that imports scikit-learn, and only while it
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mollm.routing.features import NGRAMS, Floats, idf, normalise
+from mollm.errors import ConfigError
+from mollm.routing.features import NGRAMS, NOWHERE, Block, Floats, Hashes, idf, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,14 +34,10 @@ Ints = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What a router needs to decide; K mixtures, blocks as in `NGRAMS`."""
+    """What a scorer needs to score, and a decision to decide."""
 
-    vocabularies: tuple[list[str], ...]
-    """The n-grams of each block, d_b in number."""
-    idfs: tuple[Floats, ...]
-    """Shape (d_b + 1,) each; the last is for n-grams not in the vocabulary."""
-    weights: tuple[Floats, ...]
-    """Shape (d_b, K) each."""
+    blocks: tuple[Block, ...]
+    """As in `NGRAMS`; their weights are for K mixtures."""
     intercept: Floats
     """Shape (K,)."""
     scale: float
@@ -56,7 +52,8 @@ class _Counts:
 
     matrix: Any
     """CSR, shape (texts, n-grams); the blocks' columns follow each other."""
-    vocabularies: tuple[list[str], ...]
+    vocabularies: tuple[Hashes, ...]
+    """The n-grams of each block, ascending."""
     row: Ints
     """Row of each stored count."""
     block: Ints
@@ -83,22 +80,47 @@ def fit(texts: Sequence[str], labels: Ints, *, fallback: int | None) -> Fitted:
         texts: The examples, none of them blank.
         labels: Which mixture each belongs to, 0 to K-1, K at least 2, none of them unused.
         fallback: The label whose examples take no part in the threshold, where it has any.
+
+    Raises:
+        ConfigError: Scikit-learn is not installed.
     """
+    _check_installed()
     counts = _count(texts)
     everything = np.ones(len(texts), dtype=np.bool_)
     coefficients, intercept = _separate(counts.weighted(everything), labels)
     scores, held_out = _cross_validate(counts, labels)
     scale = calibrate(scores[held_out], labels[held_out])
     probabilities = softmax(scores[held_out] * scale)
-    ends = np.cumsum([len(vocabulary) for vocabulary in counts.vocabularies])[:-1]
-    unseen = idf(len(texts), np.zeros(1, dtype=np.int64))
     return Fitted(
-        vocabularies=counts.vocabularies,
-        idfs=tuple(np.concatenate([part, unseen]) for part in np.split(counts.idf(everything), ends)),
-        weights=tuple(np.split(coefficients, ends)),
+        blocks=_blocks(counts, counts.idf(everything), coefficients),
         intercept=intercept,
         scale=scale,
         threshold=pick_threshold(probabilities, labels[held_out], fallback),
+    )
+
+
+def _check_installed() -> None:
+    try:
+        import sklearn  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "a learned router is fitted with scikit-learn, which is not installed: install scikit-learn beside mollm "
+            "(it is the extra `learned` of mollm), or name the folder of a fitted router as `router.path`"
+        ) from error
+
+
+def _blocks(counts: _Counts, idfs: Floats, coefficients: Floats) -> tuple[Block, ...]:
+    """Give each block its part, with a last row for the n-grams that no text has."""
+    unseen = idf(len(counts.matrix.indptr) - 1, np.zeros(1, dtype=np.int64))
+    ends = np.cumsum([len(vocabulary) for vocabulary in counts.vocabularies])[:-1]
+    parts = zip(counts.vocabularies, np.split(idfs, ends), np.split(coefficients, ends), strict=True)
+    return tuple(
+        Block(
+            hashes=np.append(vocabulary, NOWHERE),
+            idf=np.concatenate([idf, unseen]),
+            weights=np.vstack([weights, np.zeros((1, weights.shape[1]))]).astype(np.float16),
+        )
+        for vocabulary, idf, weights in parts
     )
 
 
@@ -109,26 +131,26 @@ def softmax(scores: Floats) -> Floats:
 
 
 def _count(texts: Sequence[str]) -> _Counts:
-    from sklearn.feature_extraction import DictVectorizer
+    from scipy.sparse import csr_matrix
 
-    # One matrix for all blocks: the block's number in front of an n-gram keeps them apart, and in order.
-    rows = [
-        {
-            f"{block}{gram}": times
-            for block, ngrams in enumerate(NGRAMS)
-            for gram, times in Counter(ngrams(text)).items()
-        }
-        for text in map(normalise, texts)
-    ]
-    vectorizer = DictVectorizer(dtype=np.float64)
-    matrix = vectorizer.fit_transform(rows)
-    names: list[str] = list(vectorizer.feature_names_)
-    block_of_column = np.array([int(name[0]) for name in names], dtype=np.int64)
+    normalised = [normalise(text) for text in texts]
+    rows, columns, times = [], [], []
+    vocabularies: list[Hashes] = []
+    for ngrams in NGRAMS:
+        found = [np.unique(ngrams(text), return_counts=True) for text in normalised]
+        vocabulary, column = np.unique(np.concatenate([hashes for hashes, _ in found]), return_inverse=True)
+        rows.append(np.repeat(np.arange(len(texts)), [len(hashes) for hashes, _ in found]))
+        columns.append(column + sum(map(len, vocabularies)))
+        times.append(np.concatenate([counted for _, counted in found]))
+        vocabularies.append(vocabulary)
+    widths = [len(vocabulary) for vocabulary in vocabularies]
+    cells = np.concatenate(rows), np.concatenate(columns)
+    matrix = csr_matrix((np.concatenate(times).astype(np.float64), cells), shape=(len(texts), sum(widths)))
     return _Counts(
         matrix=matrix,
-        vocabularies=tuple([name[1:] for name in names if name[0] == str(block)] for block in range(len(NGRAMS))),
+        vocabularies=tuple(vocabularies),
         row=np.repeat(np.arange(len(texts)), np.diff(matrix.indptr)),
-        block=block_of_column[matrix.indices],
+        block=np.repeat(np.arange(len(NGRAMS)), widths)[matrix.indices],
     )
 
 

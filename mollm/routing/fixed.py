@@ -8,6 +8,7 @@ from mollm.types import Route
 
 if TYPE_CHECKING:
     from mollm.calling.calls import Calls
+    from mollm.types import Question
 
 
 class FixedRouter:
@@ -18,7 +19,7 @@ class FixedRouter:
     def __init__(self, mixture: str) -> None:
         self.mixture = mixture
 
-    async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:  # noqa: ARG002 - the interface has them
+    async def route(self, question: Question, calls: Calls) -> Route:  # noqa: ARG002 - the interface has them
         """Return the one mixture, with probability 1."""
         return Route(
             mixture=self.mixture,

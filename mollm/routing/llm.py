@@ -1,4 +1,4 @@
-"""The router that asks an LLM, which reads the descriptions of the mixtures.
+"""The scorer that asks an LLM, which reads the descriptions of the mixtures.
 
 One call for each decision, also in a conversation. It takes an LLM that answers at once: one that thinks first
 spends the few tokens it has here on its thoughts, so turn them off in the `extra_body` of the LLM.
@@ -7,16 +7,17 @@ spends the few tokens it has here on its thoughts, so turn them off in the `extr
 from __future__ import annotations
 
 import asyncio
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from mollm.calling.base import Request
 from mollm.errors import PromptError
 from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, tokens_at_most
 from mollm.prompts import fence_question
+from mollm.routing.base import Scores
 from mollm.routing.choice import constraint, mentioned, read, shares
-from mollm.types import Route, Settings
+from mollm.types import PlannedCall, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
     from mollm.calling.calls import Calls, Outcome
     from mollm.config.llms import Dialect
     from mollm.prompts import Prompt
+    from mollm.types import Question
 
 NONE = "none"
 """What the LLM replies where no mixture suits the question."""
-AUTO_THRESHOLD = 0.5
-"""From here on the choice is likelier than all others together."""
 EDGE = 1000
 """Characters kept at each end of a long message: a request is stated at its beginning or at its end."""
 SHORTENED = " [...] "
@@ -39,9 +39,9 @@ SHARE_OF_TIME = 0.25
 """Of the time a request has left; an LLM that hangs must leave enough for the answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class LLMRouter:
-    """Sends a question to the mixture that an LLM picks by the descriptions."""
+@dataclass(frozen=True)
+class LLMScorer:
+    """Takes the mixture that an LLM picks by the descriptions."""
 
     kind: ClassVar[str] = "llm"
 
@@ -49,75 +49,66 @@ class LLMRouter:
     """Name of the LLM that is asked."""
     mixtures: Mapping[str, str]
     """Name to description, in the order in which the LLM reads them."""
-    fallback: str
-    """Answers when the LLM fails, finds nothing suitable, or is not sure enough."""
     prompt: Prompt
-    threshold: float = AUTO_THRESHOLD
-    """Probability from 0 to 1 that the choice must reach; a choice without probabilities has 1."""
 
-    @property
-    def max_tokens(self) -> int:
-        """The most the LLM may write: no name has more tokens than characters."""
-        return max(map(len, self.options)) + TOKENS_AROUND
-
-    @property
+    @cached_property
     def options(self) -> tuple[str, ...]:
         """What the LLM may reply."""
         return (*self.mixtures, NONE)
 
+    @cached_property
+    def max_tokens(self) -> int:
+        """The most the LLM may write: no name has more tokens than characters."""
+        return max(map(len, self.options)) + TOKENS_AROUND
+
+    def plan(self, question: Question) -> tuple[PlannedCall, ...]:
+        """Count the one call."""
+        return (PlannedCall("router", self.llm, self.max_tokens, self.prompt_tokens(question.tokens)),)
+
     def prompt_tokens(self, asked: int) -> int:
         """Bound the tokens it reads, for a conversation of at most `asked` tokens."""
-        own = tokens_at_most(self._text(SHORTENED, SHORTENED))
         longest = 2 * (2 * EDGE + len(SHORTENED)) * BYTES_PER_CHARACTER_AT_MOST
-        return own + min(asked, longest // BYTES_PER_TOKEN_AT_LEAST)
+        return self._own_tokens + min(asked, longest // BYTES_PER_TOKEN_AT_LEAST)
 
-    def request(self, query: str, *, before: str = "", dialect: Dialect | None = None) -> Request:
+    @cached_property
+    def _own_tokens(self) -> int:
+        return tokens_at_most(self._text(SHORTENED, SHORTENED))
+
+    def request(self, question: Question, *, dialect: Dialect | None = None) -> Request:
         """Build what the LLM is asked; `dialect` decides how the reply is held to the names.
 
         Raises:
             PromptError: The template fails on this question.
         """
         settings = Settings(self.max_tokens, 0.0, extra_body=constraint(self.options, dialect))
-        return Request([{"role": "user", "content": self._text(query, before)}], settings)
+        content = self._text(question.last, question.before)
+        return Request([{"role": "user", "content": content}], settings)
 
-    async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:
-        """Ask the LLM once; whatever becomes of that, there is a mixture that answers."""
-        start = time.perf_counter()
+    async def score(self, question: Question, calls: Calls) -> Scores:
+        """Ask the LLM once; a call that fails, or a reply that says nothing, leads to no pick."""
         try:
-            request = self.request(query, before=before, dialect=calls.llm(self.llm).dialect)
+            request = self.request(question, dialect=calls.llm(self.llm).dialect)
         except PromptError as error:
-            route = self._fall_back(f"{self.llm} cannot be asked ({error})")
-        else:
-            route = self._decide(await calls.attempt("router", self.llm, request, deadline=_deadline(calls)))
-        return replace(route, seconds=time.perf_counter() - start)
+            return Scores({}, f"{self.llm} cannot be asked ({error})")
+        return self._scores(await calls.attempt("router", self.llm, request, deadline=_deadline(calls)))
 
-    def _decide(self, attempt: Outcome) -> Route:
+    def _scores(self, attempt: Outcome) -> Scores:
         if attempt.completion is None:
             failure = attempt.call.error
-            return self._fall_back(f"{self.llm} failed ({failure.message if failure else 'no reply'})")
+            return Scores({}, f"{self.llm} failed ({failure.message if failure else 'no reply'})")
         reply = attempt.completion.text.strip()
         choice = read(reply, self.options)
         if choice is None:
             several = mentioned(reply, tuple(self.mixtures))
             names = f"several mixtures ({', '.join(several)})" if len(several) > 1 else "no mixture by its name alone"
-            return self._fall_back(f"the reply of {self.llm} names {names}")
+            return Scores({}, f"the reply of {self.llm} names {names}")
         found = shares(self.options, choice, attempt.completion.logprobs)
         likely = found or {option: float(option == choice) for option in self.options}
         probabilities = {name: likely[name] for name in self.mixtures}
-        weight = f" (probability {likely[choice]:.2f})" if found else ""
         if choice == NONE:
-            return self._fall_back(f"{self.llm} finds no mixture that suits it{weight}", probabilities)
-        if likely[choice] < self.threshold:
-            return self._fall_back(
-                f"{self.llm} picks {choice}, but its probability {likely[choice]:.2f} is below "
-                f"the threshold {self.threshold:.2f}",
-                probabilities,
-            )
-        return Route(choice, probabilities, self.kind, f"{self.llm} picks {choice}{weight}")
-
-    def _fall_back(self, why: str, probabilities: dict[str, float] | None = None) -> Route:
-        reason = f"{why}, so the fallback {self.fallback} answers"
-        return Route(self.fallback, probabilities or {}, self.kind, reason, is_sure=False)
+            weight = f" (probability {likely[choice]:.2f})" if found else ""
+            return Scores(probabilities, f"{self.llm} finds no mixture that suits it{weight}")
+        return Scores(probabilities, f"{self.llm} picks {choice}", choice)
 
     def _text(self, query: str, before: str) -> str:
         lines = [f"{name}: {' '.join(description.split())}" for name, description in self.mixtures.items()]

@@ -12,8 +12,8 @@ import pytest
 from mollm import MoLLM
 from mollm.calling.base import LLM, Chunk, Request
 from mollm.cli.checks import check_config, check_online
-from mollm.config.load import load_config
 from mollm.config.llms import PaceConfig
+from mollm.config.load import load_config
 from mollm.errors import BadRequest, ConfigError, EmptyReply
 from mollm.llms.replay import MAX_BYTES, MAX_LINE_BYTES, MAX_LINES, Questions, ReplayLLM, find_recording
 from mollm.types import Usage

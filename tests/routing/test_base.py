@@ -11,10 +11,11 @@ from mollm.calling.base import Request
 from mollm.errors import RoutingError
 from mollm.llms.scripted import ScriptedLLM
 from mollm.routing.base import Router
-from mollm.types import Route
+from mollm.types import PlannedCall, Route
 
 if TYPE_CHECKING:
     from mollm.calling.calls import Calls
+    from mollm.types import Question
 
 CONFIG: dict[str, Any] = {
     "llms": {"a": {"model": "scripted/from a"}, "b": {"model": "scripted/from b"}},
@@ -35,10 +36,13 @@ class Own:
         self._mixture, self._asks = mixture, asks
         self.given: list[tuple[str, str]] = []
 
-    async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:
-        self.given.append((query, before))
+    def plan(self, question: Question) -> tuple[PlannedCall, ...]:
+        return (PlannedCall("router", self._asks, 1024, question.tokens),) if self._asks else ()
+
+    async def route(self, question: Question, calls: Calls) -> Route:
+        self.given.append((question.last, question.before))
         if self._asks:
-            await calls.attempt("router", self._asks, Request([{"role": "user", "content": query}]))
+            await calls.attempt("router", self._asks, Request(question.messages))
         return Route(self._mixture, {self._mixture: 1.0}, self.kind, "by hand")
 
 

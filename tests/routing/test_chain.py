@@ -9,19 +9,24 @@ import pytest
 
 from mollm import MoLLM, load_config
 from mollm.calling.calls import Calls
-from mollm.catalog import Catalog, build_router
+from mollm.catalog import Catalog
 from mollm.cli.checks import check_config
 from mollm.errors import ConfigError, LimitError, ProviderFailed
 from mollm.llms.scripted import ScriptedLLM
-from mollm.routing.base import Router
-from mollm.routing.chain import ChainRouter, llm_routers
+from mollm.routing.base import Router, plan_of
+from mollm.routing.chain import ChainRouter
+from mollm.routing.decision import ScoringRouter
 from mollm.routing.fixed import FixedRouter
-from mollm.routing.learned import LearnedRouter
-from mollm.routing.llm import LLMRouter
+from mollm.routing.learned import LearnedScorer
+from mollm.routing.llm import LLMScorer
+from mollm.routing.registry import build_router, planned_calls
 from mollm.types import Route
+from tests.routing.asked import decide, question
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mollm.types import Question
 
 CARS = [f"my car {verb} on the motorway again" for verb in ("stops", "stutters", "smokes", "brakes", "squeaks")]
 NAPS = [f"a nap {verb} the whole afternoon for me" for verb in ("ruins", "saves", "takes", "makes", "costs")]
@@ -49,17 +54,17 @@ class Member:
     def __post_init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
 
-    async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:
+    async def route(self, question: Question, calls: Calls) -> Route:
         """Decide."""
         assert calls is not None
-        self.asked.append((query, before))
+        self.asked.append((question.last, question.before))
         reason = f"says {self.mixture}"
         return Route(self.mixture, {self.mixture: 0.7}, self.kind, reason, 99.0, is_sure=self.is_sure)
 
 
 async def routed(*members: Member, query: str = "Hi", before: str = "") -> Route:
     """What a chain makes of a question."""
-    return await ChainRouter(members).route(query, Calls({}), before=before)
+    return await ChainRouter(members).route(question(query, before), Calls({}))
 
 
 def changed(**router: Any) -> dict[str, Any]:
@@ -185,9 +190,9 @@ async def test_a_follow_up_that_the_gate_knows_with_the_question_before_costs_no
 async def test_a_learned_router_is_sure_from_its_threshold_on(threshold: float, is_sure: bool) -> None:
     """Of the fallback as of any other mixture."""
     examples = {"car": CARS, "general": NAPS}
-    router = LearnedRouter.fit(examples, fallback="general", threshold=threshold)
+    scorer = LearnedScorer.fit(examples, fallback="general")
 
-    route = router.decide("a nap costs the afternoon")
+    route = decide(scorer, "a nap costs the afternoon", threshold)
 
     assert (route.mixture, route.is_sure) == ("general", is_sure)
 
@@ -205,14 +210,17 @@ async def test_every_llm_of_the_chain_counts_towards_the_limits() -> None:
 
 
 def test_the_llms_of_a_router_are_found_wherever_they_are() -> None:
-    """Those of the configuration, and those of a router that was brought along."""
-    catalog = Catalog(load_config(CONFIG))
-    [found] = catalog.llm_routers
-    assert found.llm == "guide"
+    """Those of the configuration, without fitting a router, and those of a router that was brought along."""
+    config, asked = load_config(CONFIG), question("Hi")
+    catalog = Catalog(config)
+    [found] = planned_calls(config, asked)
+    assert (found.role, found.llm, found.times) == ("router", "guide", 1)
+    assert catalog.plan("car", asked)[0][0] == found
 
-    brought = Catalog(load_config(CONFIG), None, FixedRouter("general"))
-    assert brought.llm_routers == ()
-    assert llm_routers(ChainRouter((FixedRouter("car"), ChainRouter((found,))))) == (found,)
+    brought = Catalog(config, router=FixedRouter("general"))
+    assert [call.role for call in brought.plan("car", asked)[0]] == ["bypass"]
+    llm = build_router(load_config(changed(members=[{"kind": "llm", "llm": "guide"}])))
+    assert plan_of(ChainRouter((FixedRouter("car"), ChainRouter((llm,)))), asked) == (found,)
 
 
 # --- the configuration
@@ -220,7 +228,7 @@ def test_the_llms_of_a_router_are_found_wherever_they_are() -> None:
 
 def test_members_have_settings_of_their_own(tmp_path: Path) -> None:
     """Thresholds, prompts and folders are those of the member; the fallback is everybody's."""
-    LearnedRouter.fit({"car": CARS, "sleep": NAPS}, fallback="general").save(tmp_path)
+    LearnedScorer.fit({"car": CARS, "sleep": NAPS}, fallback="general").save(tmp_path)
     members = [
         {"kind": "learned", "path": str(tmp_path), "threshold": 0.9},
         {"kind": "learned", "threshold": 0.8},
@@ -231,13 +239,14 @@ def test_members_have_settings_of_their_own(tmp_path: Path) -> None:
     router = build_router(load_config(changed(members=members, fallback="sleep")))
 
     assert isinstance(router, ChainRouter)
-    loaded, fitted, own, default = router.members
-    assert isinstance(loaded, LearnedRouter)
-    assert isinstance(fitted, LearnedRouter)
-    assert isinstance(own, LLMRouter)
-    assert isinstance(default, LLMRouter)
-    assert [m.threshold for m in (loaded, fitted, own, default)] == [0.9, 0.8, 0.7, 0.5]
-    assert (loaded.fallback, fitted.fallback, own.fallback) == ("general", "sleep", "sleep")
+    built = [member for member in router.members if isinstance(member, ScoringRouter)]
+    loaded, fitted, own, default = [member.scorer for member in built]
+    assert isinstance(loaded, LearnedScorer)
+    assert isinstance(fitted, LearnedScorer)
+    assert isinstance(own, LLMScorer)
+    assert isinstance(default, LLMScorer)
+    assert [m.decision.threshold for m in built] == [0.9, 0.8, 0.7, 0.5]
+    assert [m.decision.fallback for m in built] == ["general", "sleep", "sleep", "sleep"]
     assert own.prompt.render(question="Q", mixtures="M") == "Q M"
     assert default.prompt.render(question="Q", mixtures="M") != "Q M"
 

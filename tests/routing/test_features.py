@@ -13,8 +13,8 @@ from sklearn.naive_bayes import ComplementNB
 from sklearn.svm import LinearSVC
 
 from mollm.routing import fitting
-from mollm.routing.features import EDGE, Block, normalise
-from mollm.routing.learned import LearnedRouter
+from mollm.routing.features import EDGE, NGRAMS, Block, char_ngrams, normalise, word_ngrams
+from mollm.routing.learned import LearnedScorer
 
 EXAMPLES = {
     "cars": ["Why does my car squeak?", "How do I change a tyre on a Škoda?", "car car car won't start", "Öl??"],
@@ -33,9 +33,9 @@ queries = st.one_of(
 
 
 @pytest.fixture(scope="module")
-def router() -> LearnedRouter:
+def scorer() -> LearnedScorer:
     """Ours, fitted on the texts."""
-    return LearnedRouter.fit(EXAMPLES, fallback="other")
+    return LearnedScorer.fit(EXAMPLES, fallback="other")
 
 
 @pytest.fixture(scope="module")
@@ -46,49 +46,100 @@ def vectorizers() -> list[Any]:
     return [words.fit(TEXTS), chars.fit(TEXTS)]
 
 
-def as_vector(block: Block, text: str) -> np.ndarray[Any, Any]:
-    """What `block` makes of `text`, as scikit-learn scales it: unknown n-grams left out, length 1."""
-    rows, weights = block.weigh(normalise(text))
-    known = rows < len(block.index)
-    vector = np.zeros(len(block.index))
-    vector[rows[known]] = weights[known]
-    length = np.linalg.norm(vector)
-    return vector / length if length else vector
+MASK = 2**64 - 1
 
 
-def test_vocabulary_and_idf_are_those_of_scikit_learn(router: LearnedRouter, vectorizers: list[Any]) -> None:
-    """The same n-grams in the same order, with the same inverse document frequency."""
-    for block, vectorizer in zip(router.blocks, vectorizers, strict=True):
-        assert list(block.index) == list(vectorizer.get_feature_names_out())
-        np.testing.assert_allclose(block.idf[:-1], vectorizer.idf_, rtol=1e-12)
+def mixed(value: int) -> int:
+    """The finish of SplitMix64, in plain numbers."""
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & MASK
+    value = (value ^ value >> 27) * 0x94D049BB133111EB & MASK
+    return value ^ value >> 31
+
+
+def hash_of_words(gram: str) -> int:
+    """The bits of a word, or of two with a space between them."""
+    words = [
+        sum(mixed(ord(letter) + place * 0x9E3779B97F4A7C15 & MASK) for place, letter in enumerate(word)) & MASK
+        for word in gram.split(" ")
+    ]
+    return words[0] if len(words) == 1 else mixed(words[0]) + words[1] & MASK
+
+
+def hash_of_characters(gram: str) -> int:
+    """The bits of a run of characters."""
+    value = mixed(ord(gram[0]))
+    for letter in gram[1:]:
+        value = (value ^ ord(letter)) * 0xBF58476D1CE4E5B9 & MASK
+        value ^= value >> 32
+    return value
+
+
+HASHES = (hash_of_words, hash_of_characters)
+
+
+def known(block: Block, ngrams: Any, text: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], float]:
+    """Rows and weights of the n-grams in `text` that `block` knows, and the length of all of them."""
+    rows, weights = block.weigh(ngrams(normalise(text)))
+    is_known = rows < len(block.idf) - 1
+    return rows[is_known], weights[is_known], float(np.linalg.norm(weights))
+
+
+@pytest.fixture(scope="module")
+def columns(vectorizers: list[Any]) -> list[np.ndarray[Any, Any]]:
+    """For each of our rows, the column in which scikit-learn has the same n-gram."""
+    order = []
+    for hash_of, vectorizer in zip(HASHES, vectorizers, strict=True):
+        hashes = np.array([hash_of(gram) for gram in vectorizer.get_feature_names_out()], dtype=np.uint64)
+        order.append(np.argsort(hashes))
+    return order
+
+
+def test_vocabulary_and_idf_are_those_of_scikit_learn(
+    scorer: LearnedScorer, vectorizers: list[Any], columns: list[Any]
+) -> None:
+    """The same n-grams, each by its 64 bits, with the same inverse document frequency."""
+    for block, vectorizer, hash_of, column in zip(scorer.blocks, vectorizers, HASHES, columns, strict=True):
+        assert block.hashes[:-1].tolist() == sorted(map(hash_of, vectorizer.get_feature_names_out()))
+        np.testing.assert_allclose(block.idf[:-1], vectorizer.idf_[column], rtol=1e-12)
+
+
+@given(text=queries)
+@settings(max_examples=300, deadline=None)
+def test_an_ngram_is_its_bits_wherever_it_stands(vectorizers: list[Any], text: str) -> None:
+    """What is worked out for a whole text at once is what each of its n-grams gives by itself."""
+    for ngrams, vectorizer, hash_of in zip((word_ngrams, char_ngrams), vectorizers, HASHES, strict=True):
+        theirs = [hash_of(gram) for gram in vectorizer.build_analyzer()(text)]
+
+        assert sorted(ngrams(text.lower()).tolist()) == sorted(theirs)
 
 
 @given(text=queries)
 @settings(max_examples=300, deadline=None)
 def test_any_text_becomes_the_same_vector_as_in_scikit_learn(
-    router: LearnedRouter, vectorizers: list[Any], text: str
+    scorer: LearnedScorer, vectorizers: list[Any], columns: list[Any], text: str
 ) -> None:
     """Whatever the text, both blocks equal scikit-learn's TF-IDF to rounding."""
-    for block, vectorizer in zip(router.blocks, vectorizers, strict=True):
+    for ngrams, block, vectorizer, column in zip(NGRAMS, scorer.blocks, vectorizers, columns, strict=True):
+        rows, weights, _ = known(block, ngrams, text)
+        ours = np.zeros(len(column))
+        ours[column[rows]] = weights / (np.linalg.norm(weights) or 1.0)
         theirs = vectorizer.transform([text]).toarray()[0]
 
-        np.testing.assert_allclose(as_vector(block, text), theirs, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 @given(text=queries)
 @settings(max_examples=100, deadline=None)
-def test_scores_are_those_of_scikit_learn(router: LearnedRouter, vectorizers: list[Any], text: str) -> None:
+def test_scores_are_those_of_scikit_learn(scorer: LearnedScorer, vectorizers: list[Any], text: str) -> None:
     """Deciding with numpy gives what scikit-learn's separator and naive Bayes give for the same features.
 
     Each block counts in proportion to how much of the text's weight is known.
     """
-    columns, coverage = [], []
-    for block, vectorizer in zip(router.blocks, vectorizers, strict=True):
-        rows, weights = block.weigh(normalise(text))
-        known = np.linalg.norm(weights[rows < len(block.index)])
-        coverage.append(known / np.linalg.norm(weights) if len(weights) else 0.0)
-        columns.append(vectorizer.transform(TEXTS).toarray())
-    training = np.hstack(columns)
+    coverage = []
+    for ngrams, block in zip(NGRAMS, scorer.blocks, strict=True):
+        _, weights, length = known(block, ngrams, text)
+        coverage.append(np.linalg.norm(weights) / length if length else 0.0)
+    training = np.hstack([vectorizer.transform(TEXTS).toarray() for vectorizer in vectorizers])
     machine = LinearSVC(C=1.0, class_weight="balanced", max_iter=20_000, tol=1e-3, random_state=0)
     machine.fit(training, LABELS)
     bayes = ComplementNB(alpha=0.1).fit(training, LABELS)
@@ -97,11 +148,10 @@ def test_scores_are_those_of_scikit_learn(router: LearnedRouter, vectorizers: li
     evidence = query @ bayes.feature_log_prob_.T
     theirs = machine.decision_function(query) + fitting.COUNTED * (evidence - evidence.mean())
 
-    ours = router.scores(text)
-    if ours is None:
-        assert not any(coverage)
-    else:
-        np.testing.assert_allclose(ours, theirs[0], atol=1e-3)
+    ours, familiarity = scorer.distances(text)
+    assert 0.0 <= familiarity <= 1.0
+    assert bool(familiarity) == any(coverage)
+    np.testing.assert_allclose(ours, theirs[0], atol=1e-3)
 
 
 @given(middle=st.text(min_size=1, max_size=50))

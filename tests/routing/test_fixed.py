@@ -5,6 +5,7 @@ from __future__ import annotations
 from mollm.calling.calls import Calls
 from mollm.routing.base import Router
 from mollm.routing.fixed import FixedRouter
+from tests.routing.asked import question
 
 
 async def test_every_question_goes_to_the_one_mixture() -> None:
@@ -12,7 +13,7 @@ async def test_every_question_goes_to_the_one_mixture() -> None:
     router = FixedRouter("general")
 
     for query in ("How do I sort a list?", "", "\U0001f600" * 10_000):
-        route = await router.route(query, Calls({}))
+        route = await router.route(question(query), Calls({}))
 
         assert route.mixture == "general"
         assert route.probabilities == {"general": 1.0}

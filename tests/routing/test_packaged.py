@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,9 @@ import pytest
 import yaml
 
 from mollm.prompts import parse_prompt
-from mollm.routing.learned import LearnedRouter
+from mollm.routing.learned import LearnedScorer
+from tests import shipped
+from tests.routing.asked import decide
 
 ROOT = Path(__file__).parents[2]
 LOCAL = ROOT / "mixtures" / "local.yaml"
@@ -40,30 +45,26 @@ def examples(config: dict[str, Any]) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def router(
-    config: dict[str, Any], examples: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
-) -> LearnedRouter:
-    """The router that the packaged file describes, as people mostly have it: fitted once, then read."""
-    folder = tmp_path_factory.mktemp("router")
-    LearnedRouter.fit(examples, fallback=config["router"]["fallback"]).save(folder)
-    return LearnedRouter.load(folder)
+def router() -> LearnedScorer:
+    """The router that the packaged file describes, as people have it: it comes with the file."""
+    return LearnedScorer.load(shipped.FOLDER)
 
 
-def test_questions_find_their_mixture(router: LearnedRouter) -> None:
+def test_questions_find_their_mixture(router: LearnedScorer) -> None:
     """At least 90 of 100 questions about the ten mixtures go where they belong."""
     asked = [(question, mixture) for question, mixture in QUESTIONS if mixture != "nowhere"]
 
-    right = sum(router.decide(question).mixture == mixture for question, mixture in asked)
+    right = sum(decide(router, question).mixture == mixture for question, mixture in asked)
 
     assert len(asked) == 100
     assert right >= 90
 
 
-def test_questions_that_belong_nowhere_go_to_the_fallback(router: LearnedRouter) -> None:
+def test_questions_that_belong_nowhere_go_to_the_fallback(router: LearnedScorer) -> None:
     """At least 24 of 30 questions about something else go to the fallback."""
     asked = [question for question, mixture in QUESTIONS if mixture == "nowhere"]
 
-    right = sum(router.decide(question).mixture == router.fallback for question in asked)
+    right = sum(decide(router, question).mixture == router.fallback for question in asked)
 
     assert len(asked) == 30
     assert right >= 24
@@ -83,7 +84,7 @@ def test_no_example_stands_twice(examples: dict[str, list[str]]) -> None:
     assert not {line for line in everything if everything.count(line) > 1}
 
 
-def test_every_mixture_can_be_picked(router: LearnedRouter, config: dict[str, Any]) -> None:
+def test_every_mixture_can_be_picked(router: LearnedScorer, config: dict[str, Any]) -> None:
     """The router knows all mixtures of the file, and its fallback is one of them."""
     assert set(router.mixtures) == set(config["mixtures"])
     assert router.fallback in config["mixtures"]
@@ -99,3 +100,49 @@ def test_prompts_are_sound_and_nobody_is_left_out(config: dict[str, Any]) -> Non
             file = mixture["aggregator"]["prompt"]
             prompt = parse_prompt((ROOT / file).read_text("utf-8"), "aggregator", file)
             assert "fenced text" in prompt.render(question="Why?", proposals="fenced text")
+
+
+# --- the router that comes with them
+
+LOADED = """
+import sys
+sys.modules["sklearn"] = None  # as where it is not installed
+from mollm import MoLLM
+print(MoLLM(sys.argv[1]).catalog.router.scorer.digest, "scipy" in sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def refitted() -> LearnedScorer:
+    """The same, fitted on the examples as they are."""
+    return shipped.fitted()
+
+
+def test_it_is_true_to_the_examples(router: LearnedScorer, refitted: LearnedScorer) -> None:
+    """It was fitted on the examples as they are; where not: `uv run python -m tests.shipped`."""
+    assert router.digest == refitted.digest
+    assert sum(path.stat().st_size for path in shipped.FOLDER.iterdir()) <= 4 * 1024 * 1024
+
+
+def test_fitting_it_again_decides_the_same(
+    router: LearnedScorer, refitted: LearnedScorer, examples: dict[str, list[str]]
+) -> None:
+    """On every question that was written for it, and on every twentieth example."""
+    asked = [question for question, _ in QUESTIONS] + [text for texts in examples.values() for text in texts[::20]]
+
+    differing = [text for text in asked if decide(router, text).mixture != decide(refitted, text).mixture]
+
+    assert len(asked) > 350
+    assert differing == []
+
+
+@pytest.mark.parametrize("name", ["local.yaml", "vllm.yaml"])
+def test_nobody_fits_it(name: str, router: LearnedScorer, tmp_path: Path) -> None:
+    """Both files with these examples take it from beside them: no scikit-learn, and nothing in the cache."""
+    environment = {**os.environ, "MOLLM_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", LOADED, str(LOCAL.parent / name)]
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.split() == [router.digest, "False"]
+    assert not (tmp_path / "cache").exists()

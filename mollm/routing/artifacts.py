@@ -1,0 +1,114 @@
+"""A fitted router as two files, JSON and safetensors; and the folder where fitted ones are kept.
+
+Neither file can hold code, and whoever reads them trusts nothing in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mollm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+FORMAT = 3
+"""Raise it when a file of before would be read, or would decide, differently."""
+MANIFEST, ARRAYS = "router.json", "router.safetensors"
+KEPT = 16
+"""Fitted routers that stay in the cache folder, the latest."""
+
+
+def write(folder: Path, manifest: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write a router to `folder`, made if missing; a reader never sees half a file.
+
+    Raises:
+        OSError: The folder cannot be made or written.
+    """
+    from safetensors.numpy import save
+
+    # safetensors writes the memory as it lies, and a transposed array lies column by column.
+    body = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    manifest = {"format": FORMAT, **manifest}
+    manifest["checksum"] = _checksum(manifest, body)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / ARRAYS, body)
+    _write(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def read(folder: Path, digest: str | None = None) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read what `write` wrote: manifest and arrays.
+
+    Args:
+        folder: Where it lies.
+        digest: Of the router that is wanted; one with another digest is refused, and its arrays are not read.
+
+    Raises:
+        ConfigError: There is no router in `folder`, another one, or not one that can be used as it is.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise ConfigError(f"{folder / MANIFEST}: not a router of format {FORMAT}; train it again")
+        if digest is not None and manifest.get("digest") != digest:
+            raise ConfigError(f"{folder}: a router of other examples")
+        body = (folder / ARRAYS).read_bytes()
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{folder}: no learned router can be read there: {error}") from error
+    if manifest.get("checksum") != _checksum(manifest, body):
+        raise ConfigError(f"{folder}: its files are damaged, changed or not of the same router; train it again")
+    try:
+        return manifest, load(body)
+    except (SafetensorError, ValueError) as error:
+        raise ConfigError(f"{folder}: its contents do not make a router ({error}); train it again") from error
+
+
+def cache_folder() -> Path | None:
+    """The folder of fitted routers: below `$MOLLM_CACHE`, `$XDG_CACHE_HOME/mollm` or `~/.cache/mollm`.
+
+    None where the user has no home.
+    """
+    own, shared = os.environ.get("MOLLM_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    if own:
+        return Path(own) / "routers"
+    if shared and Path(shared).is_absolute():
+        return Path(shared) / "mollm" / "routers"
+    with suppress(RuntimeError):
+        return Path.home() / ".cache" / "mollm" / "routers"
+    return None
+
+
+def prune(routers: Path) -> None:
+    """Delete all but the latest few routers in a folder; a reader who loses one in the middle fits again."""
+    by_age = sorted(routers.iterdir(), key=lambda folder: folder.stat().st_mtime)
+    for folder in by_age[:-KEPT]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _checksum(manifest: Mapping[str, Any], body: bytes) -> str:
+    fields = {key: value for key, value in manifest.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode() + b"\n" + body).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file in one step, whoever else is writing it."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,311 @@
+"""What people implement takes its place beside what is built in, under the same rules."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mollm import MoLLM, extending
+from mollm.errors import AggregationError, BadRequest, ConfigError, LimitError
+from mollm.extending import (
+    Aggregator,
+    BreakerOpened,
+    Brief,
+    CallEnded,
+    Calls,
+    CallStarted,
+    Done,
+    Event,
+    Observer,
+    Picked,
+    PlannedCall,
+    Question,
+    Request,
+    Routed,
+    Settings,
+    Token,
+    Writing,
+)
+from mollm.llms.scripted import Reply, ScriptedLLM
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LLMS = {name: {"model": "x/y", "retries": 0, "max_tokens": 100} for name in "abc"}
+WORKERS = {"description": "d", "workers": ["a", "b"]}
+
+
+def config(**mixture: Any) -> dict[str, Any]:
+    """One mixture of two workers, whose aggregator is `longest`."""
+    return {"llms": LLMS, "mixtures": {"m": {**WORKERS, "aggregator": {"method": "longest"}, **mixture}}}
+
+
+def scripted(**scripts: Any) -> dict[str, ScriptedLLM]:
+    """Each LLM says its name, or what the script says."""
+    return {name: ScriptedLLM(scripts.get(name, f"{name}, by name")) for name in "abc"}
+
+
+class Longest:
+    """Takes the longest proposal."""
+
+    def __init__(self) -> None:
+        self.briefs: list[Brief] = []
+
+    async def aggregate(self, brief: Brief, calls: Calls) -> Picked:  # noqa: ARG002
+        self.briefs.append(brief)
+        return Picked(max(brief.proposals, key=lambda proposal: len(proposal.text)))
+
+
+class Asking:
+    """Lets an LLM write, as often as it says; plans what it is told to."""
+
+    def __init__(self, llm: str, *, planned: int, made: int = 1, max_tokens: int = 50) -> None:
+        self.llm, self.planned, self.made, self.max_tokens = llm, planned, made, max_tokens
+
+    def plan(self, question: Question, read: int, caller: Settings) -> Sequence[PlannedCall]:  # noqa: ARG002
+        if not self.planned:
+            return ()
+        return [PlannedCall("aggregator", self.llm, 50, question.tokens + read, self.planned)]
+
+    async def aggregate(self, brief: Brief, calls: Calls) -> str:
+        text = ""
+        for _ in range(self.made):
+            request = Request(brief.messages, Settings(max_tokens=self.max_tokens))
+            outcome = await calls.attempt("aggregator", self.llm, request)
+            if outcome.completion is None:
+                assert outcome.error
+                raise outcome.error
+            text += outcome.completion.text
+        return text
+
+
+def asked(aggregator: Aggregator, *, stream: bool = False, limits: dict[str, Any] | None = None, **scripts: Any) -> Any:
+    """The answer of the mixture by an aggregator, or its events."""
+    whole = {**config(), "limits": limits or {}}
+    with MoLLM(whole, llms=scripted(**scripts), aggregators={"longest": aggregator}) as mollm:
+        return list(mollm.stream("Hi")) if stream else mollm.ask("Hi")
+
+
+def test_an_aggregator_of_ones_own_is_chosen_by_its_method() -> None:
+    """It reads the proposals and the question, and what it picks is the answer."""
+    own = Longest()
+
+    answer = asked(own, b="a longer one, by far")
+
+    assert answer.text == "a longer one, by far"
+    assert answer.calls == 2
+    assert [proposal.worker for proposal in own.briefs[0].proposals] == ["a", "b"]
+    assert own.briefs[0].messages[-1]["content"] == "Hi"
+
+
+def test_a_text_is_shown_where_the_caller_streams() -> None:
+    """As any answer that nobody wrote token by token."""
+    events = asked(Asking("c", planned=1), stream=True, c="written")
+
+    assert "".join(event.text for event in events if isinstance(event, Token)) == "written"
+    assert events[-1].answer.text == "written"
+    assert [call.role for call in events[-1].answer.breakdown] == ["worker", "worker", "aggregator"]
+
+
+def test_its_calls_are_counted_before_the_first() -> None:
+    """Workers and plan together."""
+    with pytest.raises(LimitError, match=r"5 calls at worst \(2 proposals \+ 3 aggregators\), and limits.calls is 4"):
+        asked(Asking("c", planned=3), limits={"calls": 4})
+
+
+@pytest.mark.parametrize(
+    ("own", "text"),
+    [
+        (Asking("c", planned=0), "the aggregator makes a call that it did not plan, to 'c'"),
+        (Asking("c", planned=1, made=2), "the aggregator makes more calls than it planned, to 'c'"),
+        (Asking("c", planned=1, max_tokens=51), "the aggregator asks 'c' for 51 tokens, and planned 50 at most"),
+    ],
+    ids=["unplanned", "too often", "too long"],
+)
+def test_what_nobody_planned_is_refused(own: Asking, text: str) -> None:
+    """It ends the question: a ceiling that some calls get around is none."""
+    with pytest.raises(LimitError, match=text):
+        asked(own)
+
+
+class Swallowing(Asking):
+    """Takes any failure for an empty answer."""
+
+    async def aggregate(self, brief: Brief, calls: Calls) -> str:
+        try:
+            return await super().aggregate(brief, calls)
+        except Exception:  # noqa: BLE001 - that is the point
+            return "nothing happened"
+
+
+def test_a_refusal_cannot_be_swallowed() -> None:
+    """Whatever becomes of the exception."""
+    with pytest.raises(LimitError, match="did not plan"):
+        asked(Swallowing("c", planned=0))
+
+
+def test_one_that_fails_costs_no_answer() -> None:
+    """The best proposal is the answer, and says why."""
+    answer = asked(Asking("c", planned=1), a="4", b="4", c=BadRequest("no"))
+
+    assert answer.text == "4"
+    assert answer.degraded == ("the aggregator c: no", "the best proposal (a) is the answer")
+
+
+class Broken:
+    """Has a bug."""
+
+    async def aggregate(self, brief: Brief, calls: Calls) -> str:  # noqa: ARG002
+        raise ZeroDivisionError("a bug")
+
+
+def test_a_bug_is_not_hidden() -> None:
+    """An error of no kind of ours is the author's to see."""
+    with pytest.raises(ZeroDivisionError):
+        asked(Broken())
+
+
+def test_one_that_breaks_off_ends_the_stream() -> None:
+    """What was shown cannot be taken back."""
+
+    class BreakingOff:
+        async def aggregate(self, brief: Brief, calls: Calls) -> str:  # noqa: ARG002
+            await brief.observer.show(Token("half"))
+            raise AggregationError("the answer broke off")
+
+    with pytest.raises(AggregationError):
+        asked(BreakingOff(), stream=True)
+
+
+def test_nobody_is_asked_where_the_workers_agree() -> None:
+    """Agreement is settled before any aggregator."""
+    own = Longest()
+    whole = config(agree=2)
+
+    with MoLLM(whole, llms=scripted(a="4", b="4"), aggregators={"longest": own}) as mollm:
+        assert mollm.ask("Hi").text == "4"
+    assert own.briefs == []
+
+
+def test_an_unknown_method_is_named() -> None:
+    """With those that there are."""
+    with pytest.raises(ConfigError, match=r"mixtures\.m\.aggregator\.method"):
+        MoLLM(config(), llms=scripted())
+
+
+class Hearing:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Event] = []
+        self.shown = ""
+
+    def tell(self, event: Event) -> None:
+        self.told.append(event)
+
+    async def show(self, token: Token) -> None:
+        self.shown += token.text
+
+
+@pytest.mark.parametrize("engine", ["auto", "graph"])
+def test_an_observer_hears_everything(engine: Any) -> None:
+    """Of every question, whichever way it is run: route, calls with their role, who writes, and the answer."""
+    heard = Hearing()
+    with MoLLM({"llms": LLMS, "mixtures": {"m": WORKERS}}, llms=scripted(), observers=[heard], engine=engine) as mollm:
+        answers = [mollm.ask("Hi"), mollm.ask("Ho")]
+
+    kinds = [type(event).__name__ for event in heard.told]
+    first = kinds[: len(kinds) // 2]
+    assert first == kinds[len(kinds) // 2 :]
+    assert first[0] == "Routed"
+    assert first[-4:] == ["Writing", "CallStarted", "CallEnded", "Done"]
+    assert sorted(first[1:-4]) == sorted(["Started", "CallStarted", "CallEnded", "Arrived"] * 2)
+    calls = [event.call for event in heard.told if isinstance(event, CallEnded)]
+    assert [call.role for call in calls] == ["worker", "worker", "aggregator"] * 2
+    assert [event.number for event in heard.told if isinstance(event, CallStarted)] == [1, 2, 3] * 2
+    assert [event.answer.id for event in heard.told if isinstance(event, Done)] == [answer.id for answer in answers]
+
+
+def test_an_observer_is_shown_the_tokens_of_a_stream() -> None:
+    """And may take its time."""
+    heard = Hearing()
+    with MoLLM({"llms": LLMS, "mixtures": {"m": WORKERS}}, llms=scripted(a="one two"), observers=[heard]) as mollm:
+        events = list(mollm.stream("Hi"))
+
+    assert heard.shown == "one two"
+    assert [event for event in heard.told if isinstance(event, Writing)] == [Writing("aggregator", "a")]
+    assert not any(isinstance(event, CallStarted | CallEnded) for event in events), (
+        "a stream tells what its reader needs"
+    )
+
+
+SECRET = "-".join(["do", "not", "tell"])
+
+
+class Failing:
+    """Fails at everything."""
+
+    def tell(self, event: Event) -> None:  # noqa: ARG002
+        raise ValueError(SECRET)
+
+    async def show(self, token: Token) -> None:  # noqa: ARG002
+        raise ValueError(SECRET)
+
+
+@pytest.mark.parametrize("engine", ["auto", "graph"])
+def test_an_observer_that_fails_costs_no_answer(engine: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The log names it, and nothing of what it says."""
+    whole = {"llms": LLMS, "mixtures": {"m": WORKERS}}
+    with MoLLM(whole, llms=scripted(), observers=[Failing()], engine=engine) as mollm:
+        assert mollm.ask("Hi").text == "a, by name"
+        assert [type(event) for event in mollm.stream("Hi")][-1] is Done
+
+    assert "the observer Failing failed: ValueError" in caplog.text
+    assert SECRET not in caplog.text
+    assert caplog.records[0].levelno == logging.ERROR
+
+
+async def test_retries_and_breakers_are_heard() -> None:
+    """With the LLM, what failed, and how long it is left alone."""
+    heard = Hearing()
+    llms = {"a": {"model": "x/y", "retries": 1}}
+    whole = {"llms": llms, "mixtures": {"m": {"description": "d", "workers": ["a"]}}}
+    llm = ScriptedLLM(Reply(error=ConnectionRefusedError(111, "x")))
+    async with MoLLM(whole, llms={"a": llm}, observers=[heard]) as mollm:
+        for _ in range(5):
+            with pytest.raises(Exception, match="a: "):
+                await mollm.aask("Hi")
+
+    retried = [event for event in heard.told if isinstance(event, extending.Retried)]
+    assert retried[0].llm == "a"
+    assert retried[0].failure.kind == "unreachable"
+    opened = [event for event in heard.told if isinstance(event, BreakerOpened)]
+    assert [event.llm for event in opened] == ["a"]
+    assert opened[0].seconds > 0
+
+
+def test_protocols_tell_what_fits() -> None:
+    """`isinstance` is what `MoLLM` goes by."""
+    assert isinstance(Longest(), Aggregator)
+    assert isinstance(Hearing(), Observer)
+    assert not isinstance(object(), Aggregator)
+
+
+def test_every_name_is_there() -> None:
+    """What the module lists can be imported, and nothing else is promised."""
+    assert all(getattr(extending, name) for name in extending.__all__)
+    assert {Routed, Done} <= {getattr(extending, name) for name in extending.__all__}
+
+
+def test_two_questions_do_not_share_a_plan() -> None:
+    """Side by side, each has the calls of its own."""
+    own = Asking("c", planned=1)
+
+    async def both() -> list[str]:
+        async with MoLLM(config(), llms=scripted(c="x"), aggregators={"longest": own}) as mollm:
+            return [answer.text for answer in await asyncio.gather(mollm.aask("1"), mollm.aask("2"))]
+
+    assert asyncio.run(both()) == ["x", "x"]
