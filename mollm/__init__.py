@@ -27,9 +27,24 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     # LangGraph alone takes half a second to import, so a name is loaded when it is first asked for.
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module 'mollm' has no attribute {name!r}")
     return getattr(import_module(f"mollm.{_HOMES[name]}"), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("mollm")
+    except PackageNotFoundError:  # a checkout that was not installed
+        import tomllib
+        from pathlib import Path
+
+        project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))
+        return str(project["project"]["version"])
 
 
 def __dir__() -> list[str]:

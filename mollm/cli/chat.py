@@ -1,144 +1,37 @@
-"""A conversation in the terminal or through pipes: answers to standard output, all else to standard error.
-
-Kept, and sent with the next question, are the questions that were answered, with their answers. One that failed
-or was stopped is forgotten, with what was shown of its answer: an LLM would take half an answer for a whole one.
-"""
+"""`mollm chat`: a conversation, typed in a terminal or read from a pipe."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sys
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from rich.text import Text
+import typer
 
-from mollm.cli.printing import print_answer, print_explanation, print_rows, print_streamed, say
-from mollm.errors import ContextTooLong, LimitError, MollmError, QuorumError, RequestError
+from mollm.cli.options import ConfigOption, MixtureOption  # noqa: TC001 - typer evaluates annotations
+from mollm.cli.printing.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mollm.api import MoLLM
-    from mollm.types import Answer, Message
+    from mollm.cli.conversation import Conversation
 
-COMMANDS = {
-    "mixture": "NAME: ask this mixture from now on; auto: route again; alone: list them",
-    "explain": "tell how the last answer came about",
-    "new": "forget the conversation",
-    "help": "list this",
-    "quit": "leave, as Ctrl-D does",
-}
-KEYS = {
-    "Ctrl-C": "stop an answer; its question is not kept",
-    "space": "in front of a question that begins with a slash",
-}
 FAILED = 1
 """Exit code where a line from a pipe was not answered."""
 
 
-def chat(mollm: MoLLM, *, mixture: str | None = None) -> int:
-    """Hold a conversation until its end.
+def chat(config: ConfigOption = None, mixture: MixtureOption = None) -> None:
+    """Hold a conversation. Through a pipe, every line is a question."""
+    from mollm.api import MoLLM
+    from mollm.cli.conversation import Conversation
 
-    Returns:
-        The exit code: 0, or 1 where standard input is no terminal and one of its lines was not answered.
-
-    Raises:
-        RequestError: There is no such mixture.
-    """
-    with asyncio.Runner() as runner:  # one event loop throughout, so that connections are used again
-        conversation = Conversation(mollm, runner)
+    with asyncio.Runner() as runner:  # one event loop throughout, so that connections are reused
+        conversation = Conversation(MoLLM(config), runner)
         if mixture is not None:
             conversation.use(mixture)
-        return _typed(conversation) if sys.stdin.isatty() else _piped(conversation)
-
-
-class Conversation:
-    """What was said so far, and what a line does to it.
-
-    Attributes:
-        mixture: The one to ask; None lets the router pick.
-        ended: The user has left.
-    """
-
-    def __init__(self, mollm: MoLLM, runner: asyncio.Runner) -> None:
-        """Begin with nothing said."""
-        self._mollm, self._runner = mollm, runner
-        self._messages: list[Message] = []
-        self._last: Answer | None = None
-        self.mixture: str | None = None
-        self.ended = False
-
-    def take(self, line: str) -> bool:
-        """Answer a question or follow a command; False where that failed, and why was said.
-
-        Raises:
-            KeyboardInterrupt: The user stopped it. Its calls are cancelled, and nothing of it is kept.
-        """
-        command = re.fullmatch(r"/([^\s/]*)(\s.*)?", line, re.DOTALL)
-        try:
-            if command:
-                self._follow(command[1], (command[2] or "").strip())
-            elif question := line.strip():
-                self._ask(question)
-        except MollmError as error:
-            say(f"mollm: {_in_one_line(error)}{self._advice(error)}")
-            return False
-        return True
-
-    def use(self, mixture: str) -> None:
-        """Ask this mixture from now on; `auto` lets the router pick. Raises `RequestError`."""
-        self.mixture = None if mixture == "auto" else self._mollm.catalog.mixture(mixture).name
-
-    def _ask(self, question: str) -> None:
-        messages = [*self._messages, {"role": "user", "content": question}]
-        answer = self._runner.run(self._answer(messages))
-        # The text alone: some providers turn down their own reasoning when it comes back.
-        self._messages = [*messages, {"role": "assistant", "content": answer.text}]
-        self._last = answer
-
-    async def _answer(self, messages: list[Message]) -> Answer:
-        if sys.stdout.isatty():
-            return await print_streamed(self._mollm.astream(messages, mixture=self.mixture))
-        answer = await self._mollm.aask(messages, mixture=self.mixture)
-        print_answer(answer)
-        sys.stdout.flush()  # a program at the other end may wait for it before it asks again
-        return answer
-
-    def _follow(self, command: str, argument: str) -> None:
-        match command:
-            case "mixture" if argument:
-                self.use(argument)
-                say(f"mixture: {self.mixture or 'auto'}")
-            case "mixture":
-                self._list_mixtures()
-            case "explain":
-                if self._last is None:
-                    raise RequestError("there is no answer yet to explain")
-                print_explanation(self._last)
-            case "new":
-                self._messages, self._last = [], None
-                say("a new conversation")
-            case "help":
-                named = {f"/{name}": text for name, text in COMMANDS.items()}
-                print_rows([(name, Text(text)) for name, text in (named | KEYS).items()])
-            case "quit" | "exit":
-                self.ended = True
-            case _:
-                raise RequestError(_unknown(command))
-
-    def _list_mixtures(self) -> None:
-        texts = {name: mixture.description for name, mixture in self._mollm.catalog.mixtures.items()}
-        asked = self.mixture or "auto"
-        rows = {**texts, "auto": "the router picks one for each question"}.items()
-        print_rows([("* " * (name == asked) + name, Text(text)) for name, text in rows])
-
-    def _advice(self, error: MollmError) -> str:
-        causes = [p.error.kind for p in error.proposals if p.error] if isinstance(error, QuorumError) else []
-        is_too_long = isinstance(error, ContextTooLong | LimitError) or ContextTooLong.kind in causes
-        return "; /new begins a shorter conversation" if is_too_long and self._messages else ""
+        code = _typed(conversation) if sys.stdin.isatty() else _piped(conversation)
+    raise typer.Exit(code)
 
 
 class _Prompt:
@@ -203,14 +96,3 @@ def _piped(conversation: Conversation) -> int:
         if conversation.ended:
             break
     return code
-
-
-def _in_one_line(error: MollmError) -> str:
-    head, *causes = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
-    return f"{head}: {'; '.join(causes)}" if causes else head
-
-
-def _unknown(command: str) -> str:
-    likely = [name for name in COMMANDS if command and name.startswith(command)]
-    likely += get_close_matches(command, COMMANDS, n=1)
-    return f"no command '/{command}'; " + (f"did you mean '/{likely[0]}'?" if likely else "/help lists them")

@@ -1,4 +1,4 @@
-"""What is wrong, or doubtful, about a configuration."""
+"""What is wrong, or doubtful, about a configuration, also where that shows only when it is built or asked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mollm.calling.base import Request
 from mollm.catalog import Catalog
 from mollm.config.load import load_config
-from mollm.config.variables import VARIABLE
+from mollm.config.problems import warnings
 from mollm.errors import BadRequest, ConfigError, EmptyReply, LimitError, LLMError, PromptError, UserError
 from mollm.limits import check
 from mollm.pool import Pool
@@ -21,19 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mollm.config.config import Config
-
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found."""
+    """What was found in a configuration."""
 
     name: str
     """The file."""
     problems: tuple[str, ...] = ()
-    """It cannot be used as it stands."""
+    """Why it cannot be used as it stands."""
     warnings: tuple[str, ...] = ()
-    """It can, but is probably not meant so."""
+    """What can be used, but is probably not meant so."""
     catalog: Catalog | None = None
     """Built from it, where it could be."""
     pool: Pool = field(default_factory=Pool)
@@ -41,12 +39,11 @@ class Report:
 
 
 def check_config(source: str | Path | None = None) -> Report:
-    """Find everything that is wrong with a configuration, without calling anybody."""
+    """Find everything that is wrong with a configuration, without calling an LLM."""
     try:
         config = load_config(source)
     except ConfigError as error:
         return Report(str(source or "configuration"), tuple(error.problems))
-    report = Report(str(config.path), warnings=tuple(_warnings(config)))
     problems: list[str] = []
     catalog, pool = None, Pool()
     try:
@@ -59,13 +56,18 @@ def check_config(source: str | Path | None = None) -> Report:
     except ConfigError as error:
         problems += error.problems
     if catalog:
-        for mixture in catalog.mixtures.values():
-            try:
-                plan, arithmetic = catalog.plan(mixture.name)
-                check(config.limits, plan, catalog.llms, f"mixture {mixture.name!r}", arithmetic)
-            except LimitError as error:
-                problems.append(f"{config.place('mixtures', mixture.name)}: {error}")
-    return replace(report, problems=tuple(problems), catalog=catalog, pool=pool)
+        problems += _over_limits(catalog)
+    return Report(str(config.path), tuple(problems), tuple(warnings(config)), catalog, pool)
+
+
+def _over_limits(catalog: Catalog) -> Iterator[str]:
+    config = catalog.config
+    for name in catalog.mixtures:
+        try:
+            plan, arithmetic = catalog.plan(name)
+            check(config.limits, plan, catalog.llms, f"mixture {name!r}", arithmetic)
+        except LimitError as error:
+            yield f"{config.place('mixtures', name)}: {error}"
 
 
 async def check_online(report: Report) -> Report:
@@ -79,10 +81,10 @@ async def check_online(report: Report) -> Report:
         try:
             await catalog.llms[name].complete(request)
         except BadRequest as error:
-            # Recorded answers have been read by now; that nobody recorded this question says nothing.
+            # The recorded answers were read to get here; that nobody recorded this question says nothing.
             return None if catalog.config.llms[name].kind == "replay" else str(error)
         except EmptyReply as error:
-            # Eight tokens are too few for an LLM that thinks first; it is there, and that was the question.
+            # Eight tokens are too few for an LLM that thinks first; it replied, and that was the question.
             return None if error.code == "reasoning_only" else str(error)
         except LLMError as error:
             return str(error)
@@ -93,22 +95,3 @@ async def check_online(report: Report) -> Report:
     found = await asyncio.gather(*(call(name) for name in catalog.llms))
     await report.pool.aclose()
     return replace(report, problems=(*report.problems, *(problem for problem in found if problem)))
-
-
-def _warnings(config: Config) -> Iterator[str]:
-    for name, llm in config.llms.items():
-        if llm.api_key and not VARIABLE.search(llm.api_key.get_secret_value()):
-            yield f"{config.place('llms', name, 'api_key')}: a key in the file; write ${{VARIABLE}} instead"
-        if name not in config.used_llms:
-            yield f"{config.place('llms', name)}: no mixture uses this LLM"
-    reads_descriptions = bool(config.router_llms)
-    is_trained = any(getattr(section.config, "path", None) for section in config.router_sections)
-    for name, mixture in config.mixtures.items():
-        if name == config.fallback:
-            pass
-        elif config.router_kind == "fixed":
-            yield f"{config.place('mixtures', name)}: the fixed router never picks it; it can be asked by name"
-        elif not (mixture.examples or reads_descriptions or is_trained):
-            yield f"{config.place('mixtures', name)}: without `examples` the router never picks it; only by name"
-        if mixture.ask_first != "all" and mixture.agree is None and mixture.enough is None:
-            yield f"{config.place('mixtures', name, 'ask_first')}: without `agree` or `enough` all are asked in the end"

@@ -150,6 +150,25 @@ async def test_the_conversation_is_sent_over_one_connection(tmp_path: Path) -> N
         assert upstream.connections == 1
 
 
+async def test_who_writes_is_shown_until_the_answer_begins(tmp_path: Path) -> None:
+    """While the first token is waited for a line names the LLM; it is gone when the answer stands there."""
+    begins = asyncio.Event()
+    async with (
+        Upstream(stream(begins, "Four.")) as upstream,
+        Terminal(REMOTE.replace("BASE", upstream.base_url), tmp_path) as terminal,
+    ):
+        terminal.type("2 + 2?\r")
+        await terminal.until("writing")
+        assert re.match(r" \d+\.\d s \(a\)", await terminal.until("\n"))
+        begins.set()
+        await terminal.until("Four.")
+        await terminal.until("> ")
+
+        last = terminal.received.rpartition(b"\x1b[2K")[2]
+        assert b"solo" in last
+        assert b"writing" not in last
+
+
 async def test_new_forgets_the_conversation(tmp_path: Path) -> None:
     """After `/new` a question goes out alone, and there is nothing to explain."""
     async with Upstream(stream("Four."), stream("Eight.")) as upstream:

@@ -1,0 +1,42 @@
+"""`mollm ask`: one question."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+from mollm.cli.options import ConfigOption, JsonOption, MixtureOption  # noqa: TC001 - typer evaluates annotations
+from mollm.errors import RequestError
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="The question; '-' reads it from standard input.")],
+    config: ConfigOption = None,
+    mixture: MixtureOption = None,
+    json: JsonOption = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Also explain the answer, on standard error.")] = False,
+) -> None:
+    """Answer a question. In a terminal the answer streams; piped, it is printed alone."""
+    from mollm.api import MoLLM
+    from mollm.cli.printing.explanation import print_explanation, print_summary
+    from mollm.cli.printing.output import print_answer, print_json
+    from mollm.cli.printing.progress import print_streamed
+
+    text = sys.stdin.read() if question == "-" else question
+    if not text.strip():
+        raise RequestError("the question is empty")
+    mollm = MoLLM(config)
+    is_streamed = sys.stdout.isatty() and not json
+    if is_streamed:
+        answer = asyncio.run(print_streamed(mollm.astream(text, mixture=mixture)))
+    else:
+        answer = asyncio.run(mollm.aask(text, mixture=mixture))
+        print_json(answer) if json else print_answer(answer)
+    sys.stdout.flush()
+    if explain:
+        print_explanation(answer, mollm.config)
+    elif is_streamed:
+        print_summary(answer, mollm.config)

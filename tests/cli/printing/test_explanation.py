@@ -1,0 +1,208 @@
+"""An answer explained: where it came from, who agreed, what it took."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.cells import cell_len
+
+from mollm import MoLLM, load_config
+from mollm.cli.printing.explanation import agreement_of, counted, print_explanation, print_summary
+from mollm.errors import AuthFailed
+from mollm.llms.scripted import Reply, ScriptedLLM
+from tests.clock import run_virtual
+from tests.command import TEAM, Screen, in_terminal, plain, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mollm.config.config import Config
+    from mollm.types import Answer
+
+
+def test_explain_says_how_the_answer_came_about(config: Path) -> None:
+    """The answer alone on standard output; route, proposals, agreement, writer, calls and cost beside it."""
+    prices = "{model: scripted/One way is to try it., price: {input: 1, output: 1}}"
+    dead = "{model: hosted_vllm/b, api_base: 'http://127.0.0.1:1/v1', retries: 0}"
+    config.write_text(TEAM.replace("{model: scripted/from a}", prices).replace("{model: scripted/from b}", dead))
+
+    done = run("ask", "Hi", "--explain", cwd=config.parent, COLUMNS="60")
+
+    assert (done.returncode, done.stdout) == (0, "One way is to try it.\n")
+    lines = done.stderr.splitlines()
+    assert lines[0] == "route     team  every question goes to team"
+    assert re.fullmatch(r"a +\d\.\d s, about \d+ tokens, 0\.\d{6} USD", lines[2])
+    assert lines[3].strip() == "One way is to try it."
+    assert re.fullmatch(r"b +unreachable: .*", lines[4])
+    assert "answer    a's proposal, word for word" in lines
+    assert "degraded  only 1 of 2 proposals arrived" in lines
+    assert re.search(r"^workers   2 calls, about \d+ tokens, 0\.\d{6} USD$", done.stderr, re.MULTILINE)
+    assert re.fullmatch(r"in all +2 calls, \d\.\d s, about \d+ tokens, 0\.\d{6} USD", lines[-1])
+    assert "\x1b" not in done.stderr
+
+
+def test_explain_says_who_agreed(config: Path) -> None:
+    """On what, and out of how many."""
+    agreeing = TEAM.replace("scripted/from a", '"scripted/Final answer: 7"').replace("from b", "7")
+    config.write_text(agreeing.replace("[a, b]", "[a, boss, b]"))
+
+    done = run("ask", "Hi", "--explain", cwd=config.parent)
+
+    assert "final answer 7" in done.stderr
+    assert re.search(r"^agreed +a, b: 2 of 3 on 7$", done.stderr, re.MULTILINE)
+
+
+def test_explain_goes_with_json(config: Path) -> None:
+    """Standard output is still JSON and nothing else."""
+    done = run("ask", "Hi", "--json", "--explain", cwd=config.parent)
+
+    assert json.loads(done.stdout)["text"] == "the whole answer"
+    assert "written by boss from 2 proposals" in done.stderr
+
+
+def test_an_explanation_fits_whatever_was_written(config: Path) -> None:
+    """Wide characters, endless words and escape sequences stay within 60 columns."""
+    hostile = '"scripted/' + "语言模型" * 50 + " " + "x" * 500 + '\\e[31m[bold]\\x9b2J"'
+    config.write_text(
+        TEAM.replace("scripted/from a", hostile).replace("  b:", "  b_with_quite_a_long_name_of_its_own:")
+    )
+    config.write_text(config.read_text().replace("[a, b]", "[a, b_with_quite_a_long_name_of_its_own]"))
+
+    done = run("ask", "Hi", "--explain", cwd=config.parent, COLUMNS="60")
+
+    assert max(cell_len(line) for line in done.stderr.splitlines()) <= 60
+    assert "b_with_quite_a_long_name_of_its_own\n" in done.stderr
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", done.stderr)
+
+
+def test_an_explanation_has_colours_only_where_they_are_wanted(config: Path) -> None:
+    """In a terminal it has, under `NO_COLOR` it has none."""
+    _, coloured = in_terminal("ask", "Hi", "--explain", cwd=config.parent)
+    _, plain = in_terminal("ask", "Hi", "--explain", cwd=config.parent, NO_COLOR="1")
+
+    assert re.search(r"\x1b\[1m(?:\x1b\[0m)?answer", coloured)
+    assert "written by boss" in plain
+    assert not re.search(r"\x1b\[[0-9;]*m", plain)
+
+
+def mixture(**keys: Any) -> Config:
+    """Three workers and a boss."""
+    team = {"description": "x", "workers": ["a", "b", "c"], "aggregator": {"llm": "boss"}, **keys}
+    return load_config({"llms": {n: {"model": "scripted/x"} for n in ("a", "b", "c", "boss")}, "mixtures": {"m": team}})
+
+
+def asked(config: Config, **scripts: Any) -> Answer:
+    """Ask on a virtual clock; each LLM says its name unless it has something else to say."""
+    fakes = {name: ScriptedLLM(scripts.get(name, f"from {name}")) for name in config.llms}
+    return run_virtual(MoLLM(config, llms=fakes).aask("Hi"))
+
+
+def explained(answer: Answer, config: Config, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """The rows of an explanation."""
+    print_explanation(answer, config)
+    rows = capsys.readouterr().err.splitlines()
+    return {name: text for name, _, text in (row.partition("  ") for row in rows) if name for text in [text.strip()]}
+
+
+SAID = {"a": "Final answer: 7", "b": "It is 8. Final answer: 8", "c": "So 7. Final answer: 7"}
+ORIGINS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    ("written", {}, {}, "written by boss from 3 proposals"),
+    ("written, in the words of a proposal", {}, {"boss": "from b"}, "written by boss from 3 proposals"),
+    ("chosen", {"method": "best"}, {"boss": "2"}, "b's proposal, word for word, chosen by boss"),
+    ("none chosen", {"method": "best"}, {"boss": "I like them all."}, "a's proposal, word for word"),
+    ("none written", {}, {"boss": AuthFailed("no")}, "a's proposal, word for word"),
+    ("cut off", {}, {"boss": Reply("from b", finish_reason="length")}, "a's proposal, word for word"),
+    ("voted", {"method": "vote"}, SAID, "a's proposal, word for word"),
+    ("voted, and no two agree", {"method": "vote"}, {"boss": "from b"}, "written by boss from 3 proposals"),
+    (
+        "written by the fallback",
+        {"fallback_llm": "c"},
+        {"boss": AuthFailed("no"), "c": ["from c", "from a"]},
+        "written by c from 3 proposals",
+    ),
+    (
+        "chosen by the fallback",
+        {"method": "best", "fallback_llm": "c"},
+        {"boss": "All!", "c": ["from c", "3"]},
+        "c's proposal, word for word, chosen by c",
+    ),
+]
+
+
+@pytest.mark.parametrize(("aggregator", "scripts", "origin"), [pytest.param(*o[1:], id=o[0]) for o in ORIGINS])
+def test_where_an_answer_came_from_is_said(
+    aggregator: dict[str, Any], scripts: dict[str, Any], origin: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An LLM that wrote what a worker had said still wrote it; one chose only where it was asked to choose."""
+    config = mixture(aggregator={"llm": "boss", **aggregator}, shuffle=False)
+
+    answer = asked(config, **scripts)
+
+    assert explained(answer, config, capsys)["answer"] == origin
+
+
+AGREEMENTS: list[tuple[str, dict[str, Any], dict[str, Any], str | None, str | None]] = [
+    ("two agree", {}, SAID, "2 of 3 agree", "a, c: 2 of 3 on 7"),
+    ("nobody agrees", {}, {"a": "7", "b": "8", "c": "9"}, "no two agree", "nobody"),
+    ("open text", {}, dict.fromkeys("abc", "One way is to try it."), None, "open text, nothing to compare"),
+    ("one failed", {}, {**SAID, "b": AuthFailed("no")}, "2 of 2 agree", "a, c: 2 of 2 on 7"),
+    ("one arrived", {}, {"a": "7", "b": AuthFailed("no"), "c": AuthFailed("no")}, None, None),
+    ("one planned", {"workers": ["a"]}, {"a": "7"}, None, None),
+    ("the second layer counts", {"layers": 2}, {**SAID, "b": ["8", "7"]}, "3 of 3 agree", "a, b, c: 3 of 3 on 7"),
+    (
+        "the second layer has no quorum",
+        {"layers": 2, "quorum": 2},
+        {"a": ["7", "8"], "b": ["7", AuthFailed("no")], "c": ["8", AuthFailed("no")]},
+        "2 of 3 agree",
+        "a, b: 2 of 3 on 7",
+    ),
+]
+
+
+@pytest.mark.parametrize(("keys", "scripts", "brief", "full"), [pytest.param(*a[1:], id=a[0]) for a in AGREEMENTS])
+def test_summary_and_explanation_agree_about_agreement(
+    keys: dict[str, Any],
+    scripts: dict[str, Any],
+    brief: str | None,
+    full: str | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both count the layer that the answer was made of, and count as `Answer.agreement` does."""
+    config = mixture(**keys)
+
+    answer = asked(config, **scripts)
+
+    found = agreement_of(counted(answer, config))
+    assert found is None or answer.agreement == len(found.workers) / found.of
+    assert explained(answer, config, capsys).get("agreed") == full
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    print_summary(answer, config)
+    first = plain(screen.getvalue()).splitlines()[0]
+    assert first.endswith(f", {brief}" if brief else " tokens")
+
+
+def test_a_summary_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where standard error is no terminal there is none."""
+    config = mixture()
+
+    print_summary(asked(config), config)
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_summary_says_why_an_answer_is_degraded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reason on a line of its own."""
+    config, screen = mixture(), Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+
+    print_summary(asked(config, boss=AuthFailed("no")), config)
+
+    assert plain(screen.getvalue()).splitlines()[1:] == [
+        "degraded: the aggregator boss: no",
+        "degraded: the best proposal (a) is the answer",
+    ]
