@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import mollm
 
+ROOT = Path(__file__).parent.parent
 HEAVY = {"aiohttp", "fastapi", "httpx", "jinja2", "langchain_core", "langgraph", "litellm", "numpy", "openai"}
 HEAVY |= {"pydantic", "safetensors", "sklearn", "torch", "uvicorn", "xllamacpp", "yaml"}
 
@@ -69,3 +72,13 @@ def test_a_wrong_name_is_an_attribute_error() -> None:
     """As with any module."""
     with pytest.raises(AttributeError, match="no attribute 'Mollm'"):
         _ = mollm.Mollm
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    """Installed, and in a checkout that nobody installed (`-S` hides what is)."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+    assert mollm.__version__ == project["version"]
+    command = [sys.executable, "-S", "-c", "import mollm; print(mollm.__version__)"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == project["version"]

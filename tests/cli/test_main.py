@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import mollm
 from tests.command import MOLLM, TEAM, in_terminal, run
 
 if TYPE_CHECKING:
@@ -157,3 +158,24 @@ def test_help_explains_itself(config: Path) -> None:
 
     assert found.returncode == 0
     assert all(name in found.stdout for name in ("ask", "route", "check", "show"))
+
+
+@pytest.mark.parametrize("command", ["", "ask", "chat", "route", "check", "show", "serve"])
+def test_help_is_a_letter_away(command: str, config: Path) -> None:
+    """`-h` is `--help`, for every command."""
+    arguments = [command] if command else []
+
+    short, long = (run(*arguments, option, cwd=config.parent) for option in ("-h", "--help"))
+
+    assert (short.returncode, short.stderr) == (0, "")
+    assert short.stdout == long.stdout
+    assert f"Usage: mollm {command}" in short.stdout
+
+
+def test_the_version_is_that_of_the_package(config: Path) -> None:
+    """Alone on standard output, whatever else stands in the folder."""
+    config.write_text("broken")
+
+    done = run("--version", cwd=config.parent)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"mollm {mollm.__version__}\n", "")
