@@ -1,20 +1,14 @@
-"""Route by rules of your own: any object with a `kind` and an `async def route(...)` takes the router's place."""
+"""Route by rules of your own: a function of the question takes the router's place, and so does a scorer or a router."""
 
 from mollm import MoLLM
-from mollm.calling.calls import Calls
-from mollm.types import Route
+from mollm.extending import Question, Scores
 
 
-class ByLength:
-    """Sends long questions to the long mixture."""
-
-    kind = "by_length"
-
-    async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:  # noqa: ARG002
-        """Decide which mixture answers; `calls` could ask an LLM, and `before` is what the user said before."""
-        words = len(query.split())
-        picked = "thorough" if words > 5 else "short"
-        return Route(picked, {picked: 1.0}, self.kind, f"the question has {words} words")
+def by_length(question: Question) -> Scores:
+    """Send long questions to the long mixture; `question.before` is what the user said before."""
+    words = len(question.last.split())
+    picked = "thorough" if words > 5 else "short"
+    return Scores({}, f"the question has {words} words", picked)
 
 
 config = {
@@ -26,7 +20,7 @@ config = {
     },
 }
 
-with MoLLM(config, router=ByLength()) as mollm:
+with MoLLM(config, router=by_length) as mollm:
     for question in ("Is tea healthy?", "Is tea healthy when I drink six cups of it a day?"):
         answer = mollm.ask(question)
         print(f"{question}\n  {answer.mixture}, because {answer.route.reason}: {answer.text}")

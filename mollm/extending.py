@@ -4,6 +4,7 @@
 |---|---|---|
 | an LLM | `LLM`: `complete`, `stream`, `aclose` | `MoLLM(llms={"name": yours})` |
 | a router | `Router`: `kind`, `route`, and `plan` if it calls LLMs | `MoLLM(router=yours)` |
+| a router, in one function | a function of the `Question` that names a mixture | `MoLLM(router=yours)` |
 | a scorer, for which mollm decides | `Scorer`: `kind`, `score`, and `plan` if it calls LLMs | `MoLLM(router=yours)` |
 | an aggregator | `Aggregator`: `aggregate`, and `plan` if it calls LLMs | `MoLLM(aggregators={"method": yours})` |
 | an observer | `Observer`: `tell`, `show` | `MoLLM(observers=[yours])` |

@@ -12,5 +12,5 @@
 | `registry` | from a section of the configuration to a router |
 
 `features` (a text as numbers), `fitting` (examples as weights) and `artifacts` (a fitted router as files) belong to
-`learned`; `choice` is what `llm` asks for and how it reads the reply. `conversation` says which messages are routed.
+`learned`; `choice` is what `llm` asks for and how it reads the reply.
 """

@@ -66,7 +66,7 @@ class Scores:
     reason: str
     """What it found, in a few words that a decision can go on from: `most like the examples of car`."""
     pick: str | None = None
-    """The mixture that it takes to be the right one; None where it takes none to be."""
+    """The mixture that it takes to be the right one, certain where it has no probability; None: none of them."""
     familiarity: float = 1.0
     """How much of the question it knows, 0 to 1; one that cannot tell knows all of it."""
 

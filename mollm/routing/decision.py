@@ -45,14 +45,15 @@ class Decision:
         The fallback needs no good reason: it is taken as a pick whatever its probability, and then `is_sure`
         tells whether another mixture would have been accepted at that.
         """
-        pick, probabilities = scores.pick, dict(scores.probabilities)
+        pick, weight, probabilities = scores.pick, "", dict(scores.probabilities)
         if pick is None:
             return self._fall_back(scores.reason, probabilities, router)
-        likely = probabilities.get(pick, 1.0)
+        if pick in probabilities:
+            weight = f" (probability {probabilities[pick]:.2f})"
+        likely = probabilities.setdefault(pick, 1.0)
         doubt = self._doubt(pick, likely, scores)
         if doubt and pick != self.fallback:
             return self._fall_back(f"{scores.reason}, but {doubt}", probabilities, router)
-        weight = f" (probability {likely:.2f})" if likely != 1.0 else ""
         return Route(pick, probabilities, router, f"{scores.reason}{weight}", is_sure=not doubt)
 
     def _doubt(self, pick: str, likely: float, scores: Scores) -> str:

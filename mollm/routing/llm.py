@@ -103,8 +103,8 @@ class LLMScorer:
             names = f"several mixtures ({', '.join(several)})" if len(several) > 1 else "no mixture by its name alone"
             return Scores({}, f"the reply of {self.llm} names {names}")
         found = shares(self.options, choice, attempt.completion.logprobs)
-        likely = found or {option: float(option == choice) for option in self.options}
-        probabilities = {name: likely[name] for name in self.mixtures}
+        likely = found or dict.fromkeys(self.options, 0.0)
+        probabilities = {name: likely[name] for name in self.mixtures if found or name != choice}
         if choice == NONE:
             weight = f" (probability {likely[choice]:.2f})" if found else ""
             return Scores(probabilities, f"{self.llm} finds no mixture that suits it{weight}")

@@ -78,7 +78,7 @@ class FunctionRouter:
 
     def _scores(self, found: object) -> Scores:
         if isinstance(found, str):
-            return Scores({found: 1.0}, f"{self.kind} picks {found}", found)
+            return Scores({}, f"{self.kind} picks {found}", found)
         if isinstance(found, Mapping) and all(map(_is_share, found.items())):
             likeliest = max(found, key=found.__getitem__, default=None)
             what = "nothing suitable" if likeliest is None else f"{likeliest} likeliest"

@@ -45,7 +45,8 @@ def test_a_pick_is_accepted_or_the_fallback_answers(decision: Decision, given: S
     )
     assert route.mixture == (given.pick if is_accepted else "general")
     assert route.is_sure is is_accepted
-    assert (route.probabilities, route.router) == (dict(given.probabilities), "kind")
+    sure = {given.pick: 1.0} if given.pick else {}
+    assert (route.probabilities, route.router) == ({**sure, **given.probabilities}, "kind")
     assert route.reason.startswith("so")
 
 
@@ -61,7 +62,7 @@ def test_stricter_bounds_accept_no_more(decision: Decision, given: Scores) -> No
     ("given", "decision", "mixture", "is_sure", "reason"),
     [
         (Scores({"car": 0.9}, "it smells", "car"), {}, "car", True, "it smells (probability 0.90)"),
-        (Scores({"car": 1.0}, "it smells", "car"), {}, "car", True, "it smells"),
+        (Scores({"car": 1.0}, "it smells", "car"), {}, "car", True, "it smells (probability 1.00)"),
         (Scores({}, "it smells", "car"), {"threshold": 1.0}, "car", True, "it smells"),
         (Scores({"car": 0.5}, "it smells", "car"), {}, "car", True, "it smells (probability 0.50)"),
         (Scores({}, "nobody knows"), {}, "general", False, "nobody knows, so the fallback general answers"),
