@@ -19,9 +19,9 @@ import uvicorn
 
 from mollm.errors import ConfigError
 from mollm.server.app import app_of
-from mollm.server.chat.streaming import LONGEST_SEND
 from mollm.server.connection import Connection
 from mollm.server.deployment import Deployment, summary
+from mollm.server.outlet import LONGEST_SEND
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ class _Process:
             await asyncio.sleep(0.01)
         self._heed()  # once more: uvicorn has set handlers of its own, which would close the socket at once
         if not serving.done():
-            log.info("serving %s on %s", summary(self._deployment.mollm.catalog.config), _address(self._socket))
+            log.info("serving %s on %s", summary(self._deployment.config), _address(self._socket))
         await serving
         return self._exit_code
 

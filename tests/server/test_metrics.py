@@ -27,6 +27,8 @@ FAMILIES = {
     "mollm_prompt_tokens": "counter",
     "mollm_completion_tokens": "counter",
     "mollm_cost_usd": "counter",
+    "mollm_retries": "counter",
+    "mollm_breakers_opened": "counter",
     "mollm_reloads": "counter",
     "mollm_requests_in_flight": "gauge",
     "mollm_queue_length": "gauge",

@@ -7,7 +7,8 @@ import json
 import math
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -16,8 +17,9 @@ from mollm.errors import ProviderFailed
 from mollm.llms.scripted import Reply as Script
 from mollm.llms.scripted import ScriptedLLM
 from mollm.server.chat.protocol import read_chat
-from mollm.server.chat.streaming import LONGEST_FAREWELL, LONGEST_SEND, StreamedAnswer
+from mollm.server.chat.streaming import LONGEST_FAREWELL, stream_answer
 from mollm.server.deployment import Deployment
+from mollm.server.outlet import LONGEST_SEND
 from mollm.types import Route
 from tests.clock import run_virtual
 from tests.server.served import HI, config_of, served, until
@@ -428,7 +430,7 @@ class Asgi:
     async def chat(self, **body: Any) -> float:
         """Answer a request and return how long that took."""
         request = read_chat(json.dumps({"model": "one", "messages": HI, "stream": True, **body}).encode())
-        await StreamedAnswer(self.deployment, request)({}, self._receive, self._send)
+        await stream_answer(self.deployment, request, self._receive, self._send)
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert self.deployment.admission.in_flight == 0
@@ -459,16 +461,36 @@ class Asgi:
     @property
     def pieces(self) -> list[Any]:
         """The deltas that were sent."""
-        bodies = b"".join(message.get("body", b"") for message in self.sent).decode()
-        events = [line.removeprefix("data: ") for line in bodies.split("\n\n") if line]
-        return deltas([json.loads(event) for event in events if event != "[DONE]"])
+        return [delta for _, delta in self.timed]
+
+    @property
+    def timed(self) -> list[tuple[float, Any]]:
+        """Each of them with the moment at which it was."""
+        found = []
+        for moment, message in zip(self.moments, self.sent, strict=True):
+            lines = message.get("body", b"").decode().split("\n\n")
+            events = [line.removeprefix("data: ") for line in lines if line]
+            parsed = [json.loads(event) for event in events if event != "[DONE]"]
+            found += [(moment, delta) for delta in deltas(parsed)]
+        return found
+
+
+class WordByWord(ScriptedLLM):
+    """Each word comes by itself; what comes at once leaves at once."""
+
+    async def stream(self, request: Request) -> AsyncIterator[Chunk]:
+        """Let the event loop go on after each word."""
+        async with aclosing(super().stream(request)) as words:
+            async for word in words:
+                yield word
+                await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("keep_alive", [10.0, 45.0, 600.0], ids=str)
 @pytest.mark.parametrize("delay", [0.0, 700.0], ids=["has something to show", "has nothing to show"])
 def test_a_client_that_never_reads_counts_as_gone(keep_alive: float, delay: float) -> None:
     """A minute after the first attempt its place is free again, its upstream closed, and no task left."""
-    llm = ScriptedLLM(Script("One two three four", delay=delay))
+    llm = WordByWord(Script("One two three four", delay=delay))
     server = Asgi(llm, keep_alive=keep_alive)
 
     seconds = run_virtual(server.chat())
@@ -493,12 +515,12 @@ class Gone(Asgi):
 
 
 @pytest.mark.parametrize("delay", [0, 25], ids=["by the answer", "by a sign of life"])
-@pytest.mark.parametrize("messages", range(4), ids=["status", "role", "first", "second"])
+@pytest.mark.parametrize("messages", range(4), ids=["status", "first", "second", "third"])
 def test_an_error_while_sending_means_that_the_client_has_gone(
     messages: int, delay: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The LLM is stopped, it counts as gone, and the log has no failure and no traceback."""
-    llm = ScriptedLLM(Script("One two three four", delay=delay))
+    llm = WordByWord(Script("One two three four", delay=delay))
     server = Gone(llm, messages)
 
     run_virtual(server.chat())
@@ -511,11 +533,11 @@ def test_an_error_while_sending_means_that_the_client_has_gone(
 
 def test_a_client_that_goes_before_the_end_was_answered(caplog: pytest.LogCaptureFixture) -> None:
     """The last message finds nobody; that is nobody's failure."""
-    server = Gone(ScriptedLLM("One two"), 4)
+    server = Gone(WordByWord("One two"), 3)
 
     run_virtual(server.chat())
 
-    assert len(server.sent) == 5
+    assert len(server.sent) == 4
     assert server.count("requests_total", mixture="one") == 1
     assert server.count("request_failures_total", mixture="one", cause="client_gone") == 0
     assert not [record for record in caplog.records if record.levelname != "INFO"], caplog.text
@@ -526,12 +548,12 @@ BREAKS = Script("One two three", error=ProviderFailed("no"), breaks_after=2)
 
 def test_a_client_that_goes_before_the_error_reaches_it() -> None:
     """The answer broke off and nobody is there to be told: that ends in order, as anything else does."""
-    server = Gone(ScriptedLLM(BREAKS), 4)
+    server = Gone(WordByWord(BREAKS), 3)
 
     run_virtual(server.chat())
 
-    assert b'"error"' in server.sent[4]["body"]
-    assert len(server.sent) == 5
+    assert b'"error"' in server.sent[3]["body"]
+    assert len(server.sent) == 4
     assert server.count("request_failures_total", mixture="one", cause="aggregation") == 1
 
 
@@ -595,11 +617,7 @@ def test_silence_lasts_as_long_as_it_may_and_no_longer() -> None:
 
     run_virtual(server.chat())
 
-    assert [moment for moment, piece in zip(server.moments[1:], server.pieces, strict=False) if not piece] == [
-        16,
-        26,
-        31,
-    ]
+    assert [moment for moment, piece in server.timed if not piece] == [16, 26, 31]
     assert server.pieces == [ROLE, {"content": "Four"}, {}, {}, {"content": " five."}, {}]
 
 
@@ -635,6 +653,8 @@ async def test_chunks_name_the_mixture_that_answers_also_after_a_sign_of_life() 
     chosen = asyncio.Event()
 
     class Slow:
+        kind: ClassVar[str] = "slow"
+
         async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:
             del query, calls, before
             await chosen.wait()
