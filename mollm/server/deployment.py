@@ -65,7 +65,7 @@ class Deployment:
         self.settings, self.keys = loaded.server, Keys(loaded, self._host)
         self.admission = Admission(self.settings.max_in_flight, self.settings.queue)
         self.metrics = Metrics(in_flight=lambda: self.admission.in_flight, waiting=lambda: self.admission.waiting)
-        self.mollm = MoLLM(loaded, llms=llms, router=router, observers=[self.metrics])
+        self.mollm = MoLLM(loaded, llms=llms, router=router)
         self.created = int(time.time())
 
     @property

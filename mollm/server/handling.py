@@ -63,7 +63,7 @@ class Handling:
         **options: Unpack[RequestOptions],
     ) -> Answer:
         """Answer `question` and count how that went. Arguments and errors are those of `MoLLM.arun`."""
-        recorder = recorder or Recorder()
+        recorder = recorder or Recorder(self.metrics)
         try:
             answer = await self._mollm.arun(question, recorder, stream=stream, id=id, **options)
         except asyncio.CancelledError:
@@ -96,13 +96,15 @@ def _is_cancelled() -> bool:
 
 
 class Recorder:
-    """An observer that keeps which mixture was picked.
+    """An observer that keeps which mixture was picked, and passes on to the metrics what is counted.
 
     Attributes:
         route: The router's decision, once there is one.
     """
 
-    route: Route | None = None
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.route: Route | None = None
 
     @property
     def mixture(self) -> str | None:
@@ -113,6 +115,7 @@ class Recorder:
         """Hear what happened."""
         if isinstance(event, Routed):
             self.route = event.route
+        self._metrics.tell(event)
 
     async def show(self, token: Token) -> None:
         """Hear a piece of the answer."""

@@ -72,18 +72,18 @@ class Outlet:
         if self._timer:
             self._timer.cancel()
 
-    @property
-    def is_full(self) -> bool:
-        """The client does not read as fast as there is something for it, so `flush` before more is put in."""
-        return self._size > MOST_HELD or self._sending.locked()
+    def put(self, data: bytes) -> bool:
+        """Let `data` leave, with all that is put in before the event loop goes on.
 
-    def put(self, data: bytes) -> None:
-        """Let `data` leave, with all that is put in before the event loop goes on."""
+        Returns:
+            False where the client does not read as fast as there is something for it, so `flush` comes next.
+        """
         self._held.append(data)
         self._size += len(data)
         if self._leaving is None:
             self.has_begun = True
             self._leaving = self._loop.create_task(self._leave())
+        return self._size <= MOST_HELD and not self._sending.locked()
 
     async def flush(self, *, more: bool = True) -> None:
         """Send what was put in, after what is being sent; without `more` that is the end of the response."""

@@ -61,6 +61,7 @@ class _Stream(Recorder):
     """
 
     def __init__(self, handling: Handling, send: Send, request: ChatRequest, keep_alive: float) -> None:
+        super().__init__(handling.metrics)
         self.id = new_id()
         self._handling, self._request = handling, request
         self._chunks: Chunks | None = None
@@ -78,8 +79,6 @@ class _Stream(Recorder):
 
     async def show(self, token: Token) -> None:
         """Send a piece of the answer; waits while the client does not read."""
-        if self.outlet.is_full:
-            await self.outlet.flush()
         chunks = self._chunks or self._begin()
         if not self._has_token:
             self._has_token = True
@@ -90,7 +89,8 @@ class _Stream(Recorder):
             delta = {key: value for key, value in delta.items() if key != "role"}
             if not any(delta.values()):
                 return
-        self.outlet.put(chunks.delta(delta, token.index, token.logprobs))
+        if not self.outlet.put(chunks.delta(delta, token.index, token.logprobs)):
+            await self.outlet.flush()
 
     async def finish(self, answer: Answer) -> None:
         """Send how the answer ended, the usage where it is wanted, and the end."""
