@@ -36,6 +36,9 @@ WORKERS = [answer(f"Secret {n}.") for n in range(3)]
 BEAT = {"server": {"keep_alive": 0.05}}
 
 
+BREAKS = Script("One two three", error=ProviderFailed("no"), breaks_after=2)
+
+
 def deltas(found: list[Any]) -> list[Any]:
     """The `delta` of every chunk that has a choice."""
     return [event["choices"][0]["delta"] for event in found if event != "[DONE]" and event.get("choices")]
@@ -55,6 +58,25 @@ async def test_a_piece_leaves_before_the_next_is_there(mixture: str, before: lis
     assert deltas(first) == [ROLE, {"content": "Fo"}]
     assert not was_whole
     assert deltas(rest) == [{"content": "ur."}, {}]
+    assert rest[-1] == "[DONE]"
+
+
+async def test_pieces_that_arrive_together_leave_together() -> None:
+    """One read from the upstream is one read for the client, which finds all of it there."""
+    more = asyncio.Event()
+    burst = b"".join(sse(chunk({"content": f"{number} "})) for number in range(50))
+    upstream = Upstream(
+        events(sse(chunk({"role": "assistant"})), more, burst, sse(chunk({}, "stop")), b"data: [DONE]\n\n")
+    )
+    async with upstream, served(config_of(upstream, **BEAT)) as server, server.open(model="one") as reply:
+        await reply.event()
+        more.set()
+        while "content" not in (await reply.event())["choices"][0]["delta"]:
+            pass
+        held = reply.held.count(b"data: ")
+        rest = await reply.rest()
+
+    assert held >= 49
     assert rest[-1] == "[DONE]"
 
 
@@ -475,12 +497,36 @@ class Asgi:
         return found
 
 
+def test_what_comes_at_once_leaves_in_one_write() -> None:
+    """Role, words, end and `[DONE]` of an answer that is there at once; nothing waits to be collected."""
+    server = Asgi(ScriptedLLM("One two three four"), seconds=0)
+
+    seconds = run_virtual(server.chat())
+
+    assert [message["type"] for message in server.sent] == ["http.response.start", "http.response.body"]
+    assert server.pieces == [ROLE, *[{"content": word} for word in ("One", " two", " three", " four")], {}]
+    assert server.sent[-1]["body"].endswith(b"data: [DONE]\n\n")
+    assert server.sent[-1]["more_body"] is False
+    assert seconds == 0
+
+
+def test_what_breaks_off_at_once_leaves_in_one_write_too() -> None:
+    """The words that were shown, and then the error."""
+    server = Asgi(ScriptedLLM(BREAKS), seconds=0)
+
+    run_virtual(server.chat())
+
+    assert [message["type"] for message in server.sent] == ["http.response.start", "http.response.body"]
+    body = server.sent[-1]["body"]
+    assert body.index(b'"One"') < body.index(b'" two"') < body.index(b'"error"')
+
+
 class WordByWord(ScriptedLLM):
     """Each word comes by itself; what comes at once leaves at once."""
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
         """Let the event loop go on after each word."""
-        async with aclosing(super().stream(request)) as words:
+        async with aclosing(super().stream(request)) as words:  # type: ignore[type-var] # a generator
             async for word in words:
                 yield word
                 await asyncio.sleep(0)
@@ -541,9 +587,6 @@ def test_a_client_that_goes_before_the_end_was_answered(caplog: pytest.LogCaptur
     assert server.count("requests_total", mixture="one") == 1
     assert server.count("request_failures_total", mixture="one", cause="client_gone") == 0
     assert not [record for record in caplog.records if record.levelname != "INFO"], caplog.text
-
-
-BREAKS = Script("One two three", error=ProviderFailed("no"), breaks_after=2)
 
 
 def test_a_client_that_goes_before_the_error_reaches_it() -> None:
