@@ -5,24 +5,28 @@ MollmError
 │   ├── ConfigError      the YAML; names file, line and key
 │   ├── PromptError      a prompt file; names file and placeholder
 │   ├── RequestError     the question or its options: empty, unsupported, ...
-│   │   └── UnknownMixture  no mixture and no LLM has this name
+│   │   ├── UnknownMixture  no mixture and no LLM has this name
+│   │   ├── BadField     a field of an HTTP request's body; names it
+│   │   ├── TooLarge     the body of an HTTP request has too many bytes
+│   │   └── TooSlow      the body of an HTTP request did not come in time
 │   └── LimitError       the request could exceed a ceiling under `limits`
-└── RunError             a run failed: exit code 1
-    ├── Overloaded       the server has as many requests as it takes
-    ├── RoutingError     no mixture could be picked
-    ├── LLMError         one call failed
-    │   ├── RateLimited  429
-    │   ├── TimedOut     connect, first token, between tokens, or in all
-    │   ├── Unreachable  refused, reset, no such host, breaker open
-    │   ├── AuthFailed   401, 402, 403
-    │   ├── ContextTooLong
-    │   ├── BadRequest   other 4xx
-    │   ├── EmptyReply   an answer without text or tool calls
-    │   ├── Refused      the provider's content filter
-    │   └── ProviderFailed  5xx, or something that is not an answer
-    │       └── Unexpected  an error of no known kind
-    ├── QuorumError      too few workers answered; names every cause
-    └── AggregationError the answer broke off after its first token was shown
+├── RunError             a run failed: exit code 1
+│   ├── Overloaded       the server has as many questions as it takes
+│   ├── RoutingError     no mixture could be picked
+│   ├── LLMError         one call failed
+│   │   ├── RateLimited  429
+│   │   ├── TimedOut     connect, first token, between tokens, or in all
+│   │   ├── Unreachable  refused, reset, no such host, breaker open
+│   │   ├── AuthFailed   401, 402, 403
+│   │   ├── ContextTooLong
+│   │   ├── BadRequest   other 4xx
+│   │   ├── EmptyReply   an answer without text or tool calls
+│   │   ├── Refused      the provider's content filter
+│   │   └── ProviderFailed  5xx, or something that is not an answer
+│   │       └── Unexpected  an error of no known kind
+│   ├── QuorumError      too few workers answered; names every cause
+│   └── AggregationError the answer broke off after its first token was shown
+└── ClientGone           a client of the server closed its connection
 """
 
 from __future__ import annotations
@@ -67,6 +71,22 @@ class UnknownMixture(RequestError):
     """The request names what is neither a mixture nor an LLM of the configuration."""
 
 
+class BadField(RequestError):
+    """A field of an HTTP request's body is missing, wrong or forbidden; `param` names it."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class TooLarge(RequestError):
+    """The body of an HTTP request is larger than the server takes."""
+
+
+class TooSlow(RequestError):
+    """The body of an HTTP request did not come in time."""
+
+
 class LimitError(UserError):
     """The worst case of a request exceeds a ceiling under `limits`; the message holds the arithmetic."""
 
@@ -76,7 +96,7 @@ class RunError(MollmError):
 
 
 class Overloaded(RunError):
-    """The server has as many requests in flight and waiting as it takes, or is about to stop."""
+    """The server has as many questions in flight and waiting as it takes, or is about to stop."""
 
     def __init__(self, message: str, *, retry_after_seconds: float) -> None:
         super().__init__(message)
@@ -200,3 +220,7 @@ class QuorumError(RunError):
 
 class AggregationError(RunError):
     """The answer broke off after its first token was shown, so nothing else could take its place."""
+
+
+class ClientGone(MollmError):
+    """A client of the server closed its connection, so there is nobody to answer."""

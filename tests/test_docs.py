@@ -19,8 +19,7 @@ from mollm.cli.checks import check_config
 from mollm.config.load import load_config
 from mollm.config.variables import VARIABLE
 from mollm.observing.prometheus import Metrics
-from mollm.server.admission import Admission
-from mollm.server.chat.protocol import FORBIDDEN
+from mollm.server.body import FORBIDDEN
 from mollm.server.failures import problem_of
 from tests.reference import PAGE, ROOT, SCHEMA, SECTIONS, page_text, schema_text, table
 from tests.shell import PAGE_ADDRESS, SERVE, Shell, commands
@@ -184,7 +183,7 @@ def test_the_names_that_the_serving_page_refuses_are_those_of_the_code() -> None
 
 def test_the_metrics_of_the_serving_page_are_those_of_the_code() -> None:
     """Each family with its labels; those of the process are named together."""
-    metrics = Metrics(Admission(1, 1))
+    metrics = Metrics(in_flight=int, waiting=int)
     metrics.call(types.Call("worker", "a", types.Usage(), 0.1, 0.1, types.Failure("empty", None, "")))
     route = types.Route("m", {}, "fixed", "")
     metrics.answered(types.Answer("", "", {}, "m", route, (), 1.0, None, ("why",), 1, types.Usage(), None, 0.1), 0.1)

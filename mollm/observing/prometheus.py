@@ -6,21 +6,33 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from mollm.types import BreakerOpened, CallEnded, Done, Retried
+
 if TYPE_CHECKING:
-    from mollm.server.admission import Admission
-    from mollm.types import Answer, Call
+    from collections.abc import Callable
+
+    from mollm.types import Answer, Call, Event, Token
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
 SHARES = (0.2, 0.25, 1 / 3, 0.4, 0.5, 0.6, 2 / 3, 0.75, 0.8, 0.9, 1.0)
 UNROUTED = ""
-"""The mixture of a request that was refused before there was one."""
+"""The mixture of a question that was refused before there was one."""
 
 
 class Metrics:
-    """Counts requests and calls in a registry of its own."""
+    """Counts questions and calls in a registry of its own.
 
-    def __init__(self, admission: Admission) -> None:
-        """Start at zero; the gauges read `admission` when they are asked."""
+    As an observer it counts what it is told of calls and answers. What only a server knows, how long a question took
+    from when it came and why it failed, the server tells by `answered`, `failed`, `began` and `reloaded`.
+    """
+
+    def __init__(self, *, in_flight: Callable[[], float], waiting: Callable[[], float]) -> None:
+        """Start at zero.
+
+        Args:
+            in_flight: Says how many questions are worked on, whenever the page is read.
+            waiting: Says how many wait.
+        """
         self.registry = CollectorRegistry()
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -28,6 +40,9 @@ class Metrics:
 
         def histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
             return Histogram(f"mollm_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+        def gauge(name: str, text: str, value: Callable[[], float]) -> None:
+            Gauge(f"mollm_{name}", text, registry=self.registry).set_function(value)
 
         self._requests = counter("requests", "Questions, answered or not.", "mixture")
         self._failures = counter("request_failures", "Questions that brought no answer.", "mixture", "cause")
@@ -43,37 +58,39 @@ class Metrics:
         self._prompt_tokens = counter("prompt_tokens", "Tokens that were sent.", "llm")
         self._completion_tokens = counter("completion_tokens", "Tokens that were written.", "llm")
         self._cost = counter("cost_usd", "Money spent, where the LLM has a price.", "llm")
+        self._retries = counter("retries", "Calls that failed and were tried again.", "llm")
+        self._breakers = counter("breakers_opened", "LLMs, or addresses of one, left alone for a while.", "llm")
         self._reloads = counter("reloads", "Configurations read again.", "outcome")
-        in_flight = Gauge("mollm_requests_in_flight", "Requests that are worked on.", registry=self.registry)
-        in_flight.set_function(lambda: admission.in_flight)
-        waiting = Gauge("mollm_queue_length", "Requests that wait.", registry=self.registry)
-        waiting.set_function(lambda: admission.waiting)
+        gauge("requests_in_flight", "Questions that are worked on.", in_flight)
+        gauge("queue_length", "Questions that wait.", waiting)
         ProcessCollector(registry=self.registry)
+        self._of_llm: dict[str, tuple[Counter, Histogram, Counter, Counter]] = {}
+        self._of_mixture: dict[str, tuple[Counter, Histogram]] = {}
 
-    def call(self, call: Call) -> None:
-        """Count a call that has ended."""
-        llm = call.llm
-        self._calls.labels(llm).inc()
-        self._call_seconds.labels(llm).observe(call.seconds)
-        self._prompt_tokens.labels(llm).inc(call.usage.prompt_tokens)
-        self._completion_tokens.labels(llm).inc(call.usage.completion_tokens)
-        if call.cost_usd is not None:
-            self._cost.labels(llm).inc(call.cost_usd)
-        if call.error is not None:
-            self._call_failures.labels(llm, call.error.kind).inc()
+    def tell(self, event: Event) -> None:
+        """Count what calls and answers tell."""
+        if isinstance(event, CallEnded):
+            self._call(event.call)
+        elif isinstance(event, Done):
+            self._answer(event.answer)
+        elif isinstance(event, Retried):
+            self._retries.labels(event.llm).inc()
+        elif isinstance(event, BreakerOpened):
+            self._breakers.labels(event.llm).inc()
 
-    def answered(self, answer: Answer, seconds: float) -> None:
-        """Count a request that was answered `seconds` after it came."""
-        mixture = answer.mixture
-        self._requests.labels(mixture).inc()
-        self._seconds.labels(mixture).observe(seconds)
-        if answer.agreement is not None:
-            self._agreement.labels(mixture).observe(answer.agreement)
-        if answer.degraded:
-            self._degraded.labels(mixture).inc()
+    async def show(self, token: Token) -> None:
+        """Tokens are not counted one by one."""
+
+    def answered(self, mixture: str, seconds: float) -> None:
+        """Count a question that was answered `seconds` after it came."""
+        if mixture not in self._of_mixture:
+            self._of_mixture[mixture] = self._requests.labels(mixture), self._seconds.labels(mixture)
+        requests, durations = self._of_mixture[mixture]
+        requests.inc()
+        durations.observe(seconds)
 
     def failed(self, mixture: str | None, cause: str) -> None:
-        """Count a request that was not answered."""
+        """Count a question that was not answered."""
         self._requests.labels(mixture or UNROUTED).inc()
         self._failures.labels(mixture or UNROUTED, cause).inc()
 
@@ -88,3 +105,24 @@ class Metrics:
     def page(self) -> bytes:
         """Everything, in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def _call(self, call: Call) -> None:
+        llm, usage = call.llm, call.usage
+        if llm not in self._of_llm:  # held, since finding a child by its label takes longer than counting
+            tokens = self._prompt_tokens.labels(llm), self._completion_tokens.labels(llm)
+            self._of_llm[llm] = self._calls.labels(llm), self._call_seconds.labels(llm), *tokens
+        calls, seconds, prompt, completion = self._of_llm[llm]
+        calls.inc()
+        seconds.observe(call.seconds)
+        prompt.inc(usage.prompt_tokens)
+        completion.inc(usage.completion_tokens)
+        if call.cost_usd is not None:
+            self._cost.labels(llm).inc(call.cost_usd)
+        if call.error is not None:
+            self._call_failures.labels(llm, call.error.kind).inc()
+
+    def _answer(self, answer: Answer) -> None:
+        if answer.agreement is not None:
+            self._agreement.labels(answer.mixture).observe(answer.agreement)
+        if answer.degraded:
+            self._degraded.labels(answer.mixture).inc()

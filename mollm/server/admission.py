@@ -1,51 +1,45 @@
-"""How many requests are worked on, how many wait, and what ends one before its time."""
+"""How many HTTP requests are worked on, how many wait, and what ends one before its time."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
-from mollm.errors import Overloaded
+from mollm.errors import ClientGone, Overloaded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
-
-    Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    from starlette.types import Receive
 
 log = logging.getLogger("mollm.server")
 
 LONGEST_END = 5.0
-"""Seconds that a request may take to end once it is told to."""
+"""Seconds that an HTTP request may take to end once it is told to."""
 LONGEST_WAIT = 60.0
 """Seconds a client is told to wait at most before it tries again."""
 
 
-class ClientGone(Exception):
-    """The client closed the connection; there is nobody to answer."""
-
-
 class Admission:
-    """Lets in so many requests at once, and so many more wait in the order in which they came.
+    """Lets in so many HTTP requests at once, and so many more wait in the order in which they came.
 
     Attributes:
-        in_flight: Requests that are worked on.
+        inside: Those that are worked on or wait.
+        in_flight: HTTP requests that are worked on.
         is_draining: No more are let in; those inside may finish.
     """
 
     def __init__(self, max_in_flight: int, queue: int) -> None:
         self._room, self._queue = max_in_flight, queue
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._inside: set[Slot] = set()
+        self.inside: set[Slot] = set()
         self._seconds = 1.0
         self.in_flight = 0
         self.is_draining = False
 
     @property
     def waiting(self) -> int:
-        """Requests in the queue."""
+        """HTTP requests in the queue."""
         return len(self._waiting)
 
     def resize(self, max_in_flight: int, queue: int) -> None:
@@ -53,8 +47,7 @@ class Admission:
         self._room, self._queue = max_in_flight, queue
         self._let_in()
 
-    @asynccontextmanager
-    async def slot(self, receive: Receive) -> AsyncGenerator[Slot, None]:
+    def slot(self, receive: Receive) -> Slot:
         """Wait for room, and hold it while the block runs.
 
         The block is cancelled when the client goes away, or when draining takes too long.
@@ -66,19 +59,7 @@ class Admission:
             Overloaded: The queue is full, or the server is about to stop.
             ClientGone: The client went away.
         """
-        slot = Slot(receive)
-        self._inside.add(slot)
-        loop = asyncio.get_running_loop()
-        try:
-            async with slot:
-                await self._enter()
-                begun = loop.time()
-                try:
-                    yield slot
-                finally:
-                    self._leave(loop.time() - begun)
-        finally:
-            self._inside.discard(slot)
+        return Slot(self, receive)
 
     async def drained(self, seconds: float) -> None:
         """Let nobody in any more, wait for those inside, and after `seconds` end what still runs."""
@@ -88,17 +69,18 @@ class Admission:
                 place.set_exception(self._stopping())
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        while self._inside and loop.time() < until:  # noqa: ASYNC110 - a server stops once; not worth an event
+        while self.inside and loop.time() < until:  # noqa: ASYNC110 - a server stops once; not worth an event
             await asyncio.sleep(0.05)
-        for slot in self._inside:
+        for slot in self.inside:
             slot.end(self._stopping())
         until = loop.time() + LONGEST_END
-        while self._inside and loop.time() < until:  # noqa: ASYNC110
+        while self.inside and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        if self._inside:
-            log.error("%d requests did not end when they were told to", len(self._inside))
+        if self.inside:
+            log.error("%d requests did not end when they were told to", len(self.inside))
 
-    async def _enter(self) -> None:
+    async def enter(self) -> None:
+        """Wait for room. Raises `Overloaded`."""
         if self.is_draining:
             raise self._stopping()
         if self.in_flight < self._room and not self._waiting:
@@ -123,7 +105,8 @@ class Admission:
             if place in self._waiting:
                 self._waiting.remove(place)
 
-    def _leave(self, seconds: float) -> None:
+    def leave(self, seconds: float) -> None:
+        """Make room again after so many seconds."""
         self._seconds += (seconds - self._seconds) / 16
         self.in_flight -= 1
         self._let_in()
@@ -139,27 +122,51 @@ class Admission:
         return Overloaded("the server is about to stop", retry_after_seconds=self._retry_after())
 
     def _retry_after(self) -> float:
-        # As long as it takes until those who wait have been served, at the pace of late.
+        # As long as it takes until those who wait have been served, at the recent rate.
         return min(LONGEST_WAIT, self._seconds * (1 + len(self._waiting) / self._room))
 
 
 class Slot:
-    """A block of the current task that can be ended for a reason: the client's going, or ours."""
+    """A block of the current task that can be ended for a reason: the client's going, or ours.
 
-    __slots__ = ("_cancelled", "_is_over", "_receive", "_task", "_watcher", "reason")
+    Attributes:
+        reason: Why it was ended; None as long as it was not.
+    """
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
+    __slots__ = ("_admission", "_begun", "_cancelled", "_is_over", "_receive", "_task", "_watcher", "reason")
+
+    def __init__(self, admission: Admission, receive: Receive) -> None:
+        self._admission, self._receive = admission, receive
         self.reason: Exception | None = None
         self._is_over = False
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._cancelled = self._task.cancelling()
-        self._watcher = asyncio.create_task(self._watch())
+        self._watcher = loop.create_task(self._watch())
+        self._admission.inside.add(self)
+        try:
+            await self._admission.enter()
+        except BaseException as error:
+            self._close(error)
+            raise
+        self._begun = loop.time()
+        return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        self._admission.leave(asyncio.get_running_loop().time() - self._begun)
+        self._close(error)
+
+    def end(self, reason: Exception) -> None:
+        """Cancel the block; it raises `reason`."""
+        if self.reason is None and not self._is_over:
+            self.reason = reason
+            self._task.cancel()
+
+    def _close(self, error: BaseException | None) -> None:
         self._watcher.cancel()
+        self._admission.inside.discard(self)
         self._is_over = True
         if self.reason is None:
             return
@@ -168,14 +175,8 @@ class Slot:
         if is_ours and isinstance(error, asyncio.CancelledError):
             raise self.reason from None
 
-    def end(self, reason: Exception) -> None:
-        """Cancel the block; it raises `reason`."""
-        if self.reason is None and not self._is_over:
-            self.reason = reason
-            self._task.cancel()
-
     async def _watch(self) -> None:
         # Asked once: what follows a body is the end of the connection, and an application in front of this one may
         # answer at once with the body again, for ever.
         if (await self._receive())["type"] == "http.disconnect":
-            self.end(ClientGone())
+            self.end(ClientGone("the client closed its connection"))

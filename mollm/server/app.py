@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
 
+from mollm.server import health, models, openapi
 from mollm.server.auth import Authentication
-from mollm.server.chat import endpoint
+from mollm.server.chat.endpoint import chat_completions
 from mollm.server.deployment import Deployment
-from mollm.server.failures import INTERNAL, INVALID, Problem, report, response_for
-from mollm.server.openapi import describe
+from mollm.server.failures import EXPECTED, INTERNAL, failed, report, response_for
+from mollm.server.predict import predict
+from mollm.server.shortcut import Shortcut
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -23,14 +24,13 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from mollm.config.config import Config
-    from mollm.routing.base import Router
 
 
 def create_app(
     config: str | Path | Mapping[str, Any] | Config | None = None,
     *,
     llms: Mapping[str, Any] | None = None,
-    router: Router | None = None,
+    router: Any = None,
 ) -> FastAPI:
     """Build the server's application, to be run by any ASGI server or mounted in an application of yours.
 
@@ -58,13 +58,16 @@ def app_of(deployment: Deployment) -> FastAPI:
 
     app = FastAPI(title="mollm", version="1", lifespan=lifespan, redoc_url=None)
     app.state.deployment = deployment
-    app.include_router(endpoint.paths)
-    app.add_middleware(Authentication, deployment=deployment)
+    for paths in (openapi.paths, models.paths, health.paths):
+        app.include_router(paths)
+    # The last one added is the first one passed.
+    endpoints = {"/v1/chat/completions": chat_completions, "/predict": predict}
+    app.add_middleware(Shortcut, deployment=deployment, endpoints=endpoints)
+    app.add_middleware(Authentication, keys=lambda: deployment.keys)
     app.add_middleware(_CatchAll)
-    app.add_exception_handler(HTTPException, _not_served)
-    for kind in endpoint.FAILURES:
-        app.add_exception_handler(kind, endpoint.failed)
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign] # FastAPI's own way to extend it
+    for kind in EXPECTED:
+        app.add_exception_handler(kind, _failed)
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign] # FastAPI's own way to extend it
     return app
 
 
@@ -92,9 +95,6 @@ class _CatchAll:
                 await response_for(INTERNAL)(scope, receive, send)
 
 
-async def _not_served(_: Request, error: Exception) -> Response:
-    status = getattr(error, "status_code", 404)
-    text = {404: "there is no such path", 405: "this path has no such method"}.get(status, "this cannot be served")
-    response = response_for(Problem(status, INVALID, None, text))
-    response.headers.update(getattr(error, "headers", None) or {})
-    return response
+async def _failed(_: Request, error: Exception) -> Response:
+    # A coroutine, since Starlette would run a plain function in a thread.
+    return failed(error)

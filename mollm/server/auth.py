@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mollm.config.variables import expand
 from mollm.errors import ConfigError
 from mollm.server.failures import INVALID, Problem, response_for
+from mollm.server.wire import header, path_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from mollm.config.config import Config
-    from mollm.server.deployment import Deployment
 
 OPEN = frozenset(("/health", "/ready", "/docs", "/openapi.json"))
 """Paths that need no key: they tell nothing of the configuration."""
@@ -68,30 +71,30 @@ class Keys:
 
 
 class Authentication:
-    """Lets in who has a key, before anything of a request is read."""
+    """Lets in who has a key, before anything of a body is read."""
 
-    def __init__(self, app: ASGIApp, deployment: Deployment) -> None:
-        """Stand in front of `app`."""
-        self._app, self._deployment = app, deployment
+    def __init__(self, app: ASGIApp, keys: Callable[[], Keys]) -> None:
+        """Stand in front of `app`; `keys` gives those that are in force."""
+        self._app, self._keys = app, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
+        """Pass an HTTP request on, or refuse it."""
         refused = self._refusal(scope) if scope["type"] == "http" else None
         await (response_for(refused) if refused else self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Problem | None:
-        headers = dict(scope["headers"])
-        if self._deployment.keys:
-            if scope["path"].removeprefix(scope.get("root_path", "")) in OPEN:
+        keys = self._keys()
+        if keys:
+            if path_of(scope) in OPEN:
                 return None
-            scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-            if scheme.lower() == "bearer" and self._deployment.keys.know(key.strip()):
+            scheme, _, key = header(scope, b"authorization").partition(" ")
+            if scheme.lower() == "bearer" and keys.know(key.strip()):
                 return None
             return Problem(401, INVALID, "invalid_api_key", "a key of this server is needed: Authorization: Bearer ...")
         # Without keys any page in a browser on this machine could spend money here. It cannot hide its origin; and one
         # whose name was made to lead here shows that name.
-        origin, host = (headers.get(name, b"").decode("latin-1") for name in (b"origin", b"host"))
-        if (origin and not is_loopback(_host(origin))) or _is_domain(_host(f"http://{host}")):
+        origin, host = header(scope, b"origin"), header(scope, b"host")
+        if (origin and not is_loopback(_host(origin))) or _is_domain(host):
             text = "a page from another origin is not let in; set server.api_keys to tell who may"
             return Problem(403, INVALID, "foreign_origin", text)
         return None
@@ -114,8 +117,10 @@ def _host(origin: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=32)
 def _is_domain(host: str) -> bool:
-    # What the public name system can lead here: a name with a dot that is no address.
+    # What the public name system can lead here: a name with a dot that is no address. Clients send the same again.
+    host = _host(f"http://{host}")
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -11,12 +11,13 @@ import math
 import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
-from starlette.responses import Response
+from starlette.exceptions import HTTPException
 
 from mollm.errors import (
     AggregationError,
     AuthFailed,
     BadRequest,
+    ClientGone,
     ConfigError,
     ContextTooLong,
     LimitError,
@@ -29,15 +30,17 @@ from mollm.errors import (
     Refused,
     RoutingError,
     TimedOut,
+    TooLarge,
+    TooSlow,
     UnknownMixture,
     UserError,
 )
-from mollm.server.admission import ClientGone
-from mollm.server.chat.protocol import TooLarge, TooSlow
-from mollm.server.chat.replies import to_json
+from mollm.server.wire import json_response
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from starlette.responses import Response
 
 log = logging.getLogger("mollm.server")
 
@@ -77,6 +80,10 @@ UNUSABLE = Problem(
 )
 
 
+EXPECTED = (MollmError, HTTPException)
+"""What an endpoint may raise, the latter where a path is not served, or by an application in front of this one."""
+
+
 def problem_of(error: BaseException) -> Problem:
     """Say how a failure is told to the client."""
     if isinstance(error, UserError):
@@ -91,9 +98,17 @@ def problem_of(error: BaseException) -> Problem:
         return Problem(502, SERVER, "answer_broke_off", str(error), cause="aggregation")
     if isinstance(error, RoutingError):
         return Problem(502, SERVER, "not_routed", str(error), cause="routing")
+    if isinstance(error, ClientGone):
+        return Problem(499, INVALID, "client_gone", str(error), cause="client_gone")
     if isinstance(error, MollmError):
         return Problem(502, SERVER, "run_failed", str(error))
+    if isinstance(error, HTTPException):
+        text = _OF_STATUS.get(error.status_code, "this cannot be served")
+        return Problem(error.status_code, INVALID, None, text, cause="request")
     return INTERNAL
+
+
+_OF_STATUS = {404: "there is no such path", 405: "this path has no such method", 413: "the body is too large"}
 
 
 def _of_user(error: UserError) -> Problem:
@@ -140,16 +155,11 @@ def _of_quorum(error: QuorumError) -> Problem:
     return Problem(status, kind, code or "quorum_not_met", str(error), None, wait, "quorum")
 
 
-def cause_of(error: Exception) -> str:
-    """Name a failure for metrics, in one of a few words."""
-    return "client_gone" if isinstance(error, ClientGone) else problem_of(error).cause
-
-
-def report(error: BaseException, what: str = "a request was answered") -> None:
+def report(error: BaseException, what: str = "an HTTP request was answered") -> None:
     """Log a failure: of what is ours its message, of anything else where it came from, but not what it says."""
     if isinstance(error, ConfigError | PromptError):
-        log.error("a request needs what the configuration does not give: %s", error)
-    elif not isinstance(error, MollmError):
+        log.error("a question needs what the configuration does not give: %s", error)
+    elif not isinstance(error, EXPECTED):
         # The message of a foreign error may hold a prompt, a key, or what an upstream sent.
         frames = "".join(traceback.format_tb(error.__traceback__))
         log.error("%s while %s, at\n%s", type(error).__name__, what, frames)
@@ -158,7 +168,15 @@ def report(error: BaseException, what: str = "a request was answered") -> None:
 _BESIDE = {401: {"www-authenticate": "Bearer"}, 408: {"connection": "close"}}
 
 
+def failed(error: Exception) -> Response:
+    """Report one of `EXPECTED` and lay it out as a response."""
+    report(error)
+    response = response_for(problem_of(error))
+    response.headers.update(getattr(error, "headers", None) or {})
+    return response
+
+
 def response_for(problem: Problem) -> Response:
     """Lay out a failure as a response."""
     headers = {**problem.headers, **_BESIDE.get(problem.status, {})}
-    return Response(to_json(problem.body), problem.status, headers, "application/json")
+    return json_response(problem.body, status=problem.status, headers=headers)

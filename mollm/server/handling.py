@@ -1,15 +1,15 @@
-"""A request inside the server: what it asks, and what is noted and counted of that."""
+"""An HTTP request while it is worked on: what it asks, and what is noted and counted of that."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
-from mollm.server.failures import cause_of, problem_of
-from mollm.types import CallEnded, Done, Routed
+from mollm.errors import ClientGone, Overloaded
+from mollm.server.failures import problem_of
+from mollm.types import Routed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,15 +23,35 @@ if TYPE_CHECKING:
 log = logging.getLogger("mollm.server")
 
 
-@dataclass(frozen=True, slots=True)
 class Handling:
-    """A request that was let in."""
+    """Waits for its place, and asks while it has it: the block ends early when the client goes away.
 
-    mollm: MoLLM
-    slot: Slot
-    metrics: Metrics
-    begun: float
-    """When it came, on the monotonic clock."""
+    Attributes:
+        slot: The place.
+        metrics: Where is counted.
+    """
+
+    __slots__ = ("_begun", "_mollm", "metrics", "slot")
+
+    def __init__(self, mollm: MoLLM, slot: Slot, metrics: Metrics) -> None:
+        self._mollm, self.slot, self.metrics = mollm, slot, metrics
+        self._begun = time.monotonic()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.slot.__aenter__()
+        except (Overloaded, ClientGone) as error:
+            self.metrics.failed(None, problem_of(error).cause)
+            raise
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        await self.slot.__aexit__(kind, error, trace)
+
+    @property
+    def seconds(self) -> float:
+        """Since the HTTP request came, the wait for its place included."""
+        return time.monotonic() - self._begun
 
     async def ask(
         self,
@@ -43,39 +63,47 @@ class Handling:
         **options: Unpack[RequestOptions],
     ) -> Answer:
         """Answer `question` and count how that went. Arguments and errors are those of `MoLLM.arun`."""
-        recorder = recorder or Recorder(self)
+        recorder = recorder or Recorder(self.metrics)
         try:
-            await self.mollm.arun(question, recorder, stream=stream, id=id, **options)
+            answer = await self._mollm.arun(question, recorder, stream=stream, id=id, **options)
         except asyncio.CancelledError:
+            if not _is_cancelled():
+                self._failed(recorder, stray := RuntimeError("a library raised a cancellation that nobody asked for"))
+                raise stray from None
             reason = self.slot.reason
-            self.metrics.failed(recorder.mixture, cause_of(reason) if reason else "cancelled")
+            self.metrics.failed(recorder.mixture, problem_of(reason).cause if reason else "cancelled")
             raise
         except Exception as error:
-            problem = problem_of(error)
-            self.metrics.failed(recorder.mixture, problem.cause)
-            said = "; ".join(problem.message.splitlines())
-            log.warning("%s: failed after %.3f s: %s", recorder.mixture or "not routed", recorder.seconds, said)
+            self._failed(recorder, error)
             raise
-        answer = recorder.answer
-        self.metrics.answered(answer, recorder.seconds)
+        seconds = self.seconds
+        self.metrics.answered(answer.mixture, seconds)
         reasons = f", degraded: {'; '.join(answer.degraded)}" if answer.degraded else ""
         calls = "1 call" if answer.calls == 1 else f"{answer.calls} calls"
-        log.info("%s: answered after %.3f s, %s%s", answer.mixture, recorder.seconds, calls, reasons)
+        log.info("%s: answered after %.3f s, %s%s", answer.mixture, seconds, calls, reasons)
         return answer
+
+    def _failed(self, recorder: Recorder, error: Exception) -> None:
+        problem = problem_of(error)
+        self.metrics.failed(recorder.mixture, problem.cause)
+        said = "; ".join(problem.message.splitlines())
+        log.warning("%s: failed after %.3f s: %s", recorder.mixture or "not routed", self.seconds, said)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Recorder:
-    """A listener that keeps what is told of a question, and counts its calls.
+    """An observer that keeps which mixture was picked, and passes on to the metrics what is counted.
 
     Attributes:
         route: The router's decision, once there is one.
-        answer: The answer, once it is whole.
     """
 
-    answer: Answer
-
-    def __init__(self, handling: Handling) -> None:
-        self._handling = handling
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self.route: Route | None = None
 
     @property
@@ -83,19 +111,11 @@ class Recorder:
         """Which was picked."""
         return self.route.mixture if self.route else None
 
-    @property
-    def seconds(self) -> float:
-        """Since the request came."""
-        return time.monotonic() - self._handling.begun
-
     def tell(self, event: Event) -> None:
         """Hear what happened."""
         if isinstance(event, Routed):
             self.route = event.route
-        elif isinstance(event, CallEnded):
-            self._handling.metrics.call(event.call)
-        elif isinstance(event, Done):
-            self.answer = event.answer
+        self._metrics.tell(event)
 
     async def show(self, token: Token) -> None:
         """Hear a piece of the answer."""

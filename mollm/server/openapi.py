@@ -1,13 +1,20 @@
-"""What `/openapi.json` says of the endpoints; their bodies are read without FastAPI, so it has to be told."""
+"""What `/openapi.json` says of the endpoints; bodies are read without FastAPI, so it has to be told.
+
+The endpoints that answer questions are served in front of FastAPI's routing (`shortcut.py`). Here they are declared:
+listed, and refused where the method is another.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import Response
 from pydantic import TypeAdapter
 
-from mollm.server.chat.protocol import ChatRequest, Prediction, Predictions
+from mollm.server.chat.protocol import ChatRequest
+from mollm.server.predict import Prediction, Predictions
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -15,7 +22,7 @@ if TYPE_CHECKING:
 SCHEMAS = "#/components/schemas/{model}"
 
 ERRORS = {
-    400: "The request cannot be answered as it stands.",
+    400: "The HTTP request cannot be answered as it stands.",
     401: "The key is missing or wrong.",
     403: "A page from another origin asks a server without keys.",
     404: "There is no such mixture or LLM.",
@@ -24,7 +31,7 @@ ERRORS = {
     429: "The LLMs have too many requests.",
     500: "The server failed.",
     502: "The LLMs failed.",
-    503: "The server has as many requests as it takes, or is about to stop.",
+    503: "The server has as many questions as it takes, or is about to stop.",
     504: "The LLMs did not answer in time.",
 }
 
@@ -39,8 +46,26 @@ def takes(*kinds: Any) -> dict[str, Any]:
 
 
 def fails(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe how a request may fail; in every way, if none is named."""
+    """Describe how an HTTP request may fail; in every way, if none is named."""
     return {status: {"description": ERRORS[status]} for status in statuses or ERRORS}
+
+
+paths = APIRouter()
+
+
+@paths.post("/v1/chat/completions", openapi_extra=takes(ChatRequest), responses=fails(), response_class=Response)
+async def chat_completions() -> None:
+    """Continue a conversation, at once or as a stream of chunks."""
+
+
+@paths.post(
+    "/predict",
+    openapi_extra=takes(Prediction, Predictions, list[Prediction]),
+    responses=fails(),
+    response_class=Response,
+)
+async def predict() -> None:
+    """Answer a question, or each of a list, by the mixture (the expert) that suits it."""
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

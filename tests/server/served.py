@@ -79,6 +79,11 @@ class Events:
         self.status, self.headers = response.status, response.headers
         self._content, self._held = response.content, b""
 
+    @property
+    def held(self) -> bytes:
+        """What was read beyond the last event."""
+        return self._held
+
     async def event(self) -> Any:
         """The data of the next event, parsed, and `[DONE]` as it is; None at the orderly end."""
         async with asyncio.timeout(20):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mollm.errors import Overloaded
-from mollm.server.admission import LONGEST_END, LONGEST_WAIT, Admission, ClientGone
+from mollm.errors import ClientGone, Overloaded
+from mollm.server.admission import LONGEST_END, LONGEST_WAIT, Admission
 from tests.clock import run_virtual
 from tests.server.served import config_of, served, until
 from tests.upstream import Reply, Upstream, answer, stream

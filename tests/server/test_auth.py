@@ -14,7 +14,7 @@ from mollm import load_config
 from mollm.errors import ConfigError
 from mollm.server.app import create_app
 from mollm.server.auth import LEAST_LENGTH, OPEN, Keys, is_loopback
-from mollm.server.chat.protocol import BODY_SECONDS
+from mollm.server.body import BODY_SECONDS
 from mollm.server.deployment import Deployment
 from tests.clock import run_virtual
 from tests.server.served import HI, Reply, served, until

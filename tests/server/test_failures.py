@@ -18,7 +18,9 @@ from mollm import errors
 from mollm.errors import (
     AggregationError,
     AuthFailed,
+    BadField,
     BadRequest,
+    ClientGone,
     ConfigError,
     ContextTooLong,
     EmptyReply,
@@ -35,6 +37,8 @@ from mollm.errors import (
     RoutingError,
     RunError,
     TimedOut,
+    TooLarge,
+    TooSlow,
     Unexpected,
     UnknownMixture,
     Unreachable,
@@ -83,6 +87,9 @@ CASES: list[tuple[MollmError, Told]] = [
     (PromptError("x.md: x"), Told(500, SERVER, "misconfigured")),
     (RequestError("x"), Told(400, INVALID, None)),
     (UnknownMixture("x"), Told(404, INVALID, "model_not_found", param="model")),
+    (BadField("x", "messages[0].role"), Told(400, INVALID, None, param="messages[0].role")),
+    (TooLarge("x"), Told(413, INVALID, None)),
+    (TooSlow("x"), Told(408, INVALID, None)),
     (LimitError("x"), Told(400, INVALID, "limit_exceeded")),
     (RunError("x"), Told(502, SERVER, "run_failed")),
     (Overloaded("x", retry_after_seconds=2.1), Told(503, SERVER, "overloaded", "3")),
@@ -102,6 +109,7 @@ CASES: list[tuple[MollmError, Told]] = [
     (Unexpected("x"), Told(502, SERVER, "upstream_failed")),
     (QuorumError("m", 1, proposals("provider", "empty")), Told(502, SERVER, "quorum_not_met")),
     (AggregationError("x"), Told(502, SERVER, "answer_broke_off")),
+    (ClientGone("x"), Told(499, INVALID, "client_gone")),
 ]
 """Every class of `mollm/errors.py`, and what becomes of it."""
 NAMES = [f"{number} {type(case).__name__}" for number, (case, _) in enumerate(CASES)]
@@ -465,7 +473,7 @@ async def test_a_router_that_breaks_is_an_internal_error(
 
     assert reply.status == 500
     assert reply.body == INTERNAL.body
-    assert " while a request was answered, at" in caplog.text
+    assert " while an HTTP request was answered, at" in caplog.text
     assert "in route" in caplog.text or kind in REPLACED
     assert_silent(logged(caplog))
 

@@ -27,6 +27,8 @@ FAMILIES = {
     "mollm_prompt_tokens": "counter",
     "mollm_completion_tokens": "counter",
     "mollm_cost_usd": "counter",
+    "mollm_retries": "counter",
+    "mollm_breakers_opened": "counter",
     "mollm_reloads": "counter",
     "mollm_requests_in_flight": "gauge",
     "mollm_queue_length": "gauge",
@@ -164,6 +166,31 @@ async def test_failed_calls_are_counted_by_cause() -> None:
     assert calls == 3
     assert failures == [1, 1, 0]
     assert (degraded, request_failures) == (1, 0)
+
+
+async def test_retries_are_counted() -> None:
+    """A call that is tried again is one call, and each further try one retry of its LLM."""
+    async with Upstream(error(500), error(500), answer("Four.")) as upstream:
+        config = config_of(upstream)
+        llms = {name: {**llm, "retries": 2} for name, llm in config["llms"].items()}
+        async with served({**config, "llms": llms}) as server:
+            reply = await server.chat(model="one")
+            counted = [await server.metric(name, llm="a") for name in ("calls_total", "retries_total")]
+            others = await server.metric("retries_total", llm="b")
+
+    assert reply.status == 200
+    assert counted == [1, 2]
+    assert others == 0
+
+
+async def test_breakers_that_open_are_counted() -> None:
+    """Once each time that an LLM is left alone, however many calls it turns away meanwhile."""
+    async with Upstream(*[error(500)] * 20) as upstream, served(config_of(upstream)) as server:
+        codes = [(await server.chat(model="one")).body["error"]["code"] for _ in range(12)]
+        opened = await server.metric("breakers_opened_total", llm="a")
+
+    assert "upstream_unavailable" in codes
+    assert opened == 1
 
 
 async def test_each_question_of_a_list_counts() -> None:

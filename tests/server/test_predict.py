@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from mollm.calling.base import Completion
 from mollm.errors import ContextTooLong, EmptyReply, RateLimited
-from mollm.server.chat.endpoint import AT_ONCE
+from mollm.server.predict import AT_ONCE
 from mollm.types import Route
 from tests.server.served import Client, config_of, served
 from tests.upstream import Upstream, answer
@@ -159,7 +159,7 @@ async def test_an_error_stands_in_its_place(server: Client, caplog: pytest.LogCa
     assert (reply.body[0], reply.body[-1]) == (said("Hi"), said("bye"))
     codes = [item["error"]["code"] for item in reply.body[1:-1]]
     assert codes == ["context_length_exceeded", None, "internal_error", "upstream_failed"]
-    assert "ValueError while a request was answered" in caplog.text, "what nobody foresaw is logged"
+    assert "ValueError while an HTTP request was answered" in caplog.text, "what nobody foresaw is logged"
     for question, item in zip(questions[1:-1], reply.body[1:-1], strict=True):
         alone = await server.post("/predict", {"query": question})
         assert alone.body == item

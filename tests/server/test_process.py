@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from mollm.server.app import create_app
-from mollm.server.chat.streaming import LONGEST_SEND
+from mollm.server.outlet import LONGEST_SEND
 from mollm.server.process import _bind, uvicorn_config
 from tests.server.served import Caller, config_of
 from tests.upstream import Upstream, answer, error, hang, stream

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from mollm.calling.base import Completion
-from mollm.llms.scripted import ScriptedLLM
 from mollm.server.deployment import Deployment
 from tests.server.served import config_of, served, until
 from tests.upstream import Reply, Upstream, answer, stream
@@ -263,7 +262,7 @@ HIDDEN = "sk-of-the-library"
 
 
 class Treacherous(UserDict[str, Any]):
-    """LLMs that fail, from a moment on, as a library does that nobody foresaw."""
+    """A configuration that fails, from a moment on, as a library does that nobody foresaw."""
 
     is_broken = False
 
@@ -273,13 +272,12 @@ class Treacherous(UserDict[str, Any]):
         return super().__iter__()
 
 
-async def test_whatever_goes_wrong_changes_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_whatever_goes_wrong_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """An error of no known kind is logged by its place, without what it says."""
     async with Upstream(answer("Four.")) as upstream:
-        write(path, upstream)
-        llms = Treacherous(b=ScriptedLLM("Five."))
-        async with served(path, llms=llms) as server:
-            llms.is_broken = True
+        config = Treacherous(config_of(upstream))
+        async with served(config) as server:
+            config.is_broken = True
             is_good = await server.deployment.reload()
             reply = await server.chat(model="one")
 

@@ -1,69 +1,40 @@
-"""What clients send, as far as it counts here, and what they may not send.
+"""A chat completion as clients ask for it, as far as it counts here.
 
-The fields are OpenAI's. Clients send many more than a server knows, so unknown ones are ignored; but none of
-them may choose an address, a key or headers, wherever in the document it stands.
+The fields are OpenAI's. Clients send many more than a server knows, so unknown ones are ignored.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
-from mollm.errors import RequestError
-from mollm.server.admission import ClientGone
+from mollm.errors import BadField
+from mollm.server.body import Body, bad_field, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
     from mollm.options import RequestOptions
-    from mollm.server.admission import Receive
     from mollm.types import Message
 
-FORBIDDEN = frozenset(
-    (
-        *("api_base", "base_url", "api_key", "api_keys", "api_token", "authorization", "azure_endpoint"),
-        *("extra_headers", "headers", "default_headers", "user_config", "litellm_params", "model_list"),
-        *("custom_llm_provider", "proxy", "proxies", "azure_ad_token", "vertex_credentials", "fallbacks"),
-        *("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_bedrock_runtime_endpoint"),
-    )
-)
-"""Names of fields that choose an address, a key or headers where a gateway hands them on."""
 MAX_TEXT = 256
 """Characters of a name that is worth looking up."""
-BODY_SECONDS = 30.0
-"""Until the body of a request must be there."""
-DEEPEST = 100
-"""Levels of lists and objects in a body; what goes deeper could neither be counted nor sent on."""
-MOST_PARTS = 100_000
-"""Lists and objects in a body; more would keep everybody else waiting while they are looked through."""
-MOST_QUESTIONS = 1024
-"""In one request to `/predict`."""
-
-_NESTED = frozenset((dict, list))
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
-
-
-class Extras(_Body):
+class Extras(Body):
     """What goes beyond OpenAI's protocol."""
 
     trace: bool = Field(False, description="Return the whole answer, with how it came about, as `mollm`.")
 
 
-class StreamOptions(_Body):
+class StreamOptions(Body):
     """How a stream ends."""
 
     include_usage: bool | None = Field(None, description="Send one more chunk, with the usage and no choice.")
 
 
-class ChatRequest(_Body):
+class ChatRequest(Body):
     """A conversation to be continued by a mixture."""
 
     model: str = Field(
@@ -149,71 +120,6 @@ class ChatRequest(_Body):
         return {name: value for name, value in found.items() if value is not None}
 
 
-class Prediction(_Body):
-    """What `/predict` is asked."""
-
-    query: str = Field(min_length=1)
-
-
-class Predictions(_Body):
-    """Several questions at once."""
-
-    query: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1, max_length=MOST_QUESTIONS)
-
-
-_LISTED = TypeAdapter(Annotated[list[Prediction], Field(min_length=1, max_length=MOST_QUESTIONS)])
-
-
-class TooLarge(RequestError):
-    """The body of a request is larger than the server takes."""
-
-
-class TooSlow(RequestError):
-    """The body of a request did not come in time."""
-
-
-class BadField(RequestError):
-    """A request whose `param` is wrong."""
-
-    def __init__(self, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.param = param
-
-
-async def read_body(receive: Receive, length: int | None, most: int) -> bytes:
-    """Read the body of a request.
-
-    Args:
-        receive: Of ASGI.
-        length: What the request says of it.
-        most: Bytes it may have.
-
-    Raises:
-        TooLarge: It has more; nothing is read of one that says so.
-        TooSlow: It was not there within `BODY_SECONDS`.
-        ClientGone: The client went away.
-    """
-    too_large = TooLarge(f"a body of more than {most} bytes")
-    if length is not None and length > most:
-        raise too_large
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                part = message.get("body", b"")
-                size += len(part)
-                if size > most:
-                    raise too_large
-                parts.append(part)
-                if not message.get("more_body", False):
-                    return b"".join(parts)
-    except TimeoutError:
-        raise TooSlow(f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
-
-
 def read_chat(body: bytes) -> ChatRequest:
     """Read and check the body of a chat completion.
 
@@ -226,92 +132,12 @@ def read_chat(body: bytes) -> ChatRequest:
     try:
         request = ChatRequest.model_validate(data)
     except ValidationError as error:
-        raise _first(error) from None
+        raise bad_field(error) from None
     if request.top_logprobs and not request.logprobs:
         raise BadField("top_logprobs needs logprobs to be true", "top_logprobs")
     for place, message in enumerate(request.messages):
         _check_message(message, f"messages[{place}]")
     return request
-
-
-def read_predict(body: bytes) -> list[str] | str:
-    """Read the body of `/predict`: one question, or a list of them. Raises as `read_chat`."""
-    data = read_json(body)
-    try:
-        if isinstance(data, list):
-            return [item.query for item in _LISTED.validate_python(data)]
-        if isinstance(data, dict) and isinstance(data.get("query"), list):
-            return Predictions.model_validate(data).query
-        return Prediction.model_validate(data).query
-    except ValidationError as error:
-        raise _first(error) from None
-
-
-def read_json(body: bytes) -> Any:
-    """Parse a body and refuse what holds a forbidden field, or is nested too deeply. Raises `BadField`."""
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadField(f"the body is not JSON: {error.msg} at character {error.pos}") from None
-    # The arguments of a tool and the shape of an answer are the caller's own words: they go no further than the LLM.
-    own_words = [_at(data, "response_format", "json_schema", "schema")]
-    for kind, *place in (("tools", "function", "parameters"), ("functions", "parameters")):
-        offered = _at(data, kind)
-        own_words += [_at(tool, *place) for tool in offered] if isinstance(offered, list) else []
-    exempt = {id(schema): schema for schema in own_words if type(schema) in _NESTED}
-    names, count = _names(data, exempt)
-    for name in names:
-        if name.lower().replace("-", "_") in FORBIDDEN:
-            raise BadField(f"{name}: addresses, keys and headers are the configuration's, not the request's", name)
-    for schema in exempt.values():
-        count = _names(schema, (), count)[1]
-    return data
-
-
-def _names(data: Any, left_out: Collection[int], count: int = 0) -> tuple[Iterable[str], int]:
-    # Every name in a document but those inside what is left out, each once, and how many lists and objects there are
-    # beside the `count` before it; too deep a document is refused, and too many parts.
-    names: dict[str, Any] = {}
-    level = [data] if type(data) in _NESTED else []
-    for _ in range(DEEPEST):
-        count += len(level)
-        if count > MOST_PARTS:
-            raise BadField(f"the body holds more than {MOST_PARTS} lists and objects")
-        inner: list[Any] = []
-        for found in level:
-            if id(found) in left_out:
-                continue
-            items = found
-            if isinstance(found, dict):
-                names.update(found)
-                items = found.values()
-            inner += [item for item in items if type(item) in _NESTED]
-        if not inner:
-            return names, count
-        level = inner
-    raise BadField(f"the body is nested more than {DEEPEST} levels deep")
-
-
-def _at(data: Any, *keys: str) -> Any:
-    for key in keys:
-        data = data.get(key) if isinstance(data, dict) else None
-    return data
-
-
-def _first(error: ValidationError) -> BadField:
-    found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"] if not _is_type(part))
-    name = "".join(parts).removeprefix(".") or None
-    if found["type"] == "missing":
-        return BadField(f"{name}: is required", name)
-    is_object = found["type"] in ("model_type", "dict_type")
-    text = "must be an object" if is_object else found["msg"].replace("Input should be", "must be")
-    return BadField(f"{name or 'the body'}: {text[0].lower()}{text[1:]}", name)
-
-
-def _is_type(part: int | str) -> bool:
-    # Where a value may be of several types, pydantic names the one that it did not have.
-    return isinstance(part, str) and ("[" in part or part in ("str", "int", "bool", "float"))
 
 
 def _check_message(message: Message, place: str) -> None:

@@ -1,28 +1,18 @@
-"""What is sent: completions, chunks, the list of models, and the headers that tell how an answer came about."""
+"""A chat completion as it is sent: whole, in chunks, and the headers that tell how it came about."""
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from mollm.server.wire import to_json
 from mollm.types import to_plain
 
 if TYPE_CHECKING:
-    from mollm.api import MoLLM
     from mollm.server.chat.protocol import ChatRequest
     from mollm.types import Alternative, Answer, Message, Route, Usage
-
-
-def to_json(data: Any) -> bytes:
-    """Write a document as JSON, whatever an LLM put into it."""
-    try:
-        return orjson.dumps(data)
-    except orjson.JSONEncodeError:
-        # Half of a character that a provider cut in two, or a number of a library's own kind.
-        return json.dumps(data, separators=(",", ":"), default=str).encode()
 
 
 def completion(answer: Answer, request: ChatRequest) -> dict[str, Any]:
@@ -126,24 +116,3 @@ def answer_headers(answer: Answer) -> dict[str, str]:
         reasons = "; ".join(answer.degraded).encode("ascii", "replace").decode()
         headers["x-mollm-degraded"] = "".join(c if c.isprintable() else " " for c in reasons)[:1000]
     return headers
-
-
-def models(mollm: MoLLM, created: int) -> dict[str, dict[str, Any]]:
-    """Everything a request may name, with what it is."""
-    config = mollm.catalog.config
-    routed = {"kind": "router", "description": f"Picks one of the mixtures ({config.router_kind} router)."}
-    found: dict[str, dict[str, Any]] = {"auto": routed, "router": {**routed, "description": "The same as auto."}}
-    for name, mixture in config.mixtures.items():
-        found[name] = {
-            "kind": "mixture",
-            "description": mixture.description,
-            "workers": [worker.llm for worker in mixture.workers for _ in range(worker.samples)],
-            "method": None if mixture.is_bypass else mixture.aggregator.method,
-            "aggregator": mixture.aggregator_llm,
-        }
-    for name, llm in config.llms.items():
-        found[name] = {"kind": "llm", "description": f"{llm.model}, alone."}
-    return {
-        name: {"id": name, "object": "model", "created": created, "owned_by": "mollm", "mollm": what}
-        for name, what in found.items()
-    }

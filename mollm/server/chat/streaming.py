@@ -9,107 +9,67 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
-from starlette.responses import Response
-
-from mollm.server.admission import ClientGone
+from mollm.errors import ClientGone
 from mollm.server.chat.replies import Chunks, framed, route_headers
 from mollm.server.failures import problem_of, report
 from mollm.server.handling import Recorder
+from mollm.server.outlet import Outlet
 from mollm.types import Routed, new_id, to_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
-
-    from starlette.types import Receive, Scope
+    from starlette.types import Receive, Send
 
     from mollm.server.chat.protocol import ChatRequest
     from mollm.server.deployment import Deployment
     from mollm.server.handling import Handling
     from mollm.types import Alternative, Answer, Event, Token
 
-    Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 LONGEST_FAREWELL = 5.0
 """Seconds for telling a client that the answer broke off."""
-LONGEST_SEND = 60.0
-"""Seconds a client may leave unread what was sent to it; then it counts as gone."""
 HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
 """The last one keeps a proxy from collecting what should be shown at once."""
 
 
-class StreamedAnswer(Response):
-    """Answers a request while it is sent."""
-
-    def __init__(self, deployment: Deployment, request: ChatRequest) -> None:
-        """Nothing is asked before the response is sent."""
-        super().__init__()
-        self._deployment, self._request = deployment, request
-
-    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        """Ask, and send what comes."""
-        request = self._request
-        stream: _Stream | None = None
-        try:
-            async with self._deployment.handle(receive) as handling:
-                kind = _Stream if (request.n or 1) == 1 else _Several
-                stream = kind(handling, send, request, self._deployment.settings.keep_alive)
-                with stream:
-                    answer = await handling.ask(
-                        request.conversation, stream, stream=True, id=stream.id, **request.options
-                    )
-                    await stream.finish(answer)
-        except ClientGone:
-            return
-        except Exception as error:
-            if stream is None or not await stream.is_under_way():
-                raise
-            report(error)
+async def stream_answer(deployment: Deployment, request: ChatRequest, receive: Receive, send: Send) -> None:
+    """Answer a chat completion while it is sent."""
+    stream: _Stream | None = None
+    try:
+        async with deployment.handle(receive) as handling:
+            stream = _Stream(handling, send, request, deployment.settings.keep_alive)
+            with stream.outlet:
+                answer = await handling.ask(request.conversation, stream, stream=True, id=stream.id, **request.options)
+                await stream.finish(answer)
+    except Exception as error:
+        if stream is None or not stream.outlet.has_begun:
+            raise
+        report(error)
+        if not isinstance(error, ClientGone):
             await stream.break_off(error)
-        finally:
-            if stream:
-                stream.close()
+    finally:
+        if stream:
+            stream.outlet.close()
 
 
 class _Stream(Recorder):
-    """Writes the events of one request.
+    """Writes the events of one HTTP request.
 
     Attributes:
         id: Of the answer.
+        outlet: Where they leave.
     """
 
     def __init__(self, handling: Handling, send: Send, request: ChatRequest, keep_alive: float) -> None:
-        super().__init__(handling)
+        super().__init__(handling.metrics)
         self.id = new_id()
-        self._send, self._request, self._patience = send, request, keep_alive
-        self._loop = asyncio.get_running_loop()
-        self._quiet_since = self._loop.time()
-        self._is_sending = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._beat: asyncio.Task[None] | None = None
+        self._handling, self._request = handling, request
         self._chunks: Chunks | None = None
         self._created = int(time.time())
         self._has_token = False
-        self._has_started = False
-
-    def __enter__(self) -> None:
-        self._look()
-
-    def __exit__(self, *_: object) -> None:
-        if self._timer:
-            self._timer.cancel()
-
-    def close(self) -> None:
-        """Let go of a sign of life that nobody takes."""
-        if self._beat:
-            self._beat.cancel()
-
-    async def is_under_way(self) -> bool:
-        """Say whether the status has left; a sign of life that is on its way arrives first."""
-        if self._beat:
-            await asyncio.wait([self._beat], timeout=LONGEST_FAREWELL)
-        return self._has_started
+        self.outlet = Outlet(
+            send, handling.slot, headers=self._headers, sign_of_life=self._say_alive, patience=keep_alive
+        )
 
     def tell(self, event: Event) -> None:
         """Hear what happened; nothing of it is content."""
@@ -119,25 +79,22 @@ class _Stream(Recorder):
 
     async def show(self, token: Token) -> None:
         """Send a piece of the answer; waits while the client does not read."""
-        while self._beat:
-            await self._beat
-        chunks = self._chunks or await self._start()
+        chunks = self._chunks or self._begin()
         if not self._has_token:
             self._has_token = True
-            self._handling.metrics.began(self.mixture or "", self.seconds)
+            self._handling.metrics.began(self.mixture or "", self._handling.seconds)
         delta = token.delta
         if "role" in delta:
             # Clients put strings together piece by piece; a role that comes twice would be two words.
             delta = {key: value for key, value in delta.items() if key != "role"}
             if not any(delta.values()):
                 return
-        await self._write(chunks.delta(delta, token.index, token.logprobs))
+        if not self.outlet.put(chunks.delta(delta, token.index, token.logprobs)):
+            await self.outlet.flush()
 
     async def finish(self, answer: Answer) -> None:
         """Send how the answer ended, the usage where it is wanted, and the end."""
-        while self._beat:
-            await self._beat
-        chunks = self._chunks or await self._start()
+        chunks = self._chunks or self._begin()
         trace = to_plain(answer) if self._request.wants_trace else None
         on_finish = None if self._request.wants_usage else trace
         ends: list[Answer | Alternative] = [answer, *answer.alternatives]
@@ -147,71 +104,26 @@ class _Stream(Recorder):
         ]
         if self._request.wants_usage:
             parts.append(chunks.usage(answer.usage, trace))
-        await self._write(b"".join([*parts, b"data: [DONE]\n\n"]), more=False)
+        await self.outlet.end(b"".join([*parts, b"data: [DONE]\n\n"]))
 
     async def break_off(self, error: BaseException) -> None:
         """Say what went wrong, and end without `[DONE]`."""
-        if self._beat:  # nobody takes what was sent before
-            return
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_FAREWELL):
-                await self._write(framed(problem_of(error).body), more=False)
+                await self.outlet.end(framed(problem_of(error).body))
 
-    async def _start(self) -> Chunks:
+    def _begin(self) -> Chunks:
         self._chunks = self._framing()
-        headers = {**HEADERS, **(route_headers(self.route) if self.route else {})}
-        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        self._is_sending, self._quiet_since = True, self._loop.time()
-        await self._out({"type": "http.response.start", "status": 200, "headers": raw})
-        self._has_started = True
-        await self._write(b"".join(self._chunks.role(index) for index in range(self._request.n or 1)))
+        self.outlet.put(b"".join(self._chunks.role(index) for index in range(self._request.n or 1)))
         return self._chunks
 
     def _framing(self) -> Chunks:
         request = self._request
         return Chunks(self.id, self.mixture or request.model, self._created, has_usage=request.wants_usage)
 
-    async def _write(self, data: bytes, *, more: bool = True) -> None:
-        self._is_sending = True
-        self._quiet_since = self._loop.time()
-        await self._out({"type": "http.response.body", "body": data, "more_body": more})
-        self._is_sending = False
+    def _headers(self) -> dict[str, str]:
+        return {**HEADERS, **(route_headers(self.route) if self.route else {})}
 
-    async def _out(self, message: MutableMapping[str, Any]) -> None:
-        try:
-            await self._send(message)
-        except OSError:  # how ASGI says that the client has gone
-            self._handling.slot.end(ClientGone())
-            await asyncio.sleep(0)
-
-    def _look(self) -> None:
-        # One timer that looks now and then costs less than one that is set again for every token.
-        quiet = self._loop.time() - self._quiet_since
-        if self._is_sending and quiet >= LONGEST_SEND:
-            self._handling.slot.end(ClientGone())
-            return
-        if not self._is_sending and quiet >= self._patience:
-            self._beat = self._loop.create_task(self._say_alive())
-            quiet = 0.0
-        left = (LONGEST_SEND if self._is_sending else self._patience) - quiet
-        self._timer = self._loop.call_later(max(0.01, min(left, self._patience, LONGEST_SEND)), self._look)
-
-    async def _say_alive(self) -> None:
-        try:
-            chunks = self._chunks or await self._start()
-            await self._write(chunks.alive)
-        finally:
-            self._beat = None
-
-
-class _Several(_Stream):
-    """Writes the events of several answers, which come side by side: one leaves after the other."""
-
-    def __init__(self, handling: Handling, send: Send, request: ChatRequest, keep_alive: float) -> None:
-        super().__init__(handling, send, request, keep_alive)
-        self._turn = asyncio.Lock()
-
-    async def show(self, token: Token) -> None:
-        """Send a piece of one of them when the piece before it is out."""
-        async with self._turn:
-            await super().show(token)
+    def _say_alive(self) -> None:
+        chunks = self._chunks or self._begin()
+        self.outlet.put(chunks.alive)

@@ -10,18 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mollm.errors import BadField
 from mollm.options import Options
-from mollm.server.chat.protocol import (
-    DEEPEST,
-    FORBIDDEN,
-    MOST_PARTS,
-    MOST_QUESTIONS,
-    ROLES,
-    BadField,
-    ChatRequest,
-    read_chat,
-    read_predict,
-)
+from mollm.server.body import DEEPEST, FORBIDDEN, MOST_PARTS
+from mollm.server.chat.protocol import ROLES, ChatRequest, read_chat
+from mollm.server.predict import MOST_QUESTIONS, read_predict
 from tests.server.served import HI, config_of, served
 from tests.upstream import Upstream, answer
 

@@ -7,7 +7,8 @@ import json
 import math
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -16,8 +17,9 @@ from mollm.errors import ProviderFailed
 from mollm.llms.scripted import Reply as Script
 from mollm.llms.scripted import ScriptedLLM
 from mollm.server.chat.protocol import read_chat
-from mollm.server.chat.streaming import LONGEST_FAREWELL, LONGEST_SEND, StreamedAnswer
+from mollm.server.chat.streaming import LONGEST_FAREWELL, stream_answer
 from mollm.server.deployment import Deployment
+from mollm.server.outlet import LONGEST_SEND
 from mollm.types import Route
 from tests.clock import run_virtual
 from tests.server.served import HI, config_of, served, until
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 ROLE = {"role": "assistant", "content": "", "refusal": None}
 WORKERS = [answer(f"Secret {n}.") for n in range(3)]
 BEAT = {"server": {"keep_alive": 0.05}}
+
+
+BREAKS = Script("One two three", error=ProviderFailed("no"), breaks_after=2)
 
 
 def deltas(found: list[Any]) -> list[Any]:
@@ -53,6 +58,25 @@ async def test_a_piece_leaves_before_the_next_is_there(mixture: str, before: lis
     assert deltas(first) == [ROLE, {"content": "Fo"}]
     assert not was_whole
     assert deltas(rest) == [{"content": "ur."}, {}]
+    assert rest[-1] == "[DONE]"
+
+
+async def test_pieces_that_arrive_together_leave_together() -> None:
+    """One read from the upstream is one read for the client, which finds all of it there."""
+    more = asyncio.Event()
+    burst = b"".join(sse(chunk({"content": f"{number} "})) for number in range(50))
+    upstream = Upstream(
+        events(sse(chunk({"role": "assistant"})), more, burst, sse(chunk({}, "stop")), b"data: [DONE]\n\n")
+    )
+    async with upstream, served(config_of(upstream, **BEAT)) as server, server.open(model="one") as reply:
+        await reply.event()
+        more.set()
+        while "content" not in (await reply.event())["choices"][0]["delta"]:
+            pass
+        held = reply.held.count(b"data: ")
+        rest = await reply.rest()
+
+    assert held >= 49
     assert rest[-1] == "[DONE]"
 
 
@@ -428,7 +452,7 @@ class Asgi:
     async def chat(self, **body: Any) -> float:
         """Answer a request and return how long that took."""
         request = read_chat(json.dumps({"model": "one", "messages": HI, "stream": True, **body}).encode())
-        await StreamedAnswer(self.deployment, request)({}, self._receive, self._send)
+        await stream_answer(self.deployment, request, self._receive, self._send)
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert self.deployment.admission.in_flight == 0
@@ -459,16 +483,60 @@ class Asgi:
     @property
     def pieces(self) -> list[Any]:
         """The deltas that were sent."""
-        bodies = b"".join(message.get("body", b"") for message in self.sent).decode()
-        events = [line.removeprefix("data: ") for line in bodies.split("\n\n") if line]
-        return deltas([json.loads(event) for event in events if event != "[DONE]"])
+        return [delta for _, delta in self.timed]
+
+    @property
+    def timed(self) -> list[tuple[float, Any]]:
+        """Each of them with the moment at which it was."""
+        found = []
+        for moment, message in zip(self.moments, self.sent, strict=True):
+            lines = message.get("body", b"").decode().split("\n\n")
+            events = [line.removeprefix("data: ") for line in lines if line]
+            parsed = [json.loads(event) for event in events if event != "[DONE]"]
+            found += [(moment, delta) for delta in deltas(parsed)]
+        return found
+
+
+def test_what_comes_at_once_leaves_in_one_write() -> None:
+    """Role, words, end and `[DONE]` of an answer that is there at once; nothing waits to be collected."""
+    server = Asgi(ScriptedLLM("One two three four"), seconds=0)
+
+    seconds = run_virtual(server.chat())
+
+    assert [message["type"] for message in server.sent] == ["http.response.start", "http.response.body"]
+    assert server.pieces == [ROLE, *[{"content": word} for word in ("One", " two", " three", " four")], {}]
+    assert server.sent[-1]["body"].endswith(b"data: [DONE]\n\n")
+    assert server.sent[-1]["more_body"] is False
+    assert seconds == 0
+
+
+def test_what_breaks_off_at_once_leaves_in_one_write_too() -> None:
+    """The words that were shown, and then the error."""
+    server = Asgi(ScriptedLLM(BREAKS), seconds=0)
+
+    run_virtual(server.chat())
+
+    assert [message["type"] for message in server.sent] == ["http.response.start", "http.response.body"]
+    body = server.sent[-1]["body"]
+    assert body.index(b'"One"') < body.index(b'" two"') < body.index(b'"error"')
+
+
+class WordByWord(ScriptedLLM):
+    """Each word comes by itself; what comes at once leaves at once."""
+
+    async def stream(self, request: Request) -> AsyncIterator[Chunk]:
+        """Let the event loop go on after each word."""
+        async with aclosing(super().stream(request)) as words:  # type: ignore[type-var] # a generator
+            async for word in words:
+                yield word
+                await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("keep_alive", [10.0, 45.0, 600.0], ids=str)
 @pytest.mark.parametrize("delay", [0.0, 700.0], ids=["has something to show", "has nothing to show"])
 def test_a_client_that_never_reads_counts_as_gone(keep_alive: float, delay: float) -> None:
     """A minute after the first attempt its place is free again, its upstream closed, and no task left."""
-    llm = ScriptedLLM(Script("One two three four", delay=delay))
+    llm = WordByWord(Script("One two three four", delay=delay))
     server = Asgi(llm, keep_alive=keep_alive)
 
     seconds = run_virtual(server.chat())
@@ -493,12 +561,12 @@ class Gone(Asgi):
 
 
 @pytest.mark.parametrize("delay", [0, 25], ids=["by the answer", "by a sign of life"])
-@pytest.mark.parametrize("messages", range(4), ids=["status", "role", "first", "second"])
+@pytest.mark.parametrize("messages", range(4), ids=["status", "first", "second", "third"])
 def test_an_error_while_sending_means_that_the_client_has_gone(
     messages: int, delay: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The LLM is stopped, it counts as gone, and the log has no failure and no traceback."""
-    llm = ScriptedLLM(Script("One two three four", delay=delay))
+    llm = WordByWord(Script("One two three four", delay=delay))
     server = Gone(llm, messages)
 
     run_virtual(server.chat())
@@ -511,27 +579,24 @@ def test_an_error_while_sending_means_that_the_client_has_gone(
 
 def test_a_client_that_goes_before_the_end_was_answered(caplog: pytest.LogCaptureFixture) -> None:
     """The last message finds nobody; that is nobody's failure."""
-    server = Gone(ScriptedLLM("One two"), 4)
+    server = Gone(WordByWord("One two"), 3)
 
     run_virtual(server.chat())
 
-    assert len(server.sent) == 5
+    assert len(server.sent) == 4
     assert server.count("requests_total", mixture="one") == 1
     assert server.count("request_failures_total", mixture="one", cause="client_gone") == 0
     assert not [record for record in caplog.records if record.levelname != "INFO"], caplog.text
 
 
-BREAKS = Script("One two three", error=ProviderFailed("no"), breaks_after=2)
-
-
 def test_a_client_that_goes_before_the_error_reaches_it() -> None:
     """The answer broke off and nobody is there to be told: that ends in order, as anything else does."""
-    server = Gone(ScriptedLLM(BREAKS), 4)
+    server = Gone(WordByWord(BREAKS), 3)
 
     run_virtual(server.chat())
 
-    assert b'"error"' in server.sent[4]["body"]
-    assert len(server.sent) == 5
+    assert b'"error"' in server.sent[3]["body"]
+    assert len(server.sent) == 4
     assert server.count("request_failures_total", mixture="one", cause="aggregation") == 1
 
 
@@ -595,11 +660,7 @@ def test_silence_lasts_as_long_as_it_may_and_no_longer() -> None:
 
     run_virtual(server.chat())
 
-    assert [moment for moment, piece in zip(server.moments[1:], server.pieces, strict=False) if not piece] == [
-        16,
-        26,
-        31,
-    ]
+    assert [moment for moment, piece in server.timed if not piece] == [16, 26, 31]
     assert server.pieces == [ROLE, {"content": "Four"}, {}, {}, {"content": " five."}, {}]
 
 
@@ -635,6 +696,8 @@ async def test_chunks_name_the_mixture_that_answers_also_after_a_sign_of_life() 
     chosen = asyncio.Event()
 
     class Slow:
+        kind: ClassVar[str] = "slow"
+
         async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:
             del query, calls, before
             await chosen.wait()
