@@ -168,6 +168,9 @@ class LLMs(Mapping[str, ReliableLLM]):
             raise KeyError(name)
         return self.add(name)  # a router or an aggregator of one's own may call what no mixture uses
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._held
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._held)
 

@@ -184,9 +184,14 @@ def test_the_names_that_the_serving_page_refuses_are_those_of_the_code() -> None
 def test_the_metrics_of_the_serving_page_are_those_of_the_code() -> None:
     """Each family with its labels; those of the process are named together."""
     metrics = Metrics(in_flight=int, waiting=int)
-    metrics.call(types.Call("worker", "a", types.Usage(), 0.1, 0.1, types.Failure("empty", None, "")))
+    call = types.Call("worker", "a", types.Usage(), 0.1, 0.1, types.Failure("empty", None, ""))
+    metrics.tell(types.CallEnded(1, call))
     route = types.Route("m", {}, "fixed", "")
-    metrics.answered(types.Answer("", "", {}, "m", route, (), 1.0, None, ("why",), 1, types.Usage(), None, 0.1), 0.1)
+    answer = types.Answer("", "", {}, "m", route, (), 1.0, None, ("why",), 1, types.Usage(), None, 0.1)
+    metrics.tell(types.Done(answer))
+    metrics.answered("m", 0.1)
+    metrics.tell(types.Retried("a", types.Failure("empty", None, ""), 0.1))
+    metrics.tell(types.BreakerOpened("a", 8, 15.0))
     metrics.failed("m", "quorum")
     metrics.began("m", 0.1)
     metrics.reloaded(is_good=True)

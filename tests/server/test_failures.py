@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
     from mollm.calling.calls import Calls
     from mollm.server.failures import Problem
+    from mollm.types import Question
     from tests.server.served import Client
 
 on_one_loop = pytest.mark.asyncio(loop_scope="module")
@@ -214,7 +215,7 @@ class Failing:
     kind: ClassVar[str] = "failing"
     error: BaseException
 
-    async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:  # noqa: ARG002 - the interface has them
+    async def route(self, question: Question, calls: Calls) -> Route:  # noqa: ARG002 - the interface has them
         """Fail."""
         raise self.error
 
@@ -271,7 +272,7 @@ async def test_a_router_that_picks_what_does_not_exist_is_told_so() -> None:
     class Lost:
         kind: ClassVar[str] = "lost"
 
-        async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:  # noqa: ARG002
+        async def route(self, question: Question, calls: Calls) -> Route:  # noqa: ARG002 - the interface has them
             return Route("nowhere", {}, self.kind, "why not")
 
     config = {"llms": {"a": {"model": "scripted/x"}}, "mixtures": {"m": {"description": "x", "workers": ["a"]}}}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from mollm.calling.base import Chunk, Request
     from mollm.calling.calls import Calls
+    from mollm.types import Question
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,8 +78,9 @@ class ByFirstLetter:
 
     kind: ClassVar[str] = "letters"
 
-    async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:  # noqa: ARG002 - the interface has them
+    async def route(self, question: Question, calls: Calls) -> Route:  # noqa: ARG002 - the interface has them
         """Decide."""
+        query = question.last
         if query == "odd":
             raise ValueError(query)
         return Route("loud" if query[:1].isupper() else "quiet", {}, self.kind, "by its first letter")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from mollm.calling.calls import Calls
+    from mollm.types import Question
     from tests.server.served import Client
     from tests.upstream import Received, Reply
 
@@ -504,7 +505,7 @@ async def test_the_probability_is_that_of_the_mixture(probabilities: dict[str, f
     class Picks:
         kind: ClassVar[str] = "picks"
 
-        async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:  # noqa: ARG002
+        async def route(self, question: Question, calls: Calls) -> Route:  # noqa: ARG002 - the interface has them
             return Route("m", probabilities, self.kind, "because")
 
     config = {"llms": {"a": {"model": "scripted/x"}}, "mixtures": {"m": {"description": "x", "workers": ["a"]}}}

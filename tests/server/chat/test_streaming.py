@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from mollm.calling.base import LLM, Request
     from mollm.calling.calls import Calls
+    from mollm.types import Question
 
 ROLE = {"role": "assistant", "content": "", "refusal": None}
 WORKERS = [answer(f"Secret {n}.") for n in range(3)]
@@ -698,8 +699,7 @@ async def test_chunks_name_the_mixture_that_answers_also_after_a_sign_of_life() 
     class Slow:
         kind: ClassVar[str] = "slow"
 
-        async def route(self, query: str, calls: Calls, *, before: str = "") -> Route:
-            del query, calls, before
+        async def route(self, question: Question, calls: Calls) -> Route:  # noqa: ARG002 - the interface has them
             await chosen.wait()
             return Route("one", {"one": 1.0}, "slow", "it was thought over")
 
