@@ -20,9 +20,11 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 
 from mollm import Options, create_graph
+from mollm.calling.calls import Allowance
 from mollm.conversion import to_langchain
-from mollm.errors import AggregationError, LimitError, ProviderFailed, QuorumError, RequestError
+from mollm.errors import AggregationError, BadRequest, LimitError, ProviderFailed, QuorumError, RequestError
 from mollm.llms.scripted import Reply, ScriptedLLM
+from mollm.run import Run
 from mollm.types import Answer, Arrived, Done, Routed, Started, Token, Usage, answer_from_plain
 
 CONFIG: dict[str, Any] = {
@@ -559,3 +561,29 @@ def test_many_threads_may_invoke_one_graph() -> None:
         return await asyncio.gather(*(asyncio.to_thread(graph.invoke, ask()) for _ in range(8)))
 
     assert [answer_of(result).text for result in asyncio.run(run())] == ["the whole answer"] * 8
+
+
+async def test_a_resumed_run_has_no_more_calls_than_were_planned() -> None:
+    """What is left is the plan less what was made, as the checkpointer stored both."""
+    llms = fakes()
+    llms["boss"] = ScriptedLLM([Reply(error=BadRequest("not yet")), "written"])
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    graph = create_graph(CONFIG, llms=llms, checkpointer=InMemorySaver())
+    graph.interrupt_before_nodes = ["aggregate"]
+
+    await graph.ainvoke(ask(), thread)
+    before = (await graph.aget_state(thread)).values["run"]
+    graph.interrupt_before_nodes = []
+    found = await graph.ainvoke(None, thread)
+    after = (await graph.aget_state(thread)).values["run"]
+
+    roles = [call["role"] for call in before["breakdown"]]
+    assert roles == ["worker"] * 3
+    assert after["planned"] == before["planned"]
+    assert [call["role"] for call in after["breakdown"]] == [*roles, "aggregator"]
+    left = Allowance(Run.from_plain(after).planned, Run.from_plain(after).breakdown)
+    with pytest.raises(LimitError):
+        left.take("worker", "a", 1)
+    with pytest.raises(LimitError):
+        left.take("aggregator", "boss", 1)
+    assert answer_of(found).degraded
