@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -25,18 +24,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from load import Ask, Cell, load, process_tree, resident_mib
+from revisions import environment
 from upstream import word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
-ENVIRONMENTS = Path(tempfile.gettempdir()) / "mollm-benchmarks"
 LITELLM = "litellm[proxy]==1.104.2"
 TENSORZERO = "tensorzero==2026.6.0"
 QUESTION = "Is a heap of sand without one grain still a heap? " * 4
 WORKERS = 3
 READY_SECONDS = 120
+BYPASS, THREE, PROXY = ", bypass", ", 3 workers + aggregator", "LiteLLM proxy"
+"""Names of contestants, the first two after that of the server."""
 
 
 @dataclass
@@ -134,6 +135,7 @@ class Place:
                 stderr=log,
                 text=True,
                 env={**os.environ, **(env or {})},
+                cwd=self.folder,  # `python -m` looks there first, and the checkout is not what every environment has
                 preexec_fn=pin,
             )
         return Server(name, process)
@@ -161,14 +163,14 @@ def relay(place: Place) -> Iterator[list[Contestant]]:
 
 
 @contextmanager
-def mollm(place: Place) -> Iterator[list[Contestant]]:
+def mollm(place: Place, name: str = "mollm", python: str = sys.executable) -> Iterator[list[Contestant]]:
     """`mollm serve`: one process, which the bypass and the mixture of three share."""
     file = place.folder / "mollm.yaml"
     file.write_text(json.dumps(mollm_config(place.upstream)))  # JSON is YAML
-    with mollm_serve(place, file) as (server, base):
+    with mollm_serve(place, file, name=name, python=python) as (server, base):
         yield [
-            Contestant("mollm, bypass", "1 call", base, "one", "one-paced", server=server),
-            Contestant("mollm, 3 workers + aggregator", "3 + 1 calls", base, "three", "three-paced", server=server),
+            Contestant(f"{name}{BYPASS}", "1 call", base, "one", "one-paced", server=server),
+            Contestant(f"{name}{THREE}", "3 + 1 calls", base, "three", "three-paced", server=server),
         ]
 
 
@@ -185,15 +187,17 @@ def mollm_config(upstream: str) -> dict[str, Any]:
 
 
 @contextmanager
-def mollm_serve(place: Place, file: Path, env: dict[str, str] | None = None) -> Iterator[tuple[Server, str]]:
+def mollm_serve(
+    place: Place, file: Path, env: dict[str, str] | None = None, *, name: str = "mollm", python: str = sys.executable
+) -> Iterator[tuple[Server, str]]:
     """Run `mollm serve` on a file; yield it, ready, and its address."""
     port = free_port()
     begun = time.perf_counter()
-    # The interpreter of this environment, not a wrapper: the process that is started is the one measured.
-    command = [sys.executable, "-m", "mollm", "serve", "--config", str(file), "--port", str(port)]
-    server = place.start("mollm", command, env=env)
+    # The interpreter of an environment, not a wrapper: the process that is started is the one measured.
+    command = [python, "-m", "mollm", "serve", "--config", str(file), "--port", str(port)]
+    server = place.start(name, command, env=env)
     with stopped(server.process):
-        until_200(f"http://127.0.0.1:{port}/ready", server.process, place.log("mollm"))
+        until_200(f"http://127.0.0.1:{port}/ready", server.process, place.log(name))
         yield server.is_ready(begun), f"http://127.0.0.1:{port}/v1"
 
 
@@ -216,7 +220,7 @@ def litellm(place: Place) -> Iterator[list[Contestant]]:
     with stopped(server.process):
         until_200(f"http://127.0.0.1:{port}/health/liveliness", server.process, place.log("litellm"))
         base = f"http://127.0.0.1:{port}/v1"
-        yield [Contestant("LiteLLM proxy", "1 call", base, key=key, server=server.is_ready(begun))]
+        yield [Contestant(PROXY, "1 call", base, key=key, server=server.is_ready(begun))]
 
 
 @contextmanager
@@ -256,19 +260,6 @@ CONTESTANTS: dict[str, Callable[[Place], Any]] = {
     "litellm": litellm,
     "tensorzero": tensorzero,
 }
-
-
-def environment(name: str, requirement: str) -> Path:
-    """Return the interpreter of an environment with `requirement`, made by uv if it is not there yet."""
-    folder = ENVIRONMENTS / name
-    python, mark = folder / "bin" / "python", folder / "requirement"
-    if not mark.exists() or mark.read_text() != requirement:
-        print(f"installing {requirement} into {folder} ...", file=sys.stderr)
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        subprocess.run(["uv", "venv", "-q", "--clear", "--python", version, str(folder)], check=True)
-        subprocess.run(["uv", "pip", "install", "-q", "--python", str(python), requirement], check=True)
-        mark.write_text(requirement)
-    return python
 
 
 @contextmanager

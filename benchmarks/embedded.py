@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from tensorzero import AsyncTensorZeroGateway
+from tensorzero import AsyncTensorZeroGateway  # type: ignore[import-not-found] # in an environment of its own
 
 QUESTION = "Is a heap of sand without one grain still a heap? " * 4
 

@@ -1,11 +1,12 @@
 """What a mixture of three workers and an aggregator costs beside the LLMs themselves.
 
-    uv run python benchmarks/overhead.py [--runs 300] [--write benchmarks/overhead.md]
+    uv run python benchmarks/overhead.py [--runs 300] [--old REVISION] [--write benchmarks/overhead.md]
 
 Every contestant makes the same four calls (three at once, then one that reads the three answers) against the
 same loopback upstream that answers at once; upstream and contestants run on a core each, where there are two.
 Rounds are interleaved, so a machine that slows down slows all of them. `added` is p50 minus the p50 of bare
-`asyncio.gather` over aiohttp, which is the price of the four calls alone.
+`asyncio.gather` over aiohttp, which is the price of the four calls alone. With `--old` mollm as it was at a
+revision takes its turns in the same rounds, in a process of its own on the same core.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
 import operator
 import os
 import platform
@@ -21,12 +23,17 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
+from revisions import revision
+
 Contestant = Callable[[], Awaitable[object]]
+Turn = Callable[[int], Awaitable[tuple[list[float], float]]]
+"""Answers so many questions; returns the wall time of each in ms, and the CPU seconds of all."""
 
 QUESTION = "Is a heap of sand without one grain still a heap? " * 4
 WORKERS = 3
@@ -166,47 +173,95 @@ async def mollm_api(base: str) -> Contestant:
     return lambda: mollm.aask(QUESTION)
 
 
-CONTESTANTS: dict[str, Callable[[str], Awaitable[Contestant]]] = {
-    "asyncio.gather + aiohttp": bare,
-    "mollm, MoLLM.aask": mollm_api,
-    "mollm, graph.ainvoke": mollm_graph,
+BARE = "asyncio.gather + aiohttp"
+OURS: dict[str, Callable[[str], Awaitable[Contestant]]] = {"MoLLM.aask": mollm_api, "graph.ainvoke": mollm_graph}
+OTHERS: dict[str, Callable[[str], Awaitable[Contestant]]] = {
     "LangGraph + aiohttp": langgraph_aiohttp,
     "LangGraph + ChatOpenAI": langgraph_chatopenai,
     "LangGraph + LiteLLM": langgraph_litellm,
 }
+BUDGETS = {"mollm, MoLLM.aask": 2.5, "mollm, graph.ainvoke": 5.0}
+"""CPU against the bare calls."""
 
 
-async def measure(base: str, runs: int, rounds: int = 10) -> dict[str, tuple[list[float], float]]:
-    """Return per contestant the wall times in ms, and the CPU ms per request."""
-    made = {name: await make(base) for name, make in CONTESTANTS.items()}
-    times: dict[str, list[float]] = {name: [] for name in made}
-    cpu = dict.fromkeys(made, 0.0)
-    for run in made.values():
-        for _ in range(20):
+def here(run: Contestant) -> Turn:
+    """Take turns in this process."""
+
+    async def turn(runs: int) -> tuple[list[float], float]:
+        times, before = [], time.process_time()
+        for _ in range(runs):
+            begun = time.perf_counter()
             await run()
+            times.append((time.perf_counter() - begun) * 1e3)
+        return times, time.process_time() - before
+
+    return turn
+
+
+@contextmanager
+def elsewhere(python: str, base: str) -> Iterator[Callable[[str], Turn]]:
+    """Take turns in a process with another mollm, by name."""
+    command = [python, str(HERE / "overhead.py"), "--inside", base]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin
+    assert process.stdout
+    talk, listen = process.stdin, process.stdout
+
+    def named(name: str) -> Turn:
+        async def turn(runs: int) -> tuple[list[float], float]:
+            talk.write(f"{name} {runs}\n")
+            talk.flush()
+            times, cpu = json.loads(listen.readline())
+            return times, cpu
+
+        return turn
+
+    try:
+        yield named
+    finally:
+        talk.close()
+        process.wait()
+        listen.close()
+
+
+async def inside(base: str) -> None:
+    """Take the turns that standard input asks for."""
+    turns = {name: here(await make(base)) for name, make in OURS.items()}
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        name, runs = line.rsplit(maxsplit=1)
+        print(json.dumps(await turns[name](int(runs))), flush=True)
+
+
+async def measure(base: str, runs: int, old: dict[str, Turn], rounds: int = 10) -> dict[str, tuple[list[float], float]]:
+    """Return per contestant the wall times in ms, and the CPU ms per request."""
+    made = {BARE: bare, **{f"mollm, {name}": make for name, make in OURS.items()}, **OTHERS}
+    turns = {**{name: here(await make(base)) for name, make in made.items()}, **old}
+    times: dict[str, list[float]] = {name: [] for name in turns}
+    cpu = dict.fromkeys(turns, 0.0)
+    for turn in turns.values():
+        await turn(20)
     gc.collect()
     gc.freeze()
     for _ in range(rounds):
-        for name, run in made.items():
-            before = time.process_time()
-            for _ in range(max(1, runs // rounds)):
-                begun = time.perf_counter()
-                await run()
-                times[name].append((time.perf_counter() - begun) * 1e3)
-            cpu[name] += time.process_time() - before
-    return {name: (times[name], cpu[name] / len(times[name]) * 1e3) for name in made}
+        for name, turn in turns.items():
+            taken, used = await turn(max(1, runs // rounds))
+            times[name] += taken
+            cpu[name] += used
+    return {name: (times[name], cpu[name] / len(times[name]) * 1e3) for name in turns}
 
 
 def table(found: dict[str, tuple[list[float], float]]) -> str:
     """Print the figures side by side, with ratios to the bare calls."""
-    floor = statistics.median(found["asyncio.gather + aiohttp"][0])
+    floor, least = statistics.median(found[BARE][0]), found[BARE][1]
     lines = [
-        "| 3 workers + aggregator | p50 ms | p99 ms | added p50 ms | CPU ms | p50 / bare |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| 3 workers + aggregator | p50 ms | p99 ms | added p50 ms | CPU ms | p50 / bare | CPU / bare | budget |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, (times, cpu) in found.items():
         p50, p99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
-        lines.append(f"| {name} | {p50:.2f} | {p99:.2f} | {p50 - floor:.2f} | {cpu:.2f} | {p50 / floor:.1f} |")
+        budget = f"<= {BUDGETS[name]:g}" if name in BUDGETS else ""
+        figures = f"{p50:.2f} | {p99:.2f} | {p50 - floor:.2f} | {cpu:.2f} | {p50 / floor:.1f} | {cpu / least:.1f}"
+        lines.append(f"| {name} | {figures} | {budget} |")
     return "\n".join(lines)
 
 
@@ -214,9 +269,14 @@ def main() -> None:
     """Measure, print, and write if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--old", metavar="REVISION", help="measure mollm as it was there too")
+    parser.add_argument("--inside", metavar="ADDRESS", help=argparse.SUPPRESS)
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    if arguments.inside:
+        asyncio.run(inside(arguments.inside))
+        return
     cores = sorted(os.sched_getaffinity(0))
     upstream = subprocess.Popen(
         [sys.executable, str(HERE / "upstream.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -227,7 +287,14 @@ def main() -> None:
         os.sched_setaffinity(upstream.pid, {cores[0]})
         os.sched_setaffinity(0, {cores[1]})
     try:
-        found = asyncio.run(measure(upstream.stdout.readline().strip(), arguments.runs))
+        base = upstream.stdout.readline().strip()
+        with ExitStack() as stack:
+            old: dict[str, Turn] = {}
+            if arguments.old:
+                commit, python = revision(arguments.old)
+                named = stack.enter_context(elsewhere(str(python), base))
+                old = {f"mollm {commit}, {name}": named(name) for name in OURS}
+            found = asyncio.run(measure(base, arguments.runs, old))
     finally:
         upstream.stdin.close()
         upstream.wait()

@@ -1,10 +1,11 @@
 """What a server between a caller and the LLMs costs: `mollm serve` beside LiteLLM's proxy and TensorZero.
 
-    uv run python benchmarks/server.py [--quick] [--only mollm,litellm] [--write benchmarks/server.md]
+    uv run python benchmarks/server.py [--quick] [--only mollm,litellm] [--old REVISION] [--write benchmarks/server.md]
 
 The server under test has one core, this load and the upstream have the other. All servers run during the whole
 measurement, and rounds are interleaved, so a machine that slows down slows all of them. The upstream answers at once;
 streamed, it writes as many chunks as it is asked for, all at once or one every 2 ms. A cell with errors is no result.
+With `--old` mollm as it was at a revision is measured in the same run, in an environment of its own.
 """
 
 from __future__ import annotations
@@ -23,12 +24,32 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import uvloop
-from contestants import CONTESTANTS, HERE, LITELLM, TENSORZERO, Contestant, Embedded, Place, Server, mollm_serve
+from contestants import (
+    BYPASS,
+    CONTESTANTS,
+    HERE,
+    LITELLM,
+    PROXY,
+    TENSORZERO,
+    THREE,
+    Contestant,
+    Embedded,
+    Place,
+    Server,
+    mollm,
+    mollm_serve,
+)
 from load import Ask, Cell, ask_once, cpu_seconds, load, machine_seconds, percentile, resident_mib, streamed_text
+from revisions import revision
 from upstream import PACE_SECONDS, word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONCURRENCY = (1, 16, 64)
 PACED_STREAMS = (4, 48)
@@ -120,7 +141,7 @@ def unstreamed_table(contestants: list[Contestant], found: dict[str, Found]) -> 
         "| p50 / mollm |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    same = {c.calls: c.name for c in contestants if c.name.startswith("mollm")}
+    same = {c.calls: c.name for c in contestants if c.name.startswith("mollm,")}
     for concurrency in CONCURRENCY:
         p50 = {name: those.unstreamed[concurrency].p(50) for name, those in found.items()}
         for c in contestants:
@@ -167,6 +188,52 @@ def streamed_table(contestants: list[Contestant], found: dict[str, Found], plan:
     return lines
 
 
+def budgets(found: dict[str, Found], servers: list[Server], plan: Plan, learned: float | None) -> list[str]:
+    """What LiteLLM's proxy takes, against each mollm: CPU for an answer and for a chunk, memory with nothing to do."""
+    names = [name.removesuffix(BYPASS) for name in found if name.endswith(BYPASS)]
+    if PROXY not in found or not names:
+        return []
+    memory = {server.name: server.idle_mib for server in servers}
+    proxy = found[PROXY]
+    rows: list[tuple[str, str, list[float]]] = []
+    for what, suffix, budget in (("a bypass", BYPASS, ">= 12"), ("3 workers + aggregator", THREE, ">= 7")):
+        ratios = [cpu_each(proxy.unstreamed[16]) / cpu_each(found[name + suffix].unstreamed[16]) for name in names]
+        rows.append((f"CPU of the proxy's one call / ours, {what}, 16 at once", budget, ratios))
+    chunks = {name: chunk_cpu(found[name], plan) for name in (PROXY, *(name + BYPASS for name in names))}
+    rows.append(
+        (
+            "CPU of the proxy's chunk / ours, in bursts",
+            ">= 40",
+            [chunks[PROXY] / chunks[name + BYPASS] for name in names],
+        )
+    )
+    rows.append(
+        (
+            "idle memory, ours / the proxy's, fixed router",
+            "<= 0.25",
+            [memory[name] / memory["litellm"] for name in names],
+        )
+    )
+    if learned is not None:
+        rows.append(("the same, learned router", "<= 0.30", [learned / memory["litellm"]]))
+    lines = [f"| in this run | {' | '.join(names)} | budget |", f"|---|{'---:|' * (len(names) + 1)}"]
+    for what, budget, ratios in rows:
+        cells = [f"{value:.3g}" for value in ratios] + [""] * (len(names) - len(ratios))
+        lines.append(f"| {what} | {' | '.join(cells)} | {budget} |")
+    return lines
+
+
+def cpu_each(cell: Cell) -> float:
+    """Return the seconds of CPU for each answer."""
+    return cell.cpu / len(cell.times) if cell.times else math.nan
+
+
+def chunk_cpu(found: Found, plan: Plan) -> float:
+    """Return the microseconds of CPU for each chunk of many that were written at once."""
+    many, one = found.streamed["many"], found.streamed["one"]
+    return per_chunk(many, one, plan.chunks) if many.times and one.times else math.nan
+
+
 def per_chunk(many: Cell, one: Cell, chunks: int) -> float:
     """Return the microseconds of CPU for each chunk more than one."""
     return (many.cpu / len(many.times) - one.cpu / len(one.times)) / (chunks - 1) * 1e6
@@ -198,7 +265,7 @@ def memory_table(servers: list[Server], idle: dict[str, float], end: dict[str, f
     return lines
 
 
-def cached_router(place: Place) -> list[str]:
+def cached_router(place: Place) -> tuple[list[str], float]:
     """Memory of an idle `mollm serve` with remote LLMs and a learned router that an earlier start has fitted."""
     examples = {
         "coding": ["write a python function", "debug this stack trace", "build a web page", "refactor the class"],
@@ -225,23 +292,24 @@ def cached_router(place: Place) -> list[str]:
         after = resident_mib(server.pids())
     if cell.errors:
         raise SystemExit(f"the first request failed: {dict(cell.errors)}")
-    return [
+    lines = [
         "| mollm, remote LLMs, learned router | ready after s | resident MiB when ready | after the first request |",
         "|---|---:|---:|---:|",
         f"| fitted at this start | {fitted.start_seconds:.1f} | {fitted.idle_mib:.0f} | |",
         f"| read from the cache | {server.start_seconds:.1f} | {server.idle_mib:.0f} | {after:.0f} |",
     ]
+    return lines, server.idle_mib
 
 
-def report(only: list[str], plan: Plan, place: Place, upstream: int) -> tuple[str, bool]:
+def report(starting: dict[str, Callable[[Place], Any]], plan: Plan, place: Place, upstream: int) -> tuple[str, bool]:
     """Measure with the upstream in process `upstream`; return the tables, and whether every cell is a result."""
     tables: list[list[str]] = []
     whole = True
     with ExitStack() as stack:
         contestants: list[Contestant] = []
-        for name in only:
+        for name, start in starting.items():
             print(f"starting {name}", file=sys.stderr)
-            contestants += stack.enter_context(CONTESTANTS[name](place))
+            contestants += stack.enter_context(start(place))
         servers = list({c.server.name: c.server for c in contestants if c.server}.values())
         ours = [os.getpid(), upstream, *(pid for server in servers for pid in server.pids())]
         wall, machine, own = time.perf_counter(), machine_seconds(), cpu_seconds(ours)
@@ -254,9 +322,12 @@ def report(only: list[str], plan: Plan, place: Place, upstream: int) -> tuple[st
         tables.append([f"Other processes took {max(0.0, others):.0%} of the machine meanwhile."])
         cells = [cell for those in found.values() for cell in [*those.unstreamed.values(), *those.streamed.values()]]
         whole = not any(cell.errors or not cell.times for cell in cells)
-    if "mollm" in only:
-        tables.append(cached_router(place))
-    return "\n\n".join("\n".join(table) for table in tables), whole
+    learned = None
+    if "mollm" in starting:
+        table, learned = cached_router(place)
+        tables.append(table)
+    tables.insert(0, budgets(found, servers, plan, learned))
+    return "\n\n".join("\n".join(table) for table in tables if table), whole
 
 
 def notes(plan: Plan, cores: int) -> str:
@@ -278,12 +349,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke run; its figures mean little")
     parser.add_argument("--only", default=",".join(CONTESTANTS), help="contestants, comma-separated; %(default)s")
+    parser.add_argument("--old", metavar="REVISION", help="measure mollm as it was there too")
     parser.add_argument("--rounds", type=int, default=Plan.rounds)
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
     only = arguments.only.split(",")
     if unknown := set(only) - set(CONTESTANTS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    starting = {name: CONTESTANTS[name] for name in only}
+    if arguments.old:
+        commit, python = revision(arguments.old)
+        starting[arguments.old] = partial(mollm, name=f"mollm {commit}", python=str(python))
     plan = QUICK if arguments.quick else Plan(rounds=arguments.rounds)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cores = sorted(os.sched_getaffinity(0))
@@ -296,7 +372,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             address = upstream.stdout.readline().strip()
             place = Place(address, Path(folder), cores[1] if len(cores) > 1 else None)
-            tables, whole = report(only, plan, place, upstream.pid)
+            tables, whole = report(starting, plan, place, upstream.pid)
     finally:
         upstream.stdin.close()
         upstream.wait()

@@ -146,6 +146,43 @@ async def test_it_runs_on_what_is_fastest(tmp_path: Path) -> None:
     assert code == 0
 
 
+IMPORTED = """
+import signal, sys
+
+known = set()
+
+def tell(*_):
+    print(*sorted(set(sys.modules) - known), flush=True)
+    known.update(sys.modules)
+
+signal.signal(signal.SIGUSR1, tell)
+from mollm.cli.main import main
+main()
+"""
+
+
+async def test_the_first_question_imports_nothing(tmp_path: Path) -> None:
+    """A server that says it is ready answers the first question as fast as the second, whole and streamed."""
+    workers = [answer(f"{number}.") for number in range(3)]
+    async with Upstream(answer("Four."), *workers, stream("Fi", "ve.")) as upstream:
+        path = write(tmp_path, config_of(upstream))
+        async with started(sys.executable, "-c", IMPORTED, "serve", "-c", path) as server:
+            server.base = (await server.says("serving ")).rpartition(" on ")[2]
+            await server.get("/ready")
+            assert server.process.stdout
+            server.process.send_signal(signal.SIGUSR1)
+            at_start = (await server.process.stdout.readline()).decode().split()
+            replies = [await server.chat(model="one"), await server.chat(model="three", stream=True)]
+            server.process.send_signal(signal.SIGUSR1)
+            later = (await server.process.stdout.readline()).decode().split()
+            server.process.terminate()
+            await server.ends(within=10)
+
+    assert [reply.status for reply in replies] == [200, 200]
+    assert "mollm.server.process" in at_start
+    assert later == []
+
+
 async def test_two_at_one_address(tmp_path: Path) -> None:
     """One listens where the file says; the other, even if it is started at the same moment, says so in one line."""
     port = free_port()
