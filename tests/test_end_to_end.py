@@ -9,9 +9,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langgraph.graph import START, MessagesState, StateGraph
 
-from mollm import MoLLM, create_graph
+from mollm import MoLLM
 from mollm.types import Arrived, Done, Token, answer_from_plain
 from tests.server.served import served
 
@@ -97,6 +96,10 @@ def test_it_remembers_the_conversation(mollm: MoLLM) -> None:
 
 async def test_the_graph_and_a_parent_graph_stream_the_real_model() -> None:
     """As one node of an agent, its tokens reach whoever streams the agent."""
+    from langgraph.graph import START, MessagesState, StateGraph
+
+    from mollm import create_graph
+
     builder: Any = StateGraph(MessagesState)
     builder.add_node("experts", create_graph(REAL))
     builder.add_edge(START, "experts")
@@ -112,6 +115,8 @@ async def test_the_graph_and_a_parent_graph_stream_the_real_model() -> None:
 
 def test_the_graph_alone_under_invoke() -> None:
     """`graph.invoke` with the real model brings the answer and how it came about."""
+    from mollm import create_graph
+
     result: Any = create_graph(REAL).invoke({"messages": [("user", QUESTION)]})
 
     answer = answer_from_plain(result["mollm"])

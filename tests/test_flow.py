@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from langgraph.checkpoint.memory import InMemorySaver
 
 from mollm import flow
 from mollm.catalog import Catalog
 from mollm.config.load import load_config
-from mollm.conversion import to_langchain
 from mollm.errors import BadRequest, ProviderFailed, RateLimited
-from mollm.graph import compile_graph
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.messages import question_of
 from mollm.options import Options
@@ -95,6 +92,11 @@ def play(case: Case, engine: str) -> Seen:
         run = last.to_plain()
 
     async def graph() -> None:
+        from langgraph.checkpoint.memory import InMemorySaver
+
+        from mollm.conversion import to_langchain
+        from mollm.graph import compile_graph
+
         nonlocal run
         built = compile_graph(catalog, checkpointer=InMemorySaver())
         messages, plain = to_langchain(case.messages)

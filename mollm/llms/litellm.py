@@ -205,10 +205,10 @@ def _map() -> Mapping[str, Mapping[str, Any]]:
 
     Empty without LiteLLM, where an LLM that was given stands for one of its models.
     """
+    spec = find_spec("litellm")
+    if spec is None:
+        return {}
     if "litellm" not in sys.modules:
-        spec = find_spec("litellm")
-        if spec is None:
-            return {}
         file = Path(spec.origin).parent / _PRICES if spec.origin else Path()
         if file.is_file():
             bundled: dict[str, dict[str, Any]] = json.loads(file.read_bytes())

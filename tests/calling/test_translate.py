@@ -7,13 +7,11 @@ import os
 import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import httpx
-import langchain_core.exceptions
-import langchain_openai.chat_models.base
-import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -231,7 +229,10 @@ def test_every_public_error_of_the_libraries_is_mapped() -> None:
     """An exception class that is new in a release of a library is noticed here, not by a user."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+    import langchain_core.exceptions
+    import langchain_openai.chat_models.base
     import litellm.exceptions
+    import openai
 
     langchain = (langchain_core.exceptions, langchain_openai.chat_models.base)
     modules = (openai, litellm.exceptions, aiohttp.client_exceptions, httpx, *langchain)
@@ -252,12 +253,12 @@ def test_every_public_error_of_the_libraries_is_mapped() -> None:
         (httpx.ReadError, Unreachable),
         (httpx.UnsupportedProtocol, BadRequest),
         (httpx.LocalProtocolError, BadRequest),
-        (openai.OpenAIError, AuthFailed),
-        (openai.APITimeoutError, TimedOut),
-        (openai.APIConnectionError, Unreachable),
-        (langchain_openai.chat_models.base.OpenAIContextOverflowError, ContextTooLong),
-        (langchain_openai.chat_models.base.OpenAITimeoutError, TimedOut),
-        (langchain_core.exceptions.ContextOverflowError, ContextTooLong),
+        ("openai:OpenAIError", AuthFailed),
+        ("openai:APITimeoutError", TimedOut),
+        ("openai:APIConnectionError", Unreachable),
+        ("langchain_openai.chat_models.base:OpenAIContextOverflowError", ContextTooLong),
+        ("langchain_openai.chat_models.base:OpenAITimeoutError", TimedOut),
+        ("langchain_core.exceptions:ContextOverflowError", ContextTooLong),
         (TimeoutError, TimedOut),
         (ConnectionResetError, Unreachable),
         (asyncio.IncompleteReadError, Unreachable),
@@ -267,13 +268,14 @@ def test_every_public_error_of_the_libraries_is_mapped() -> None:
         (KeyError, None),
     ],
 )
-def test_the_nearest_ancestor_decides(cls: type[Exception], expected: type[LLMError] | None) -> None:
+def test_the_nearest_ancestor_decides(cls: type[Exception] | str, expected: type[LLMError] | None) -> None:
     """A subclass becomes what the most specific class that is known becomes."""
-    assert mapped(cls) is expected
+    assert mapped(resolve_name(cls) if isinstance(cls, str) else cls) is expected
 
 
 def test_a_class_below_a_root_is_unknown_until_looked_at() -> None:
     """A new kind of error is not silently taken for a known one."""
+    import openai
 
     class NewError(openai.OpenAIError):
         __module__ = "openai"
@@ -289,6 +291,8 @@ def response(status: int, body: Any = None, headers: Mapping[str, str] | None = 
 
 def test_a_status_error_of_an_sdk_counts_by_its_status() -> None:
     """Status, code and Retry-After of an SDK's error are kept."""
+    import openai
+
     body = {"message": "slow", "type": "requests", "code": "rate_limit_exceeded"}
     sdk = openai.RateLimitError("slow", response=response(429, headers={"retry-after": "3"}), body=body)
 
@@ -310,6 +314,8 @@ def test_a_status_error_of_an_sdk_counts_by_its_status() -> None:
 )
 def test_the_body_of_an_sdk_error_refines_it(status: int, body: object, expected: type[LLMError]) -> None:
     """An SDK's error with a status is read as the HTTP answer it stands for."""
+    import openai
+
     sdk = openai.APIStatusError("no", response=response(status), body=body)
 
     assert type(translate(sdk, "coder")) is expected
@@ -321,25 +327,29 @@ def test_the_body_of_an_sdk_error_refines_it(status: int, body: object, expected
 )
 def test_an_error_inside_a_stream_counts_by_its_code(body: object, expected: type[LLMError]) -> None:
     """The SDK's error for an error event has no status; its body decides."""
+    import openai
+
     request: Any = httpx.Request("POST", "http://127.0.0.1")  # openai 2 takes httpx, 3 httpx2
 
     assert type(translate(openai.APIError("no", request, body=body), "coder")) is expected
 
 
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
+def test_other_shapes_of_error_are_read() -> None:
+    """Errors without a status, and the error objects langchain-openai wraps in a ValueError, find their class."""
+    import langchain_core.exceptions
+    import openai
+
+    refused = response(401)
+    errors: list[tuple[Exception, type[LLMError]]] = [
         (langchain_core.exceptions.ModelRateLimitError("no"), RateLimited),
         (openai.ContentFilterFinishReasonError(), Refused),
         (ValueError({"message": "no", "code": 503}), ProviderFailed),
         (ValueError({"message": "no", "code": "context_length_exceeded"}), ContextTooLong),
-        (httpx.HTTPStatusError("no", request=response(401).request, response=response(401)), AuthFailed),
+        (httpx.HTTPStatusError("no", request=refused.request, response=refused), AuthFailed),
         (ssl.SSLCertVerificationError("no"), Unreachable),
-    ],
-)
-def test_other_shapes_of_error_are_read(error: Exception, expected: type[LLMError]) -> None:
-    """Errors without a status, and the error objects langchain-openai wraps in a ValueError, find their class."""
-    assert type(translate(error, "coder")) is expected
+    ]
+
+    assert [type(translate(error, "coder")) for error, _ in errors] == [expected for _, expected in errors]
 
 
 def test_an_unknown_error_with_a_status_counts_by_it() -> None:
@@ -413,9 +423,11 @@ def test_nothing_an_upstream_wrote_is_shown(status: int, *, wrapped: bool) -> No
     assert PROMPT not in shown(error)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
+def test_nothing_an_exception_says_is_shown() -> None:
+    """The text of a foreign exception stays out of ours."""
+    import openai
+
+    errors = [
         openai.AuthenticationError(KEY, response=response(401), body={"message": PROMPT, "code": KEY + PROMPT}),
         openai.BadRequestError(f"context_length_exceeded {KEY} {PROMPT}", response=response(400), body=None),
         openai.APIConnectionError(message=KEY + PROMPT, request=response(400).request),
@@ -425,14 +437,10 @@ def test_nothing_an_upstream_wrote_is_shown(status: int, *, wrapped: bool) -> No
         ValueError({"message": KEY + PROMPT, "code": KEY + PROMPT}),
         RuntimeError(KEY, PROMPT),
         json.JSONDecodeError(KEY, PROMPT, 0),
-    ],
-)
-def test_nothing_an_exception_says_is_shown(error: Exception) -> None:
-    """The text of a foreign exception stays out of ours."""
-    ours = translate(error, "coder")
+    ]
+    ours = [translate(error, "coder") for error in errors]
 
-    assert KEY not in shown(ours)
-    assert PROMPT not in shown(ours)
+    assert [error for error in ours if KEY in shown(error) or PROMPT in shown(error)] == []
 
 
 # Real failures

@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.language_models import FakeListChatModel
 
 from mollm.calling.base import Request
 from mollm.config.load import load_config
@@ -253,6 +252,8 @@ def test_an_llm_that_is_given_needs_nothing_of_the_file(monkeypatch: pytest.Monk
 
 async def test_a_langchain_chat_model_may_be_given() -> None:
     """Any of them."""
+    from langchain_core.language_models import FakeListChatModel
+
     llms = built(config(m={"model": "openai/m"}), {"m": FakeListChatModel(responses=["Four."])})
 
     assert (await llms["m"].complete(ASK)).text == "Four."

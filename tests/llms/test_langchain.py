@@ -3,31 +3,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.callbacks import AsyncCallbackHandler, get_usage_metadata_callback
-from langchain_core.language_models import BaseChatModel
-from langchain_core.language_models.fake_chat_models import FakeListChatModel, GenericFakeChatModel
-from langchain_core.messages import (
-    AIMessage,
-    AIMessageChunk,
-    BaseMessage,
-    HumanMessage,
-    RemoveMessage,
-    SystemMessage,
-    ToolMessage,
-)
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_openai import ChatOpenAI
-from langgraph.graph import START, StateGraph
-from langgraph.graph.message import add_messages
-from langsmith.run_helpers import tracing_context
-from langsmith.utils import tracing_is_enabled
 
 from mollm.calling.base import LLM, Request
 from mollm.calling.translate import translate
-from mollm.conversion import from_openai, to_openai
 from mollm.errors import (
     AuthFailed,
     BadRequest,
@@ -38,14 +19,16 @@ from mollm.errors import (
     Unexpected,
     Unreachable,
 )
-from mollm.llms.langchain import LangChainLLM, chat_openai
 from mollm.types import Settings, Usage
 from tests.upstream import DROP, Reply, Upstream, answer, chunk, error, events, hang, sse, stream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
+
+    from langchain_core.messages import AIMessageChunk
 
     from mollm.calling.base import Chunk
+    from mollm.llms.langchain import LangChainLLM
     from mollm.types import Message
 
 CALLS = [
@@ -56,44 +39,17 @@ TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
 
-class Recorded(BaseChatModel):
-    """A chat model that plays chunks and records what it was asked."""
+def wrapped(model: Any) -> LangChainLLM:
+    """The LLM that a chat model becomes."""
+    from mollm.llms.langchain import LangChainLLM
 
-    pieces: list[AIMessageChunk]
-    asked: list[tuple[list[BaseMessage], dict[str, Any]]] = []  # noqa: RUF012 - pydantic copies it
-    look: Any = None
-    """Called inside the model, to see what the model sees."""
-
-    @property
-    def _llm_type(self) -> str:
-        return "recorded"
-
-    def _generate(self, *_: Any, **__: Any) -> ChatResult:
-        raise NotImplementedError
-
-    async def _agenerate(self, messages: list[BaseMessage], stop: Any = None, **options: Any) -> ChatResult:  # type: ignore[override] # without the run manager
-        self._record(messages, {**options, **({"stop": stop} if stop else {})})
-        whole = self.pieces[0]
-        for piece in self.pieces[1:]:
-            whole = whole + piece
-        reply = AIMessage(**whole.model_dump(exclude={"type", "tool_call_chunks", "chunk_position"}))
-        return ChatResult(generations=[ChatGeneration(message=reply)])
-
-    async def _astream(  # type: ignore[override] # without the run manager
-        self, messages: list[BaseMessage], stop: Any = None, **options: Any
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        self._record(messages, {**options, **({"stop": stop} if stop else {})})
-        for piece in self.pieces:
-            yield ChatGenerationChunk(message=piece)
-
-    def _record(self, messages: list[BaseMessage], options: dict[str, Any]) -> None:
-        self.asked.append((messages, options))
-        if self.look:
-            self.look()
+    return LangChainLLM(model)
 
 
 def piece(content: Any = "", **fields: Any) -> AIMessageChunk:
     """Build one piece of a stream."""
+    from langchain_core.messages import AIMessageChunk
+
     return AIMessageChunk(content=content, **fields)
 
 
@@ -102,8 +58,10 @@ def ask(text: str = "2+2?", **settings: Any) -> Request:
     return Request([{"role": "user", "content": text}], Settings(**settings))
 
 
-def recorded(*pieces: AIMessageChunk, look: Callable[[], None] | None = None) -> Recorded:
+def recorded(*pieces: AIMessageChunk, look: Callable[[], None] | None = None) -> Any:
     """Build a chat model that answers with these pieces."""
+    from tests.llms.chat_models import Recorded
+
     return Recorded(pieces=list(pieces or [piece("Four.")]), look=look)
 
 
@@ -117,7 +75,9 @@ async def streamed(llm: LLM, request: Request) -> list[Chunk]:
 
 async def test_a_model_that_ignores_settings_works() -> None:
     """Whatever is set, a model that knows nothing of it still answers."""
-    llm = LangChainLLM(FakeListChatModel(responses=["Four."]))
+    from tests.llms import chat_models
+
+    llm = wrapped(chat_models.listed("Four."))
 
     completion = await llm.complete(ask(max_tokens=5, temperature=0, seed=1))
 
@@ -128,7 +88,9 @@ async def test_a_model_that_ignores_settings_works() -> None:
 
 async def test_a_stream_comes_in_pieces() -> None:
     """Text arrives as the model gives it."""
-    llm = LangChainLLM(GenericFakeChatModel(messages=iter([AIMessage("It is four.")])))
+    from tests.llms import chat_models
+
+    llm = wrapped(chat_models.generic("It is four."))
 
     chunks = await streamed(llm, ask())
 
@@ -139,8 +101,8 @@ async def test_only_what_is_set_is_passed() -> None:
     """A setting reaches the model under its own name; what is not set is not mentioned."""
     model = recorded()
 
-    await LangChainLLM(model).complete(ask())
-    await LangChainLLM(model).complete(ask(max_tokens=5, stop=("END",), extra_body={"top_k": 3}))
+    await wrapped(model).complete(ask())
+    await wrapped(model).complete(ask(max_tokens=5, stop=("END",), extra_body={"top_k": 3}))
 
     assert [options for _, options in model.asked] == [
         {},
@@ -156,7 +118,7 @@ async def test_usage_and_finish_reason_are_read() -> None:
         usage_metadata={"input_tokens": 0, "output_tokens": 2, "total_tokens": 2},
         response_metadata={"stop_reason": "max_tokens", "logprobs": {"content": []}},
     )
-    llm = LangChainLLM(recorded(first, last))
+    llm = wrapped(recorded(first, last))
 
     completion = await llm.complete(ask())
     chunks = await streamed(llm, ask())
@@ -175,7 +137,7 @@ async def test_reasoning_and_text_blocks_are_told_apart() -> None:
         piece([{"type": "text", "text": "Fo", "index": 2}]),
         piece([{"type": "text", "text": "ur.", "index": 2}]),
     ]
-    llm = LangChainLLM(recorded(*pieces))
+    llm = wrapped(recorded(*pieces))
 
     completion = await llm.complete(ask())
     chunks = await streamed(llm, ask())
@@ -202,7 +164,7 @@ async def test_streamed_tool_calls_are_numbered_from_zero() -> None:
 
     found = []
     for pieces in (indexed, unindexed):
-        chunks = await streamed(LangChainLLM(recorded(*pieces)), ask())
+        chunks = await streamed(wrapped(recorded(*pieces)), ask())
         found.append([chunk.delta["tool_calls"][0] for chunk in chunks])
 
     head = {"index": 0, "id": "c1", "type": "function"}
@@ -219,36 +181,38 @@ async def test_streamed_tool_calls_are_numbered_from_zero() -> None:
 
 async def test_a_model_without_tools_says_so() -> None:
     """Tools are not dropped in silence."""
+    from tests.llms import chat_models
+
     with pytest.raises(BadRequest, match="FakeListChatModel takes no tools"):
-        await LangChainLLM(FakeListChatModel(responses=["x"])).complete(ask(tools=(TOOL,)))
+        await wrapped(chat_models.listed("x")).complete(ask(tools=(TOOL,)))
 
 
 async def test_what_is_not_a_chat_model_is_the_providers_failure() -> None:
     """A runnable that returns no message is told by its type."""
-    chain: Any = FakeListChatModel(responses=["x"]) | (lambda message: message.content)
+    from tests.llms import chat_models
+
+    chain: Any = chat_models.listed("x") | (lambda message: message.content)
 
     with pytest.raises(ProviderFailed, match="returned str"):
-        await LangChainLLM(chain).complete(ask())
+        await wrapped(chain).complete(ask())
 
 
 # Inside somebody else's run
 
 
-class State(TypedDict):
-    messages: Annotated[list[Any], add_messages]
-
-
 async def test_inside_a_graph_nothing_leaks_out() -> None:
     """The calls of a mixture do not show up among the tokens of the graph it is a node of."""
-    llm = LangChainLLM(GenericFakeChatModel(messages=iter([AIMessage("not shown")] * 2)))
+    from tests.llms import chat_models
+
+    llm = wrapped(chat_models.generic("not shown", "not shown"))
     texts = []
 
-    async def node(state: State) -> State:
+    async def node(state: Any) -> Any:
         texts.append((await llm.complete(ask())).text)
         texts.append("".join([chunk.text async for chunk in llm.stream(ask())]))
         return state
 
-    graph = StateGraph(State).add_node("node", node).add_edge(START, "node").compile()
+    graph = chat_models.graph_of(node)
     shown = [part async for part in graph.astream({"messages": []}, stream_mode="messages")]
 
     assert texts == ["not shown", "not shown"]
@@ -257,13 +221,15 @@ async def test_inside_a_graph_nothing_leaks_out() -> None:
 
 async def test_without_isolation_tokens_would_leak() -> None:
     """The promise above is not kept by chance: the bare model does leak."""
-    model = GenericFakeChatModel(messages=iter([AIMessage("shown")]))
+    from tests.llms import chat_models
 
-    async def node(state: State) -> State:
+    model = chat_models.generic("shown")
+
+    async def node(state: Any) -> Any:
         await model.ainvoke("hi")
         return state
 
-    graph = StateGraph(State).add_node("node", node).add_edge(START, "node").compile()
+    graph = chat_models.graph_of(node)
     shown = [part async for part in graph.astream({"messages": []}, stream_mode="messages")]
 
     assert shown != []
@@ -271,9 +237,11 @@ async def test_without_isolation_tokens_would_leak() -> None:
 
 async def test_usage_callbacks_around_the_call_hear_nothing() -> None:
     """Usage is reported once, by mollm, and not again by the model."""
+    from langchain_core.callbacks import get_usage_metadata_callback
+
     usage = {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9}
     reply = piece("Four.", usage_metadata=usage, response_metadata={"model_name": "m"})
-    llm = LangChainLLM(recorded(reply))
+    llm = wrapped(recorded(reply))
 
     with get_usage_metadata_callback() as heard:
         await llm.complete(ask())
@@ -287,10 +255,13 @@ async def test_usage_callbacks_around_the_call_hear_nothing() -> None:
 
 async def test_tracing_around_the_call_is_off_inside_and_on_again_after() -> None:
     """A tracer does not see the model's run beside mollm's own; everything else is seen, and all is as before."""
+    from langsmith.run_helpers import tracing_context
+    from langsmith.utils import tracing_is_enabled
+
     request_id = contextvars.ContextVar("request_id", default="")
     request_id.set("r1")
     seen: list[tuple[object, str]] = []
-    llm = LangChainLLM(recorded(look=lambda: seen.append((tracing_is_enabled(), request_id.get()))))
+    llm = wrapped(recorded(look=lambda: seen.append((tracing_is_enabled(), request_id.get()))))
 
     with tracing_context(enabled=True):
         await llm.complete(ask())
@@ -304,6 +275,8 @@ async def test_tracing_around_the_call_is_off_inside_and_on_again_after() -> Non
 
 async def test_the_models_own_callbacks_hear_everything() -> None:
     """What the model's maker attached to the model is left alone."""
+    from langchain_core.callbacks import AsyncCallbackHandler
+
     heard = []
 
     class Ears(AsyncCallbackHandler):
@@ -313,7 +286,7 @@ async def test_the_models_own_callbacks_hear_everything() -> None:
     model = recorded()
     model.callbacks = [Ears()]
 
-    await LangChainLLM(model).complete(ask())
+    await wrapped(model).complete(ask())
 
     assert heard == ["start"]
 
@@ -323,6 +296,8 @@ async def test_the_models_own_callbacks_hear_everything() -> None:
 
 def at(upstream: Upstream) -> LangChainLLM:
     """Build an LLM on ChatOpenAI whose provider is the loopback server."""
+    from mollm.llms.langchain import chat_openai
+
     return chat_openai("m", api_base=upstream.base_url, api_key="sk-1", timeout_seconds=10)
 
 
@@ -401,9 +376,11 @@ async def test_chat_openai_streams() -> None:
 
 async def test_what_was_bound_to_a_model_stays_bound() -> None:
     """A model that was brought with settings of its own keeps them beside tools."""
+    from langchain_openai import ChatOpenAI
+
     async with Upstream(answer()) as upstream:
         model = ChatOpenAI(model="m", base_url=upstream.base_url, api_key="sk-1", max_retries=0)
-        await LangChainLLM(model.bind(seed=3, temperature=1)).complete(ask(tools=(TOOL,), temperature=0.5))
+        await wrapped(model.bind(seed=3, temperature=1)).complete(ask(tools=(TOOL,), temperature=0.5))
         await model.root_async_client.close()
         body = upstream.received[0].body
 
@@ -487,6 +464,8 @@ async def test_a_stream_that_breaks_off_is_a_failure(reply: Reply, expected: typ
 
 async def test_without_a_key_the_environments_stays_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key for OpenAI is not sent to another address."""
+    from mollm.llms.langchain import chat_openai
+
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     async with Upstream(answer()) as upstream:
         llm = chat_openai("m", api_base=upstream.base_url)
@@ -517,9 +496,11 @@ async def test_each_event_loop_has_its_own_connections() -> None:
 
 async def test_a_model_that_was_brought_is_not_closed() -> None:
     """Closing the LLM leaves its owner's model usable."""
+    from langchain_openai import ChatOpenAI
+
     async with Upstream(answer(), answer()) as upstream:
         model = ChatOpenAI(model="m", base_url=upstream.base_url, api_key="sk-1", max_retries=0)
-        llm = LangChainLLM(model)
+        llm = wrapped(model)
         await llm.complete(ask())
         await llm.aclose()
         await llm.complete(ask())
@@ -555,11 +536,15 @@ async def test_a_model_that_was_brought_is_not_closed() -> None:
 )
 def test_messages_survive_the_way_there_and_back(message: Message) -> None:
     """Names, ids, images, reasoning and tool calls, badly written ones too, are the same after a round trip."""
+    from mollm.conversion import from_openai, to_openai
+
     assert to_openai(from_openai([message])) == [message]
 
 
 def test_what_is_in_openais_form_comes_back_as_it_is() -> None:
     """A dictionary is passed on with every field, known or not, and is not the caller's own."""
+    from mollm.conversion import to_openai
+
     message = {"role": "assistant", "content": None, "anything": {"else": 1}, "tool_calls": CALLS}
 
     converted = to_openai([message])
@@ -576,35 +561,47 @@ def test_what_is_in_openais_form_comes_back_as_it_is() -> None:
         ("hi", {"role": "user", "content": "hi"}),
         ({"role": "human", "content": "hi"}, {"role": "user", "content": "hi"}),
         ({"type": "system", "content": "hi"}, {"role": "system", "content": "hi"}),
-        (HumanMessage("hi", name="ann"), {"role": "user", "content": "hi", "name": "ann"}),
-        (SystemMessage("hi"), {"role": "system", "content": "hi"}),
-        (AIMessage("hi", id="1"), {"role": "assistant", "content": "hi"}),
-        (ToolMessage("r", tool_call_id="c1"), {"role": "tool", "content": "r", "tool_call_id": "c1"}),
-        (
-            HumanMessage([{"type": "image", "base64": "AAAA", "mime_type": "image/png"}]),
-            {"role": "user", "content": [IMAGE]},
-        ),
-        (
-            AIMessage([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]),
-            {"role": "assistant", "content": "ab"},
-        ),
-        (
-            AIMessage([{"type": "text", "text": "a"}, IMAGE]),
-            {"role": "assistant", "content": [{"type": "text", "text": "a"}, IMAGE]},
-        ),
-        (
-            AIMessage("hi", additional_kwargs={"reasoning_content": "hm", "parsed": object()}),
-            {"role": "assistant", "content": "hi", "reasoning_content": "hm"},
-        ),
     ],
 )
 def test_every_way_to_write_a_message_is_read(given: Any, expected: Message) -> None:
     """What LangGraph users put into a state becomes OpenAI's form."""
+    from mollm.conversion import to_openai
+
     assert to_openai([given]) == [expected]
+
+
+def test_every_kind_of_message_is_read() -> None:
+    """So do LangChain's own."""
+    from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+
+    from mollm.conversion import to_openai
+
+    text = {"type": "text", "text": "a"}
+    image = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
+    kwargs = {"reasoning_content": "hm", "parsed": object()}
+    table: list[tuple[Any, Message]] = [
+        (HumanMessage("hi", name="ann"), {"role": "user", "content": "hi", "name": "ann"}),
+        (SystemMessage("hi"), {"role": "system", "content": "hi"}),
+        (AIMessage("hi", id="1"), {"role": "assistant", "content": "hi"}),
+        (ToolMessage("r", tool_call_id="c1"), {"role": "tool", "content": "r", "tool_call_id": "c1"}),
+        (HumanMessage([image]), {"role": "user", "content": [IMAGE]}),
+        (AIMessage([text, {"type": "text", "text": "b"}]), {"role": "assistant", "content": "ab"}),
+        (AIMessage([text, IMAGE]), {"role": "assistant", "content": [text, IMAGE]}),
+        (
+            AIMessage("hi", additional_kwargs=kwargs),
+            {"role": "assistant", "content": "hi", "reasoning_content": "hm"},
+        ),
+    ]
+
+    assert to_openai([given for given, _ in table]) == [expected for _, expected in table]
 
 
 def test_anthropics_thinking_goes_there_and_back() -> None:
     """Thinking stays with the tool calls it led to, signed as it was, and out of the text."""
+    from langchain_core.messages import AIMessage
+
+    from mollm.conversion import from_openai, to_openai
+
     thinking = {"type": "thinking", "thinking": "hm", "signature": "s"}
     message = AIMessage(
         [thinking, {"type": "text", "text": "Let me see."}, {"type": "tool_use", "id": "c1", "name": "f", "input": {}}],
@@ -622,6 +619,10 @@ def test_anthropics_thinking_goes_there_and_back() -> None:
 
 def test_a_tool_call_without_arguments_has_none() -> None:
     """The empty string some LLMs write for no arguments is no mistake; arguments that are no object are."""
+    from langchain_core.messages import AIMessage
+
+    from mollm.conversion import from_openai
+
     calls = [{**CALLS[0], "function": {"name": "f", "arguments": text}} for text in ("", "[1]")]
 
     (message,) = from_openai([{"role": "assistant", "content": None, "tool_calls": calls}])
@@ -631,16 +632,20 @@ def test_a_tool_call_without_arguments_has_none() -> None:
     assert [call["args"] for call in message.invalid_tool_calls] == ["[1]"]
 
 
-@pytest.mark.parametrize(
-    "given", [7, ("user",), {"content": "hi"}, {"role": "judge", "content": "hi"}, RemoveMessage(id="1")]
-)
-def test_what_is_no_message_is_refused(given: Any) -> None:
+def test_what_is_no_message_is_refused() -> None:
     """The caller learns which message cannot be read."""
-    with pytest.raises(RequestError, match="message 2 "):
-        to_openai(["hi", given])
+    from langchain_core.messages import RemoveMessage
+
+    from mollm.conversion import to_openai
+
+    for given in (7, ("user",), {"content": "hi"}, {"role": "judge", "content": "hi"}, RemoveMessage(id="1")):
+        with pytest.raises(RequestError, match="message 2 "):
+            to_openai(["hi", given])
 
 
 def test_what_langchain_cannot_hold_is_refused() -> None:
     """A tool's answer that names no call is the caller's mistake, not the provider's."""
+    from mollm.conversion import from_openai
+
     with pytest.raises(RequestError, match="message 1 "):
         from_openai([{"role": "tool", "content": "rain"}])

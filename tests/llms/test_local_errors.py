@@ -81,6 +81,7 @@ def test_missing_packaged_weights_come_with_the_line_that_brings_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And with how to name another model."""
+    (tmp_path / "xllamacpp.py").touch()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
 
     monkeypatch.setattr(sys, "prefix", "/env")

@@ -8,14 +8,7 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-import langsmith
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
-from langchain_core.globals import set_debug
-from langchain_core.runnables import RunnableLambda
-from langchain_core.tracers.context import _configure_hooks, register_configure_hook, tracing_v2_enabled
-from langgraph.graph import END, START, MessagesState, StateGraph
-from langsmith.run_helpers import tracing_context
 
 from mollm import MoLLM
 from mollm.llms.scripted import Reply, ScriptedLLM
@@ -51,6 +44,8 @@ def no_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nobody_watches() -> None:
     """A plain call is a plain loop, though LangChain was imported."""
+    import langchain_core.callbacks  # noqa: F401
+
     with mollm() as subject:
         assert subject.ask("Hi").text == "yes"
 
@@ -92,6 +87,8 @@ def test_a_variable_counts_before_anything_was_imported() -> None:
 
 def test_tracing_context() -> None:
     """LangSmith's own switch."""
+    from langsmith.run_helpers import tracing_context
+
     with tracing_context(enabled=True):
         assert is_watched()
     with tracing_context(enabled=False):
@@ -100,6 +97,8 @@ def test_tracing_context() -> None:
 
 def test_langsmith_configure() -> None:
     """The switch of the whole process."""
+    import langsmith
+
     langsmith.configure(enabled=True)
     try:
         assert is_watched()
@@ -110,6 +109,9 @@ def test_langsmith_configure() -> None:
 
 def test_traceable() -> None:
     """A function of the caller that is traced, without LangChain."""
+    import langsmith
+    from langsmith.run_helpers import tracing_context
+
     seen = []
 
     @langsmith.traceable
@@ -125,6 +127,8 @@ def test_traceable() -> None:
 
 def test_tracing_v2_enabled() -> None:
     """LangChain's context manager for a tracer."""
+    from langchain_core.tracers.context import tracing_v2_enabled
+
     with tracing_v2_enabled():
         assert is_watched()
     assert not is_watched()
@@ -132,6 +136,9 @@ def test_tracing_v2_enabled() -> None:
 
 def test_a_handler_in_a_registered_variable() -> None:
     """What `register_configure_hook` is for."""
+    from langchain_core.callbacks import BaseCallbackHandler
+    from langchain_core.tracers.context import _configure_hooks, register_configure_hook
+
     variable: ContextVar[Any] = ContextVar("variable", default=None)
     register_configure_hook(variable, inheritable=True)
     try:
@@ -146,6 +153,8 @@ def test_a_handler_in_a_registered_variable() -> None:
 @pytest.fixture
 def debugging() -> Iterator[None]:
     """LangChain prints what happens."""
+    from langchain_core.globals import set_debug
+
     set_debug(True)
     yield
     set_debug(False)
@@ -159,6 +168,8 @@ def test_set_debug() -> None:
 
 def test_a_callback_in_a_context_hears_every_call() -> None:
     """The usage that `get_usage_metadata_callback` collects is that of the question."""
+    from langchain_core.callbacks import get_usage_metadata_callback
+
     with mollm() as subject, get_usage_metadata_callback() as total:
         subject.ask("Hi")
 
@@ -168,6 +179,8 @@ def test_a_callback_in_a_context_hears_every_call() -> None:
 
 def graph_around(node: Any) -> Any:
     """A graph of somebody else whose only node calls us."""
+    from langgraph.graph import END, START, MessagesState, StateGraph
+
     builder = StateGraph(MessagesState)
     builder.add_node("ours", node)
     builder.add_edge(START, "ours")
@@ -180,7 +193,7 @@ def test_a_surrounding_graph_from_a_thread() -> None:
     with mollm() as subject:
         seen = []
 
-        def node(state: MessagesState) -> dict[str, Any]:
+        def node(state: Any) -> dict[str, Any]:
             seen.append(is_watched())
             return {"messages": [("ai", subject.ask(state["messages"][-1].text).text)]}
 
@@ -193,6 +206,8 @@ def test_a_surrounding_graph_from_a_thread() -> None:
 
 async def test_a_surrounding_graph() -> None:
     """An asynchronous node asks us on its own event loop; what we call is seen from outside."""
+    from langchain_core.callbacks import BaseCallbackHandler
+
     started = []
 
     class Watcher(BaseCallbackHandler):
@@ -201,7 +216,7 @@ async def test_a_surrounding_graph() -> None:
 
     async with mollm() as subject:
 
-        async def node(state: MessagesState) -> dict[str, Any]:
+        async def node(state: Any) -> dict[str, Any]:
             return {"messages": [("ai", (await subject.aask(state["messages"][-1].text)).text)]}
 
         await graph_around(node).ainvoke({"messages": [("user", "Hi")]}, {"callbacks": [Watcher()]})
@@ -211,6 +226,8 @@ async def test_a_surrounding_graph() -> None:
 
 async def test_a_surrounding_runnable() -> None:
     """As with a graph."""
+    from langchain_core.runnables import RunnableLambda
+
     async with mollm() as subject:
 
         async def answer(text: str) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mollm import MoLLM, create_graph
+import mollm
+from mollm import MoLLM
 from mollm.calling.base import Request
 from mollm.errors import RoutingError
 from mollm.llms.scripted import ScriptedLLM
@@ -61,7 +62,7 @@ def test_it_takes_the_place_of_the_configured_one() -> None:
 def test_a_graph_takes_one_as_well() -> None:
     """With the message before, so that a follow-up can be told."""
     router = Own("other")
-    graph: Any = create_graph(CONFIG, router=router)
+    graph: Any = mollm.create_graph(CONFIG, router=router)
 
     state = graph.invoke({"messages": [("user", "A heap in Go?"), ("ai", "Here."), ("user", "And in Rust?")]})
 

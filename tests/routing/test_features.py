@@ -8,9 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.naive_bayes import ComplementNB
-from sklearn.svm import LinearSVC
 
 from mollm.routing import fitting
 from mollm.routing.features import EDGE, NGRAMS, Block, char_ngrams, normalise, word_ngrams
@@ -41,6 +38,8 @@ def scorer() -> LearnedScorer:
 @pytest.fixture(scope="module")
 def vectorizers() -> list[Any]:
     """Scikit-learn's own for words and for characters, fitted on the same texts."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD, sublinear_tf=True)
     chars = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
     return [words.fit(TEXTS), chars.fit(TEXTS)]
@@ -135,6 +134,9 @@ def test_scores_are_those_of_scikit_learn(scorer: LearnedScorer, vectorizers: li
 
     Each block counts in proportion to how much of the text's weight is known.
     """
+    from sklearn.naive_bayes import ComplementNB
+    from sklearn.svm import LinearSVC
+
     coverage = []
     for ngrams, block in zip(NGRAMS, scorer.blocks, strict=True):
         _, weights, length = known(block, ngrams, text)

@@ -10,9 +10,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.callbacks import AsyncCallbackHandler
 
-from mollm import MoLLM, create_graph, load_config
+import mollm
+from mollm import MoLLM, load_config
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls
 from mollm.catalog import Catalog
@@ -413,28 +413,25 @@ def test_check_and_worst_case_count_the_router(tmp_path: Path) -> None:
     assert report.warnings == (), "every mixture can be picked by its description, and the router's LLM is used"
 
 
-class Watcher(AsyncCallbackHandler):
-    """Notes which calls begin, and on whose behalf."""
-
-    def __init__(self) -> None:
-        self.started: list[tuple[str, str]] = []
-
-    async def on_chat_model_start(
-        self, serialized: dict[str, Any], messages: Any, *, metadata: Any = None, **_: Any
-    ) -> None:
-        assert messages[0]
-        self.started.append((serialized["name"], metadata["mollm_role"]))
-
-
 async def test_callbacks_see_the_router_and_messages_mode_does_not() -> None:
     """Tracers are told of its call; nothing of it reaches whoever streams the answer."""
-    watcher = Watcher()
-    graph: Any = create_graph(CONFIG, llms=fakes())
-    stream = graph.astream({"messages": [("user", "Hi")]}, {"callbacks": [watcher]}, stream_mode="messages")
+    from langchain_core.callbacks import AsyncCallbackHandler
+
+    started: list[tuple[str, str]] = []
+
+    class Watcher(AsyncCallbackHandler):
+        async def on_chat_model_start(
+            self, serialized: dict[str, Any], messages: Any, *, metadata: Any = None, **_: Any
+        ) -> None:
+            assert messages[0]
+            started.append((serialized["name"], metadata["mollm_role"]))
+
+    graph: Any = mollm.create_graph(CONFIG, llms=fakes())
+    stream = graph.astream({"messages": [("user", "Hi")]}, {"callbacks": [Watcher()]}, stream_mode="messages")
 
     found = [(message.content, metadata["langgraph_node"]) async for message, metadata in stream]
 
-    assert watcher.started[0] == ("guide", "router")
+    assert started[0] == ("guide", "router")
     assert "".join(text for text, _ in found) == "the whole answer"
     assert {node for _, node in found} == {"aggregate"}
 
@@ -444,7 +441,7 @@ async def test_a_follow_up_is_routed_with_the_question_before_it() -> None:
     llms = fakes("none")
     messages = [("user", "How do I sort a list?"), ("ai", "With sorted()."), ("user", "And in Rust?")]
 
-    result: Any = await create_graph(CONFIG, llms=llms).ainvoke({"messages": messages})
+    result: Any = await mollm.create_graph(CONFIG, llms=llms).ainvoke({"messages": messages})
 
     [request] = llms["guide"].requests
     assert "How do I sort a list?" in request.messages[0]["content"]

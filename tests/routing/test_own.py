@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mollm import MoLLM, create_graph, load_config
+from mollm import MoLLM, load_config
 from mollm.calling.base import Request
 from mollm.calling.calls import Calls
 from mollm.errors import ConfigError, LimitError, RoutingError
@@ -179,6 +179,8 @@ async def test_no_mixture_below_the_threshold_but_the_fallback(
 
 def test_all_of_it_works_where_a_router_is_given() -> None:
     """For `MoLLM` and for a graph; the fallback is that of the configuration."""
+    from mollm import create_graph
+
     with MoLLM(CONFIG, router=lambda q: "other" if "other" in q.last else {}) as mollm:
         picked, left = mollm.ask("the other one"), mollm.ask("Hi")
     graph: Any = create_graph(CONFIG, router=lambda _: {"other": 0.8})
