@@ -113,7 +113,7 @@ def test_route_stops_when_its_time_is_up(config: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"hosted_vllm/m, api_base: 'http://127.0.0.1:{silent.getsockname()[1]}/v1', retries: 0"
         routed = re.sub(r"router: .*", "router: {kind: llm, llm: guide, fallback: team}", GUIDED)
-        config.write_text(routed.replace("scripted/solo", address) + "limits: {seconds: 0.4}\n")
+        config.write_text(routed.replace("scripted/solo", address) + "limits: {seconds: 4}\n")
 
         done = run("route", "Hi", cwd=config.parent)
 
