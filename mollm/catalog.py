@@ -78,6 +78,8 @@ class Catalog:
         for name, mixture in config.mixtures.items():
             try:
                 self.mixtures[name] = self._mixture(name, mixture)
+            except ConfigError as error:
+                problems += error.problems
             except PromptError as error:
                 problems.append(str(error))
         problems += check_prompts(config) if router is None else []
@@ -165,6 +167,9 @@ class Catalog:
         where = config.place("mixtures", name, "aggregator", "prompt")
         # An aggregator that picks is asked for a number; a worker of a later layer is asked for an answer.
         is_judge = method == "best"
+        if method not in self._aggregators and method not in AGGREGATORS:
+            where = config.place("mixtures", name, "aggregator", "method")
+            raise ConfigError(f"{where}: {method!r} was not given; hand it over as `aggregators={{{method!r}: ...}}`")
         prompt = load_prompt(config, mixture.aggregator.prompt or default_prompt(method), "aggregator", where)
         max_tokens = {llm: config.llms[llm].max_tokens for llm in mixture.llms}
         writers = Writers(

@@ -34,7 +34,7 @@ from mollm.loops import all_of
 from mollm.prompts import is_empty
 from mollm.routing.base import plan_of
 from mollm.run import Context, Run, fresh
-from mollm.types import Alternative, Done, Route, Routed, Written
+from mollm.types import Alternative, Done, Route, Routed, Writing, Written
 from mollm.workers import ask, proposal_of
 
 if TYPE_CHECKING:
@@ -135,6 +135,8 @@ async def bypass(run: Run, context: Context) -> tuple[Run, str]:
         llm, request = mixture.tools_llm, Request(messages, options.for_tools)
     else:
         llm, request = worker.llm, worker.request(messages, over=options.writing)
+
+    context.observer.tell(Writing(role, llm))
 
     async def one(index: int) -> Outcome:
         sample = request.sample(index)

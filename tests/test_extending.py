@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mollm import MoLLM, extending
+from mollm import MoLLM, extending, load_config
 from mollm.errors import AggregationError, BadRequest, ConfigError, LimitError
 from mollm.extending import (
     Aggregator,
@@ -309,3 +309,11 @@ def test_two_questions_do_not_share_a_plan() -> None:
             return [answer.text for answer in await asyncio.gather(mollm.aask("1"), mollm.aask("2"))]
 
     assert asyncio.run(both()) == ["x", "x"]
+
+
+def test_an_aggregator_that_was_not_handed_over_is_named() -> None:
+    """A `Config` may name it where nobody brings it."""
+    known = load_config(config(), methods=["longest"])
+
+    with pytest.raises(ConfigError, match=r"mixtures\.m\.aggregator\.method: 'longest' was not given"):
+        MoLLM(known, llms=scripted())

@@ -67,6 +67,7 @@ class Writers:
         for role, llm in roles:
             if llm is None:
                 continue
+            brief.observer.tell(Writing(role, llm))  # before its window is asked for, which may take its time
             readers = [(calls.llm(llm), settings.max_tokens)]
             messages, shortened = await show_proposals(self.prompt, plain, order, readers)
             if messages is None:
@@ -89,7 +90,6 @@ async def write(
         AggregationError: It failed after its first token was shown.
     """
     request = replace(request, is_answer=True)
-    observer.tell(Writing(role, llm))
     if not streams:
         return await calls.attempt(role, llm, request)
     shown, number = False, calls.upcoming
