@@ -43,7 +43,7 @@ class Admission:
         return len(self._waiting)
 
     def resize(self, max_in_flight: int, queue: int) -> None:
-        """Change the bounds; who is inside stays."""
+        """Change the bounds; those inside stay."""
         self._room, self._queue = max_in_flight, queue
         self._let_in()
 
@@ -62,7 +62,7 @@ class Admission:
         return Slot(self, receive)
 
     async def drained(self, seconds: float) -> None:
-        """Let nobody in any more, wait for those inside, and after `seconds` end what still runs."""
+        """Let nobody in any more, wait for those inside, and end what still runs after `seconds`."""
         self.is_draining = True
         while self._waiting:
             if not (place := self._waiting.popleft()).done():
@@ -77,7 +77,7 @@ class Admission:
         while self.inside and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         if self.inside:
-            log.error("%d requests did not end when they were told to", len(self.inside))
+            log.error("%d HTTP requests did not end when they were told to", len(self.inside))
 
     async def enter(self) -> None:
         """Wait for room. Raises `Overloaded`."""
@@ -88,7 +88,7 @@ class Admission:
             return
         if len(self._waiting) >= self._queue:
             raise Overloaded(
-                f"{self.in_flight} requests are in flight and {len(self._waiting)} waiting, which is all there is "
+                f"{self.in_flight} HTTP requests are in flight and {len(self._waiting)} waiting, which is all there is "
                 "room for",
                 retry_after_seconds=self._retry_after(),
             )
@@ -122,7 +122,7 @@ class Admission:
         return Overloaded("the server is about to stop", retry_after_seconds=self._retry_after())
 
     def _retry_after(self) -> float:
-        # As long as it takes until those who wait have been served, at the recent rate.
+        # The time until those who wait have been served, at the recent rate.
         return min(LONGEST_WAIT, self._seconds * (1 + len(self._waiting) / self._room))
 
 

@@ -1,8 +1,6 @@
-"""The server of the configuration that the command would take, for any ASGI server:
+"""The ASGI application of the default configuration: `uvicorn mollm.server.asgi:app`.
 
-uvicorn mollm.server.asgi:app
-
-Nothing happens on import; what is wrong with the configuration is said when the server starts.
+Nothing is built on import. The server that runs it starts it, and is told what is wrong with the configuration then.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _App:
-    """An application that is built when it is first called, which is when the server starts."""
+    """An application that is built when it is first called."""
 
     def __init__(self) -> None:
         self._app: ASGIApp | None = None

@@ -1,4 +1,4 @@
-"""A connection on which the head of a request has a size and a time."""
+"""A connection that bounds the head of an HTTP request in size and time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 30.0
-"""Until the head of a request must be there, counted from the connection or from its first byte."""
+"""Until the head of an HTTP request must be there, counted from the connection or from its first byte."""
 
 
 class Connection(HttpToolsProtocol):
@@ -22,7 +22,7 @@ class Connection(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Wait for the first request."""
+        """Wait for the first HTTP request."""
         super().connection_made(transport)
         self._begin_head()
 
@@ -36,7 +36,7 @@ class Connection(HttpToolsProtocol):
                 self.send_400_response("The head of the request is too large.")
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """An HTTP request begins."""
         super().on_message_begin()
         self._begin_head()
 

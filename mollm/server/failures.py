@@ -147,7 +147,7 @@ def _of_quorum(error: QuorumError) -> Problem:
     kinds = {proposal.error.kind for proposal in error.proposals if proposal.error}
     if not error.proposals:
         kinds = {TimedOut.kind}  # nobody was asked because no time was left
-    # Where all failed alike, that is what happened to the request.
+    # Where all failed alike, that is what happened to the question.
     alike = kinds.pop() if len(kinds) == 1 else None
     status, kind, code = next((told for of, told in _STATUS.items() if of.kind == alike), (502, SERVER, None))
     waits = [p.error.retry_after_seconds for p in error.proposals if p.error and p.error.retry_after_seconds]

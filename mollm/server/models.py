@@ -20,7 +20,7 @@ paths = APIRouter()
 
 @paths.get("/v1/models", responses=fails(401, 403))
 async def list_models(request: Request) -> Response:
-    """List what a request may name, each with what it is."""
+    """List what `model` may name, each with what it is."""
     deployment = deployment_of(request)
     return json_response({"object": "list", "data": list(models(deployment.config, deployment.created).values())})
 

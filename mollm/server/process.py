@@ -1,6 +1,6 @@
 """The process of `mollm serve`: one socket, uvicorn, and the signals.
 
-SIGTERM lets running requests finish and exits with 0, Ctrl-C does the same and exits with 130, a second one
+SIGTERM lets running HTTP requests finish and exits with 0, Ctrl-C does the same and exits with 130, a second one
 of either stops at once. SIGHUP reads the configuration again.
 """
 
@@ -120,7 +120,7 @@ class _Process:
     async def _drain(self) -> None:
         admission, seconds = self._deployment.admission, self._deployment.settings.drain
         if running := admission.in_flight:
-            counted = f"{running} request{'s have' if running > 1 else ' has'}"
+            counted = f"{running} HTTP request{'s have' if running > 1 else ' has'}"
             log.info("stopping; %s %g s to finish; a second signal stops at once", counted, seconds)
         await admission.drained(seconds)
         self._server.should_exit = True

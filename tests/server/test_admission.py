@@ -308,7 +308,7 @@ def test_draining_ends_although_somebody_does_not(caplog: pytest.LogCaptureFixtu
         assert task.cancelling() == 0
 
     run_virtual(main())
-    assert "1 requests did not end when they were told to" in caplog.text
+    assert "1 HTTP requests did not end when they were told to" in caplog.text
 
 
 class Own(Exception):

@@ -285,7 +285,7 @@ async def test_sigterm_lets_a_stream_finish(tmp_path: Path) -> None:
     assert rest[0]["choices"][0]["delta"] == {"content": "ur."}
     assert rest[-1] == "[DONE]"
     assert code == 0
-    assert "1 request has 30 s to finish" in "\n".join(server.lines)
+    assert "1 HTTP request has 30 s to finish" in "\n".join(server.lines)
 
 
 async def test_what_takes_too_long_is_told_so(tmp_path: Path) -> None:
