@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from langchain_core.messages import HumanMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from mollm import create_graph
 
 
-class State(MessagesState):
+class State(MessagesState, total=False):
     """The agent's own state."""
 
     ticket: str
@@ -30,7 +31,7 @@ builder.add_edge(START, "open_ticket")
 builder.add_edge("open_ticket", "experts")
 builder.add_edge("experts", END)
 
-state = builder.compile().invoke({"messages": [("user", "My brakes squeak.")]})
+state = builder.compile().invoke({"messages": [HumanMessage("My brakes squeak.")]})
 for message in state["messages"]:
     print(f"{message.type}: {message.content}")
 print("ticket:", state["ticket"])

@@ -29,11 +29,11 @@ thread = threading.Thread(target=server.run, kwargs={"sockets": [address]})
 thread.start()
 try:
     with OpenAI(base_url=f"http://127.0.0.1:{address.getsockname()[1]}/v1", api_key="unused") as client:
-        asked = [{"role": "user", "content": "What is 12 * 8?"}]
-        raw = client.chat.completions.with_raw_response.create(model="auto", messages=asked)
+        chat = client.chat.completions
+        raw = chat.with_raw_response.create(model="auto", messages=[{"role": "user", "content": "What is 12 * 8?"}])
         print(f"{raw.headers['x-mollm-mixture']}: {raw.parse().choices[0].message.content}")
         print(f"  {raw.headers['x-mollm-calls']} calls, agreement {raw.headers['x-mollm-agreement']}")
-        for chunk in client.chat.completions.create(model="poems", messages=asked, stream=True):
+        for chunk in chat.create(model="poems", messages=[{"role": "user", "content": "Snow."}], stream=True):
             print("  chunk:", repr(chunk.choices[0].delta.content), chunk.choices[0].finish_reason or "")
 finally:
     server.should_exit = True

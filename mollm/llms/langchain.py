@@ -51,7 +51,6 @@ class LangChainLLM:
         self._llm = llm
 
     async def complete(self, request: Request) -> Completion:
-        """Return the whole reply."""
         model, settings = _prepare(await self._model(), request)
         with _alone():
             reply = await model.ainvoke(from_openai(request.messages), {"callbacks": []}, **settings)

@@ -72,7 +72,6 @@ class LiteLLM:
         }
 
     async def complete(self, request: Request) -> Completion:
-        """Return the whole reply."""
         library = await _load()
         with _noting_clients(library, self):
             reply = await library.acompletion(**self._arguments(library, request))

@@ -68,16 +68,13 @@ class LocalLLM:
         self._llm: OpenAICompatibleLLM | None = None
 
     async def complete(self, request: Request) -> Completion:
-        """Return the whole reply."""
         return await (await self._loaded()).complete(request)
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
-        """Yield the reply piece by piece."""
         async for chunk in (await self._loaded()).stream(request):
             yield chunk
 
     async def context_window(self) -> int:
-        """Tokens per call."""
         return self._window
 
     async def aclose(self) -> None:

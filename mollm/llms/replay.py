@@ -147,7 +147,6 @@ class ReplayLLM:
             yield Chunk(usage=answer.usage)
 
     async def context_window(self) -> int:
-        """Tokens that a prompt and its answer may have together."""
         return WINDOW
 
     async def aclose(self) -> None:

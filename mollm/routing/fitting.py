@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mollm.errors import ConfigError
+from mollm.errors import ConfigError, missing
 from mollm.routing.features import NGRAMS, NOWHERE, Block, Floats, Hashes, idf, normalise
 
 if TYPE_CHECKING:
@@ -100,13 +101,9 @@ def fit(texts: Sequence[str], labels: Ints, *, fallback: int | None) -> Fitted:
 
 
 def _check_installed() -> None:
-    try:
-        import sklearn  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "a learned router is fitted with scikit-learn, which is not installed: install scikit-learn beside mollm "
-            "(it is the extra `learned` of mollm), or name the folder of a fitted router as `router.path`"
-        ) from error
+    if find_spec("sklearn") is None:
+        error = missing("learned", "a learned router is fitted with scikit-learn, which is not installed")
+        raise ConfigError(f"{error}, or name the folder of a fitted router as `router.path`")
 
 
 def _blocks(counts: _Counts, idfs: Floats, coefficients: Floats) -> tuple[Block, ...]:

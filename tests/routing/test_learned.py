@@ -188,5 +188,5 @@ def test_fitting_without_scikit_learn_says_what_is_missing(monkeypatch: pytest.M
     """Whoever installed mollm without it learns what brings it, and what needs no fit."""
     monkeypatch.setitem(sys.modules, "sklearn", None)
 
-    with pytest.raises(ConfigError, match=r"install scikit-learn beside mollm .*`learned`.*`router.path`"):
+    with pytest.raises(ConfigError, match=r"is not installed; run `.* install .*scikit-learn`, or .*`router.path`"):
         LearnedScorer.fit(EXAMPLES, fallback="general")
