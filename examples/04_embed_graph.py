@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from langchain_core.messages import HumanMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from mollm import create_graph
@@ -30,7 +31,7 @@ builder.add_edge(START, "open_ticket")
 builder.add_edge("open_ticket", "experts")
 builder.add_edge("experts", END)
 
-state = builder.compile().invoke({"messages": [("user", "My brakes squeak.")]})
-for message in state["messages"]:
+found = builder.compile().invoke({"messages": [HumanMessage("My brakes squeak.")], "ticket": ""})
+for message in found["messages"]:
     print(f"{message.type}: {message.content}")
-print("ticket:", state["ticket"])
+print("ticket:", found["ticket"])

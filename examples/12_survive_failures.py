@@ -29,4 +29,4 @@ with MoLLM(config, llms=llms) as mollm:
 
 print(f"{answer.text} ({answer.seconds:.1f} s)")
 for proposal in answer.proposals:
-    print(f"  {proposal.worker}: {proposal.text or f'failed ({proposal.error.kind})'}")
+    print(f"  {proposal.worker}: {f'failed ({proposal.error.kind})' if proposal.error else proposal.text}")

@@ -5,6 +5,7 @@ import threading
 
 import uvicorn
 from openai import OpenAI
+from openai.types.chat import ChatCompletionUserMessageParam
 
 from mollm.server import create_app
 
@@ -21,7 +22,6 @@ config = {
         "poems": {"description": "Poems.", "workers": ["poet"]},
     },
 }
-
 # `mollm serve` does this and more; here the server is a thread, at any port that is free.
 address = socket.create_server(("127.0.0.1", 0))
 server = uvicorn.Server(uvicorn.Config(create_app(config), log_level="warning"))
@@ -29,7 +29,7 @@ thread = threading.Thread(target=server.run, kwargs={"sockets": [address]})
 thread.start()
 try:
     with OpenAI(base_url=f"http://127.0.0.1:{address.getsockname()[1]}/v1", api_key="unused") as client:
-        asked = [{"role": "user", "content": "What is 12 * 8?"}]
+        asked = [ChatCompletionUserMessageParam(role="user", content="What is 12 * 8?")]
         raw = client.chat.completions.with_raw_response.create(model="auto", messages=asked)
         print(f"{raw.headers['x-mollm-mixture']}: {raw.parse().choices[0].message.content}")
         print(f"  {raw.headers['x-mollm-calls']} calls, agreement {raw.headers['x-mollm-agreement']}")
