@@ -1,4 +1,4 @@
-"""What is written from docstrings: the API reference, and the tree of modules on the page about architecture.
+"""What is written from docstrings: the API reference, and the modules on the page about architecture.
 
 The source is read, not imported: a field's docstring and the default that stands for it are nowhere else.
 `python -m tests.reference` writes both again.
@@ -10,6 +10,7 @@ import ast
 import itertools
 import re
 import textwrap
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -79,8 +80,16 @@ def tree_text() -> str:
     return "mollm/\n" + "".join(_branch(ROOT / "mollm", FLAT, ROOMS, "  "))
 
 
+def layers_text() -> str:
+    """The layers that import-linter enforces, uppermost first."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return "".join(f"{layer}\n" for layer in layers)
+
+
 def architecture_text(page: str) -> str:
-    """The page with its tree as it should be."""
+    """The page with its layers and its tree as they should be."""
+    page = re.sub(r"^__main__\n(?:[^`\n]+\n)*", lambda _: layers_text(), page, flags=re.MULTILINE)
     return re.sub(r"^mollm/\n(?:  .*\n)+", lambda _: tree_text(), page, flags=re.MULTILINE)
 
 
