@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from mollm import MoLLM
-from mollm.calling.base import Chunk, Completion, Request
+from mollm.extending import Chunk, Completion, Request
 
 
 class Shouting:

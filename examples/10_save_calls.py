@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mollm import MoLLM
-from mollm.calling.base import Request
+from mollm.extending import Request
 from mollm.llms.scripted import ScriptedLLM
 
 

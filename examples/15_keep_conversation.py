@@ -3,7 +3,7 @@
 from langgraph.checkpoint.memory import InMemorySaver
 
 from mollm import create_graph
-from mollm.calling.base import Request
+from mollm.extending import Request
 from mollm.llms.scripted import ScriptedLLM
 
 

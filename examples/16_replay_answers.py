@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from mollm import MoLLM
-from mollm.final.replies import final_answer
 
 questions = {
     "Anna buys 3 bags of 8 apples and eats 5. How many are left?": "19",
@@ -15,6 +14,7 @@ with MoLLM(Path(__file__).with_suffix(".yaml")) as mollm:
     answers = mollm.batch(list(questions))
 
 for answer, expected in zip(answers, questions.values(), strict=True):
-    finals = ", ".join(f"{proposal.worker} {proposal.final}" for proposal in answer.proposals)
-    print(f"{finals} -> {answer.text}  {'right' if final_answer(answer.text) == expected else 'wrong'}")
+    finals = {proposal.text: proposal.final for proposal in answer.proposals}
+    asked = ", ".join(f"{proposal.worker} {proposal.final}" for proposal in answer.proposals)
+    print(f"{asked} -> {answer.text}  {'right' if finals[answer.text] == expected else 'wrong'}")
 print(f"{sum(answer.calls for answer in answers)} calls instead of {3 * len(questions)}")

@@ -1,7 +1,7 @@
 """Use tools: a request with tools goes to one LLM of the mixture, unchanged, and its tool calls come back unchanged."""
 
 from mollm import MoLLM
-from mollm.calling.base import Request
+from mollm.extending import Request
 from mollm.llms.scripted import Reply, ScriptedLLM
 
 tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]

@@ -1,6 +1,6 @@
 """What is written from the classes in `mollm.config`: the tables of a page and the JSON Schema for editors.
 
-`python -m tests.reference` writes both again.
+`python -m tests.reference` writes both again, and what `tests/docstrings.py` writes from docstrings.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from mollm.config.config import Config
 from mollm.config.routers import MemberConfig, RouterConfig
+from tests.docstrings import ARCHITECTURE, REFERENCE, architecture_text, reference_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,3 +148,5 @@ def _anchor(model: str) -> str:
 if __name__ == "__main__":
     SCHEMA.write_text(schema_text(), "utf-8")
     PAGE.write_text(page_text(PAGE.read_text("utf-8")), "utf-8")
+    REFERENCE.write_text(reference_text(), "utf-8")
+    ARCHITECTURE.write_text(architecture_text(ARCHITECTURE.read_text("utf-8")), "utf-8")

@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from mollm import errors, types
+import mollm
+from mollm import errors, extending, flow, options, server, types
 from mollm.cli.checks import check_config
 from mollm.config.load import load_config
 from mollm.config.variables import VARIABLE
 from mollm.observing.prometheus import Metrics
 from mollm.server.body import FORBIDDEN
 from mollm.server.failures import problem_of
+from tests.docstrings import ARCHITECTURE, REFERENCE, architecture_text, reference_text
 from tests.reference import PAGE, ROOT, SCHEMA, SECTIONS, page_text, schema_text, table
 from tests.shell import PAGE_ADDRESS, SERVE, Shell, commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
 SERVING = (ROOT / "docs" / "serving.md").read_text("utf-8")
@@ -159,6 +162,11 @@ def test_the_shapes_of_the_python_page_are_those_of_the_code() -> None:
             "Started",
             "Arrived",
             "Failed",
+            "Writing",
+            "CallStarted",
+            "CallEnded",
+            "Retried",
+            "BreakerOpened",
             "Token",
             "Done",
             "Proposal",
@@ -247,14 +255,62 @@ def test_every_page_is_linked_from_the_readme() -> None:
 
 
 def test_the_tree_names_every_module() -> None:
-    """The README's tree names each module of the package, and none that is not there."""
-    tree = next(block.text for block in blocks(ROOT / "README.md", "") if block.text.startswith("mollm/\n"))
-    package, _, _ = tree.partition("\nmixtures/")
+    """The tree names each module of the package, and none that is not there."""
+    tree = next(block.text for block in blocks(ARCHITECTURE, "") if block.text.startswith("mollm/\n"))
     modules = {path for path in (ROOT / "mollm").rglob("*.py") if not path.stem.startswith("__")}
     folders = {path.parent.name for path in modules} - {"mollm"}
 
-    assert sorted(re.findall(r"\b(\w+\.py)\b", package)) == sorted(path.name for path in modules)
-    assert set(re.findall(r"^  (\w+)/", package, re.MULTILINE)) == folders
+    assert sorted(re.findall(r"^ +(\w+\.py)\b", tree, re.MULTILINE)) == sorted(path.name for path in modules)
+    assert set(re.findall(r"^ +(\w+)/", tree, re.MULTILINE)) == folders
+
+
+def test_the_rooms_of_the_readme_are_those_of_the_package() -> None:
+    """Each folder of the package has a line, and each module that a line names is there."""
+    rooms = next(block.text for block in blocks(PAGES[0], "") if block.text.startswith("mollm/\n"))
+    folders = {path.parent.name for path in (ROOT / "mollm").glob("*/__init__.py")}
+    modules = set(re.findall(r"\b(\w+\.py)\b", rooms))
+
+    assert set(re.findall(r"^  (\w+)/", rooms, re.MULTILINE)) == folders
+    assert {name for name in modules if not (ROOT / "mollm" / name).exists()} == set()
+    assert rooms.count("\n") <= 20
+
+
+def test_the_drawing_of_the_flow_is_the_table() -> None:
+    """The arrows of the picture, and the rows below it, are the transitions of the code."""
+    (drawing,) = blocks(ARCHITECTURE, "mermaid")
+    arrows = re.findall(r"^ +(\w+)(?:\(\[\w+\]\))? -->(?:\|[\w ]+\|)? (\w+)", drawing.text, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| ((?:`\w+`(?:, )?)+) \|$", ARCHITECTURE.read_text("utf-8"), re.MULTILINE)
+
+    assert drawing.text.count("-->") == len(arrows)
+    assert set(arrows) == {
+        ("question", flow.START),
+        *((name, to) for name, transition in flow.TRANSITIONS.items() for to in transition.to),
+    }
+    assert {name: tuple(re.findall(r"`(\w+)`", to)) for name, to in rows} == {
+        name: transition.to for name, transition in flow.TRANSITIONS.items()
+    }
+
+
+def test_pages_that_are_written_from_the_source_are_up_to_date() -> None:
+    """The API reference, the modules and their layers; `python -m tests.reference` writes them again."""
+    assert REFERENCE.read_text("utf-8") == reference_text()
+    assert ARCHITECTURE.read_text("utf-8") == architecture_text(ARCHITECTURE.read_text("utf-8"))
+
+
+def test_the_reference_leaves_nothing_out() -> None:
+    """Every public name has a heading or a row."""
+    text = REFERENCE.read_text("utf-8")
+    names = {*mollm.__all__, *extending.__all__, *server.__all__}
+    names |= {
+        name for module in (types, errors, options) for name, value in vars(module).items() if is_of(module, value)
+    }
+
+    assert {name for name in names if not re.search(rf"^(?:### |\| )`{name}(?:\(\))?`", text, re.MULTILINE)} == set()
+
+
+def is_of(module: ModuleType, value: object) -> bool:
+    """Say whether a class or a function is a public one of this module."""
+    return getattr(value, "__module__", "") == module.__name__ and getattr(value, "__name__", "_")[0] != "_"
 
 
 def test_the_tables_of_keys_are_those_of_the_models() -> None:

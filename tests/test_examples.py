@@ -32,6 +32,8 @@ SHOWS = {
     "17_call_tools": 'wants weather({"city": "Oslo"})',
     "18_run_embedded": "1. Flour",
     "19_serve_openai": "  3 calls, agreement 0.6667",
+    "20_write_aggregator": "The answer is 310. The guesses: [290.0, 310.0, 9000.0].",
+    "21_observe_calls": "shaky is called again: provider",
 }
 
 
