@@ -1,4 +1,4 @@
-"""What was written and the books become one `Answer`."""
+"""Builds the `Answer` from a finished run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def answer_of(run: Run) -> Answer:
-    """Put the answer of a run together; usage and cost are summed over its breakdown."""
+    """Build the answer of a run; usage and cost are summed over its breakdown."""
     written, route = run.written, run.route
     if written is None or route is None:
         raise RuntimeError("nothing was written yet")

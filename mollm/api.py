@@ -1,4 +1,4 @@
-"""`MoLLM`: ask, stream and batch, with and without an event loop."""
+"""`MoLLM`: ask, stream, batch and route, blocking or on an event loop."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from mollm.types import Answer, Event, Message, Observer, Route
 
 MAX_TOKENS_WAITING = 256
-"""Tokens a slow reader may leave unread before the upstream is no longer read."""
+"""Number of tokens that a slow reader may leave unread before mollm stops reading from the LLM."""
 
 
 class MoLLM:
     """A configuration, ready to answer.
 
-    Safe to use from many tasks and threads at once. HTTP connections are kept per event loop; the calls
-    without `a` in front run on a background loop of this object, so they also work in a notebook.
+    Safe to use from many tasks and threads at once. HTTP connections are kept per event loop. The blocking
+    calls (those without `a` in front) run on a background loop of this object, so they also work in a notebook.
 
     Attributes:
         catalog: Mixtures and router of the configuration in force.
@@ -57,19 +57,20 @@ class MoLLM:
         observers: Sequence[Observer] = (),
         engine: Literal["auto", "graph"] = "auto",
     ) -> None:
-        """Build everything the configuration describes; nothing is asked yet.
+        """Build everything that the configuration describes; no LLM is called yet.
 
         Args:
-            config: A YAML file, a dictionary of the same shape, or a `Config`; None as for the command.
+            config: A YAML file, a dictionary of the same shape, or a `Config`; None: the default file, as for the
+                command.
             llms: LLMs to use instead of configured ones, by name: LangChain chat models, or `LLM`s.
-            router: Picks the mixture instead of the configured router: a `Router`, a `Scorer`, or a function.
-            aggregators: Aggregators of your own, by the `method` that chooses them.
-            observers: Are told what happens, for every question.
-            engine: `auto` runs a question as a LangGraph graph where somebody watches (see
-                `mollm.observing.watching`), and as a plain loop over the same nodes elsewhere; `graph`: always.
+            router: A `Router`, a `Scorer` or a function to use instead of the configured router.
+            aggregators: Your own aggregators, by the `method` that chooses them.
+            observers: Receive the events of every question.
+            engine: `auto` answers with a plain loop over the nodes, and with the LangGraph graph if somebody watches
+                (see `mollm.observing.watching`); `graph` always uses the graph.
 
         Raises:
-            ConfigError: Everything that is wrong with the configuration.
+            ConfigError: The configuration has mistakes; all of them are listed.
         """
         if engine not in ("auto", "graph"):
             raise RequestError(f"engine is 'auto' or 'graph', not {engine!r}")
@@ -98,55 +99,55 @@ class MoLLM:
 
     @property
     def graph(self) -> Graph:
-        """The configuration in force as a LangGraph graph, compiled when it is first asked for."""
+        """The configuration in force as a LangGraph graph, compiled on first use."""
         return self._graph(self.catalog)
 
     def use(self, config: str | Path | Mapping[str, Any] | Config | None = None) -> None:
-        """Put another configuration in force; what is being answered goes on with the one it began with.
+        """Put another configuration in force; running questions finish with the one they started with.
 
-        LLMs that did not change stay as they are, with their connections and their breakers.
+        LLMs that did not change are kept, with their connections and breakers.
 
         Raises:
-            ConfigError: Everything that is wrong with it; the one in force then stays.
+            ConfigError: The configuration has mistakes; the one in force stays.
         """
         self.catalog = self._built(config)
         self._loop_thread.run(self._retire())
 
     async def ause(self, config: str | Path | Mapping[str, Any] | Config | None = None) -> None:
-        """As `use`, on the running event loop, which is not held up: the router is built before it is in force."""
+        """Like `use`, on the running event loop, without blocking it: the router is built beforehand."""
         catalog = await asyncio.to_thread(self._built, config)
         await catalog.built_router()
         self.catalog = catalog
         await self._retire()
 
     async def prepare(self) -> None:
-        """Build what would otherwise be built by the first question: the router, which may have to be fitted."""
+        """Build the router, which may have to be fitted; otherwise the first question does."""
         await self.catalog.built_router()
 
     def ask(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
-        """Answer `question`: a text, or a conversation in OpenAI's form.
+        """Answer `question`: a string, or a conversation in OpenAI's format.
 
         Args:
-            question: What is asked.
+            question: The question.
             options: `mixture`, `tools`, `tool_choice`, `seed`, `max_tokens`, `temperature`, `top_p`, `stop`,
                 `response_format`, `n`, `logprobs`, `top_logprobs`, `extra_body`; see `Options`.
 
         Raises:
-            UserError: The request cannot be answered as it stands, or exceeds a limit.
+            UserError: The question or its options are invalid, or could exceed a limit.
             RunError: Too few workers answered, or a single LLM failed.
         """
         return self._loop_thread.run(self.aask(question, **options))
 
     async def aask(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
-        """As `ask`, on the running event loop."""
+        """Like `ask`, on the running event loop."""
         return await self.arun(question, **options)
 
     def stream(
         self, question: str | Sequence[Message], **options: Unpack[RequestOptions]
     ) -> Generator[Event, None, None]:
-        """Yield what happens as it happens: `Routed`, `Started`, `Arrived`, `Failed`, `Writing`, `Token`, `Done`.
+        """Yield events as they happen: `Routed`, `Started`, `Arrived`, `Failed`, `Writing`, `Token`, `Done`.
 
-        Closing the generator stops every call that still runs. Arguments and errors are those of `ask`.
+        Closing the generator cancels all running calls. Arguments and errors are those of `ask`.
         """
         thread = self._loop_thread
         events = self.astream(question, **options)
@@ -163,7 +164,7 @@ class MoLLM:
     async def astream(
         self, question: str | Sequence[Message], **options: Unpack[RequestOptions]
     ) -> AsyncGenerator[Event, None]:
-        """As `stream`, on the running event loop."""
+        """Like `stream`, on the running event loop."""
         channel = _Channel()
         task = asyncio.create_task(self.arun(question, channel, stream=True, **options))
         task.add_done_callback(lambda _: channel.close())
@@ -178,16 +179,16 @@ class MoLLM:
     def batch(
         self, questions: Sequence[str | Sequence[Message]], *, concurrency: int = 8, **options: Unpack[RequestOptions]
     ) -> list[Answer]:
-        """Answer many questions, `concurrency` at a time, in their order.
+        """Answer many questions, `concurrency` at a time; the answers are in the order of the questions.
 
-        The first error ends the batch: what still runs is cancelled, and the error is raised.
+        The first error ends the batch: it cancels the questions that are still running, and is raised.
         """
         return self._loop_thread.run(self.abatch(questions, concurrency=concurrency, **options))
 
     async def abatch(
         self, questions: Sequence[str | Sequence[Message]], *, concurrency: int = 8, **options: Unpack[RequestOptions]
     ) -> list[Answer]:
-        """As `batch`, on the running event loop."""
+        """Like `batch`, on the running event loop."""
         if concurrency < 1:
             raise RequestError("concurrency must be at least 1")
         slots = asyncio.Semaphore(concurrency)
@@ -199,31 +200,31 @@ class MoLLM:
         return await all_of([answer(question) for question in questions])
 
     def predict(self, text: str) -> str:
-        """Answer a text with a text."""
+        """Answer `text` and return the text of the answer."""
         return self.ask(text).text
 
     def route(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Route:
-        """Pick the mixture that suits `question`, within the limits, and ask nobody but the router's own LLM.
+        """Pick the mixture that suits `question`, within the limits; no LLM is called except the router's own.
 
         Raises:
-            UserError: The question cannot be routed as it stands, or routing exceeds a limit.
-            RoutingError: The router picked what is no mixture.
+            UserError: The question is invalid, or routing could exceed a limit.
+            RoutingError: The router picked an unknown mixture, or took too long.
         """
         return self._loop_thread.run(self.aroute(question, **options))
 
     async def aroute(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Route:
-        """As `route`, on the running event loop."""
+        """Like `route`, on the running event loop."""
         with self._using() as catalog:
             context = _context(catalog, question, Options(**options), Observers(self._observers))
             return await flow.routed(context)
 
     def close(self) -> None:
-        """Close the background loop with its connections, and free the memory of embedded LLMs."""
+        """Close the background loop and its connections, and free the memory of embedded LLMs."""
         self._loop_thread.close()
         self._pool.unload()
 
     async def aclose(self) -> None:
-        """Close what was opened on the running event loop, and all that `close` closes."""
+        """Close everything that was opened on the running event loop, and everything that `close` closes."""
         if self._retiring:
             await asyncio.wait(self._retiring)
         await self._pool.aclose()
@@ -250,10 +251,10 @@ class MoLLM:
         id: str | None = None,  # noqa: A002 - the field's name
         **options: Unpack[RequestOptions],
     ) -> Answer:
-        """Answer `question` for an `observer`, which is called in the task that runs this.
+        """Answer `question` for an `observer`, which is called in the task that awaits this.
 
-        It hears everything there is to hear. With `stream` the answer is written token by token; `id` becomes the
-        answer's. Options and errors are those of `ask`.
+        The observer receives every event. With `stream` the answer is written token by token. `id` becomes the id
+        of the answer. Options and errors are those of `ask`.
         """
         given = Options(id=id, stream=stream, observer=observer, **options)
         with self._using() as catalog:
@@ -304,7 +305,7 @@ class MoLLM:
                 task.add_done_callback(self._retiring.discard)
 
     async def _retire(self) -> None:
-        # A configuration that was replaced answers what it was asked; then the LLMs that it alone had are closed.
+        # A replaced configuration finishes its questions; then the LLMs that only it used are closed.
         with self._lock:
             for catalog in [*self._users, *self._graphs]:
                 if catalog is not self.catalog and not self._users[catalog]:
@@ -321,7 +322,7 @@ def _context(catalog: Catalog, question: str | Sequence[Message], options: Optio
 
 
 class _Last:
-    """Keeps the answer, and passes on what it is told."""
+    """Keeps the answer, and passes every event on."""
 
     answer: Answer
 
@@ -340,7 +341,7 @@ class _Last:
 
 
 class _Channel:
-    """Hands events to one reader; tokens wait for a slow one, other events never do."""
+    """Hands events to one reader; only tokens wait if the reader is slow."""
 
     def __init__(self) -> None:
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()

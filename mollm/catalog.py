@@ -1,4 +1,4 @@
-"""The mixtures and the router of one configuration, ready to be asked."""
+"""The mixtures and the router of one configuration."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ NOTHING, NO_OPTIONS = Question(()), Options()
 
 
 class Catalog:
-    """What one configuration describes; it never changes, though parts of it are built when they are first asked for.
+    """The mixtures, LLMs and router of one configuration. It never changes, but some parts are built on first use.
 
     Attributes:
-        config: What it was built from.
-        llms: By name, those that a mixture or the router uses.
-        mixtures: By name, those of the configuration.
+        config: The configuration that it was built from.
+        llms: The LLMs that a mixture or the router uses, by name.
+        mixtures: The mixtures of the configuration, by name.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Catalog:
         aggregators: Mapping[str, Aggregator] | None = None,
         names: Iterable[str] | None = None,
     ) -> None:
-        """Build LLMs and mixtures; nothing is opened, loaded or asked yet.
+        """Build LLMs and mixtures; nothing is opened, loaded or called yet.
 
         Args:
-            config: What to build.
-            pool: Has the LLMs; None: one of its own.
-            router: Takes the place of the configured one.
-            aggregators: By `method`, aggregators beside the built-in ones.
+            config: The configuration.
+            pool: Holds the LLMs; None: a new pool.
+            router: Replaces the configured router.
+            aggregators: Aggregators beside the built-in ones, by `method`.
             names: LLMs to build; None: those that a mixture or the router uses.
 
         Raises:
@@ -97,11 +97,11 @@ class Catalog:
 
     @cached_property
     def router(self) -> Router:
-        """The one that was given, else the configuration's, built when first used."""
+        """The router that was given, else the configured one, built on first use."""
         return build_router(self.config)
 
     async def built_router(self) -> Router:
-        """Return the router; fitting one takes seconds, so the event loop is not held up by it."""
+        """Return the router, without blocking the event loop: fitting one takes seconds."""
         if "router" not in self.__dict__:
             is_learned = any(section.kind == "learned" for section in self.config.router_sections)
             await (asyncio.to_thread(self._build_router) if is_learned else asyncio.sleep(0))
@@ -133,7 +133,7 @@ class Catalog:
         return self._alone[name]
 
     async def built_mixture(self, name: str) -> Mixture:
-        """As `mixture`; building an LLM may load a library, so the event loop is not held up by it."""
+        """Like `mixture`, without blocking the event loop: building an LLM may load a library."""
         if name in self.mixtures or name in self._alone or name not in self.config.llms:
             return self.mixture(name)
         return await asyncio.to_thread(self.mixture, name)
@@ -142,7 +142,7 @@ class Catalog:
         """Plan a question that the router sends to the mixture `name`.
 
         Returns:
-            Every call that may be made, and where they come from in words.
+            Every call that may be made, and in words where they come from.
         """
         routed = self._router_plan(question)
         mixture = self.mixture(name)
@@ -196,12 +196,12 @@ class Catalog:
 
 
 def default_prompt(method: str) -> str:
-    """The prompt of an aggregator that has none of its own."""
+    """The default prompt for a method of aggregating."""
     return DEFAULT_PROMPTS.get(method, DEFAULT_PROMPT)
 
 
 def rules_of(mixture: MixtureConfig) -> Rules:
-    """When to ask whom, and when to stop."""
+    """The rules by which the workers of a mixture are asked."""
     planned = mixture.planned
     return Rules(
         ask_first=planned if mixture.ask_first == "all" else mixture.ask_first,

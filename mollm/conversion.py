@@ -1,8 +1,8 @@
-"""OpenAI's messages as LangChain's, and back.
+"""Conversion between OpenAI's messages and LangChain's.
 
-LangChain's messages cannot hold all that OpenAI's may: unknown fields, the order of parts, a tool call that is
-written badly. `to_langchain` says what would be lost, as plain data by the id of the message, and `to_openai`
-puts it back: that LangChain or LangGraph looks on never changes what an LLM is sent.
+LangChain's messages cannot hold everything that OpenAI's can: unknown fields, the order of parts, malformed tool
+calls. `to_langchain` returns what would be lost, as plain data by message id, and `to_openai` restores it, so that
+watching through LangChain or LangGraph never changes what an LLM receives.
 """
 
 from __future__ import annotations

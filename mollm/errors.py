@@ -1,17 +1,17 @@
-"""Everything mollm raises.
+"""Every exception that mollm raises.
 
 MollmError
-├── UserError            you can mend it: exit code 2, HTTP 400
+├── UserError            you can fix it: exit code 2, HTTP 400
 │   ├── ConfigError      the YAML; names file, line and key
 │   ├── PromptError      a prompt file; names file and placeholder
 │   ├── RequestError     the question or its options: empty, unsupported, ...
 │   │   ├── UnknownMixture  no mixture and no LLM has this name
 │   │   ├── BadField     a field of an HTTP request's body; names it
 │   │   ├── TooLarge     the body of an HTTP request has too many bytes
-│   │   └── TooSlow      the body of an HTTP request did not come in time
-│   └── LimitError       the request could exceed a ceiling under `limits`
+│   │   └── TooSlow      the body of an HTTP request did not arrive in time
+│   └── LimitError       the question could exceed a ceiling under `limits`
 ├── RunError             a run failed: exit code 1
-│   ├── Overloaded       the server has as many questions as it takes
+│   ├── Overloaded       the server has as many questions as it accepts
 │   ├── RoutingError     no mixture could be picked
 │   ├── LLMError         one call failed
 │   │   ├── RateLimited  429
@@ -44,13 +44,13 @@ if TYPE_CHECKING:
 
 
 class MollmError(Exception):
-    """Whatever mollm raises on purpose."""
+    """Base of every exception that mollm raises on purpose."""
 
     exit_code: ClassVar[int] = 1
 
 
 class UserError(MollmError):
-    """Something the caller can mend."""
+    """The caller can fix it: configuration, prompt, question or limit."""
 
     exit_code = 2
 
@@ -92,15 +92,15 @@ def missing(part: str, problem: str) -> ConfigError:
 
 
 class PromptError(UserError):
-    """A prompt file is missing, broken, or uses placeholders it does not get."""
+    """A prompt file is missing or broken, or uses the wrong placeholders."""
 
 
 class RequestError(UserError):
-    """A request cannot be answered as it stands: empty question, unsupported option."""
+    """The question or its options are invalid: an empty question, an unsupported option."""
 
 
 class UnknownMixture(RequestError):
-    """The request names what is neither a mixture nor an LLM of the configuration."""
+    """No mixture and no LLM of the configuration has this name."""
 
 
 class BadField(RequestError):
@@ -112,23 +112,23 @@ class BadField(RequestError):
 
 
 class TooLarge(RequestError):
-    """The body of an HTTP request is larger than the server takes."""
+    """The body of an HTTP request is larger than the server accepts."""
 
 
 class TooSlow(RequestError):
-    """The body of an HTTP request did not come in time."""
+    """The body of an HTTP request did not arrive in time."""
 
 
 class LimitError(UserError):
-    """The worst case of a request exceeds a ceiling under `limits`; the message holds the arithmetic."""
+    """The worst case of a question exceeds a ceiling under `limits`, or a call was not planned."""
 
 
 class RunError(MollmError):
-    """A run failed although nothing was wrong with the request."""
+    """A run failed, although the question and the configuration are valid."""
 
 
 class Overloaded(RunError):
-    """The server has as many questions in flight and waiting as it takes, or is about to stop."""
+    """The server has as many questions in flight and waiting as it accepts, or is stopping."""
 
     def __init__(self, message: str, *, retry_after_seconds: float) -> None:
         super().__init__(message)
@@ -144,9 +144,9 @@ class LLMError(RunError):
 
     kind: ClassVar[str] = "provider"
     is_retryable: ClassVar[bool] = False
-    """Worth trying again later, with the same request."""
+    """The same request may succeed later."""
     trips_breaker: ClassVar[bool] = False
-    """Says something about the health of the provider, not about the request."""
+    """It is a sign of the provider's health, not of a wrong request."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class RateLimited(LLMError):
 
 
 class TimedOut(LLMError):
-    """No connection, no first token, no next token or no end within its time."""
+    """No connection, first token, next token or end within its time."""
 
     kind = "timed_out"
     is_retryable = True
@@ -209,7 +209,7 @@ class BadRequest(LLMError):
 
 
 class EmptyReply(LLMError):
-    """The reply holds neither text nor tool calls; a reply of reasoning alone is one."""
+    """The reply has neither text nor tool calls; reasoning alone does not count."""
 
     kind = "empty"
 
@@ -229,14 +229,14 @@ class ProviderFailed(LLMError):
 
 
 class Unexpected(ProviderFailed):
-    """An error that no library announces, ours included; trying again or blaming the LLM would be a guess."""
+    """An error of no known kind. It is not retried, and does not count against the LLM."""
 
     is_retryable = False
     trips_breaker = False
 
 
 class QuorumError(RunError):
-    """Fewer workers answered than `quorum` asks for."""
+    """Fewer workers answered than `quorum` requires; `proposals` holds every cause."""
 
     def __init__(self, mixture: str, quorum: int, proposals: Sequence[Proposal]) -> None:
         self.mixture = mixture
@@ -251,8 +251,8 @@ class QuorumError(RunError):
 
 
 class AggregationError(RunError):
-    """The answer broke off after its first token was shown, so nothing else could take its place."""
+    """The answer broke off after its first token was shown, so nothing could replace it."""
 
 
 class ClientGone(MollmError):
-    """A client of the server closed its connection, so there is nobody to answer."""
+    """A client of the server closed its connection."""

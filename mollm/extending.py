@@ -1,16 +1,16 @@
-"""What you implement to extend mollm, and the values that come with it.
+"""The protocols that you implement to extend mollm, and the values that they use.
 
-| to bring | implement | give it as |
+| part | implement | pass it as |
 |---|---|---|
 | an LLM | `LLM`: `complete`, `stream`, `aclose` | `MoLLM(llms={"name": yours})` |
 | a router | `Router`: `kind`, `route`, and `plan` if it calls LLMs | `MoLLM(router=yours)` |
-| a router, in one function | a function of the `Question` that names a mixture | `MoLLM(router=yours)` |
-| a scorer, for which mollm decides | `Scorer`: `kind`, `score`, and `plan` if it calls LLMs | `MoLLM(router=yours)` |
+| a router as a function | a function of the `Question` that returns a mixture | `MoLLM(router=yours)` |
+| a scorer; mollm decides | `Scorer`: `kind`, `score`, and `plan` if it calls LLMs | `MoLLM(router=yours)` |
 | an aggregator | `Aggregator`: `aggregate`, and `plan` if it calls LLMs | `MoLLM(aggregators={"method": yours})` |
 | an observer | `Observer`: `tell`, `show` | `MoLLM(observers=[yours])` |
 
-All of these are protocols: nothing has to be inherited. What calls LLMs does so through the `Calls` it is given, which
-counts, bounds, retries and prices every call, and says in its `plan` what it may call.
+All of these are protocols: nothing has to be inherited. Whatever calls LLMs does so through the `Calls` that it is
+given, which counts, limits, retries and prices every call, and lists in its `plan` every call that it may make.
 """
 
 from __future__ import annotations

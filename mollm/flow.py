@@ -1,19 +1,21 @@
-"""The way of a question. Read this file first.
+"""How a question is answered: the nodes, their table, and the loop that walks it. Read this file first.
 
     route -+-> propose -> aggregate -> answer
            |    ^   |
            |    +---+  next layer
            +-> bypass ---------------> answer
 
-`route` picks the mixture and refuses what could exceed a limit, before anything is called. `propose` asks the
-workers of one layer: the fan-out is asyncio inside this one node, since a superstep of LangGraph waits for all
-its nodes and one that raises cancels the others, so neither a quorum nor a deadline could be had from parallel
-nodes. `aggregate` makes the answer of the proposals. `bypass` calls a single LLM where there is nothing to
-aggregate: a mixture of one worker, or a question with tools.
+`route` picks the mixture, and refuses a question that could exceed a limit before anything is called. `propose`
+asks the workers of one layer. `aggregate` makes the answer from the proposals. `bypass` calls a single LLM where
+there is nothing to aggregate: a mixture of one worker, or a question with tools.
 
-A node takes the run so far and what surrounds it, and returns the run and where it goes on. `TRANSITIONS` is the
-whole machine. `walk` runs it in a loop; `graph.py` compiles the same table into a LangGraph graph, for those who
-embed, checkpoint, trace or draw it.
+A node takes the run so far and its context, and returns the run and the name of the next node. `TRANSITIONS` is the
+whole state machine. `walk` runs it in a loop; `graph.py` compiles the same table into a LangGraph graph, which can
+be embedded, checkpointed, traced and drawn.
+
+The workers of a layer run as asyncio tasks inside the one `propose` node. Parallel LangGraph nodes would not do: a
+superstep waits for all of them and one that raises cancels the others, so quorum, deadline and isolation are
+impossible.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ OURS = frozenset(("model", "messages", "stream", "stream_options", "n", "max_tok
 
 
 async def route(run: Run, context: Context) -> tuple[Run, str]:
-    """Pick the mixture, and refuse what could exceed a limit before it is called."""
+    """Pick the mixture, and refuse a question that could exceed a limit before anything is called."""
     check_question(context)
     run, found = await pick(run, context)
     catalog, question, options = context.catalog, context.question, context.options
@@ -66,7 +68,7 @@ async def route(run: Run, context: Context) -> tuple[Run, str]:
 
 
 async def pick(run: Run, context: Context) -> tuple[Run, Route]:
-    """Take the mixture that the caller names, or let the router pick one."""
+    """Use the mixture that the caller named, or let the router pick one."""
     catalog, question, named = context.catalog, context.question, context.options.mixture
     if named and named not in ("auto", "router"):
         return run, Route(named, {named: 1.0}, "caller", "named in the request")
@@ -102,7 +104,7 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
 
 
 async def shown_to_next_layer(run: Run, context: Context, mixture: Mixture) -> tuple[Run, tuple[Message, ...]]:
-    """Lay out the proposals of the layer so far for the workers of the next."""
+    """Add the proposals of the latest layer to the messages for the workers of the next."""
     messages = context.question.messages
     shown = in_order(run.arrived, shuffle=mixture.shuffle, seed=context.options.seed)
     readers = [(context.calls.llm(worker.llm), worker.settings.max_tokens) for worker in mixture.workers]
@@ -127,7 +129,7 @@ async def aggregate_proposals(run: Run, context: Context) -> tuple[Run, str]:
 
 
 async def bypass(run: Run, context: Context) -> tuple[Run, str]:
-    """Call the one LLM there is to call, once for each answer; its failure is the question's."""
+    """Call a single LLM, once per answer; if it fails, the question fails."""
     mixture, options, messages = await context.mixture(run), context.options, context.question.messages
     worker = mixture.workers[0]
     role: Literal["tools", "bypass"] = "tools" if context.question.has_tools else "bypass"
@@ -154,7 +156,7 @@ async def bypass(run: Run, context: Context) -> tuple[Run, str]:
 
 
 def check_question(context: Context) -> None:
-    """Refuse what cannot be answered. Raises `RequestError`."""
+    """Raise `RequestError` if the question cannot be answered."""
     if is_empty(context.question.messages):
         raise RequestError("the question is empty")
     if taken := sorted(OURS & set(context.options.extra_body)):
@@ -163,7 +165,7 @@ def check_question(context: Context) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A node, and where it may go on."""
+    """A node, and the nodes that may follow it."""
 
     node: Node
     to: tuple[str, ...]
@@ -178,7 +180,7 @@ TRANSITIONS = {
 
 
 async def step(name: str, run: Run, context: Context) -> tuple[Run, str]:
-    """Run one node and enter what it took."""
+    """Run one node and record its calls."""
     context.begin(run)
     run, to = await TRANSITIONS[name].node(run, context)
     return context.end(run), to
@@ -194,20 +196,20 @@ async def walk(run: Run, context: Context) -> Run:
     except asyncio.CancelledError:
         if task and task.cancelling() > cancelled:
             raise
-        # Nobody cancelled this question: a router or an LLM did that to itself, and it is a failure like any other.
+        # The question was not cancelled from outside: a router or an LLM cancelled itself, an ordinary failure.
         raise RuntimeError(f"the {name} node was cancelled from inside") from None
     return run
 
 
 def finish(run: Run, context: Context) -> Answer:
-    """Put the answer together and tell it."""
+    """Build the answer and tell the observer."""
     answer = answer_of(run)
     context.observer.tell(Done(answer))
     return answer
 
 
 async def routed(context: Context) -> Route:
-    """Route and ask nobody else."""
+    """Pick the mixture only; no worker is asked."""
     check_question(context)
     run, seconds = fresh(context.options), context.catalog.config.limits.seconds
     context.begin(run)

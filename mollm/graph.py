@@ -1,4 +1,4 @@
-"""The table of `flow.py` as a LangGraph graph, for those who embed, checkpoint, trace or draw it."""
+"""The table of `flow.py` as a LangGraph graph, which can be embedded, checkpointed, traced and drawn."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 Graph: TypeAlias = "CompiledStateGraph[Any, Any, Any, Any]"
-"""LangGraph takes more than it types: tuples and dictionaries as messages, a dictionary as context."""
+"""LangGraph accepts more than its types say: tuples and dictionaries as messages, a dictionary as context."""
 
 
 def _merged(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
@@ -49,24 +49,24 @@ def _merged(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 
 class Input(TypedDict):
-    """What a graph takes: a conversation. Options come as `context`."""
+    """The input of the graph: a conversation. Options are passed as `context`."""
 
     messages: Annotated[list[AnyMessage], add_messages]
 
 
 class Output(Input):
-    """What it gives: the conversation with the answer, and the `Answer` as plain data."""
+    """The output: the conversation with the answer, and the `Answer` as plain data."""
 
     mollm: dict[str, Any]
 
 
 class State(Output):
-    """What the nodes hand on; plain data throughout, so that any checkpointer can store it."""
+    """The state between nodes: plain data, so that any checkpointer can store it."""
 
     run: dict[str, Any]
     """The `Run`."""
     beside: Annotated[dict[str, Any], _merged]
-    """By id, the messages that LangChain's cannot hold, in OpenAI's form."""
+    """By id, the OpenAI messages that LangChain's cannot hold."""
 
 
 def create_graph(
@@ -82,22 +82,22 @@ def create_graph(
 ) -> Graph:
     """Build the graph of a configuration.
 
-    It takes `messages` and gives `messages` with the answer added, and `mollm`, the `Answer` as plain data.
-    What one question may set comes as `context`: an `Options`, or a dictionary of its fields. It works under
-    `invoke`, `ainvoke`, `stream` and `astream`, and as a node of another graph.
+    Its input is `messages`; its output is `messages` with the answer added, and `mollm`, the `Answer` as plain data.
+    Options of a question are passed as `context`: an `Options`, or a dictionary of its fields. The graph supports
+    `invoke`, `ainvoke`, `stream` and `astream`, and can be a node of another graph.
 
     Args:
-        config: A YAML file, a dictionary of the same shape, a `Config`; None as for the command.
-        name: Of the compiled graph.
-        checkpointer: Kept through; None keeps nothing.
-        store: Passed through.
+        config: A YAML file, a dictionary of the same shape, or a `Config`; None: the default file, as for the command.
+        name: Name of the compiled graph.
+        checkpointer: Stores the state of each thread; None stores nothing.
+        store: Passed on to LangGraph.
         llms: LLMs to use instead of configured ones, by name: LangChain chat models, or `LLM`s.
-        router: Picks the mixture instead of the configured router: a `Router`, a `Scorer`, or a function.
-        aggregators: Aggregators of your own, by the `method` that chooses them.
-        observers: Are told what happens, for every question.
+        router: A `Router`, a `Scorer` or a function to use instead of the configured router.
+        aggregators: Your own aggregators, by the `method` that chooses them.
+        observers: Receive the events of every question.
 
     Raises:
-        ConfigError: Everything that is wrong with the configuration.
+        ConfigError: The configuration has mistakes; all of them are listed.
     """
     loaded = load_config(config, methods=tuple(aggregators or ()))
     catalog = Catalog(loaded, Pool(llms), router=router, aggregators=aggregators)
@@ -105,10 +105,10 @@ def create_graph(
 
 
 async def default_graph() -> Graph:
-    """Give the graph of the configuration the command would take; `langgraph.json` names it.
+    """Return the graph of the default configuration; `langgraph.json` names this function.
 
-    A LangGraph server calls a factory for every run, on its event loop: hence one graph for all of them, built
-    in a thread.
+    A LangGraph server calls a factory for every run, on its event loop. Therefore one graph is shared by all runs,
+    and built in a thread.
     """
     return await asyncio.to_thread(_built_once)
 
@@ -127,11 +127,11 @@ def compile_graph(
     loop_thread: LoopThread | None = None,
     observers: Sequence[Observer] = (),
 ) -> Graph:
-    """Wire the nodes of `flow.TRANSITIONS` around `catalog`."""
+    """Compile `flow.TRANSITIONS` for the mixtures of `catalog`."""
     loop_thread = loop_thread or LoopThread()
     builder = StateGraph(State, context_schema=Options, input_schema=Input, output_schema=Output)
     for node, transition in flow.TRANSITIONS.items():
-        # A node returns where to go on; conditional edges would say the same at 0.2 ms a step.
+        # A node returns the next node; conditional edges would do the same at 0.2 ms a step.
         goes = tuple(END if to == flow.END else to for to in transition.to)
         builder.add_node(node, _Node(node, catalog, loop_thread, tuple(observers)), destinations=goes)
     builder.add_edge(START, flow.START)
@@ -139,7 +139,7 @@ def compile_graph(
 
 
 class _Node(Runnable[State, Command[str]]):
-    """One node of the table, which also works where there is no event loop."""
+    """One node of the table; it also works without an event loop."""
 
     def __init__(self, name: str, catalog: Catalog, loop_thread: LoopThread, observers: tuple[Observer, ...]) -> None:
         self._name, self._catalog, self._loop_thread, self._observers = name, catalog, loop_thread, observers
@@ -150,7 +150,7 @@ class _Node(Runnable[State, Command[str]]):
     async def ainvoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> Command[str]:  # noqa: A002
         graph = get_runtime(Options)
         options = graph.context if isinstance(graph.context, Options) else Options()
-        # A checkpointer may bring back the run of a question that failed.
+        # A checkpointer may have stored the run of an earlier question.
         begins = self._name == flow.START
         run = fresh(options) if begins else Run.from_plain(input["run"])
         beside = {**input.get("beside", {}), **options.plain}
@@ -191,7 +191,7 @@ class _Node(Runnable[State, Command[str]]):
 
 
 class _Writer:
-    """Feeds LangGraph's custom stream with what a reader of `MoLLM.stream` is told."""
+    """Writes to LangGraph's custom stream the events that `MoLLM.stream` yields."""
 
     def __init__(self, writer: Callable[[Any], None]) -> None:
         self._writer = writer

@@ -1,4 +1,4 @@
-"""The most a question can take, summed up from its plan before the first call, and refused where it is too much."""
+"""The worst case of a question, computed from its plan and compared with the limits before the first call."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WorstCase:
-    """The most that a plan can take; retries are not counted."""
+    """The most that the calls of a plan can take, without retries."""
 
     calls: int
     output_tokens: int
     cost_usd: float | None
-    """None where an LLM that may be called has no price."""
+    """None if an LLM that may be called has no price."""
 
 
 def worst_case(plan: Sequence[PlannedCall], llms: Mapping[str, ReliableLLM]) -> WorstCase:
-    """Sum up a plan; `llms` know their prices, and what an image takes.
+    """Add up a plan; `llms` have the prices, and the tokens of an image.
 
     Raises:
         LimitError: It names an LLM that is not there.
@@ -50,17 +50,17 @@ def worst_case(plan: Sequence[PlannedCall], llms: Mapping[str, ReliableLLM]) -> 
 def check(
     limits: LimitsConfig, plan: Sequence[PlannedCall], llms: Mapping[str, ReliableLLM], who: str, arithmetic: str
 ) -> None:
-    """Refuse a plan that could exceed a ceiling.
+    """Raise `LimitError` if a plan could exceed a limit.
 
     Args:
-        limits: The ceilings.
+        limits: The limits.
         plan: Every call that may be made.
         llms: By name.
-        who: Would be asked: `the router`, `mixture 'm'`.
-        arithmetic: Where the calls come from.
+        who: Whose plan it is, for the message: `the router`, `mixture 'm'`.
+        arithmetic: Where the calls come from, in words.
 
     Raises:
-        LimitError: With the arithmetic.
+        LimitError: The message shows the arithmetic.
     """
     worst = worst_case(plan, llms)
     over = [

@@ -1,4 +1,4 @@
-"""An event loop for callers without one, and several coroutines as one."""
+"""An event loop for blocking callers, and several coroutines run as one."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ T = TypeVar("T")
 class LoopThread:
     """An event loop in a background thread, started on first use.
 
-    It works where `asyncio.run` does not: in a notebook, whose own loop is running, and from many threads at
-    once. It ends with `close()`, with the object, or with the interpreter.
+    Unlike `asyncio.run`, it works in a notebook, where a loop is already running, and from many threads at once.
+    It ends with `close()`, with the object, or with the interpreter.
     """
 
     def __init__(self) -> None:
@@ -33,15 +33,15 @@ class LoopThread:
 
     @property
     def is_current(self) -> bool:
-        """The code that asks runs on this loop."""
+        """Whether the current code runs on this loop."""
         return self._loop is not None and asyncio._get_running_loop() is self._loop  # noqa: SLF001 - None, not an error
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run `coroutine` there and wait for it; an interrupt here cancels it there.
+        """Run `coroutine` on the loop and wait for it; an interrupt of the caller cancels it.
 
         Raises:
-            RuntimeError: Called from code that runs on this very loop, which would wait for itself.
-            RunError: Closed meanwhile.
+            RuntimeError: Called from code on this loop, which would wait for itself.
+            RunError: The loop was closed meanwhile.
         """
         if self.is_current:
             coroutine.close()
@@ -56,7 +56,7 @@ class LoopThread:
             raise
 
     def schedule(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Start `coroutine` there without waiting; nothing happens if the loop is gone."""
+        """Start `coroutine` on the loop without waiting; do nothing if the loop is closed."""
         loop = self._loop
         if loop is None or loop.is_closed():
             coroutine.close()
@@ -64,7 +64,7 @@ class LoopThread:
             asyncio.run_coroutine_threadsafe(coroutine, loop)
 
     def close(self) -> None:
-        """Cancel what runs, close the loop and join the thread; a later `run` starts anew."""
+        """Cancel all tasks, close the loop and join the thread; a later `run` starts a new one."""
         with self._lock:
             finalizer, self._finalizer, self._loop = self._finalizer, None, None
         if finalizer:
@@ -104,9 +104,9 @@ def _stop(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event, thread: threa
 
 
 async def all_of(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run them side by side and return what they return, in their order.
+    """Run coroutines concurrently and return their results in order.
 
-    The first error is raised, after what still ran has been cancelled and has ended.
+    The first error is raised once all others have been cancelled and have ended.
     """
     if len(coroutines) == 1:
         return [await coroutines[0]]

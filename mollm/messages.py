@@ -1,6 +1,6 @@
-"""Messages in OpenAI's form: their text, their tokens, their images.
+"""Messages in OpenAI's format: their text, tokens and images.
 
-Inside mollm a message is a dictionary in that form, and whatever a client or a provider put into it stays there.
+Inside mollm, a message is a dictionary in this format, with every field that a client or provider put into it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from mollm.types import Message
 
 CHARACTERS_PER_TOKEN = 4
-"""For estimates only; English text in the tokenizers in use has 3.5 to 4.5."""
+"""For estimates only; English text has 3.5 to 4.5 with common tokenizers."""
 BYTES_PER_TOKEN_AT_LEAST = 3
-"""For bounds: code has fewer a token than prose, and a Chinese letter, about one token, has three bytes."""
+"""For upper bounds: code has fewer bytes per token than prose, and a Chinese character (about one token) has three."""
 
 
 _IMAGES = frozenset({"image_url", "image", "input_image"})
@@ -39,7 +39,7 @@ def text_of(content: Any) -> str:
 
 
 def tokens_at_most(text: str) -> int:
-    """Bound the tokens of `text` from above."""
+    """Return an upper bound for the tokens of `text`."""
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN_AT_LEAST)
 
 
@@ -49,7 +49,7 @@ def question_of(
     tools: Sequence[Mapping[str, Any]] | None = None,
     response_format: Mapping[str, Any] | None = None,
 ) -> Question:
-    """Describe what is asked: a conversation in OpenAI's form, with the tools and the schema that go with it."""
+    """Describe a conversation in OpenAI's format, with the tools and the answer schema that are sent along."""
     asked = (m for m in reversed(messages) if m.get("role") == "user")
     last, before = (text_of(message.get("content")) if (message := next(asked, None)) else "" for _ in range(2))
     tokens, images = 0, 0
@@ -89,11 +89,11 @@ _IMAGE_TOKENS = (
     ("azure/", 1_445),
     ("anthropic/", 4_784),  # what the largest image is scaled down to
 )
-"""Most tokens of one image as the provider counts them (vision guides of November 2026), by beginning of `model`."""
+"""Most tokens of one image as the provider counts them (vision guides of November 2026), by prefix of `model`."""
 IMAGE_TOKENS = 2_000
-"""Most tokens of one image where the provider has no rule that is known."""
+"""Most tokens of one image for a provider without a known rule."""
 
 
 def image_tokens(model: str) -> int:
-    """Bound the tokens of one image in a prompt to `model`, named as in the configuration."""
+    """Return an upper bound for the tokens of one image sent to `model`, named as in the configuration."""
     return next((tokens for prefix, tokens in _IMAGE_TOKENS if model.startswith(prefix)), IMAGE_TOKENS)

@@ -1,4 +1,4 @@
-"""A mixture: complete, frozen, and able to say which calls it may make."""
+"""A mixture as a complete, frozen value that knows its plan."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """A named set of workers and an aggregator, ready to be asked. Its name need not stand in a file."""
+    """A named set of workers and an aggregator. It need not be part of a configuration."""
 
     name: str
     description: str
@@ -28,16 +28,16 @@ class Mixture:
     """One per planned call of a layer, best first."""
     rules: Rules
     method: str
-    """Of the aggregator, as the YAML names it."""
+    """The aggregator's method, as the YAML names it."""
     aggregator: Aggregator
     llm: str | None
     """The LLM that aggregates, if one can be called."""
     layer_prompt: Prompt
-    """Shows the workers of a later layer the proposals of the one before."""
+    """The prompt that shows the workers of a later layer the proposals of the one before."""
     tools_llm: str
-    """Answers a question with tools, alone."""
+    """The only LLM that answers a question with tools."""
     max_tokens: Mapping[str, int]
-    """What each of its LLMs may write where nothing else says."""
+    """By LLM, the most tokens that it writes unless something else is set."""
     shuffle: bool = True
 
     @property
@@ -46,7 +46,7 @@ class Mixture:
         return len(self.workers) == 1 and self.rules.layers == 1
 
     def plan(self, question: Question, options: Options) -> tuple[PlannedCall, ...]:
-        """Count every call it may make, as if nobody agreed and every LLM that writes failed."""
+        """List every call that it may make, assuming that the workers never agree and every writing LLM fails."""
         limit, n = options.writing.max_tokens, options.n or 1
         tokens, images = question.tokens, question.images
         if question.has_tools:
@@ -67,7 +67,7 @@ class Mixture:
         return (*first, *later, *plan_of(self.aggregator, question, read, options.writing))
 
     def arithmetic(self, question: Question, options: Options) -> str:
-        """Say where the calls of the worst case come from."""
+        """Say in words where the calls of the worst case come from."""
         n = options.n or 1
         if question.has_tools:
             return f"{n} call{'s' if n > 1 else ''} with tools"

@@ -1,4 +1,4 @@
-"""What a caller may set for one question, spelled once: as a value, and as keyword arguments."""
+"""The options of one question, as a value and as keyword arguments."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from mollm.types import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Settings):
-    """What a caller may set for one request; a graph takes it as its `context`.
+    """The options of one question; a graph takes them as its `context`.
 
-    `max_tokens`, `temperature`, `top_p`, `stop`, `response_format` and `extra_body` go to the LLM that writes
-    the answer, `seed` to all and to the shuffle, `tools` and `tool_choice` to the LLM for tools. `n` and
-    `logprobs` need a single LLM: a mixture of one worker, an LLM asked by its name, or a request with tools.
+    `max_tokens`, `temperature`, `top_p`, `stop`, `response_format` and `extra_body` are used by the LLM that writes
+    the answer, `seed` by every LLM and the shuffle, `tools` and `tool_choice` by the LLM for tools. `n` and
+    `logprobs` need a single LLM: a mixture of one worker, an LLM asked by name, or a question with tools.
     """
 
     id: str | None = None
-    """Of the answer; None makes a new one."""
+    """Id of the answer; None makes a new one."""
     mixture: str | None = None
-    """Name of a mixture, or of an LLM that is to answer alone; None, `auto` or `router` let the router pick."""
+    """Name of a mixture, or of an LLM that answers alone; None, `auto` or `router`: the router picks."""
     n: int | None = None
-    """How many answers; each is a call of its own."""
+    """Number of answers; each is a call of its own."""
     logprobs: bool | None = None
+    """Return the log probabilities of the answer's tokens."""
     top_logprobs: int | None = None
-    """Alternatives a token, 0 to 20, beside the one that was taken."""
+    """Number of alternatives for each token, 0 to 20."""
     stream: bool = False
-    """Let the answer be written token by token, for an observer or `stream_mode="custom"`."""
+    """Write the answer token by token, for an observer or `stream_mode="custom"`."""
     observer: Any = None
     """An `Observer`. (`Any`, since LangGraph makes a JSON Schema of this class.)"""
     plain: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By the id of a LangChain message, the OpenAI message it stands for, where the one cannot hold the other."""
+    """By the id of a LangChain message, the OpenAI message that it stands for but cannot fully hold."""
 
     @property
     def for_tools(self) -> Settings:
-        """What the LLM for tools gets: all of it."""
+        """The settings for the LLM that uses tools."""
         return replace(self.writing, tools=self.tools, tool_choice=self.tool_choice)
 
     @property
     def writing(self) -> Settings:
-        """What the LLM that writes the answer gets."""
+        """The settings for the LLM that writes the answer."""
         limit = self.max_tokens if self.max_tokens and self.max_tokens > 0 else None
         extra = self.extra_body
         if self.logprobs:
@@ -52,7 +53,7 @@ class Options(Settings):
 
     @property
     def needs_one_llm(self) -> bool:
-        """It asks for what several LLMs together cannot give."""
+        """Whether it needs a single LLM, because of `n` or `logprobs`."""
         return (self.n or 1) > 1 or bool(self.logprobs)
 
 

@@ -1,7 +1,7 @@
 """Prompts: find, check and render them, and lay out the messages of a call.
 
-Templates are Jinja2 in a sandbox, and strict: a placeholder that the role does not know, or one it needs and
-the template lacks, is an error when the file is loaded, not when a question is asked.
+Templates are strict Jinja2 in a sandbox: an unknown placeholder, or a required one that is missing, is an error when
+the file is loaded, not when a question is asked.
 
 Layout of every request: one system message (the caller's, then the worker's persona), the conversation, and
 for an aggregator the proposals with its instructions at the end of the last user message. Everything before
@@ -51,7 +51,7 @@ class Prompt:
     """File name, or `inline` for a prompt written in the configuration."""
     template: jinja2.Template
     tokens: int = 0
-    """At most what its own text takes, without what is filled in."""
+    """The most tokens that its own text takes, without the values filled in."""
 
     def render(self, **values: str) -> str:
         """Fill in `values`, one for each placeholder of the role.
@@ -66,7 +66,7 @@ class Prompt:
 
 
 def load_prompt(config: Config, reference: str, role: Role, where: str) -> Prompt:
-    """Load the prompt that `reference` names, or is: one that holds white space is the prompt itself.
+    """Load the prompt that `reference` names; if it contains white space, it is the prompt itself.
 
     Args:
         config: Says in which folders a file is looked for.
@@ -116,7 +116,7 @@ def parse_prompt(text: str, role: Role, name: str) -> Prompt:
 
 
 def last_question(messages: Sequence[Message]) -> str:
-    """Return the text of the last user message; empty where there is none."""
+    """Return the text of the last user message; empty if there is none."""
     for message in reversed(messages):
         if message.get("role") == "user":
             return text_of(message.get("content"))
@@ -124,7 +124,7 @@ def last_question(messages: Sequence[Message]) -> str:
 
 
 def is_empty(messages: Sequence[Message]) -> bool:
-    """Say whether nothing is asked: no message, or a last one of the user that holds only white space."""
+    """Say whether nothing is asked: there is no message, or the user's last message is only white space."""
     if not messages:
         return True
     content = messages[-1].get("content")
@@ -160,10 +160,10 @@ def _joined(content: Any, text: str) -> Any:
 
 
 def fence(texts: Sequence[str]) -> str:
-    """Set proposals apart as quoted material that cannot close its own quotes.
+    """Mark proposals as quoted material that cannot end its own quotes.
 
-    The delimiter is random and new for every request, so a proposal can neither guess nor contain it. Names
-    are numbers in the order given: who wrote a text is not told.
+    The delimiter is random and new for every call, so a proposal can neither guess nor contain it. The names are
+    numbers in the order given, and do not say who wrote a text.
     """
     mark = secrets.token_hex(4)
     parts = [f"<answer-{mark} number={n}>\n{text.strip()}\n</answer-{mark}>" for n, text in enumerate(texts, 1)]
@@ -171,10 +171,10 @@ def fence(texts: Sequence[str]) -> str:
 
 
 def fence_question(question: str, *, before: str = "") -> str:
-    """Set a question apart as quoted material, after the user's message before it where there is one.
+    """Mark a question as quoted material, after the user's message before it if there is one.
 
-    The delimiter is worked out from the texts, and occurs in neither: the same question makes the same prompt,
-    so that it is decided in the same way every time.
+    The delimiter is derived from the texts and occurs in neither. The same question gives the same prompt, so that
+    the decision is the same every time.
     """
     texts, mark = f"{before}\n{question}", ""
     while not mark or mark in texts:

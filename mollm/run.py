@@ -1,7 +1,7 @@
-"""One run: what is known of a question while it is answered, and what surrounds it.
+"""The state of a question while it is answered, and the context in which it is answered.
 
-`Run` is the value that the nodes of `flow.py` hand on. It is frozen, and plain data where a checkpointer keeps it.
-`Context` is what does not belong to it: the configuration, the question, who is told, and the calls of one node.
+`Run` is the value that the nodes of `flow.py` pass on. It is frozen, and a checkpointer stores it as plain data.
+`Context` holds everything else: the configuration, the question, the observer, and the calls of the current node.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How far a question has come."""
+    """The state of a question while it is answered."""
 
     id: str
-    """Of the answer."""
+    """Id of the answer."""
     seconds: float = 0.0
-    """Used so far: a clock of this process means nothing to one that resumes the run."""
+    """Time used so far. A point in time would mean nothing to another process that resumes the run."""
     route: Route | None = None
     planned: tuple[PlannedCall, ...] = ()
-    """Every call that may be made, those that were made included; it stands for a mixture that is not in the file."""
+    """Every call that may be made, including those that were made."""
     layer: int = 0
-    """The latest that counts; the first is 1."""
+    """Number of the latest layer that counts; the first is 1."""
     agreed: bool = False
     """The layer ended because enough proposals have the same final answer."""
     degraded: tuple[str, ...] = ()
     proposals: tuple[Proposal, ...] = ()
-    """Of all layers, one per call that was started."""
+    """Proposals of all layers, one per call that was started."""
     breakdown: tuple[Call, ...] = ()
-    """Every call that has ended."""
+    """Every call that has ended, in order."""
     written: Written | None = None
-    """The answer, once there is one."""
+    """The answer, once it is written."""
 
     @property
     def mixture(self) -> str:
@@ -66,7 +66,7 @@ class Run:
 
     @property
     def arrived(self) -> tuple[Proposal, ...]:
-        """Proposals of the latest layer that counts which brought an answer."""
+        """Proposals of the latest layer that counts, without those that failed."""
         return tuple(p for p in self.proposals if p.layer == self.layer and p.error is None)
 
     def to_plain(self) -> dict[str, Any]:
@@ -94,15 +94,15 @@ _FIELDS = tuple(f.name for f in fields(Run))
 
 
 class Context:
-    """What surrounds the run of one question.
+    """The context in which one question is answered.
 
     Attributes:
         catalog: Mixtures and router of the configuration in force.
-        question: What is asked.
-        options: What the caller set.
-        observer: Is told what happens.
-        streams: Somebody wants the answer token by token.
-        calls: Makes the calls of the node that runs.
+        question: The question.
+        options: The options that the caller set.
+        observer: Receives every event.
+        streams: The answer is wanted token by token.
+        calls: Makes the calls of the current node.
     """
 
     calls: Calls
@@ -117,24 +117,24 @@ class Context:
         streams: bool = False,
         spent: float = 0.0,
     ) -> None:
-        """Surround a run that has taken `spent` seconds before."""
+        """Create the context of a run that has already taken `spent` seconds."""
         self.catalog, self.question, self.options = catalog, question, options
         self.observer, self.streams = observer, streams
         self._now = asyncio.get_running_loop().time
         self._begun = self._now() - spent
 
     def begin(self, run: Run) -> None:
-        """Begin a node: it has the calls that are left of the plan, and the time that is left."""
+        """Start a node, with the calls and the time that are left."""
         self.calls = self._calls(run)
 
     def plan(self, run: Run, planned: Sequence[PlannedCall]) -> Run:
-        """Plan further calls, in the middle of a node."""
+        """Add calls to the plan while a node is running."""
         run = replace(run, planned=(*run.planned, *planned))
         self.calls.allow(planned)
         return run
 
     def end(self, run: Run) -> Run:
-        """End a node: enter what it took. Raises `LimitError` where it called what nobody planned."""
+        """End a node and record its calls. Raises `LimitError` if a call was not in the plan."""
         if self.calls.refused:
             raise self.calls.refused
         seconds = self._now() - self._begun
@@ -155,5 +155,5 @@ class Context:
 
 
 def fresh(options: Options) -> Run:
-    """Begin a run."""
+    """Create a new run."""
     return Run(options.id or new_id())

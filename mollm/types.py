@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 Message: TypeAlias = dict[str, Any]
-"""One chat message in OpenAI's form: `role`, `content`, and whatever else came with it, untouched."""
+"""One chat message in OpenAI's format: `role`, `content`, and all other fields, unchanged."""
 
 
 Role: TypeAlias = Literal["router", "worker", "aggregator", "fallback", "bypass", "tools"]
@@ -27,7 +27,7 @@ class Usage:
     completion_tokens: int = 0
     total_tokens: int = 0
     estimated: bool = False
-    """True where a provider said nothing and the count was estimated from the text."""
+    """True if the provider did not report its usage and tokens were estimated from the text."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -40,16 +40,16 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a call brought no answer."""
+    """Why a call failed."""
 
     kind: str
     """The `kind` of an `LLMError` (`rate_limited`, `timed_out`, `unreachable`, ...), or `cancelled`."""
     status: int | None
-    """HTTP status of the provider, where there was one."""
+    """HTTP status of the provider, if there was one."""
     message: str
-    """In our own words; never a provider's response body."""
+    """In mollm's own words; never a provider's response body."""
     retry_after_seconds: float | None = None
-    """When to try again, where the provider said so."""
+    """When to try again, if the provider said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +57,18 @@ class Route:
     """The router's decision."""
 
     mixture: str
+    """Name of the mixture that was picked."""
     probabilities: dict[str, float]
-    """Mixture name to probability, each 0 to 1; empty where the router has no opinion."""
+    """Mixture to probability, each 0 to 1; empty if the router has no opinion."""
     router: str
-    """Kind of the router that decided, or `caller` where the mixture was named in the request."""
+    """Kind of the router that decided, or `caller` if the caller named the mixture."""
     reason: str
+    """In words."""
     seconds: float = 0.0
     second: str | None = None
-    """A second mixture joined to the first, where the router may name two."""
+    """A second mixture joined to the first, if the router may pick two."""
     is_sure: bool = True
-    """False where the mixture is the fallback only because the router did not know."""
+    """False if the mixture is the fallback only because the router was not sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +76,27 @@ class Proposal:
     """One call to a worker that was started: its answer, or how it failed."""
 
     worker: str
+    """Name of the worker: its LLM, with `#2`, `#3` ... for further samples."""
     llm: str
     layer: int
-    """First layer is 1."""
+    """The first layer is 1."""
     text: str
-    """Empty where `error` is set."""
+    """Empty if `error` is set."""
     final: str | None = None
-    """The final answer found in the text in canonical form, where there is one."""
+    """The final answer found in the text, in canonical form, if there is one."""
     error: Failure | None = None
+    """Why the call failed; None if it succeeded."""
     truncated: bool = False
     """Cut off by a token limit."""
     usage: Usage = Usage()
     cost_usd: float | None = None
-    """None where the LLM has no price."""
+    """None if the LLM has no price."""
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What one call to an LLM took, whoever made it: the breakdown behind an answer's usage and cost."""
+    """Tokens, cost and time of one call to an LLM."""
 
     role: Role
     llm: str
@@ -104,42 +108,42 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """A call that may be made: counted before anything is called, and refused afterwards if it was not counted."""
+    """A call that may be made. Plans are counted before the first call; a call that is not planned is refused."""
 
     role: Role
     llm: str
     max_tokens: int
-    """The most it may write."""
+    """Most tokens of the reply."""
     prompt_tokens: int
-    """The most it may read, images aside."""
+    """Most tokens of the prompt, without images."""
     times: int = 1
-    """How often it may be made."""
+    """How often the call may be made."""
     images: int = 0
-    """Images it reads; what one takes is known to the LLM."""
+    """Number of images in the prompt; the LLM knows what an image takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, and what a router, a scorer or a plan has to know of it. `messages.question_of` makes one."""
+    """What the user asks, as routers, scorers and plans need to know it."""
 
     messages: tuple[Message, ...]
-    """The conversation in OpenAI's form."""
+    """The conversation in OpenAI's format."""
     last: str = ""
-    """Text of the last message of the user."""
+    """Text of the last user message."""
     before: str = ""
-    """Text of the user's message before it; empty where there is none."""
+    """Text of the user message before it; empty if there is none."""
     has_images: bool = False
     has_tools: bool = False
-    """It offers tools, or brings the result of one."""
+    """The caller offers tools, or the last message is the result of one."""
     tokens: int = 0
-    """The most that all of it takes in a prompt: texts, tool calls, schemas of tools and answer; images aside."""
+    """Most tokens of all of it in a prompt: texts, tool calls, schemas of tools and answer; without images."""
     images: int = 0
-    """How many images it holds."""
+    """Number of images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One of several answers to one question, where `n` asked for them."""
+    """One of several answers to one question, if `n` asked for several."""
 
     message: Message
     finish_reason: str = "stop"
@@ -148,7 +152,7 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An answer as it was written or picked, without its provenance."""
+    """The text of an answer, without its provenance."""
 
     message: Message
     finish_reason: str = "stop"
@@ -159,39 +163,40 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the user gets, and where it came from."""
+    """The answer to a question, and where it came from."""
 
     id: str
     text: str
     message: Message
-    """The assistant message as the writing LLM gave it (tool calls and further fields included)."""
+    """The assistant message as the writing LLM sent it, including tool calls and further fields."""
     mixture: str
     route: Route
     proposals: tuple[Proposal, ...]
     agreement: float | None
-    """Largest group of proposals with the same final answer, divided by the proposals that arrived (0 to 1)."""
+    """Size of the largest group of proposals with the same final answer, divided by the number that arrived, 0 to 1;
+    None if no proposal has a final answer."""
     confidence: float | None
-    """Calibrated probability that the answer is right; None until a calibration is set."""
+    """Calibrated probability that the answer is correct; None until a calibration is set."""
     degraded: tuple[str, ...]
-    """Why this is not the answer that was planned; empty when it is."""
+    """Why this is not the answer that was planned; empty if it is."""
     calls: int
     usage: Usage
     cost_usd: float | None
-    """Summed over every call; None where no LLM that was called has a price."""
+    """Summed over all calls; None if no LLM that was called has a price."""
     seconds: float
     breakdown: tuple[Call, ...] = ()
     """One entry per call, in the order in which they ended; `usage` and `cost_usd` are its sums."""
     finish_reason: str = "stop"
     """`stop`, `length` or `tool_calls`, as OpenAI names them."""
     logprobs: Any = None
-    """As the writing LLM gave them, where they were asked for."""
+    """As the writing LLM sent them, if requested."""
     alternatives: tuple[Alternative, ...] = ()
-    """The second answer and those after it, where `n` asked for several."""
+    """The second answer and all others, if `n` asked for several."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How an LLM is asked to write. None means: whoever comes next decides, in the end the provider."""
+    """Settings of a call. None leaves the choice to the next level: worker, LLM, provider."""
 
     max_tokens: int | None = None
     temperature: float | None = None
@@ -202,10 +207,10 @@ class Settings:
     tools: Sequence[dict[str, Any]] | None = None
     tool_choice: Any = None
     extra_body: dict[str, Any] = field(default_factory=dict)
-    """Further request fields, sent as they are."""
+    """Further request fields, sent unchanged."""
 
     def over(self, defaults: Settings) -> Settings:
-        """Keep what is set here and take the rest from `defaults`; `extra_body` is merged key by key."""
+        """Take what is not set from `defaults`; `extra_body` is merged key by key."""
         # Written out: this runs for every call, and reflection over the fields costs ten times as much.
         return Settings(
             defaults.max_tokens if self.max_tokens is None else self.max_tokens,
@@ -220,7 +225,7 @@ class Settings:
         )
 
     def payload(self) -> dict[str, Any]:
-        """The request fields that are set, in OpenAI's names."""
+        """The fields that are set, with OpenAI's names."""
         body: dict[str, Any] = {}
         for name in _SENT:
             value = getattr(self, name)
@@ -242,7 +247,7 @@ class Routed:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A call to a worker was started."""
+    """A worker was asked."""
 
     worker: str
     llm: str
@@ -258,14 +263,14 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A worker failed, or was cancelled because the layer ended without it."""
+    """A worker failed, or was cancelled because its proposal was no longer needed."""
 
     proposal: Proposal
 
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """The proposals are in and an LLM writes the answer, or an LLM alone begins to."""
+    """An LLM starts to write the answer: the proposals have arrived, or it answers alone."""
 
     role: Role
     llm: str
@@ -273,29 +278,29 @@ class Writing:
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """A call to an LLM begins, on whoever's behalf."""
+    """A call to an LLM starts."""
 
     number: int
-    """Counts the calls of one question from 1; `CallEnded` and `Token` name it."""
+    """Counts the calls of one question from 1; `CallEnded` and `Token` refer to it."""
     role: Role
     llm: str
     request: Any
     """The `Request`: messages and settings."""
     is_answer: bool
-    """What it writes is shown as it comes."""
+    """Its reply is the answer, shown token by token."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """A call ended, with a reply, a failure or a cancellation."""
+    """A call to an LLM ended, with a reply, a failure or a cancellation."""
 
     number: int
     call: Call
-    """What it took."""
+    """Its tokens, cost and time."""
     completion: Any = None
-    """The `Completion`; None where `error` is set."""
+    """The `Completion`; None if `error` is set."""
     error: BaseException | None = None
-    """What was raised, a cancellation included."""
+    """The exception, also for a cancellation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,12 +316,12 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class BreakerOpened:
-    """An LLM, or one of its addresses, failed so often in a row that it is left alone for a while."""
+    """An LLM, or one of its addresses, failed so often in a row that it is not called for a while."""
 
     llm: str
     failures: int
     seconds: float
-    """Until it is tried again."""
+    """Time until it is tried again."""
     address: str = ""
     """As host and port; empty for an LLM without an address."""
 
@@ -327,17 +332,17 @@ class Token:
 
     text: str
     delta: Message = field(default_factory=dict)
-    """The provider's `delta`, untouched (tool calls and further fields included)."""
+    """The provider's `delta`, unchanged, including tool calls and further fields."""
     index: int = 0
-    """Of the answer it belongs to, where `n` asked for several."""
+    """Index of the answer that it belongs to, if `n` asked for several."""
     logprobs: Any = None
     call: int = 0
-    """Number of the call that wrote it; 0 for a proposal that is shown word for word."""
+    """Number of the call that wrote it; 0 for a proposal that is the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The whole answer; the last event."""
+    """The answer is complete; the last event."""
 
     answer: Answer
 
@@ -348,22 +353,22 @@ Event: TypeAlias = (
 
 
 STREAMED = (Routed, Started, Arrived, Failed, Writing, Token, Done)
-"""What a reader of a stream is told; an observer is told everything."""
+"""The events that a stream yields; an observer receives every event."""
 
 
 @runtime_checkable
 class Observer(Protocol):
-    """Is told what happens while a question is answered."""
+    """Receives events while a question is answered."""
 
     def tell(self, event: Event) -> None:
-        """Hear what happened, all but tokens; must not block."""
+        """Receive any event except a token; must not block."""
 
     async def show(self, token: Token) -> None:
-        """Hear a piece of the answer; may wait, and the upstream is not read any further meanwhile."""
+        """Receive a token of the answer; may wait, and no more is read from the LLM meanwhile."""
 
 
 def new_id() -> str:
-    """Make the id of an answer."""
+    """Return a new id for an answer."""
     return f"mollm-{uuid.uuid4().hex}"
 
 
@@ -391,7 +396,7 @@ _FIELDS: dict[type, tuple[str, ...]] = {
         *(Routed, Started, Arrived, Failed, Writing, Retried, BreakerOpened, Token, Done),
     )
 }
-# What was sent and what came back is not printed; the answer and the proposals hold what there is to see of it.
+# Requests and replies are left out; the answer and the proposals hold what is worth printing.
 _FIELDS |= {CallStarted: ("number", "role", "llm", "is_answer"), CallEnded: ("number", "call")}
 
 

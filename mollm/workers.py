@@ -1,7 +1,7 @@
-"""Ask the workers of a layer: in order, no more than needed, and never longer than agreed.
+"""Ask the workers of a layer: in order, no more than needed, within the deadline.
 
-`Asking` holds the rules and nothing else: it is told what happened and says what to start, so it can be
-checked against a plain specification. `ask` is its engine: tasks, timers and cancellation.
+`Asking` holds the rules and nothing else: it takes events and returns which calls to start, so that it can be
+tested against a plain specification. `ask` is its engine: tasks, timers and cancellation.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ class Worker:
     """One planned call of a layer: a sample of an LLM with its persona and settings."""
 
     name: str
-    """The LLM's name, with `#2`, `#3` ... where a mixture asks the LLM more than once."""
+    """The LLM's name, with `#2`, `#3` ... if a mixture asks the LLM more than once."""
     llm: str
     persona: str | None = None
     system: str | None = None
     settings: Settings = Settings()
     sample: int = 0
-    """0 for the first sample; each gets a seed of its own where the caller gives one."""
+    """0 for the first sample; each gets a seed of its own if the caller sets one."""
 
     @property
     def prompt_tokens(self) -> int:
-        """At most what its persona adds to the caller's messages."""
+        """The most tokens that its persona adds to the caller's messages."""
         return tokens_at_most((self.persona or "") + (self.system or ""))
 
     def request(self, messages: Sequence[Message], *, seed: int | None = None, over: Settings = Settings()) -> Request:
-        """Lay out what this worker is asked; settings in `over` win over its own."""
+        """Build the request for this worker; settings in `over` override its own."""
         settings = over.over(self.settings)
         if seed is not None:
             settings = replace(settings, seed=seed + self.sample)
@@ -53,7 +53,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """When to ask whom, and when to stop. Counts are of calls, times in seconds."""
+    """When to start calls and when to stop. Counts are numbers of calls, times are in seconds."""
 
     ask_first: int
     agree: int | None = None
@@ -72,7 +72,7 @@ class Layer:
     proposals: tuple[Proposal, ...]
     """One per call that was started, in listed order."""
     agreed: bool
-    """Ended because `agree` proposals have the same final answer."""
+    """It ended because `agree` proposals have the same final answer."""
 
 
 class Asking:
@@ -81,12 +81,12 @@ class Asking:
     Every method that reports an event returns the calls to start now, in listed order.
 
     Attributes:
-        ended: Nothing more is to be started or waited for.
+        ended: No call is to be started or waited for any more.
         agreed: It ended because enough proposals have the same final answer.
     """
 
     def __init__(self, planned: int, rules: Rules) -> None:
-        """Begin with no call started."""
+        """Create it with no call started."""
         self._planned = planned
         self._rules = rules
         self._started = 0
@@ -97,7 +97,7 @@ class Asking:
 
     @property
     def has_more(self) -> bool:
-        """Some planned call was not started yet."""
+        """Whether a planned call has not been started yet."""
         return self._started < self._planned
 
     def begin(self) -> range:
@@ -105,7 +105,7 @@ class Asking:
         return self._start(self._rules.ask_first)
 
     def arrived(self, final: str | None) -> range:
-        """A call brought a proposal; `final` is its final answer in canonical form, if it has one."""
+        """A call returned a proposal; `final` is its final answer in canonical form, if it has one."""
         if self.ended:
             return self._start(0)
         votes = self._tally.add(self._settled, final)
@@ -115,7 +115,7 @@ class Asking:
         return self._start(0) if self.ended else self._after_settling()
 
     def failed(self) -> range:
-        """A call failed: the next planned one takes its place at once."""
+        """A call failed: the next planned call replaces it at once."""
         if self.ended:
             return self._start(0)
         self._settled += 1
@@ -133,7 +133,7 @@ class Asking:
         if not self.has_more:
             self.ended = True
             return self._start(0)
-        # Open text has no final answers to agree on, so waiting for agreement would only take longer.
+        # Workers cannot agree on open text, so waiting for agreement would only take longer.
         is_open_text = self._rules.agree is not None and bool(self._tally.answered) and not self._tally.has_finals
         return self._start(self._planned if is_open_text else self._rules.widen)
 
@@ -153,20 +153,20 @@ async def ask(
     seed: int | None = None,
     observer: Observer = NOBODY,
 ) -> Layer:
-    """Ask `workers` by `rules` and keep what arrives in time.
+    """Ask `workers` by `rules` and return the proposals that arrive in time.
 
     Args:
         workers: The planned calls, best first.
-        messages: The conversation they are asked about.
-        rules: When to ask whom, and when to stop.
+        messages: The conversation.
+        rules: When to start calls and when to stop.
         calls: Makes the calls.
         layer: Number of this layer, from 1.
-        seed: The caller's.
-        observer: Is told of every start, arrival and failure.
+        seed: The caller's seed.
+        observer: Receives `Started`, `Arrived` and `Failed`.
 
     Returns:
-        Every call that was started. What still ran when the layer ended is cancelled, its connection closed,
-        and stands there as a failure.
+        One proposal for every call that was started. Calls that were still running when the layer ended are
+        cancelled, their connections closed, and recorded as failures.
     """
     return await _Engine(workers, messages, rules, calls, layer, seed, observer).run()
 
@@ -238,7 +238,7 @@ class _Engine:
             self._start(self._asking.waited())
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
-        # Only a bug ends a task with an exception; without this it would wait for the deadline unseen.
+        # Only a bug ends a task with an exception; without this it would go unnoticed until the deadline.
         if not task.cancelled() and task.exception() and not self._ended.done():
             self._ended.set_exception(task.exception() or RuntimeError())
 
@@ -247,8 +247,8 @@ class _Engine:
         try:
             outcome = await self._calls.attempt("worker", worker.llm, request, deadline=self._until)
         except asyncio.CancelledError:
-            # Cancelled by `run`: the outermost frame of its task, so nobody else waits for the cancellation. Or a
-            # library below cancelled itself, and then it is a failure like any other.
+            # Cancelled by `run`: this is the outermost frame of its task, so the cancellation may end here. Or a
+            # library below cancelled itself, which is an ordinary failure.
             proposal = self._unfinished(worker)
             self._proposals[index] = proposal
             self._observer.tell(Failed(proposal))
@@ -277,7 +277,7 @@ class _Engine:
 
 
 def proposal_of(worker: Worker, layer: int, outcome: Outcome) -> Proposal:
-    """Record how a call to `worker` ended."""
+    """Make a proposal of the outcome of a call to `worker`."""
     call, completion = outcome.call, outcome.completion
     text = completion.text if completion else ""
     return Proposal(

@@ -1,11 +1,11 @@
 """Proposals to answer.
 
-| module | makes the answer |
+| module | the answer is |
 |---|---|
-| `synthesize` | by an LLM that writes it from the proposals |
-| `vote` | of the proposal that most agree on |
-| `best` | of the proposal that an LLM names |
+| `synthesize` | written by an LLM from the proposals |
+| `vote` | the proposal that most agree on |
+| `best` | the proposal that an LLM picks |
 
-`base` is the interface, and what is settled before an aggregator is asked. `writing` asks the LLMs that write,
-`showing` lays out what they read.
+`base` has the interface, and the cases that need no aggregator. `writing` calls the LLMs that write, `showing` lays
+out the proposals for them.
 """

@@ -1,4 +1,4 @@
-"""What every aggregator has to do, and what is settled before one is asked."""
+"""The interface of aggregators, and the cases that need none."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What the aggregator of one question works with."""
+    """The input of an aggregator."""
 
     messages: Sequence[Message]
-    """The conversation in OpenAI's form."""
+    """The conversation in OpenAI's format."""
     proposals: Sequence[Proposal]
-    """Of the last layer, those that arrived; never empty."""
+    """The proposals of the last layer that arrived; never empty."""
     caller: Settings = Settings()
-    """What the caller set for the LLM that writes the answer."""
+    """The caller's settings for the LLM that writes the answer."""
     agreed: bool = False
     """The layer ended because enough proposals have the same final answer."""
     planned: int = 1
-    """Proposals the layer would have gone on with."""
+    """Number of proposals that the layer would have gone on with."""
     observer: Observer = NOBODY
-    """Is told what happens."""
+    """Receives events, and the tokens of the answer."""
     streams: bool = False
-    """The caller wants the answer token by token, by `observer.show`."""
+    """The caller wants the answer token by token, through `observer.show`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,43 +44,43 @@ class Picked:
 
     proposal: Proposal
     degraded: tuple[str, ...] = ()
-    """Why this is not the answer that was planned; empty when it is."""
+    """Why this is not the answer that was planned; empty if it is."""
 
 
 Result: TypeAlias = "Written | Picked | str"
-"""An answer that an LLM wrote (and that was shown as it came, where the caller streams), a proposal, or a text."""
+"""A message that an LLM wrote (already shown token by token if the caller streams), a proposal, or a text."""
 
 
 @runtime_checkable
 class Aggregator(Protocol):
     """Turns proposals into the answer.
 
-    One that calls LLMs also has `plan(question, read, caller) -> Sequence[PlannedCall]`: every call it may make
-    for `question`, where the proposals have at most `read` tokens together and the caller set `caller`. A call
-    that is not in the plan ends the question with `LimitError`.
+    One that calls LLMs also has `plan(question, read, caller) -> Sequence[PlannedCall]`, which returns every call
+    that it may make for `question`: `read` is the most tokens that the proposals have together, `caller` the
+    caller's settings. A call that is not in the plan ends the question with `LimitError`.
     """
 
     async def aggregate(self, brief: Brief, calls: Calls) -> Result:
         """Make the answer.
 
         Raises:
-            LLMError: It could not; the best proposal is then the answer, and `degraded` says so.
-            AggregationError: It broke off after its first token was shown.
+            LLMError: It failed; the best proposal is then the answer, and `degraded` says so.
+            AggregationError: The answer broke off after its first token was shown.
         """
         ...
 
 
 def plan_of(aggregator: Aggregator, question: Question, read: int, caller: Settings) -> tuple[PlannedCall, ...]:
-    """Every call that `aggregator` may make; none where it has no `plan`."""
+    """Every call that `aggregator` may make; none if it has no `plan`."""
     plan = getattr(aggregator, "plan", None)
     return tuple(plan(question, read, caller)) if plan else ()
 
 
 async def aggregate(aggregator: Aggregator, brief: Brief, calls: Calls) -> Written:
-    """Turn the proposals into the answer: at once where no aggregator is needed, else by `aggregator`.
+    """Turn the proposals into the answer, with `aggregator` if one is needed.
 
     Raises:
-        AggregationError: It broke off after its first token was shown.
+        AggregationError: The answer broke off after its first token was shown.
     """
     result: Result | None = _settled(brief)
     if result is None:
@@ -111,12 +111,12 @@ def _settled(brief: Brief) -> Picked | None:
 
 
 def given_up(brief: Brief, *reasons: str) -> Picked:
-    """Take the best proposal, since nobody could write the answer."""
+    """Fall back to the best proposal, for `reasons`."""
     best = best_proposal(brief.proposals)
     return Picked(best, (*reasons, f"the best proposal ({best.worker}) is the answer"))
 
 
 def best_proposal(proposals: Sequence[Proposal]) -> Proposal:
-    """Return the one in the largest group; among equals one not truncated, then the earliest listed."""
+    """Return one of the largest group; within it, prefer one that was not truncated, then the one listed first."""
     tally = Tally(p.final for p in proposals)
     return min(enumerate(proposals), key=lambda entry: (-tally.support(entry[0]), entry[1].truncated, entry[0]))[1]

@@ -1,4 +1,4 @@
-"""The aggregator that lets an LLM name the best proposal."""
+"""The aggregator that lets an LLM pick the best proposal."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The proposal whose number the LLM writes, word for word; where it writes none, the best by count."""
+    """Takes the proposal whose number the LLM writes, word for word; if it writes none, the best by count."""
 
     writers: Writers
 
     def plan(self, question: Question, read: int, caller: Settings) -> Sequence[PlannedCall]:  # noqa: ARG002
-        """The LLM and its fallback, one call each; they write a number, so the caller's settings are not for them."""
+        """One call to the LLM and one to its fallback. They write a number, so the caller's settings do not apply."""
         return self.writers.plan(question, read, None)
 
     async def aggregate(self, brief: Brief, calls: Calls) -> Picked:
-        """Let the LLM name one."""
+        """Let the LLM pick one."""
         settings = replace(self.writers.settings, seed=brief.caller.seed)
         found, reasons = await self.writers.ask(brief, calls, settings, _named, streams=False)
         if isinstance(found, Picked):

@@ -1,4 +1,4 @@
-"""How proposals are shown to those who read them: in which order, and shortened where they must be."""
+"""How proposals are shown to the LLMs that read them: their order, and how they are shortened."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 TOKENS_FOR_TEMPLATE = 64
 """Room left in a window for role marks and separators of a chat template."""
 LEAST_SHOWN = 40
-"""Characters; proposals of which less than that would be left are not worth a call."""
+"""Characters; with less than that left of each proposal, a call is not worth making."""
 SHORTENED = " [...]"
 
 
 def in_order(proposals: Sequence[Proposal], *, shuffle: bool, seed: int | None) -> list[Proposal]:
-    """The order in which proposals are shown: shuffled by the caller's seed, or as listed."""
+    """Return the proposals in the order in which they are shown: shuffled with the caller's seed, or as listed."""
     order = list(proposals)
     if shuffle:
         random.Random(seed).shuffle(order)  # noqa: S311 - an order, not a secret
@@ -36,16 +36,16 @@ async def show_proposals(
     proposals: Sequence[Proposal],
     readers: Sequence[tuple[ReliableLLM, int | None]],
 ) -> tuple[list[Message] | None, tuple[str, ...]]:
-    """Lay out proposals for those who read them, shortened to the smallest window if they must be.
+    """Add proposals to a conversation, shortened to fit the smallest window of the readers.
 
     Args:
         prompt: Takes `question` and `proposals`.
         messages: The conversation.
         proposals: In the order in which they are shown.
-        readers: LLMs, each with the tokens its answer may have (None: its own limit).
+        readers: The LLMs that read them, each with the most tokens of its reply (None: its own limit).
 
     Returns:
-        The messages, and why they are not all there is. No messages where nothing of the proposals would fit.
+        The messages, and the reasons if something was left out. None instead of messages if nothing would fit.
     """
     question = last_question(messages)
     texts = [p.text for p in proposals]
@@ -74,8 +74,8 @@ async def show_proposals(
 def shorten(texts: Sequence[str], room: int) -> list[str]:
     """Shorten `texts` to `room` characters together.
 
-    The rule: every text gets the same share; what a short one does not use goes to the longer ones; a text
-    longer than its share keeps its beginning and ends in `SHORTENED`.
+    Every text gets the same share; what a short one leaves unused goes to the longer ones; a text that is longer
+    than its share is cut at the end and marked with `SHORTENED`.
     """
     shares = dict.fromkeys(range(len(texts)), 0)
     left = max(0, room)

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Synthesize:
-    """An LLM that fails, returns nothing or is cut off gives way to the fallback LLM, then to the best proposal."""
+    """If the LLM fails, returns nothing or is cut off, the fallback LLM writes, then the best proposal is taken."""
 
     writers: Writers
 
     def plan(self, question: Question, read: int, caller: Settings) -> Sequence[PlannedCall]:
-        """The LLM and its fallback, one call each."""
+        """One call to the LLM and one to its fallback."""
         return self.writers.plan(question, read, caller.max_tokens)
 
     async def aggregate(self, brief: Brief, calls: Calls) -> Written | Picked:

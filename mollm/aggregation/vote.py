@@ -1,4 +1,4 @@
-"""The aggregator that takes the proposal most agree on."""
+"""The aggregator that takes the proposal that most agree on."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """The proposal of the largest group, word for word; where no two agree, an LLM writes if there is one."""
+    """Takes a proposal of the largest group, word for word; if no two agree, an LLM writes the answer if one is set."""
 
     writers: Writers
 
     def plan(self, question: Question, read: int, caller: Settings) -> Sequence[PlannedCall]:
-        """What writing takes where no two agree."""
+        """The calls to write the answer if no two agree."""
         return self.writers.plan(question, read, caller.max_tokens)
 
     async def aggregate(self, brief: Brief, calls: Calls) -> Written | Picked:
-        """Count, and write only where counting does not help."""
+        """Count, and write only if counting does not decide."""
         groups = Tally(p.final for p in brief.proposals).groups
         if groups and len(groups[0]) > 1:
             return Picked(best_proposal(brief.proposals))

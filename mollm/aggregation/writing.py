@@ -1,4 +1,4 @@
-"""The LLMs that write an answer: one after the other until one succeeds, token by token where somebody looks on."""
+"""Calls to the LLMs that write an answer: one after the other until one succeeds, streamed if the caller streams."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from mollm.types import Observer, Proposal, Question, Role, Written
 
     Take: TypeAlias = Callable[[Outcome, Sequence[Proposal], str], "Written | Picked | str"]
-    """Makes the answer of how a call ended, the proposals in the order shown and the LLM's name, or says why not."""
+    """Takes an outcome, the proposals in the order shown and the LLM's name; returns the answer, or why not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Writers:
-    """An LLM that reads the proposals, and one that is asked where the first fails."""
+    """An LLM that reads the proposals, and a fallback."""
 
     llm: str | None
     prompt: Prompt
@@ -34,12 +34,12 @@ class Writers:
     fallback_llm: str | None = None
     settings: Settings = Settings()
     shuffle: bool = True
-    """Shuffle the proposals as they are shown."""
+    """Shuffle the proposals before they are shown."""
     max_tokens: Mapping[str, int] | None = None
-    """What each of the two may write where neither `settings` nor the caller says."""
+    """By LLM, the most tokens of its reply if neither `settings` nor the caller sets a limit."""
 
     def plan(self, question: Question, read: int, limit: int | None) -> tuple[PlannedCall, ...]:
-        """One call each: of `limit` tokens, or of the LLM's own."""
+        """One call to each, with at most `limit` tokens, or the LLM's own limit."""
         named: tuple[tuple[Role, str | None], ...] = (("aggregator", self.llm), ("fallback", self.fallback_llm))
         limit = limit or self.settings.max_tokens
         prompt = question.tokens + self.prompt.tokens + read
@@ -52,13 +52,13 @@ class Writers:
     async def ask(
         self, brief: Brief, calls: Calls, settings: Settings, take: Take, *, streams: bool
     ) -> tuple[Written | Picked | None, tuple[str, ...]]:
-        """Ask one LLM after the other until `take` takes what came.
+        """Call one LLM after the other until `take` accepts the reply.
 
         Returns:
-            What was taken, None where nothing was; and why that is not what was planned.
+            What was accepted, or None; and the reasons why it is not what was planned.
 
         Raises:
-            AggregationError: A reply broke off after its first token was shown.
+            AggregationError: The reply broke off after its first token was shown.
         """
         order = in_order(brief.proposals, shuffle=self.shuffle, seed=brief.caller.seed)
         plain = with_persona(brief.messages, system=None, persona=None)
@@ -84,7 +84,7 @@ class Writers:
 async def write(
     role: Role, llm: str, request: Request, calls: Calls, observer: Observer, *, streams: bool, index: int = 0
 ) -> Outcome:
-    """Call the LLM that writes the answer (the one at `index`), token by token where it `streams`.
+    """Call the LLM that writes the answer (the one at `index`), token by token if the caller `streams`.
 
     Raises:
         AggregationError: It failed after its first token was shown.

@@ -1,7 +1,7 @@
-"""The one interface every LLM satisfies.
+"""The interface of LLMs.
 
-An implementation does one thing: send a request and bring back what came. It raises whatever its library
-raises; `reliable.py` retries, bounds and prices calls, and `translate.py` turns foreign errors into ours.
+An implementation sends a request and returns the reply. It raises whatever its library raises; the rest of this
+room retries, limits and prices calls, and turns foreign errors into ours.
 """
 
 from __future__ import annotations
@@ -18,33 +18,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one call asks."""
+    """One call to an LLM: messages and settings."""
 
     messages: Sequence[Message]
+    """In OpenAI's format."""
     settings: Settings = Settings()
     is_answer: bool = False
-    """The reply is the answer as it stands: also a refusal, and one that a stop text ended before its first word."""
+    """The reply is the answer, even if it is a refusal or empty because of a stop text."""
 
     def sample(self, index: int) -> Request:
-        """The request for one of several samples: a seed of its own, or equal seeds would make equal answers."""
+        """Return the request for one of several samples, with a seed of its own: equal seeds give equal answers."""
         seed = self.settings.seed
         return self if seed is None or not index else replace(self, settings=replace(self.settings, seed=seed + index))
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What one call brought."""
+    """The reply of one call."""
 
     message: Message
-    """The assistant message as the provider gave it."""
+    """The assistant message as the provider sent it."""
     finish_reason: str | None = "stop"
     usage: Usage | None = None
-    """None where the provider said nothing."""
+    """None if the provider did not report it."""
     logprobs: Any = None
 
     @property
     def text(self) -> str:
-        """The content as a string; empty for a reply of tool calls alone."""
+        """The content as a string; empty for a reply that consists of tool calls."""
         return text_of(self.message.get("content"))
 
 
@@ -53,16 +54,16 @@ class Chunk:
     """One piece of a streamed completion."""
 
     delta: Message = field(default_factory=dict)
-    """OpenAI's `delta`: role, content, tool calls, whatever else came."""
+    """OpenAI's `delta`: role, content, tool calls, and all other fields."""
     finish_reason: str | None = None
     """Set on the last chunk that carries a choice."""
     usage: Usage | None = None
-    """On the chunk with which the provider reports it."""
+    """Set on the chunk in which the provider reports it."""
     logprobs: Any = None
 
     @property
     def text(self) -> str:
-        """The piece of text it carries."""
+        """Its text."""
         return text_of(self.delta.get("content"))
 
 
@@ -75,9 +76,9 @@ class LLM(Protocol):
         ...
 
     def stream(self, request: Request) -> AsyncIterator[Chunk]:
-        """Yield the reply piece by piece; closing the iterator closes the connection."""
+        """Yield the reply in pieces; closing the iterator closes the connection."""
         ...
 
     async def aclose(self) -> None:
-        """Close what this LLM opened on the running event loop."""
+        """Close everything that this LLM opened on the running event loop."""
         ...

@@ -1,4 +1,4 @@
-"""The calls of one question: what was planned of them, what they cost, and who is told."""
+"""The calls of one question: checked against the plan, recorded, and reported to the observer."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from mollm.types import Observer
 
 MOST_TOKENS = 10**9
-"""Of one call; more is a mistake."""
+"""Most tokens of one call; a larger count is a mistake."""
 GIVEN_UP: dict[Role, str] = {"worker": "the layer ended without it"}
-"""Why a call was cancelled; for the other roles: the request was given up."""
+"""Why a call of this role was cancelled; for other roles, the request was given up."""
 Show: TypeAlias = Callable[[Chunk], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended: with a completion or with an error, never both."""
+    """How a call ended: with a completion or an error, never both."""
 
     call: Call
     completion: Completion | None
@@ -35,12 +35,12 @@ class Outcome:
 
 
 class Allowance:
-    """What is left of a plan: for each role and LLM, the most that each further call may write."""
+    """What is left of a plan: for each role and LLM, the most tokens of each further call."""
 
     __slots__ = ("_left",)
 
     def __init__(self, plan: Iterable[PlannedCall], spent: Iterable[Call] = ()) -> None:
-        """Take from `plan` what was `spent`."""
+        """Start with `plan` minus the calls that were `spent`."""
         self._left: dict[tuple[Role, str], list[int]] = {}
         self.add(plan)
         for call in spent:
@@ -55,7 +55,7 @@ class Allowance:
             left.sort()
 
     def take(self, role: Role, llm: str, max_tokens: int) -> None:
-        """Use up one call that may write `max_tokens`. Raises `LimitError` where none was planned."""
+        """Use up one call of at most `max_tokens`. Raises `LimitError` if none was planned."""
         left = self._left.get((role, llm))
         if not left:
             what = "a call that it did not plan" if left is None else "more calls than it planned"
@@ -71,11 +71,11 @@ def _least(limits: list[int], tokens: int) -> int | None:
 
 
 class Calls:
-    """Makes the calls of one question and keeps the books.
+    """Makes and records the calls of one question.
 
     Attributes:
         spent: One entry per call that ended, in order.
-        refused: A call that nobody planned; it ends the question, whatever became of the exception.
+        refused: The error of a call that was not planned; it ends the question, even if it was caught.
     """
 
     def __init__(
@@ -87,13 +87,13 @@ class Calls:
         observer: Observer = NOBODY,
         first: int = 1,
     ) -> None:
-        """Start an empty book.
+        """Start with no call made.
 
         Args:
-            llms: By name.
-            allowance: What may be called; None: anything.
+            llms: The LLMs, by name.
+            allowance: The calls that may be made; None: any.
             deadline: On the event loop's clock; no call of this question runs longer.
-            observer: Is told of every call.
+            observer: Receives the start and the end of every call.
             first: Number of the first call.
         """
         self._llms = llms
@@ -105,7 +105,7 @@ class Calls:
         self.refused: LimitError | None = None
 
     def allow(self, plan: Iterable[PlannedCall]) -> None:
-        """Let further calls be made."""
+        """Add planned calls."""
         if self._allowance is not None:
             self._allowance.add(plan)
 
@@ -121,17 +121,17 @@ class Calls:
     async def attempt(
         self, role: Role, llm: str, request: Request, *, deadline: float | None = None, show: Show | None = None
     ) -> Outcome:
-        """Call `llm`; a failure is returned, since one failed call rarely ends a question.
+        """Call `llm`. A failure is returned, not raised, since one failed call rarely ends a question.
 
         Args:
-            role: On whose behalf.
+            role: The role of the caller, as in the plan.
             llm: Name of the LLM.
-            request: What it is asked.
-            deadline: On the event loop's clock; the question's own holds as well.
-            show: Given, the call is streamed and every chunk is passed on before the next is read.
+            request: Messages and settings.
+            deadline: On the event loop's clock; the question's own deadline applies as well.
+            show: If given, the call is streamed, and every chunk is passed to it before the next one is read.
 
         Raises:
-            LimitError: Nobody planned this call.
+            LimitError: The call was not planned.
         """
         self._check(role, llm, request)
         self._number += 1
@@ -153,7 +153,7 @@ class Calls:
                         await show(chunk)
                 completion = reply.completion(self._llms[llm].estimate(request.messages, reply.text))
         except (LLMError, UserError) as error:
-            # A `UserError` here is an LLM that cannot be used after all: weights that do not load, a broken message.
+            # A `UserError` here means an LLM that turns out to be unusable: weights that do not load, a broken message.
             usage, failure = self._failed(llm, request, error, reply.text if reply else "")
             return Outcome(self._enter(entry, usage, failure, error=error), None, error)
         except asyncio.CancelledError as error:
@@ -183,7 +183,7 @@ class Calls:
     def _failed(self, llm: str, request: Request, error: LLMError | UserError, text: str) -> tuple[Usage, Failure]:
         if isinstance(error, UserError):
             return Usage(), Failure("unusable", None, str(error))
-        # A call that was turned away cost nothing; one that ran and brought nothing was paid for.
+        # A call that was rejected cost nothing; one that ran and failed was paid for.
         ran = error.kind in ("timed_out", "empty", "refused") or bool(text)
         usage = self._llms[llm].estimate(request.messages, text) if ran else Usage()
         return usage, Failure(error.kind, error.status, error.message, error.retry_after_seconds)
@@ -216,7 +216,7 @@ class _Entry:
 
 
 def _credible(usage: Usage) -> Usage:
-    # A provider may write any number there, and a sum or a counter would not recover from a nonsensical one.
+    # A provider may report any number, and a sum or a counter would not recover from an absurd one.
     counts = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
     if all(0 <= count <= MOST_TOKENS for count in counts):
         return usage

@@ -1,1 +1,1 @@
-"""Final answers inside replies."""
+"""Final answers: found in replies, brought into one form, counted."""

@@ -1,6 +1,6 @@
-r"""One form for one value: what a final answer looks like when it is compared.
+r"""The canonical form of a final answer, for comparing.
 
-Two values are equal exactly when their forms are the same string. Numbers are exact (`1,000`, `1e3` and `$1000.00`
+Two values are equal if and only if their forms are the same string. Numbers are exact (`1,000`, `1e3` and `$1000.00`
 are `1000`; `\frac12` and `50%` are `0.5`; `2/6` is `1/3`), units are dropped, the kind and order of brackets are
 kept, sets and dictionaries are sorted, words lose case, articles and punctuation.
 """
@@ -28,7 +28,7 @@ BOX = re.compile(r"\\f?box(?:ed)?\s*(?=\{)")
 
 
 def canonical(raw: str, words: int) -> str | None:
-    """The canonical form of `raw`; None where it holds more than `words` words and is no value."""
+    """Return the canonical form of `raw`; None if it is not a value and has more than `words` words."""
     if len(raw) > MAX_LITERAL_CHARS:
         return None
     text = unwrap(raw)

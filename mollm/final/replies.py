@@ -1,7 +1,7 @@
-"""Final answers inside replies.
+"""Finding the final answer in a reply.
 
-A final answer is the short checkable result inside a reply: a number, a choice, a literal, a word or two. What it
-looks like is said in `canonical.py`.
+A final answer is the short checkable result inside a reply: a number, a choice, a literal, a word or two.
+`canonical.py` defines its form.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def final_answer(text: str) -> str | None:
     """Find the final answer of a reply of any length: prose, Markdown, LaTeX, JSON or code.
 
     Returns:
-        Its canonical form, never empty; None where the reply is open text (an essay, a program, a chat).
+        Its canonical form, never empty; None if the reply is open text (an essay, a program, a chat).
     """
     text = text.encode("utf-8", "ignore").decode().rpartition("</think>")[2].strip()
     parts = text.split("```")
@@ -48,7 +48,7 @@ def final_answer(text: str) -> str | None:
 
 
 def same_answer(a: str, b: str) -> bool:
-    """Both replies have a final answer, and it is the same."""
+    """Say whether both replies have a final answer, and it is the same."""
     found = final_answer(a)
     return found is not None and found == final_answer(b)
 

@@ -1,4 +1,4 @@
-"""Who said what: the one count behind asking, voting, the best proposal and agreement."""
+"""Counting equal final answers: used for asking, voting, the best proposal and agreement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Tally:
     """Counts equal final answers, and remembers who gave them.
 
     Attributes:
-        answered: Who brought a reply, with a final answer or without, in the order in which they did.
+        answered: Who replied, with or without a final answer, in order of arrival.
     """
 
     __slots__ = ("_groups", "_sizes", "answered")
@@ -26,7 +26,7 @@ class Tally:
             self.add(who, final)
 
     def add(self, who: int, final: str | None) -> int:
-        """Count the reply of `who`; return how many have given this final answer by now, 0 for none at all."""
+        """Count the reply of `who`; return how many have given the same final answer so far, 0 if `final` is None."""
         self.answered.append(who)
         if final is None:
             return 0
@@ -36,23 +36,23 @@ class Tally:
         return len(group)
 
     def support(self, who: int) -> int:
-        """How many said what `who` said, `who` included: at least 1."""
+        """Return how many gave the same final answer as `who`, including `who`: at least 1."""
         return len(self._sizes.get(who, (who,)))
 
     @property
     def has_finals(self) -> bool:
-        """Somebody gave a final answer."""
+        """Whether any reply has a final answer."""
         return bool(self._groups)
 
     @property
     def groups(self) -> list[list[int]]:
-        """Who gave equal final answers, ascending; the largest group first, of equal ones the earliest."""
+        """Groups with equal final answers, each in ascending order; the largest first, ties by the earliest member."""
         ascending = [sorted(group) for group in self._groups.values()]
         return sorted(ascending, key=lambda group: (-len(group), group[0]))
 
     @property
     def agreement(self) -> float | None:
-        """Size of the largest group over all that answered: above 0 to 1; None where nobody gave a final answer."""
+        """Size of the largest group divided by all that answered, above 0 to 1; None if there is no final answer."""
         if not self._groups:
             return None
         return max(map(len, self._groups.values())) / len(self.answered)

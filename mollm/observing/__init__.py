@@ -1,1 +1,1 @@
-"""Who is told what happens."""
+"""Observers: who receives events, and whether anybody watches."""

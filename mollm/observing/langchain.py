@@ -1,4 +1,4 @@
-"""LangChain callbacks as an observer: tracers and token streams see every call, though none goes through LangChain."""
+"""LangChain callbacks as an observer: tracers and token streams see every call, although LangChain makes none."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HIDDEN = "nostream"
 
 
 def observer_of(config: RunnableConfig, message_id: str) -> CallbackObserver | None:
-    """Return what tells the callbacks of `config` of every call; None, at no cost, where there are none."""
+    """Return an observer for the callbacks of `config`; None, at no cost, if there are none."""
     callbacks = config.get("callbacks")
     handlers = getattr(callbacks, "handlers", callbacks)
     return CallbackObserver(config, message_id) if handlers else None
@@ -46,8 +46,8 @@ def wants_tokens(config: RunnableConfig) -> bool:
 class CallbackObserver:
     """Fires `on_chat_model_start`, `on_llm_new_token`, `on_llm_end` and `on_llm_error` for every call.
 
-    Callbacks are awaited and `tell` is not: what there is to say of a call is queued behind what was said before, and
-    `settle` waits for all of it.
+    Callbacks are awaited and `tell` is not, so the callbacks of a call are queued in order, and `settle` waits for
+    all of them.
     """
 
     def __init__(self, config: RunnableConfig, message_id: str) -> None:
@@ -57,7 +57,7 @@ class CallbackObserver:
         self._tasks: list[asyncio.Task[None]] = []
 
     def tell(self, event: Event) -> None:
-        """Hear that a call begins or has ended."""
+        """Receive the start and the end of a call."""
         match event:
             case CallStarted(number):
                 call = self._calls[number] = _ObservedCall(self._config, event, self._message_id)
@@ -67,14 +67,14 @@ class CallbackObserver:
                 self._queue(call, call.end(event))
 
     async def show(self, token: Token) -> None:
-        """Hear a piece of a streamed reply."""
+        """Receive a token of a streamed reply."""
         call = self._calls.get(token.call)
         if call is not None:
             await call.ready
             await call.token(token)
 
     async def settle(self) -> None:
-        """Wait until everything was said. Raises what a callback raised that asked for it."""
+        """Wait for all callbacks. Raises the exception of a callback with `raise_error` set."""
         if self._tasks:
             await asyncio.wait(self._tasks)
             for task in self._tasks:
@@ -147,7 +147,7 @@ class _ObservedCall:
 
 
 def _shown(messages: Sequence[Message]) -> list[BaseMessage]:
-    # What a tracer cannot be shown as it is, it is shown as text: watching never fails a request.
+    # What LangChain cannot represent is shown as text: watching never fails a request.
     try:
         return from_openai(messages)
     except UserError:
@@ -162,7 +162,7 @@ def _tool_call_chunk(call: Message) -> ToolCallChunk:
 
 
 def answer_message(answer: Answer) -> AIMessage:
-    """Return the answer as LangChain's message, under the id its tokens were streamed with."""
+    """Return the answer as a LangChain message, with the id of its streamed tokens."""
     extra = [value for key, value in answer.message.items() if key not in ("role", "content") and value]
     message = from_openai([answer.message])[0] if extra else AIMessage(content=answer.text)
     metadata = {"model_name": answer.mixture, "finish_reason": answer.finish_reason}
@@ -171,7 +171,7 @@ def answer_message(answer: Answer) -> AIMessage:
 
 
 def usage_metadata(usage: Usage) -> UsageMetadata:
-    """Our usage in LangChain's names."""
+    """Return the usage with LangChain's names."""
     return {
         "input_tokens": usage.prompt_tokens,
         "output_tokens": usage.completion_tokens,

@@ -1,4 +1,4 @@
-"""Several observers as one, and nobody."""
+"""Several observers as one, an observer that is nobody, and one whose failures are logged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger("mollm")
 
 
 class Observers:
-    """Passes on to each observer what happens, in their order."""
+    """Passes every event on to each observer, in order."""
 
     __slots__ = ("_all",)
 
@@ -31,7 +31,7 @@ class Observers:
             observer.tell(event)
 
     async def show(self, token: Token) -> None:
-        """Show a token to one observer after the other; the slowest sets the pace."""
+        """Show a token to each observer in turn; the answer is only read as fast as the slowest observer."""
         for observer in self._all:
             await observer.show(token)
 
@@ -40,7 +40,7 @@ NOBODY = Observers()
 
 
 class Guarded:
-    """An observer whose failures are logged: one that only looks on never costs the answer."""
+    """An observer whose failures are logged, so that it never costs the answer."""
 
     __slots__ = ("_observer",)
 
@@ -48,20 +48,20 @@ class Guarded:
         self._observer = observer
 
     def tell(self, event: Event) -> None:
-        """Tell the observer."""
+        """Tell the observer; log its failure."""
         try:
             self._observer.tell(event)
         except Exception as error:  # noqa: BLE001 - logged
             self._report(error)
 
     async def show(self, token: Token) -> None:
-        """Show it a token; the wait for it counts, its failure does not."""
+        """Show it a token and wait for it; log its failure."""
         try:
             await self._observer.show(token)
         except Exception as error:  # noqa: BLE001 - logged
             self._report(error)
 
     def _report(self, error: Exception) -> None:
-        # What it says may quote a prompt; where it happened does not.
+        # The message may quote a prompt; the traceback does not.
         frames = "".join(traceback.format_tb(error.__traceback__))
         log.error("the observer %s failed: %s, at\n%s", type(self._observer).__name__, type(error).__name__, frames)

@@ -1,4 +1,4 @@
-"""What Prometheus reads. Labels are mixtures, LLMs and a few words for causes: their number is bounded."""
+"""Metrics for Prometheus. Labels are mixtures, LLMs and a few causes, so their number is bounded."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ UNROUTED = ""
 class Metrics:
     """Counts questions and calls in a registry of its own.
 
-    As an observer it counts what it is told of calls and answers. What only a server knows, how long a question took
-    from when it came and why it failed, the server tells by `answered`, `failed`, `began` and `reloaded`.
+    As an observer it counts calls and answers. What only a server knows (how long a question took since it arrived,
+    and why it failed) comes through `answered`, `failed`, `began` and `reloaded`.
     """
 
     def __init__(self, *, in_flight: Callable[[], float], waiting: Callable[[], float]) -> None:
         """Start at zero.
 
         Args:
-            in_flight: Says how many questions are worked on, whenever the page is read.
-            waiting: Says how many wait.
+            in_flight: Returns how many questions are being answered; called whenever the page is read.
+            waiting: Returns how many wait.
         """
         self.registry = CollectorRegistry()
 
@@ -68,7 +68,7 @@ class Metrics:
         self._of_mixture: dict[str, tuple[Counter, Histogram]] = {}
 
     def tell(self, event: Event) -> None:
-        """Count what calls and answers tell."""
+        """Count calls, retries, breakers and answers."""
         if isinstance(event, CallEnded):
             self._call(event.call)
         elif isinstance(event, Done):
@@ -82,7 +82,7 @@ class Metrics:
         """Tokens are not counted one by one."""
 
     def answered(self, mixture: str, seconds: float) -> None:
-        """Count a question that was answered `seconds` after it came."""
+        """Count a question that was answered `seconds` after it arrived."""
         if mixture not in self._of_mixture:
             self._of_mixture[mixture] = self._requests.labels(mixture), self._seconds.labels(mixture)
         requests, durations = self._of_mixture[mixture]
@@ -95,15 +95,15 @@ class Metrics:
         self._failures.labels(mixture or UNROUTED, cause).inc()
 
     def began(self, mixture: str, seconds: float) -> None:
-        """Note when the first token of a stream was there."""
+        """Record the time until the first token of a stream."""
         self._first_token.labels(mixture).observe(seconds)
 
     def reloaded(self, *, is_good: bool) -> None:
-        """Count a configuration that was read again."""
+        """Count a reload."""
         self._reloads.labels("good" if is_good else "refused").inc()
 
     def page(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def _call(self, call: Call) -> None:

@@ -1,4 +1,4 @@
-"""Does anybody watch through LangChain? Whoever does is shown the compiled graph."""
+"""Whether somebody watches through LangChain or LangSmith; the compiled graph then runs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ _TRACING = tuple(f"{prefix}_TRACING{suffix}" for prefix in ("LANGSMITH", "LANGCH
 
 
 def is_watched() -> bool:
-    """Say whether a question has to run as a LangGraph graph, so that somebody sees it.
+    """Say whether a question has to run as a LangGraph graph because somebody watches.
 
-    Watched is what runs
+    A question is watched if it is asked
 
-    - inside another graph or runnable, also where that called us in a thread of its own;
-    - under LangChain callbacks: `set_debug`, or a handler in a context variable that was registered by
-      `register_configure_hook` (`get_usage_metadata_callback` and `tracing_v2_enabled` are such);
-    - under LangSmith: `LANGSMITH_TRACING`, `LANGCHAIN_TRACING` or either with `_V2` set to true, `tracing_context`,
-      `langsmith.configure`, or a function decorated with `@traceable`, with or without LangChain.
+    - inside another graph or runnable, also from a thread that it started;
+    - with LangChain callbacks: `set_debug`, or a handler in a context variable that was registered by
+      `register_configure_hook`, such as `get_usage_metadata_callback` and `tracing_v2_enabled`;
+    - with LangSmith tracing: `LANGSMITH_TRACING`, `LANGCHAIN_TRACING` or either with `_V2` is `true`, or
+      `tracing_context`, `langsmith.configure` or `@traceable` is in use, with or without LangChain.
 
-    LangChain and LangSmith are asked themselves. Where neither was imported and no variable is set, nobody can watch.
+    LangChain and LangSmith are asked themselves. If neither was imported and no variable is set, nobody can watch.
     """
     if any(os.environ.get(name, "").strip() == "true" for name in _TRACING):
         return True

@@ -1,4 +1,4 @@
-"""What picks a mixture: a router, or a scorer whose scores are decided on in one place."""
+"""The interfaces of routers and scorers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Router(Protocol):
     """Picks the mixture that answers a question.
 
-    One that asks LLMs also has `plan(question) -> Sequence[PlannedCall]` with every call that it may make;
+    One that calls LLMs also has `plan(question) -> Sequence[PlannedCall]`, which returns every call that it may make;
     without it no call is allowed.
     """
 
@@ -26,25 +26,25 @@ class Router(Protocol):
         ...
 
     async def route(self, question: Question, calls: Calls) -> Route:
-        """Decide which mixture answers `question`; any text is allowed, also an empty one.
+        """Decide which mixture answers `question`, whose text may be empty.
 
         Args:
-            question: What is asked.
-            calls: Makes the calls of this question; a router that asks no LLM has no use for it.
+            question: The question.
+            calls: Makes the calls of this question, if the router needs an LLM.
 
         Returns:
-            A route to a mixture in any case. One that is the fallback for want of anything better has
-            `is_sure` unset, and a chain then asks its next member.
+            A route to a mixture, in any case. If it is the fallback only because the router is not sure, `is_sure`
+            is False, and a chain asks its next member.
         """
         ...
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Says what it thinks of every mixture; a `Decision` makes a route of it.
+    """Scores every mixture; a `Decision` turns the scores into a route.
 
-    `plan` is as for a router. One that sets `reads_last_only` looks at nothing but `Question.last`: where the
-    decision falls to the fallback, a follow-up is scored again, joined with the message before it.
+    `plan` is as for a router. A scorer that only reads `Question.last` sets `reads_last_only`: if the decision is the
+    fallback, a follow-up question is scored again, joined with the message before it.
     """
 
     @property
@@ -59,23 +59,23 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What a scorer thinks of every mixture."""
+    """How well each mixture fits a question."""
 
     probabilities: Mapping[str, float]
-    """Mixture name to probability, each 0 to 1; empty where the scorer has no opinion."""
+    """Mixture to probability, each 0 to 1; empty if the scorer has no opinion."""
     reason: str
-    """What it found, in a few words that a decision can go on from: `most like the examples of car`."""
+    """In a few words, the beginning of `Route.reason`: `most like the examples of car`."""
     pick: str | None = None
-    """The mixture that it takes to be the right one, certain where it has no probability; None: none of them."""
+    """The mixture that it considers right, with certainty if it has no probability; None: none of them."""
     familiarity: float = 1.0
-    """How much of the question it knows, 0 to 1; one that cannot tell knows all of it."""
+    """How much of the question it knows, 0 to 1; 1 if it cannot tell."""
 
 
 RouterLike: TypeAlias = "Router | Scorer | Callable[[Question], object]"
-"""What may stand where a router is wanted; `own.as_router` says what a function may return."""
+"""What `router=` accepts; `own.as_router` says what a function may return."""
 
 
 def plan_of(router: Router | Scorer, question: Question) -> tuple[PlannedCall, ...]:
-    """Return the calls that a router or a scorer may make for `question`: none where it has no `plan`."""
+    """Return the calls that a router or a scorer may make for `question`; none if it has no `plan`."""
     plan = getattr(router, "plan", None)
     return tuple(plan(question)) if plan else ()
