@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from mollm.calling.foreign import mapped, name_of
 from mollm.errors import (
     AuthFailed,
     BadRequest,
@@ -62,6 +63,13 @@ _STATUS_OF_CODE = {
 }
 """The status behind an error code or type, for errors with a 200 or inside a stream; others are failures."""
 
+NOT_CONNECTED = "not_connected"
+"""Our code for a call that did not get as far as a connection, so that nothing can have come of it."""
+_NO_CONNECTION = {
+    *("ClientConnectorError", "ConnectionTimeoutError"),  # aiohttp
+    *("ConnectError", "ConnectTimeout", "PoolTimeout"),  # httpx
+}
+
 _SAFE_CODE = re.compile(r"[a-z0-9_.-]{1,64}")
 
 
@@ -98,14 +106,6 @@ def translate(error: BaseException, llm: str) -> LLMError:
     return _translate(error, llm)
 
 
-def mapped(cls: type[BaseException]) -> type[LLMError] | None:
-    """Look up what an exception class becomes where its status says nothing else; None: unknown."""
-    own = _name(cls)
-    if own in _ROOTS:
-        return _ROOTS[own]
-    return next((_CLASSES[name] for name in map(_name, cls.__mro__) if name in _CLASSES), None)
-
-
 def _translate(error: Exception, llm: str) -> LLMError:
     source = _source(error)
     told, cls = mapped(type(error)), mapped(type(source))
@@ -113,10 +113,10 @@ def _translate(error: Exception, llm: str) -> LLMError:
     status = _status_of(source) or said.status
     if told in (ContextTooLong, Refused):
         return told(_MESSAGES[told], llm=llm, status=status, code=said.code)
-    if _name(type(error)) == "litellm.UnsupportedParamsError":
+    if name_of(type(error)) == "litellm.UnsupportedParamsError":
         return BadRequest(_unsupported(said), llm=llm, code="unsupported_parameter")
     if cls in (TimedOut, Unreachable):
-        return cls(_why(error, cls), llm=llm)
+        return cls(_why(error, cls), llm=llm, code=NOT_CONNECTED if _names(error) & _NO_CONNECTION else None)
     if status is not None and not _is_malformed(source):
         return _error(status, _headers_of(source), said, llm)
     if cls in (None, BadRequest, ProviderFailed):
@@ -260,9 +260,9 @@ def _named(error: LLMError, llm: str) -> LLMError:
 
 def _source(error: Exception) -> BaseException:
     """Find what litellm wrapped, whose own classes and statuses are guesses: a lost connection is a 500."""
-    if _name(type(error)).startswith("litellm."):
+    if name_of(type(error)).startswith("litellm."):
         for link in _chain(error):
-            if not _name(type(link)).startswith("litellm.") and mapped(type(link)):
+            if not name_of(type(link)).startswith("litellm.") and mapped(type(link)):
                 return link
     return error
 
@@ -298,7 +298,7 @@ def _headers_of(error: BaseException) -> Mapping[str, str]:
 
 def _is_malformed(error: BaseException) -> bool:
     """Tell aiohttp's 400 for a response that is not HTTP from a status that was really sent."""
-    return "aiohttp.HttpProcessingError" in map(_name, type(error.__cause__).__mro__)
+    return "aiohttp.HttpProcessingError" in map(name_of, type(error.__cause__).__mro__)
 
 
 def _unsupported(said: _Said) -> str:
@@ -309,7 +309,7 @@ def _unsupported(said: _Said) -> str:
 
 def _why(error: BaseException, cls: type[LLMError]) -> str:
     """Say in our words what broke, as far as class names down the chain of causes tell."""
-    names = {name for link in _chain(error) for name in (c.__name__ for c in type(link).__mro__)}
+    names = _names(error)
     if cls is BadRequest and names & {"InvalidURL", "UnsupportedProtocol", "NonHttpUrlClientError"}:
         return "its address is not one; check `api_base`"
     if cls is not Unreachable:
@@ -323,6 +323,10 @@ def _why(error: BaseException, cls: type[LLMError]) -> str:
     return "the connection failed or broke off"
 
 
+def _names(error: BaseException) -> set[str]:
+    return {cls.__name__ for link in _chain(error) for cls in type(link).__mro__}
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and what caused it, at most 16, up to one of ours: that was another call's."""
     link: BaseException | None = error
@@ -334,69 +338,3 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         if isinstance(inner, BaseException):
             yield inner
         link = link.__cause__ or link.__context__
-
-
-# What every class becomes
-
-
-def _name(cls: type[BaseException]) -> str:
-    return f"{cls.__module__.partition('.')[0]}.{cls.__name__}"
-
-
-def _spread(cls: type[LLMError], roots: str, names: str) -> dict[str, type[LLMError]]:
-    return {f"{root}.{name}": cls for root in roots.split() for name in names.split()}
-
-
-_HTTPX = "httpx httpx2 httpcore httpcore2"  # they share their names
-
-_CLASSES: dict[str, type[LLMError]] = {
-    **_spread(TimedOut, "builtins", "TimeoutError"),
-    **_spread(Unreachable, "builtins", "OSError EOFError"),
-    **_spread(ProviderFailed, "builtins json", "UnicodeDecodeError JSONDecodeError"),
-    **_spread(TimedOut, "aiohttp", "ServerTimeoutError"),
-    **_spread(Unreachable, "aiohttp", "ClientConnectionError ClientPayloadError ClientHttpProxyError"),
-    **_spread(Unreachable, "aiohttp", "UploadAbortedError"),
-    **_spread(BadRequest, "aiohttp", "InvalidURL NonHttpUrlClientError"),
-    **_spread(ProviderFailed, "aiohttp", "ClientResponseError RedirectClientError WSMessageTypeError"),
-    **_spread(ProviderFailed, "aiohttp", "InvalidUrlRedirectClientError NonHttpUrlRedirectClientError"),
-    **_spread(TimedOut, _HTTPX, "TimeoutException"),
-    **_spread(Unreachable, _HTTPX, "NetworkError ProxyError ProtocolError ConnectionNotAvailable"),
-    **_spread(BadRequest, _HTTPX, "InvalidURL UnsupportedProtocol LocalProtocolError"),
-    **_spread(ProviderFailed, _HTTPX, "DecodingError HTTPStatusError TooManyRedirects StreamError"),
-    **_spread(ProviderFailed, _HTTPX, "SSEError CookieConflict"),
-    **_spread(AuthFailed, "openai", "AuthenticationError PermissionDeniedError SubjectTokenProviderError"),
-    **_spread(RateLimited, "openai", "RateLimitError"),
-    **_spread(TimedOut, "openai", "APITimeoutError"),
-    **_spread(Unreachable, "openai", "APIConnectionError"),
-    **_spread(Refused, "openai", "ContentFilterFinishReasonError"),
-    **_spread(BadRequest, "openai", "BadRequestError NotFoundError UnprocessableEntityError LengthFinishReasonError"),
-    **_spread(ProviderFailed, "openai", "ConflictError InternalServerError APIResponseValidationError"),
-    **_spread(AuthFailed, "litellm", "PaymentRequiredError"),
-    **_spread(ContextTooLong, "litellm", "ContextWindowExceededError"),
-    **_spread(Refused, "litellm", "ContentPolicyViolationError RejectedRequestError"),
-    **_spread(Refused, "litellm", "GuardrailRaisedException BlockedPiiEntityError"),
-    **_spread(Refused, "litellm", "ModifyResponseException SensitiveDataRouteException"),
-    **_spread(BadRequest, "litellm", "BudgetExceededError ModelNotMappedError UnsupportedParamsError"),
-    **_spread(ProviderFailed, "litellm", "BadGatewayError ServiceUnavailableError BaseLLMException"),
-    **_spread(AuthFailed, "langchain_core", "ModelAuthenticationError ModelPermissionDeniedError"),
-    **_spread(RateLimited, "langchain_core", "ModelRateLimitError"),
-    **_spread(TimedOut, "langchain_core", "ModelTimeoutError"),
-    **_spread(Unreachable, "langchain_core", "ModelConnectionError"),
-    **_spread(ContextTooLong, "langchain_core", "ContextOverflowError"),
-    **_spread(ContextTooLong, "langchain_openai", "OpenAIContextOverflowError OpenAIAPIContextOverflowError"),
-    **_spread(Refused, "langchain_core", "ModelRefusalError"),
-    **_spread(Refused, "langchain_openai", "OpenAIRefusalError"),
-    **_spread(BadRequest, "langchain_core", "ModelInvalidRequestError ModelNotFoundError"),
-    **_spread(ProviderFailed, "langchain_core", "ModelAPIError OutputParserException"),
-}
-"""Library and class to ours; a subclass inherits its nearest ancestor's."""
-
-_ROOTS: dict[str, type[LLMError]] = {
-    **_spread(ProviderFailed, "aiohttp", "ClientError"),
-    **_spread(ProviderFailed, _HTTPX, "HTTPError RequestError TransportError"),
-    **_spread(AuthFailed, "openai", "OpenAIError"),  # raised as such only where no key was found
-    **_spread(ProviderFailed, "openai", "APIError APIStatusError"),
-    **_spread(ProviderFailed, "litellm", "OpenAIError APIError MockException"),
-    **_spread(ProviderFailed, "langchain_core", "LangChainException ModelError"),
-}
-"""The roots of the libraries, not inherited, so that a class that is new below one has to be looked at."""

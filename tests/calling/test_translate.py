@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mollm.calling.translate import from_status, mapped, translate
+from mollm.calling.foreign import mapped
+from mollm.calling.translate import from_status, translate
 from mollm.errors import (
     AuthFailed,
     BadRequest,
@@ -466,6 +467,7 @@ async def test_a_closed_port_is_unreachable() -> None:
 
     assert type(error) is Unreachable
     assert "refused" in error.message
+    assert error.code == "not_connected"
 
 
 async def test_an_unknown_host_is_unreachable() -> None:
@@ -474,6 +476,7 @@ async def test_an_unknown_host_is_unreachable() -> None:
 
     assert type(error) is Unreachable
     assert "no such host" in error.message
+    assert error.code == "not_connected"
 
 
 async def test_plain_http_behind_https_is_unreachable() -> None:
