@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 from mollm.calling.attempt import ReliableLLM, Timeouts
 from mollm.calling.health import RetryBudget
 from mollm.errors import ConfigError, UserError
-from mollm.llms.factory import Shared, address_of, adopt, client_of, folder_of, price_of
+from mollm.llms.factory import Shared, address_of, adopt, clients_of, folder_of, price_of
 from mollm.messages import image_tokens
 from mollm.types import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mollm.calling.base import LLM
     from mollm.config.config import Config
 
     Identity = tuple[object, ...]
@@ -40,7 +39,7 @@ class Pool:
         self._shared = Shared()
         self._budget = RetryBudget()
         self._lock = threading.RLock()
-        self._built: dict[Identity, tuple[ReliableLLM, LLM]] = {}
+        self._built: dict[Identity, ReliableLLM] = {}
 
     def llms(self, config: Config, names: Iterable[str] | None = None) -> LLMs:
         """Build what is not there yet; nothing is opened or loaded.
@@ -71,18 +70,19 @@ class Pool:
         with self._lock:
             if identity not in self._built:
                 self._built[identity] = self._build(config, name)
-            return identity, self._built[identity][0]
+            return identity, self._built[identity]
 
     async def retire(self, living: Iterable[LLMs]) -> None:
         """Close the LLMs that none of `living` holds."""
         with self._lock:
             held = {identity for llms in living for identity in llms.identities}
             gone = [self._built.pop(identity) for identity in [*self._built] if identity not in held]
-            clients = {id(client) for _, client in self._built.values()}
-            closing = [(llm, client) for llm, client in gone if id(client) not in clients]
-            embedded = {id(local): key for key, local in self._shared.embedded.items()}
-            unloading = [self._shared.embedded.pop(embedded[id(c)]) for _, c in closing if id(c) in embedded]
-        for llm, _ in closing:
+            kept = {id(client) for llm in self._built.values() for client in llm.clients}
+            closing = [llm for llm in gone if kept.isdisjoint(map(id, llm.clients))]
+            closed = {id(client) for llm in closing for client in llm.clients}
+            unused = [key for key, local in self._shared.embedded.items() if id(local) in closed]
+            unloading = [self._shared.embedded.pop(key) for key in unused]
+        for llm in closing:
             if not self._is_given(llm.name):
                 await llm.aclose()
         for local in unloading:
@@ -90,7 +90,7 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close what was opened on the running event loop."""
-        for llm, _ in list(self._built.values()):
+        for llm in list(self._built.values()):
             if not self._is_given(llm.name):
                 await llm.aclose()
         await self._shared.sessions.aclose()
@@ -110,13 +110,12 @@ class Pool:
         key, bases = address_of(config, name) if settings.kind not in ("scripted", "local", "replay") else (None, [])
         return (name, settings.model_dump_json(), hash(key), *bases, folder_of(config))
 
-    def _build(self, config: Config, name: str) -> tuple[ReliableLLM, LLM]:
+    def _build(self, config: Config, name: str) -> ReliableLLM:
         settings = config.llms[name]
         timeout, is_given = settings.timeout, name in self.given
-        client = adopt(name, self.given[name]) if is_given else client_of(config, name, self._shared)
-        llm = ReliableLLM(
+        return ReliableLLM(
             name,
-            client,
+            [adopt(name, self.given[name])] if is_given else clients_of(config, name, self._shared),
             defaults=Settings(
                 max_tokens=settings.max_tokens,
                 temperature=settings.temperature,
@@ -134,7 +133,6 @@ class Pool:
             dialect=None if is_given else settings.dialect,
             image_tokens=image_tokens(settings.model),
         )
-        return llm, client
 
 
 class LLMs(Mapping[str, ReliableLLM]):

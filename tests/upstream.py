@@ -58,8 +58,10 @@ class Received:
 class Upstream:
     """The server, running inside `async with`."""
 
-    def __init__(self, *script: Reply) -> None:
+    def __init__(self, *script: Reply, port: int = 0) -> None:
         self.script = list(script)
+        self.port = port
+        """Of the socket; 0 takes one that is free."""
         self.fixed: dict[str, Reply] = {}
         """Path to the reply it always gets, beside the script."""
         self.received: list[Received] = []
@@ -71,7 +73,7 @@ class Upstream:
     @property
     def base_url(self) -> str:
         """Where a client's `api_base` points."""
-        return f"http://127.0.0.1:{self._port}/v1"
+        return f"http://127.0.0.1:{self.port}/v1"
 
     async def request(self, number: int) -> Received:
         """Wait until so many requests have come in and return that one; the first is 1."""
@@ -84,8 +86,8 @@ class Upstream:
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self._port: int = self._runner.addresses[0][1]
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self.port = self._runner.addresses[0][1]
         return self
 
     async def __aexit__(self, *_: object) -> None:

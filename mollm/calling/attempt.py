@@ -1,39 +1,34 @@
-"""An LLM as the rest of mollm calls it: with its settings, timeouts, retries, breaker, bound and price.
-
-This is the one place that retries. A retry happens before the first visible token, within the deadline, and
-within a budget shared by all LLMs of a configuration, so that an outage does not multiply its own load.
-"""
+"""An LLM as the rest of mollm calls it: with its addresses, settings, timeouts, retries, bound and price."""
 
 from __future__ import annotations
 
 import asyncio
-import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-import tenacity
-
+from mollm.calling.addresses import Addresses
 from mollm.calling.base import LLM, Chunk, Completion, Request
+from mollm.calling.bounds import Clock, Slots
 from mollm.calling.health import Breaker, RetryBudget
 from mollm.calling.patience import Patience
+from mollm.calling.replies import check_reply, up_to_first_token
+from mollm.calling.retries import Retries, harmless
 from mollm.calling.translate import translate
-from mollm.errors import EmptyReply, LLMError, Refused, TimedOut, UserError
 from mollm.messages import CHARACTERS_PER_TOKEN, text_of
 from mollm.types import Settings, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
+    from mollm.calling.addresses import Attempt
+    from mollm.calling.retries import Tell
     from mollm.config.llms import Dialect
     from mollm.types import Message
 
-T = TypeVar("T")
-
 DEFAULT_WINDOW = 8192
 WINDOW_SECONDS = 2.0
-"""What asking a server for its window may take; a server that is slow here is asked again next time."""
-LONGEST_RETRY_AFTER = 120.0
-"""Seconds; a provider that asks for more is out for this request. The OpenAI SDK uses the same cap."""
+"""What asking an address for its window may take; one that is slow here is asked again next time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +60,13 @@ class ReliableLLM:
         defaults: Settings where a request has none.
         price: None where it is not known.
         dialect: Which server answers, where that is known and request fields of its own may be sent.
+        image_tokens: The most tokens that one image takes in a prompt.
     """
 
     def __init__(
         self,
         name: str,
-        llm: LLM,
+        llm: LLM | Sequence[LLM],
         *,
         defaults: Settings = Settings(max_tokens=1024),
         timeouts: Timeouts = Timeouts(),
@@ -81,70 +77,92 @@ class ReliableLLM:
         window: int | None = None,
         dialect: Dialect | None = None,
         image_tokens: int = 2000,
+        breaker: Callable[[], Breaker] = Breaker,
     ) -> None:
+        """Wrap `llm`.
+
+        Args:
+            name: In the configuration; errors and events name it.
+            llm: Calls the model; several call the same model, each at an address of its own.
+            defaults: Settings where a request has none.
+            timeouts: Of a call.
+            retries: How often a call is tried again; 0: never. What turned it away before a model saw it is not
+                counted while there is another sound address.
+            budget: Shared with the LLMs that share an outage, or its own.
+            max_in_flight: Calls at once on one event loop, over all addresses.
+            price: None where it is not known.
+            window: Tokens of prompt and answer together; None: asked from the server.
+            dialect: Which server answers, where that is known.
+            image_tokens: The most tokens that one image takes in a prompt.
+            breaker: Makes the breaker of an address.
+        """
         self.name = name
         self.defaults = defaults
         self.price = price
         self.dialect = dialect
         self.image_tokens = image_tokens
-        self._llm = llm
+        self._addresses = Addresses(llm if isinstance(llm, Sequence) else [llm], breaker)
         self._timeouts = timeouts
-        self._retries = retries
-        self._budget = budget or RetryBudget()
-        self._breaker = Breaker()
-        self._max_in_flight = max_in_flight
-        self._slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]
-        self._slots = weakref.WeakKeyDictionary()
+        self._retries = Retries(name, self._addresses, retries, budget or RetryBudget())
+        self._slots = Slots(max_in_flight)
         self._window = window
 
-    async def complete(self, request: Request, *, deadline: float | None = None, tell: Any = None) -> Completion:
+    @property
+    def clients(self) -> list[LLM]:
+        """What calls it, one for each address."""
+        return [address.llm for address in self._addresses]
+
+    async def complete(
+        self, request: Request, *, deadline: float | None = None, tell: Tell | None = None
+    ) -> Completion:
         """Return the whole reply, its usage estimated if the provider said nothing.
 
         Args:
             request: Its settings win over the LLM's own.
             deadline: On the event loop's clock; retries and the wait for `max_in_flight` included.
+            tell: Is told of every retry, and of every breaker that opens.
 
         Raises:
             LLMError: The call failed, after retries where they made sense.
         """
-        loop = asyncio.get_running_loop()
-        request = Request(request.messages, request.settings.over(self.defaults), request.is_answer)
-        clock = _Clock(loop.time() + self._timeouts.total, deadline)
+        request, clock = self._begin(request, deadline)
 
-        async def attempt() -> Completion:
-            completion = await self._llm.complete(request)
-            _check(request, completion.finish_reason, completion.message)
+        async def ask(attempt: Attempt) -> Completion:
+            async with asyncio.timeout_at(clock.until):
+                completion = await attempt.address.llm.complete(request)
+            check_reply(request, completion.finish_reason, completion.message)
+            attempt.succeeded()
             return completion
 
-        async with self._slot(clock):
-            completion, is_probe = await self._with_retries(attempt, clock)
-            self._breaker.leave(loop.time(), is_probe)
+        async with self._slots.slot(clock, self.name):
+            completion = await self._retries.reach(ask, clock, tell, hedge=True)
         if completion.usage is None:
             usage = self.estimate(request.messages, completion.text)
             return Completion(completion.message, completion.finish_reason, usage, completion.logprobs)
         return completion
 
     async def stream(
-        self, request: Request, *, deadline: float | None = None, tell: Any = None
+        self, request: Request, *, deadline: float | None = None, tell: Tell | None = None
     ) -> AsyncGenerator[Chunk, None]:
         """Yield the reply piece by piece. Raises as `complete`, also in the middle."""
-        loop = asyncio.get_running_loop()
-        request = Request(request.messages, request.settings.over(self.defaults), request.is_answer)
-        clock = _Clock(loop.time() + self._timeouts.total, deadline)
+        request, clock = self._begin(request, deadline)
+        timeouts = self._timeouts
 
-        async def attempt() -> tuple[list[Chunk], AsyncIterator[Chunk]]:
-            chunks = self._llm.stream(request)
+        async def ask(attempt: Attempt) -> tuple[Attempt, list[Chunk], AsyncIterator[Chunk]]:
+            chunks = attempt.address.llm.stream(request)
             try:
-                return await self._up_to_first_token(request, chunks), chunks
+                held = await up_to_first_token(
+                    request, chunks, until=clock.until, first_token=timeouts.first_token, idle=timeouts.idle
+                )
             except BaseException:
                 await _aclose(chunks)
                 raise
+            attempt.answered()
+            return attempt, held, chunks
 
-        async with self._slot(clock):
-            (held, chunks), is_probe = await self._with_retries(attempt, clock)
-            failure: LLMError | None = None
-            is_whole = False
-            patience = Patience(self._timeouts.idle, clock.until)
+        async with self._slots.slot(clock, self.name):
+            attempt, held, chunks = await self._retries.reach(ask, clock, tell)
+            patience = Patience(timeouts.idle, clock.until)
             try:
                 for chunk in held:
                     yield chunk
@@ -152,27 +170,28 @@ class ReliableLLM:
                     try:
                         chunk = await patience.next(chunks)
                     except StopAsyncIteration:
-                        is_whole = True
+                        attempt.succeeded()
                         return
                     except Exception as error:  # noqa: BLE001 - raised as ours
-                        failure = self._ours(error)
-                        raise failure from _harmless(error)
+                        raise self._retries.judge(attempt, error, clock, tell) from harmless(error)
                     yield chunk
             finally:
                 patience.close()
-                counts = is_whole or (failure is not None and not clock.ended_by_caller(failure, loop.time()))
-                self._breaker.leave(loop.time(), is_probe, error=failure, counts=counts)
+                attempt.abandoned()
                 await _aclose(chunks)
 
     async def context_window(self) -> int:
-        """Tokens that a prompt and its answer may have together: set, asked from the server, or 8192."""
+        """Tokens that a prompt and its answer may have together: set, asked from the servers, or 8192."""
         if self._window is None:
-            ask = getattr(self._llm, "context_window", None)
-            try:
-                async with asyncio.timeout(WINDOW_SECONDS):
-                    self._window = (await ask()) if ask else 0
-            except Exception as error:  # noqa: BLE001 - a server that fails here may still answer the question
-                self._ours(error)
+            for address in sorted(self._addresses, key=lambda a: a.breaker.failures):
+                ask = getattr(address.llm, "context_window", None)
+                try:
+                    async with asyncio.timeout(WINDOW_SECONDS):
+                        self._window = (await ask()) if ask else 0
+                    if self._window is not None:
+                        break
+                except Exception as error:  # noqa: BLE001 - an address that fails here may still answer the question
+                    translate(error, self.name)
         return self._window or DEFAULT_WINDOW
 
     def estimate(self, messages: Sequence[Message], text: str = "") -> Usage:
@@ -186,179 +205,14 @@ class ReliableLLM:
         return self.price.cost(usage) if self.price else None
 
     async def aclose(self) -> None:
-        """Close what the LLM opened on the running event loop."""
-        await self._llm.aclose()
+        """Close what its clients opened on the running event loop."""
+        for address in self._addresses:
+            await address.llm.aclose()
 
-    def _ours(self, error: Exception) -> LLMError:
-        return translate(error, self.name)
-
-    def _slot(self, clock: _Clock) -> _Slot:
-        semaphore = None
-        if self._max_in_flight is not None:
-            # A semaphore belongs to one event loop.
-            loop = asyncio.get_running_loop()
-            semaphore = self._slots.get(loop)
-            if semaphore is None:
-                semaphore = self._slots[loop] = asyncio.Semaphore(self._max_in_flight)
-        return _Slot(self.name, semaphore, clock)
-
-    async def _once(self, attempt: Callable[[], Awaitable[T]], clock: _Clock) -> tuple[T, bool]:
-        # Breaker and clock around one attempt, and the one spot where a foreign error becomes ours. Who calls this
-        # tells the breaker of a success, since a stream that was opened may still break.
-        now = asyncio.get_running_loop().time
-        try:
-            is_probe = self._breaker.enter(now())
-        except LLMError as error:
-            raise self._ours(error) from None
-        try:
-            async with asyncio.timeout_at(clock.until):
-                return await attempt(), is_probe
-        except UserError:
-            self._breaker.leave(now(), is_probe, counts=False)
-            raise
-        except Exception as error:  # noqa: BLE001 - raised as ours
-            ours = self._ours(error)
-            self._breaker.leave(now(), is_probe, error=ours, counts=not clock.ended_by_caller(ours, now()))
-            raise ours from _harmless(error)
-        except BaseException:
-            self._breaker.leave(now(), is_probe, counts=False)
-            raise
-
-    async def _with_retries(self, attempt: Callable[[], Awaitable[T]], clock: _Clock) -> tuple[T, bool]:
-        self._budget.earn()
-        try:
-            return await self._once(attempt, clock)
-        except LLMError as error:
-            # tenacity's own bookkeeping costs more than a whole call to a server near by, so it starts here.
-            first: LLMError | None = error
-        loop = asyncio.get_running_loop()
-        backoff = _Backoff()
-
-        def pause(state: tenacity.RetryCallState) -> float:
-            return max(backoff(state), _retry_after(state) or 0.0)
-
-        def may_retry(error: BaseException) -> bool:
-            return isinstance(error, LLMError) and error.is_retryable and error.code != "breaker_open"
-
-        def must_stop(state: tenacity.RetryCallState) -> bool:
-            if state.attempt_number > self._retries:
-                return True
-            wait = pause(state)
-            too_late = wait > LONGEST_RETRY_AFTER or loop.time() + wait >= clock.until
-            return too_late or not self._budget.take()
-
-        async def again() -> tuple[T, bool]:
-            nonlocal first
-            if first is not None:
-                error, first = first, None
-                raise error
-            return await self._once(attempt, clock)
-
-        retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(may_retry),
-            stop=must_stop,
-            wait=pause,
-            sleep=asyncio.sleep,
-            reraise=True,
-        )
-        return await retrying(again)
-
-    async def _up_to_first_token(self, request: Request, chunks: AsyncIterator[Chunk]) -> list[Chunk]:
-        # Nothing is shown before the first visible token, so until then a failure can still be made good.
-        loop = asyncio.get_running_loop()
-        held: list[Chunk] = []
-        finish_reason, thought = None, False
-        async with asyncio.timeout(self._timeouts.first_token) as clock:
-            async for chunk in chunks:
-                held.append(chunk)
-                if chunk.text.strip() or (chunk.delta.get("tool_calls") and request.settings.tools):
-                    return held
-                if chunk.delta.get("refusal") and request.is_answer:
-                    return held
-                finish_reason = chunk.finish_reason or finish_reason
-                if chunk.delta.get("reasoning_content") or chunk.delta.get("reasoning"):
-                    # It is thinking: alive, though nothing can be shown yet.
-                    thought = True
-                    clock.reschedule(loop.time() + self._timeouts.idle)
-        _check(request, finish_reason, {"reasoning": "..."} if thought else {})
-        return held
-
-
-class _Clock:
-    """Until when a call may run, and whose limit that is."""
-
-    __slots__ = ("_deadline", "until")
-
-    def __init__(self, own: float, deadline: float | None) -> None:
-        self._deadline = deadline
-        self.until = own if deadline is None else min(own, deadline)
-
-    def ended_by_caller(self, error: LLMError, now: float) -> bool:
-        """The caller's time ran out, which says nothing about the LLM."""
-        return isinstance(error, TimedOut) and self._deadline is not None and now >= self._deadline
-
-
-class _Slot:
-    """One of the calls that an LLM may have in flight, waited for no longer than the call may run."""
-
-    __slots__ = ("_clock", "_name", "_semaphore")
-
-    def __init__(self, name: str, semaphore: asyncio.Semaphore | None, clock: _Clock) -> None:
-        self._name, self._semaphore, self._clock = name, semaphore, clock
-
-    async def __aenter__(self) -> None:
-        if self._semaphore is None:
-            return
-        try:
-            async with asyncio.timeout_at(self._clock.until):
-                await self._semaphore.acquire()
-        except TimeoutError:
-            raise TimedOut("its calls in flight left no place in time", llm=self._name) from None
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._semaphore is not None:
-            self._semaphore.release()
-
-
-class _Backoff:
-    # Drawn once per attempt, so that the wait that was checked against the deadline is the wait that is slept.
-    def __init__(self) -> None:
-        self._draw = tenacity.wait_random_exponential(multiplier=0.5, min=0.1, max=8)
-        self._drawn: dict[int, float] = {}
-
-    def __call__(self, state: tenacity.RetryCallState) -> float:
-        number = state.attempt_number
-        if number not in self._drawn:
-            self._drawn[number] = self._draw(state)
-        return self._drawn[number]
-
-
-def _retry_after(state: tenacity.RetryCallState) -> float | None:
-    error = state.outcome.exception() if state.outcome else None
-    return error.retry_after_seconds if isinstance(error, LLMError) else None
-
-
-def _check(request: Request, finish_reason: str | None, message: Message) -> None:
-    # A tool call nobody offered a tool for is no answer; small LLMs invent them.
-    if message.get("tool_calls") and request.settings.tools:
-        return
-    if finish_reason == "content_filter":
-        raise Refused("the provider's content filter withheld the answer", status=200)
-    if not text_of(message.get("content")).strip():
-        thought = message.get("reasoning_content") or message.get("reasoning")
-        if message.get("refusal") and not request.is_answer:
-            raise Refused("the LLM refused", status=200)
-        is_stopped = bool(request.settings.stop) and finish_reason == "stop" and not thought
-        if request.is_answer and (message.get("refusal") or is_stopped):
-            return
-        what = "it holds reasoning alone" if thought else "it is empty"
-        text = f"the reply has no text: {what} (finish_reason {finish_reason!r})"
-        raise EmptyReply(text, status=200, code="reasoning_only" if thought else None)
-
-
-def _harmless(error: BaseException) -> BaseException | None:
-    # aiohttp's errors carry the request with its headers, and so the key, into every debugger and error report.
-    return None if hasattr(error, "request_info") else error
+    def _begin(self, request: Request, deadline: float | None) -> tuple[Request, Clock]:
+        own = asyncio.get_running_loop().time() + self._timeouts.total
+        settings = request.settings.over(self.defaults)
+        return Request(request.messages, settings, request.is_answer), Clock(own, deadline)
 
 
 async def _aclose(chunks: AsyncIterator[Chunk]) -> None:

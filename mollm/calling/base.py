@@ -69,7 +69,11 @@ class Chunk:
 
 @runtime_checkable
 class LLM(Protocol):
-    """A callable language model."""
+    """A callable language model, at one address.
+
+    Two further members are used where there are any: `async context_window() -> int | None`, the tokens that a
+    prompt and its answer may have together, and `address: str`, host and port as events name them.
+    """
 
     async def complete(self, request: Request) -> Completion:
         """Return the whole reply."""

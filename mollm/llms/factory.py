@@ -30,8 +30,8 @@ class Shared:
     """The LLMs of one folder answer the same questions; they are read once."""
 
 
-def client_of(config: Config, name: str, shared: Shared) -> LLM:
-    """Build the client that calls the LLM `name`; nothing is opened or loaded yet.
+def clients_of(config: Config, name: str, shared: Shared) -> list[LLM]:
+    """Build what calls the LLM `name`, a client for each of its addresses; nothing is opened or loaded yet.
 
     Raises:
         UserError: It cannot be used as it is configured.
@@ -41,26 +41,28 @@ def client_of(config: Config, name: str, shared: Shared) -> LLM:
     if kind == "scripted":
         from mollm.llms.scripted import ScriptedLLM
 
-        return ScriptedLLM(model)
+        return [ScriptedLLM(model)]
     if kind == "local":
-        return _local(config, name, settings, shared)
+        return [_local(config, name, settings, shared)]
     if kind == "replay":
-        return _replay(config, name, settings, shared)
+        return [_replay(config, name, settings, shared)]
     key, bases = address_of(config, name)
     if kind == "openai_compatible":
         from mollm.llms.openai_compatible import OpenAICompatibleLLM
 
-        return OpenAICompatibleLLM(
-            model, api_base=bases, api_key=key, connect_seconds=settings.timeout.connect, sessions=shared.sessions
-        )
+        connect = settings.timeout.connect
+        return [
+            OpenAICompatibleLLM(model, api_base=base, api_key=key, connect_seconds=connect, sessions=shared.sessions)
+            for base in bases
+        ]
     base = bases[0] if bases else None
     if kind == "langchain-openai":
         from mollm.llms.langchain import chat_openai
 
-        return chat_openai(model, api_base=base, api_key=key, timeout_seconds=settings.timeout.total)
+        return [chat_openai(model, api_base=base, api_key=key, timeout_seconds=settings.timeout.total)]
     from mollm.llms.litellm import LiteLLM
 
-    return LiteLLM(settings.model, api_base=base, api_key=key, timeout_seconds=settings.timeout.total)
+    return [LiteLLM(settings.model, api_base=base, api_key=key, timeout_seconds=settings.timeout.total)]
 
 
 def _local(config: Config, name: str, settings: LLMConfig, shared: Shared) -> LLM:

@@ -7,13 +7,13 @@ per call and 80 µs per streamed chunk; a dictionary from orjson costs 0.06 ms a
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections import Counter
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
+from mollm.calling.addresses import host_and_port
 from mollm.calling.base import Chunk, Completion, Request
 from mollm.calling.http import Sessions
 from mollm.calling.sse import EventParser, EventTooLarge
@@ -22,9 +22,11 @@ from mollm.errors import BadRequest, ProviderFailed
 from mollm.types import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     import aiohttp
+    from multidict import CIMultiDict
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """A fan-out multiplies whatever an upstream sends, so a reply has a ceiling."""
@@ -33,13 +35,17 @@ MAX_ERROR_BYTES = 64 * 1024
 
 
 class OpenAICompatibleLLM:
-    """A model behind one or more OpenAI-speaking addresses."""
+    """A model behind one OpenAI-speaking address; `ReliableLLM` takes several of these for several addresses.
+
+    Attributes:
+        address: Host and port of it, without credentials.
+    """
 
     def __init__(
         self,
         model: str,
         *,
-        api_base: str | Sequence[str],
+        api_base: str,
         api_key: str | None = None,
         connect_seconds: float = 5.0,
         sessions: Sessions | None = None,
@@ -48,31 +54,26 @@ class OpenAICompatibleLLM:
 
         Args:
             model: As the server names it.
-            api_base: One address up to and including `/v1`, or several with the same model. A call goes to
-                the address with the fewest calls in flight, so a slow one gets less and a retry moves on.
-            api_key: Sent as a bearer token; to these addresses only, redirects are not followed.
+            api_base: The address up to and including `/v1`.
+            api_key: Sent as a bearer token; to this address only, redirects are not followed.
             connect_seconds: Time for a connection to open.
-            sessions: Shared with other LLMs, or its own.
+            sessions: Shared with other LLMs, and closed by whoever opened them; None: its own.
         """
-        bases = [api_base] if isinstance(api_base, str) else list(api_base)
-        self._urls = [base.rstrip("/") + "/chat/completions" for base in bases]
-        self._models_url = bases[0].rstrip("/") + "/models"
+        self.address = host_and_port(api_base)
+        self._url = api_base.rstrip("/") + "/chat/completions"
+        self._models_url = api_base.rstrip("/") + "/models"
         self._model = model
+        self._api_key = api_key
         self._connect_seconds = connect_seconds
-        self._timeout: aiohttp.ClientTimeout | None = None
+        self._owns_sessions = sessions is None
         self._sessions = sessions or Sessions()
-        self._shares_sessions = sessions is not None
-        self._in_flight: Counter[str] = Counter()
-        self._turn = itertools.count()
-        self._headers = {"content-type": "application/json"}
-        if api_key:
-            self._headers["authorization"] = f"Bearer {api_key}"
 
     async def complete(self, request: Request) -> Completion:
         """Return the whole reply."""
-        async with self._post(request, stream=False) as response:
-            data = _parse(await _read(response), response)
-        return _completion(data)
+        session = self._sessions.of_this_loop() or await self._sessions.get()
+        async with self._post(session, self._body(request)) as response:
+            raw = await _read(response) if response.status == 200 else await _refusal(response)
+        return _completion(_parse(raw, response))
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
         """Yield the reply piece by piece; closing the iterator closes the connection.
@@ -84,9 +85,10 @@ class OpenAICompatibleLLM:
         parser = EventParser()
         finished = False
         size = 0
-        async with self._post(request, stream=True) as response:
-            if not response.content_type.startswith("text/event-stream"):
-                raise from_status(response.status, response.headers, await _read(response, MAX_ERROR_BYTES), "")
+        session = self._sessions.of_this_loop() or await self._sessions.get()
+        async with self._post(session, self._body(request, stream=True)) as response:
+            if response.status != 200 or not response.content_type.startswith("text/event-stream"):
+                await _refusal(response)
             async for received in response.content.iter_any():
                 size += len(received)
                 if size > MAX_REPLY_BYTES:
@@ -113,12 +115,11 @@ class OpenAICompatibleLLM:
         return int(found) if found else None
 
     async def aclose(self) -> None:
-        """Close the connections opened on the running event loop; shared ones are closed by their owner."""
-        if not self._shares_sessions:
+        """Close its own connections on the running event loop; shared ones carry the calls of others."""
+        if self._owns_sessions:
             await self._sessions.aclose()
 
-    @asynccontextmanager
-    async def _post(self, request: Request, *, stream: bool) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+    def _body(self, request: Request, *, stream: bool = False) -> bytes:
         body: dict[str, Any] = {
             "model": self._model,
             "messages": list(request.messages),
@@ -128,37 +129,29 @@ class OpenAICompatibleLLM:
             body["stream"] = True
             body.setdefault("stream_options", {"include_usage": True})
         try:
-            sent = orjson.dumps(body)
+            return orjson.dumps(body)
         except orjson.JSONEncodeError as error:
             raise BadRequest(f"the request cannot be written as JSON: {error}") from None
-        session = self._sessions.of_this_loop() or await self._sessions.get()
-        url = self._least_busy()
-        self._in_flight[url] += 1
-        try:
-            async with session.post(
-                url,
-                data=sent,
-                headers=self._headers,
-                timeout=self._timeout or self._connect_timeout(),
-                allow_redirects=False,
-            ) as response:
-                if response.status != 200:
-                    raise from_status(response.status, response.headers, await _read(response, MAX_ERROR_BYTES), "")
-                yield response
-        finally:
-            self._in_flight[url] -= 1
 
-    def _connect_timeout(self) -> aiohttp.ClientTimeout:
+    def _post(self, session: aiohttp.ClientSession, body: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return session.post(self._url, data=body, headers=self._headers, timeout=self._timeout, allow_redirects=False)
+
+    # These come from aiohttp, which is imported when it is first needed, and would be made anew for every call.
+
+    @cached_property
+    def _headers(self) -> CIMultiDict[str]:
+        from multidict import CIMultiDict
+
+        headers = CIMultiDict({"content-type": "application/json"})
+        if self._api_key:
+            headers["authorization"] = f"Bearer {self._api_key}"
+        return headers
+
+    @cached_property
+    def _timeout(self) -> aiohttp.ClientTimeout:
         import aiohttp
 
-        self._timeout = aiohttp.ClientTimeout(sock_connect=self._connect_seconds)
-        return self._timeout
-
-    def _least_busy(self) -> str:
-        if len(self._urls) == 1:
-            return self._urls[0]
-        first = next(self._turn) % len(self._urls)
-        return min(self._urls[first:] + self._urls[:first], key=self._in_flight.__getitem__)
+        return aiohttp.ClientTimeout(sock_connect=self._connect_seconds)
 
 
 async def _read(response: aiohttp.ClientResponse, most: int | None = None) -> bytes:
@@ -174,6 +167,10 @@ async def _read(response: aiohttp.ClientResponse, most: int | None = None) -> by
         if size > MAX_REPLY_BYTES:
             raise _too_large(response)
     return b"".join(parts)
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> NoReturn:
+    raise from_status(response.status, response.headers, await _read(response, MAX_ERROR_BYTES), "")
 
 
 async def _finish(response: aiohttp.ClientResponse) -> None:

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from mollm import MoLLM
 from mollm.calling.attempt import ReliableLLM, Timeouts
 from mollm.calling.base import Request
+from mollm.calling.health import Breaker
+from mollm.calling.http import Sessions
 from mollm.errors import (
     AuthFailed,
     BadRequest,
@@ -30,11 +33,36 @@ from mollm.types import Settings, Usage
 from tests.upstream import DROP, Reply, Upstream, answer, chunk, document, error, events, hang, sse, stream
 
 ASK = Request([{"role": "user", "content": "2 + 2?"}])
+CHAT = "/v1/chat/completions"
 
 
 def reliable(upstream: Upstream, *, retries: int = 0, **options: Any) -> ReliableLLM:
     """The LLM under test as the rest of mollm calls it."""
     return ReliableLLM("m", OpenAICompatibleLLM("m", api_base=upstream.base_url), retries=retries, **options)
+
+
+def at_several(*addresses: str, **options: Any) -> ReliableLLM:
+    """One LLM at several addresses, with default settings; they share connections, as in a pool."""
+    return ReliableLLM("m", [OpenAICompatibleLLM("m", api_base=address) for address in addresses], **options)
+
+
+async def answer_40(llm: ReliableLLM, *, is_streamed: bool = False, closes: bool = True) -> int:
+    """Ask 40 questions, 8 at once; returns how many were answered."""
+    places = asyncio.Semaphore(8)
+
+    async def ask() -> bool:
+        async with places:
+            try:
+                if is_streamed:
+                    return "".join([piece.text async for piece in llm.stream(ASK)]) == "Four."
+                return (await llm.complete(ASK)).text == "Four."
+            except LLMError:
+                return False
+
+    answered = sum(await asyncio.gather(*(ask() for _ in range(40))))
+    if closes:
+        await llm.aclose()
+    return answered
 
 
 async def test_a_call_sends_what_is_set_and_brings_everything_back() -> None:
@@ -204,7 +232,7 @@ async def test_calls_go_to_the_address_with_the_fewest_in_flight() -> None:
     """With one address busy the next call takes the other one."""
     release = asyncio.Event()
     async with Upstream(Reply(answer().parts, before=release)) as slow, Upstream(answer(), answer()) as fast:
-        llm = OpenAICompatibleLLM("m", api_base=[slow.base_url, fast.base_url])
+        llm = at_several(slow.base_url, fast.base_url)
         first = asyncio.create_task(llm.complete(ASK))
         await slow.request(1)
         await llm.complete(ASK)
@@ -214,6 +242,92 @@ async def test_calls_go_to_the_address_with_the_fewest_in_flight() -> None:
         await llm.aclose()
 
     assert (len(slow.received), len(fast.received)) == (1, 2)
+
+
+SICK: dict[str, Reply] = {
+    "answers 503": error(503),
+    "answers 429": error(429, retry_after="20"),
+    "answers 401": error(401),
+    "answers 404": error(404),
+    "drops": Reply((DROP,)),
+    "talks nonsense": Reply((b"<html>hello</html>",), headers={"content-type": "text/html"}),
+}
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize("sick", SICK.values(), ids=list(SICK))
+async def test_a_sick_server_beside_a_healthy_one_costs_no_answer(sick: Reply, is_streamed: bool) -> None:
+    """Two addresses, 40 questions, 8 at once, default settings: all are answered, and at once."""
+    async with Upstream() as healthy, Upstream() as ill:
+        healthy.fixed[CHAT], ill.fixed[CHAT] = stream("Four.") if is_streamed else answer(), sick
+        answered = await answer_40(at_several(healthy.base_url, ill.base_url), is_streamed=is_streamed)
+
+    assert answered == 40
+    assert 1 <= len(ill.received) <= 8
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_dead_server_beside_a_live_one_costs_no_answer(is_streamed: bool) -> None:
+    """The same where nobody listens at all."""
+    async with Upstream() as gone:
+        pass
+    async with Upstream() as live:
+        live.fixed[CHAT] = stream("Four.") if is_streamed else answer()
+        answered = await answer_40(at_several(live.base_url, gone.base_url), is_streamed=is_streamed)
+
+    assert answered == 40
+
+
+async def test_a_list_of_addresses_in_a_configuration_is_one_llm() -> None:
+    """The same through `MoLLM`: 40 questions, 8 at once, one server dead, default settings."""
+    async with Upstream() as gone:
+        pass
+    async with Upstream() as live:
+        live.fixed[CHAT] = answer()
+        config = {
+            "llms": {"m": {"model": "hosted_vllm/m", "api_base": [live.base_url, gone.base_url]}},
+            "mixtures": {"one": {"description": "One.", "workers": ["m"]}},
+        }
+        async with MoLLM(config) as mollm:
+            answers = await mollm.abatch(["2 + 2?"] * 40, concurrency=8)
+
+    assert [found.text for found in answers] == ["Four."] * 40
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_hanging_server_beside_a_live_one_costs_no_answer(is_streamed: bool) -> None:
+    """The same where one takes the call and sends nothing, with limits of a few seconds."""
+    timeouts = Timeouts(total=6, first_token=1)
+    async with Upstream() as live, Upstream() as hanging:
+        live.fixed[CHAT], hanging.fixed[CHAT] = stream("Four.") if is_streamed else answer(), hang()
+        llm = at_several(live.base_url, hanging.base_url, timeouts=timeouts)
+        answered = await answer_40(llm, is_streamed=is_streamed)
+
+    assert answered == 40
+    assert 1 <= len(hanging.received) <= 8
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_server_that_was_killed_and_came_back_is_used_again(is_streamed: bool) -> None:
+    """One of two is killed among calls and started again later: no answer is lost, and in the end both answer."""
+    reply = stream("Four.") if is_streamed else answer()
+    async with Upstream() as stays:
+        stays.fixed[CHAT] = reply
+        async with Upstream() as killed:
+            killed.fixed[CHAT] = hang()
+            llm = at_several(stays.base_url, killed.base_url, breaker=lambda: Breaker(open_seconds=0.2))
+            asking = asyncio.create_task(answer_40(llm, is_streamed=is_streamed, closes=False))
+            await killed.request(1)
+        answered = await asking
+        async with Upstream(port=killed.port) as back:
+            back.fixed[CHAT] = reply
+            async with asyncio.timeout(20):
+                while not back.received:
+                    answered += await answer_40(llm, is_streamed=is_streamed, closes=False) - 40
+            answered += await answer_40(llm, is_streamed=is_streamed)
+
+    assert answered == 80
+    assert len(back.received) >= 10
 
 
 async def test_an_address_nobody_listens_on_is_unreachable() -> None:
@@ -348,7 +462,7 @@ def test_connections_end_with_their_event_loop() -> None:
 
     async def ask(llm: OpenAICompatibleLLM) -> None:
         async with Upstream(answer()) as upstream:
-            llm._urls = [f"{upstream.base_url}/chat/completions"]  # noqa: SLF001 - each loop has its own server
+            llm._url = f"{upstream.base_url}/chat/completions"  # noqa: SLF001 - each loop has its own server
             await llm.complete(ASK)
 
     llm = OpenAICompatibleLLM("m", api_base="http://127.0.0.1:1/v1")
@@ -357,3 +471,28 @@ def test_connections_end_with_their_event_loop() -> None:
         asyncio.run(ask(llm))
         asyncio.run(ask(llm))
         gc.collect()
+
+
+async def test_closing_one_llm_leaves_the_calls_of_others_alone() -> None:
+    """Connections that are shared are closed by whoever shares them out."""
+    async with Upstream(hang(release := asyncio.Event())) as upstream:
+        sessions = Sessions()
+        one, other = (OpenAICompatibleLLM("m", api_base=upstream.base_url, sessions=sessions) for _ in range(2))
+        asking = asyncio.create_task(other.complete(ASK))
+        received = await upstream.request(1)
+        await one.aclose()
+        assert not received.closed_early.is_set()
+        release.set()
+        with pytest.raises(ProviderFailed):
+            await asking
+        await sessions.aclose()
+
+
+@pytest.mark.parametrize("base", ["127.0.0.1:8000/v1", "http://h:port/v1", "ftp://x/v1", "", "http://[::1/v1"])
+async def test_what_is_no_address_is_named_as_the_reason(base: str) -> None:
+    """Whatever was written there, the error says which key to look at."""
+    llm = ReliableLLM("m", OpenAICompatibleLLM("m", api_base=base))
+
+    with pytest.raises(BadRequest, match="check `api_base`"):
+        await llm.complete(ASK)
+    await llm.aclose()

@@ -1,0 +1,188 @@
+"""When and where a call is tried again. This is the one place that retries.
+
+A retry goes to another address where there is one. It does so at once, and costs nothing, where that address is
+sound: a server that answers everybody else only gets the call that it would have got, had the first one not been
+there. In every other case something suffers, perhaps all of it, so a retry waits, and takes from a budget that
+all LLMs of a pool share: an outage does not multiply its own load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import tenacity
+
+from mollm.calling.addresses import Attempt
+from mollm.calling.health import Standing
+from mollm.calling.hedge import Hedge
+from mollm.calling.translate import NOT_CONNECTED, translate
+from mollm.errors import LLMError, TimedOut, UserError
+from mollm.types import BreakerOpened, Event, Failure, Retried
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Coroutine
+
+    from mollm.calling.addresses import Address, Addresses
+    from mollm.calling.bounds import Clock
+    from mollm.calling.health import RetryBudget
+
+T = TypeVar("T")
+Ask: TypeAlias = Callable[[Attempt], Awaitable[T]]
+"""Makes a call at the address of an attempt, and says where it succeeded."""
+Tell: TypeAlias = Callable[[Event], None]
+
+LONGEST_RETRY_AFTER = 120.0
+"""Seconds; a provider that asks for more is out for this request. The OpenAI SDK uses the same cap."""
+TURNED_AWAY = frozenset((401, 402, 403, 404, 429, 503))
+"""Statuses of a server that did not hand the request on to a model."""
+BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, min=0.1, max=8)
+
+
+class Retries:
+    """Tries the calls to one LLM, again where it makes sense."""
+
+    def __init__(self, llm: str, addresses: Addresses, retries: int, budget: RetryBudget) -> None:
+        """Take what the calls share.
+
+        Args:
+            llm: Name of the LLM.
+            addresses: Where it is served.
+            retries: How often a call is tried again.
+            budget: Taken from for every retry at an address that is not sound.
+        """
+        self._llm = llm
+        self._addresses = addresses
+        self._most = retries
+        self._hedges = retries > 0 and len(addresses) > 1
+        self._budget = budget
+
+    async def reach(self, ask: Ask[T], clock: Clock, tell: Tell | None, *, hedge: bool = False) -> T:
+        """Return what `ask` brings from the first address that answers.
+
+        Args:
+            ask: Called with one attempt after another.
+            clock: Holds for all of them together.
+            tell: Is told of every retry, and of every breaker that opens.
+            hedge: A second address may be asked while the first does not answer; `ask` then runs twice at once.
+
+        Raises:
+            LLMError: None did; the last error, or that all addresses are open.
+        """
+        self._budget.earn()
+        now = asyncio.get_running_loop().time
+        tried: list[Address] = []
+        retried = 0
+        while True:
+            attempt = self._begin(now(), tried)
+            try:
+                call = self._try(attempt, ask, clock, tell)
+                if not hedge or not self._hedges:
+                    return await call
+                return await self._hedge(attempt, ask, clock, tell, tried).first_reply(call)
+            except LLMError as error:
+                tried.append(attempt.address)
+                wait = self._wait(error, retried, tried, clock)
+                if wait is None:
+                    raise
+                self._tell_retried(tell, error, wait, attempt.address)
+                # A request that brings servers down must not be sent to all of them. One that no server has seen
+                # may be: a call finds the address that lives, however many are dead.
+                retried += wait > 0 or not _was_turned_away(error)
+            if wait:
+                await asyncio.sleep(wait)
+
+    def judge(self, attempt: Attempt, error: Exception, clock: Clock, tell: Tell | None) -> LLMError:
+        """Make the error of an attempt one of ours, and hold it against the address where it speaks against it."""
+        now = asyncio.get_running_loop().time()
+        ours = translate(error, self._llm)
+        if not self._speaks_against_address(ours) or clock.ended_by_caller(ours, now):
+            attempt.abandoned()
+        elif attempt.failed(now, ours.retry_after_seconds or 0.0) and tell:
+            breaker = attempt.address.breaker
+            tell(BreakerOpened(self._llm, breaker.failures, breaker.open_seconds, attempt.address.name))
+        return ours
+
+    def _begin(self, now: float, tried: list[Address]) -> Attempt:
+        attempt = self._addresses.begin(now, tried)
+        if attempt is None and tried:
+            tried.clear()
+            attempt = self._addresses.begin(now)
+        if attempt is None:
+            raise self._addresses.unavailable(now, self._llm)
+        return attempt
+
+    async def _try(self, attempt: Attempt, ask: Ask[T], clock: Clock, tell: Tell | None) -> T:
+        try:
+            return await ask(attempt)
+        except (UserError, MemoryError):
+            attempt.abandoned()
+            raise
+        except Exception as error:  # noqa: BLE001 - raised as ours
+            raise self.judge(attempt, error, clock, tell) from harmless(error)
+        except BaseException:
+            attempt.abandoned()
+            raise
+
+    def _hedge(self, attempt: Attempt, ask: Ask[T], clock: Clock, tell: Tell | None, tried: list[Address]) -> Hedge[T]:
+        now = asyncio.get_running_loop().time
+        half = (clock.until - now()) / 2
+
+        def second() -> Coroutine[Any, Any, T] | None:
+            other = self._addresses.pick(now(), [attempt.address])
+            if other is None or other.breaker.standing(now()) is not Standing.READY or not self._budget.take():
+                return None
+            slow = TimedOut(f"no reply within {half:.0f} s; it is still waited for, and another address is asked")
+            self._tell_retried(tell, slow, 0.0, attempt.address)
+            tried.append(other)
+            return answer_at(other)
+
+        async def answer_at(other: Address) -> T:
+            reply = await self._try(other.begin(now()), ask, clock, tell)
+            self.judge(attempt, TimedOut("another address answered first"), clock, tell)
+            return reply
+
+        return Hedge(second, after=half)
+
+    def _wait(self, error: LLMError, retried: int, tried: Collection[Address], clock: Clock) -> float | None:
+        """Seconds to wait before the next attempt; None where there must not be one."""
+        now = asyncio.get_running_loop().time()
+        if retried >= self._most or now >= clock.until or not self._speaks_against_address(error):
+            return None
+        other = self._addresses.pick(now, tried)
+        if other is not None and other.breaker.is_sound(now):
+            return 0.0
+        if other is None:
+            tried = ()
+            if not error.is_retryable or self._addresses.pick(now) is None:
+                return None
+        wait = max(_backoff(retried), self._addresses.asked_to_wait(now, tried))
+        if wait > LONGEST_RETRY_AFTER or now + wait >= clock.until or not self._budget.take():
+            return None
+        return wait
+
+    def _speaks_against_address(self, error: LLMError) -> bool:
+        # No caller can name a model or a path that one of several addresses has and another has not.
+        return error.trips_breaker or (error.status == 404 and len(self._addresses) > 1)
+
+    def _tell_retried(self, tell: Tell | None, error: LLMError, wait: float, address: Address) -> None:
+        if tell:
+            failure = Failure(error.kind, error.status, error.message, error.retry_after_seconds)
+            tell(Retried(self._llm, failure, wait, address.name))
+
+
+def _was_turned_away(error: LLMError) -> bool:
+    return error.code == NOT_CONNECTED or error.status in TURNED_AWAY
+
+
+def _backoff(retried: int) -> float:
+    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+    state.attempt_number = retried + 1
+    return BACKOFF(state)
+
+
+def harmless(error: BaseException) -> BaseException | None:
+    """What an error may be raised `from`: nothing that holds a key."""
+    # aiohttp's errors carry the request with its headers, and so the key, into every debugger and error report.
+    return None if hasattr(error, "request_info") else error
