@@ -366,7 +366,8 @@ def _link(name: str, module: str) -> str:
     origin = _resolve(module, name)
     node = origin.definitions[name]
     if isinstance(node, ast.ClassDef) and _is_error(node, origin):
-        return "[every exception](#module-mollmerrors)"
+        label = "every exception" if module == origin.name else f"`{name}`"
+        return f"[{label}](#module-mollmerrors)"
     call = "()" if isinstance(node, Function) else ""
     return f"[`{name}{call}`](#{name.lower()})"
 
