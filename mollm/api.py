@@ -121,8 +121,9 @@ class MoLLM:
         await self._retire()
 
     async def prepare(self) -> None:
-        """Build the router, which may have to be fitted; otherwise the first question does."""
+        """Do what the first question would otherwise wait for: build the router, open HTTP sessions."""
         await self.catalog.built_router()
+        await self._pool.prepare()
 
     def ask(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
         """Answer `question`: a string, or a conversation in OpenAI's format.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Pool:
-    """Every LLM in use; they share connections and a budget for retries."""
+    """Every LLM in use; they share a budget for retries."""
 
     def __init__(self, given: Mapping[str, Any] | None = None) -> None:
         """Start empty.
@@ -88,12 +88,18 @@ class Pool:
         for local in unloading:
             local.unload()
 
+    async def prepare(self) -> None:
+        """Open and import now what the first call would have to wait for."""
+        for llm in list(self._built.values()):
+            for client in llm.clients:
+                if prepare := getattr(client, "prepare", None):
+                    await prepare()
+
     async def aclose(self) -> None:
         """Close what was opened on the running event loop."""
         for llm in list(self._built.values()):
             if not self._is_given(llm.name):
                 await llm.aclose()
-        await self._shared.sessions.aclose()
 
     def unload(self) -> None:
         """Free the memory of embedded LLMs."""

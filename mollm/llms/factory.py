@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from mollm.calling.attempt import Price
 from mollm.calling.base import LLM
-from mollm.calling.http import Sessions
 from mollm.config.variables import expand
 from mollm.errors import ConfigError
 
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Shared:
-    """What the clients of a pool have in common: connections, weights, recordings."""
+    """What the clients of a pool have in common: weights and recordings."""
 
-    sessions: Sessions = field(default_factory=Sessions)
     embedded: dict[tuple[Path, str, int], LocalLLM] = field(default_factory=dict)
     """By folder, file and window: several LLMs may be one file with different settings; it is loaded once."""
     recorded: dict[Path, Questions] = field(default_factory=dict)
@@ -34,57 +32,58 @@ def clients_of(config: Config, name: str, shared: Shared) -> list[LLM]:
     """Build what calls the LLM `name`, a client for each of its addresses; nothing is opened or loaded yet.
 
     Raises:
-        UserError: It cannot be used as it is configured.
+        ConfigError: It cannot be used as it is configured.
     """
     settings = config.llms[name]
-    kind, model = settings.kind, settings.model_name
+    is_called_by_address = settings.kind not in ("scripted", "local", "replay")
+    key, bases = address_of(config, name) if is_called_by_address else (None, [])
+    try:
+        if settings.kind == "local":
+            return [_local(config, settings, shared)]
+        if settings.kind == "replay":
+            return [_replay(config, name, settings, shared)]
+        return _others(settings, key, bases)
+    except ConfigError as error:
+        place = config.place("llms", name, "model")
+        raise ConfigError([f"{place}: {problem}" for problem in error.problems]) from error
+
+
+def _others(settings: LLMConfig, key: str | None, bases: list[str]) -> list[LLM]:
+    kind, model, timeout = settings.kind, settings.model_name, settings.timeout
     if kind == "scripted":
         from mollm.llms.scripted import ScriptedLLM
 
         return [ScriptedLLM(model)]
-    if kind == "local":
-        return [_local(config, name, settings, shared)]
-    if kind == "replay":
-        return [_replay(config, name, settings, shared)]
-    key, bases = address_of(config, name)
     if kind == "openai_compatible":
         from mollm.llms.openai_compatible import OpenAICompatibleLLM
 
-        connect = settings.timeout.connect
         return [
-            OpenAICompatibleLLM(model, api_base=base, api_key=key, connect_seconds=connect, sessions=shared.sessions)
-            for base in bases
+            OpenAICompatibleLLM(model, api_base=base, api_key=key, connect_seconds=timeout.connect) for base in bases
         ]
     base = bases[0] if bases else None
     if kind == "langchain-openai":
         from mollm.llms.langchain import chat_openai
 
-        return [chat_openai(model, api_base=base, api_key=key, timeout_seconds=settings.timeout.total)]
+        return [chat_openai(model, api_base=base, api_key=key, timeout_seconds=timeout.total)]
     from mollm.llms.litellm import LiteLLM
 
-    return [LiteLLM(settings.model, api_base=base, api_key=key, timeout_seconds=settings.timeout.total)]
+    return [LiteLLM(settings.model, api_base=base, api_key=key, timeout_seconds=timeout.total)]
 
 
-def _local(config: Config, name: str, settings: LLMConfig, shared: Shared) -> LLM:
+def _local(config: Config, settings: LLMConfig, shared: Shared) -> LLM:
     from mollm.llms.local import DEFAULT_WINDOW, LocalLLM
 
     folder, window = folder_of(config), settings.context_window or DEFAULT_WINDOW
     key = (folder, settings.model_name, window)
     if key not in shared.embedded:
-        try:
-            shared.embedded[key] = LocalLLM(settings.model_name, folder, window=window, sessions=shared.sessions)
-        except ConfigError as error:
-            raise ConfigError([f"{config.place('llms', name, 'model')}: {each}" for each in error.problems]) from error
+        shared.embedded[key] = LocalLLM(settings.model_name, folder, window=window)
     return shared.embedded[key]
 
 
 def _replay(config: Config, name: str, settings: LLMConfig, shared: Shared) -> LLM:
     from mollm.llms.replay import Questions, ReplayLLM, find_recording
 
-    try:
-        questions, answers = find_recording(settings.model_name, folder_of(config), name)
-    except ConfigError as error:
-        raise ConfigError(f"{config.place('llms', name, 'model')}: {error}") from error
+    questions, answers = find_recording(settings.model_name, folder_of(config), name)
     known = shared.recorded.setdefault(questions, Questions(questions))
     return ReplayLLM(answers, known, pace=settings.pace)
 

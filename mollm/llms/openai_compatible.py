@@ -114,6 +114,10 @@ class OpenAICompatibleLLM:
         found = entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx")
         return int(found) if found else None
 
+    async def prepare(self) -> None:
+        """Open the session of the running event loop now; the imports it takes are done in a thread."""
+        await self._sessions.prepare()
+
     async def aclose(self) -> None:
         """Close its own connections on the running event loop; shared ones carry the calls of others."""
         if self._owns_sessions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any, cast
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from mollm.config.config import Config
 
 log = logging.getLogger("mollm.server")
-
-IMPORTED_LATE = ("aiohttp", "encodings.idna")
-"""What the first call to an LLM behind HTTP imports: 0.2 s of CPU, a second on a busy machine."""
 
 
 class Deployment:
@@ -80,9 +76,6 @@ class Deployment:
     async def start(self) -> None:
         """Build and import what the first question would otherwise wait for."""
         await self.mollm.prepare()
-        if any(llm.kind == "openai_compatible" for llm in self.config.llms.values()):
-            for name in IMPORTED_LATE:
-                await asyncio.to_thread(importlib.import_module, name)
 
     def handle(self, receive: Receive) -> Handling:
         """Let an HTTP request in; the block asks with the configuration that is in force then.
