@@ -37,7 +37,7 @@ from mollm.calling import http, translate
 from mollm.calling.base import Request
 from mollm.errors import BadRequest, LLMError, ProviderFailed, TimedOut, Unreachable
 from mollm.llms.openai_compatible import OpenAICompatibleLLM
-from mollm.types import Settings
+from mollm.options import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator

@@ -15,13 +15,13 @@ from mollm.aggregation.writing import Writers
 from mollm.config.mixtures import MixtureConfig, WorkerConfig
 from mollm.errors import ConfigError, PromptError, UnknownMixture
 from mollm.mixture import Mixture
-from mollm.options import Options
+from mollm.options import Options, Settings
 from mollm.pool import Pool
 from mollm.prompts import load_prompt
 from mollm.routing.base import plan_of
 from mollm.routing.own import as_router
 from mollm.routing.registry import build_router, check_prompts, decision_of, planned_calls
-from mollm.types import PlannedCall, Question, Settings
+from mollm.types import PlannedCall, Question
 from mollm.workers import Rules, Worker
 
 if TYPE_CHECKING:

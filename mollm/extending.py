@@ -18,6 +18,7 @@ from __future__ import annotations
 from mollm.aggregation.base import Aggregator, Brief, Picked
 from mollm.calling.base import LLM, Chunk, Completion, Request
 from mollm.calling.calls import Calls, Outcome
+from mollm.options import Settings
 from mollm.routing.base import Router, Scorer, Scores
 from mollm.types import (
     Arrived,
@@ -35,7 +36,6 @@ from mollm.types import (
     Retried,
     Route,
     Routed,
-    Settings,
     Started,
     Token,
     Usage,

@@ -15,7 +15,7 @@ from mollm.calling.health import RetryBudget
 from mollm.errors import ConfigError, UserError
 from mollm.llms.factory import Shared, address_of, adopt, clients_of, folder_of, price_of
 from mollm.messages import image_tokens
-from mollm.types import Settings
+from mollm.options import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

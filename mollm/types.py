@@ -7,7 +7,6 @@ printed as JSON and kept in a graph's state.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence  # noqa: TC003 - LangGraph evaluates the annotations of `Options`
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -192,50 +191,6 @@ class Answer:
     """As the writing LLM sent them, if requested."""
     alternatives: tuple[Alternative, ...] = ()
     """The second answer and all others, if `n` asked for several."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Settings of a call. None leaves the choice to the next level: worker, LLM, provider."""
-
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    stop: str | Sequence[str] | None = None
-    seed: int | None = None
-    response_format: dict[str, Any] | None = None
-    tools: Sequence[dict[str, Any]] | None = None
-    tool_choice: Any = None
-    extra_body: dict[str, Any] = field(default_factory=dict)
-    """Further request fields, sent unchanged."""
-
-    def over(self, defaults: Settings) -> Settings:
-        """Take what is not set from `defaults`; `extra_body` is merged key by key."""
-        # Written out: this runs for every call, and reflection over the fields costs ten times as much.
-        return Settings(
-            defaults.max_tokens if self.max_tokens is None else self.max_tokens,
-            defaults.temperature if self.temperature is None else self.temperature,
-            defaults.top_p if self.top_p is None else self.top_p,
-            defaults.stop if self.stop is None else self.stop,
-            defaults.seed if self.seed is None else self.seed,
-            defaults.response_format if self.response_format is None else self.response_format,
-            defaults.tools if self.tools is None else self.tools,
-            defaults.tool_choice if self.tool_choice is None else self.tool_choice,
-            {**defaults.extra_body, **self.extra_body} if defaults.extra_body else self.extra_body,
-        )
-
-    def payload(self) -> dict[str, Any]:
-        """The fields that are set, with OpenAI's names."""
-        body: dict[str, Any] = {}
-        for name in _SENT:
-            value = getattr(self, name)
-            if value is not None:
-                body[name] = list(value) if isinstance(value, tuple) else value
-        body.update(self.extra_body)
-        return body
-
-
-_SENT = tuple(f.name for f in fields(Settings) if f.name != "extra_body")
 
 
 @dataclass(frozen=True, slots=True)

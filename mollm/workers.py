@@ -15,8 +15,9 @@ from mollm.final.replies import final_answer
 from mollm.final.tally import Tally
 from mollm.messages import tokens_at_most
 from mollm.observing.observers import NOBODY
+from mollm.options import Settings
 from mollm.prompts import with_persona
-from mollm.types import Arrived, Failed, Failure, Proposal, Settings, Started
+from mollm.types import Arrived, Failed, Failure, Proposal, Started
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mollm.options import Options, RequestOptions
+from mollm.options import Options, RequestOptions, Settings
 from mollm.types import (
     Answer,
     Arrived,
@@ -26,7 +26,6 @@ from mollm.types import (
     Retried,
     Route,
     Routed,
-    Settings,
     Started,
     Token,
     Usage,

@@ -9,7 +9,8 @@ from mollm.errors import LLMError
 from mollm.final.tally import Tally
 from mollm.messages import text_of
 from mollm.observing.observers import NOBODY
-from mollm.types import Settings, Token, Written
+from mollm.options import Settings
+from mollm.types import Token, Written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Brief
     from mollm.aggregation.writing import Writers
     from mollm.calling.calls import Calls, Outcome
-    from mollm.types import PlannedCall, Proposal, Question, Settings
+    from mollm.options import Settings
+    from mollm.types import PlannedCall, Proposal, Question
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Brief
     from mollm.aggregation.writing import Writers
     from mollm.calling.calls import Calls
-    from mollm.types import PlannedCall, Question, Settings, Written
+    from mollm.options import Settings
+    from mollm.types import PlannedCall, Question, Written
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from mollm.aggregation.showing import in_order, show_proposals
 from mollm.calling.base import Request
 from mollm.errors import AggregationError
+from mollm.options import Settings
 from mollm.prompts import with_persona
-from mollm.types import PlannedCall, Settings, Token, Writing
+from mollm.types import PlannedCall, Token, Writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

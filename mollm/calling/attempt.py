@@ -16,7 +16,8 @@ from mollm.calling.replies import check_reply, up_to_first_token
 from mollm.calling.retries import Retries, harmless
 from mollm.calling.translate import translate
 from mollm.messages import CHARACTERS_PER_TOKEN, text_of
-from mollm.types import Settings, Usage
+from mollm.options import Settings
+from mollm.types import Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable

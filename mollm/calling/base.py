@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mollm.messages import text_of
-from mollm.types import Message, Settings, Usage
+from mollm.options import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    from mollm.types import Message, Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from mollm.errors import (
     Unexpected,
     Unreachable,
 )
-from mollm.types import Settings
+from mollm.options import Settings
 
 _READ_AT_MOST = 64 * 1024
 """Bytes of a body that are looked at: error objects are far smaller, and HTML need not be read to its end."""

@@ -13,9 +13,9 @@ from mollm.config.load import load_config
 from mollm.config.problems import warnings
 from mollm.errors import BadRequest, ConfigError, EmptyReply, LimitError, LLMError, PromptError, UserError
 from mollm.limits import check
+from mollm.options import Settings
 from mollm.pool import Pool
 from mollm.routing.registry import build_router
-from mollm.types import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, ClassVar
 from mollm.calling.base import Request
 from mollm.errors import PromptError
 from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, tokens_at_most
+from mollm.options import Settings
 from mollm.prompts import fence_question
 from mollm.routing.base import Scores
 from mollm.routing.choice import constraint, mentioned, read, shares
-from mollm.types import PlannedCall, Settings
+from mollm.types import PlannedCall
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

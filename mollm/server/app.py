@@ -16,33 +16,40 @@ from mollm.server.predict import predict
 from mollm.server.shortcut import Shortcut
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from pathlib import Path
 
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
+    from mollm.routing.base import RouterLike
+    from mollm.types import Observer
 
 
 def create_app(
     config: str | Path | Mapping[str, Any] | Config | None = None,
     *,
     llms: Mapping[str, Any] | None = None,
-    router: Any = None,
+    router: RouterLike | None = None,
+    aggregators: Mapping[str, Aggregator] | None = None,
+    observers: Sequence[Observer] = (),
 ) -> FastAPI:
     """Build the server's application, to be run by any ASGI server or mounted in an application of yours.
 
     Args:
         config: A YAML file, a dictionary of the same shape, or a `Config`; None as for the command.
         llms: LLMs to use instead of configured ones, by name: LangChain chat models, or `LLM`s.
-        router: Picks the mixture instead of the configured router.
+        router: Picks the mixture instead of the configured router: a `Router`, a `Scorer`, or a function.
+        aggregators: Aggregators of your own, by the `method` that chooses them.
+        observers: Are told what happens, for every question.
 
     Raises:
         ConfigError: Everything that is wrong with the configuration.
     """
-    return app_of(Deployment(config, llms=llms, router=router))
+    return app_of(Deployment(config, llms=llms, router=router, aggregators=aggregators, observers=observers))
 
 
 def app_of(deployment: Deployment) -> FastAPI:

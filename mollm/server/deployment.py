@@ -17,13 +17,16 @@ from mollm.server.failures import report
 from mollm.server.handling import Handling
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from starlette.requests import Request
     from starlette.types import Receive
 
+    from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
+    from mollm.routing.base import RouterLike
+    from mollm.types import Observer
 
 log = logging.getLogger("mollm.server")
 
@@ -46,7 +49,9 @@ class Deployment:
         *,
         host: str | None = None,
         llms: Mapping[str, Any] | None = None,
-        router: Any = None,
+        router: RouterLike | None = None,
+        aggregators: Mapping[str, Aggregator] | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         """Build everything; nothing listens and nothing is asked yet.
 
@@ -55,17 +60,20 @@ class Deployment:
             host: Where the server listens, if not where the configuration says.
             llms: LLMs to use instead of configured ones, by name.
             router: Picks the mixture instead of the configured router.
+            aggregators: Aggregators beside the built-in ones, by `method`.
+            observers: Are told what happens, for every question.
 
         Raises:
             ConfigError: Everything that is wrong with the configuration.
         """
-        loaded = load_config(config)
+        self._methods = tuple(aggregators or ())
+        loaded = load_config(config, methods=self._methods)
         # A socket stays where it was bound, whatever a file that is read later says of its host.
         self._source, self._host = config, host or loaded.server.host
         self.settings, self.keys = loaded.server, Keys(loaded, self._host)
         self.admission = Admission(self.settings.max_in_flight, self.settings.queue)
         self.metrics = Metrics(in_flight=lambda: self.admission.in_flight, waiting=lambda: self.admission.waiting)
-        self.mollm = MoLLM(loaded, llms=llms, router=router)
+        self.mollm = MoLLM(loaded, llms=llms, router=router, aggregators=aggregators, observers=observers)
         self.created = int(time.time())
 
     @property
@@ -89,7 +97,7 @@ class Deployment:
     async def reload(self) -> bool:
         """Read the configuration again; one that is wrong changes nothing, and the log says why."""
         try:
-            config = await asyncio.to_thread(load_config, self._source)
+            config = await asyncio.to_thread(load_config, self._source, methods=self._methods)
             keys = Keys(config, self._host)
             await self.mollm.ause(config)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is in force goes on answering

@@ -20,8 +20,9 @@ from mollm.final.replies import final_answer
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
 from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of
 from mollm.observing.observers import NOBODY
+from mollm.options import Settings
 from mollm.prompts import parse_prompt
-from mollm.types import CallEnded, CallStarted, Proposal, Settings, Token, Writing, Written
+from mollm.types import CallEnded, CallStarted, Proposal, Token, Writing, Written
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from mollm.errors import (
     Unreachable,
 )
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
-from mollm.types import Settings, Usage
+from mollm.options import Settings
+from mollm.types import Usage
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from mollm.calling.base import Request
 from mollm.config.load import load_config
 from mollm.errors import ConfigError, ProviderFailed, TimedOut, Unreachable
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
+from mollm.options import Settings
 from mollm.pool import LLMs, Pool
-from mollm.types import Settings, Usage
+from mollm.types import Usage
 from tests.clock import run_virtual
 from tests.upstream import Upstream, answer
 

@@ -19,7 +19,8 @@ from mollm.errors import (
     Unexpected,
     Unreachable,
 )
-from mollm.types import Settings, Usage
+from mollm.options import Settings
+from mollm.types import Usage
 from tests.upstream import DROP, Reply, Upstream, answer, chunk, error, events, hang, sse, stream
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from mollm.errors import (
     Unreachable,
 )
 from mollm.llms.litellm import LiteLLM, context_window_of, price_of
-from mollm.types import Settings, Usage
+from mollm.options import Settings
+from mollm.types import Usage
 from tests.upstream import (
     DROP,
     Reply,

@@ -29,7 +29,8 @@ from mollm.errors import (
     Unreachable,
 )
 from mollm.llms.openai_compatible import OpenAICompatibleLLM
-from mollm.types import Settings, Usage
+from mollm.options import Settings
+from mollm.types import Usage
 from tests.upstream import DROP, Reply, Upstream, answer, chunk, document, error, events, hang, sse, stream
 
 ASK = Request([{"role": "user", "content": "2 + 2?"}])

@@ -12,6 +12,7 @@ import aiohttp
 import yaml
 
 from mollm.server.asgi import _App
+from tests.server.served import served
 from tests.server.test_process import SCRIPTED, Server, free_port
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+    from mollm.extending import Brief, Calls, Event, Token
 
 
 @asynccontextmanager
@@ -91,3 +94,29 @@ async def test_it_is_built_once_also_where_nobody_starts_it(tmp_path: Path, monk
 
     assert len(applications) == 4
     assert len(set(map(id, applications))) == 1
+
+
+async def test_an_application_takes_what_people_implement() -> None:
+    """Aggregators and observers of one's own, as `MoLLM` does; a reload keeps them."""
+    heard: list[str] = []
+
+    class Hearing:
+        def tell(self, event: Event) -> None:
+            heard.append(type(event).__name__)
+
+        async def show(self, token: Token) -> None: ...
+
+    class First:
+        async def aggregate(self, brief: Brief, calls: Calls) -> str:  # noqa: ARG002 - the interface has them
+            return f"first of {len(brief.proposals)}"
+
+    llms = {name: {"model": f"scripted/{name}"} for name in "ab"}
+    panel = {"description": "d", "workers": ["a", "b"], "aggregator": {"method": "first"}}
+    config = {"llms": llms, "mixtures": {"m": panel}}
+    async with served(config, aggregators={"first": First()}, observers=[Hearing()]) as server:
+        replies = [await server.chat(model="m")]
+        assert await server.deployment.reload()
+        replies.append(await server.chat(model="m"))
+
+    assert [reply.body["choices"][0]["message"]["content"] for reply in replies] == ["first of 2"] * 2
+    assert heard.count("Done") == 2
