@@ -73,8 +73,9 @@ class Chunk:
 class LLM(Protocol):
     """A callable language model, at one address.
 
-    Two further members are used where there are any: `async context_window() -> int | None`, the tokens that a
-    prompt and its answer may have together, and `address: str`, host and port as events name them.
+    Further members are used where there are any: `async context_window() -> int | None`, the tokens that a prompt
+    and its answer may have together, `address: str`, host and port as events name them, and `async prepare()`, which
+    imports and opens what the first call would otherwise wait for.
     """
 
     async def complete(self, request: Request) -> Completion:

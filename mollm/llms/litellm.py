@@ -104,6 +104,10 @@ class LiteLLM:
                     raise ProviderFailed("the stream ended in the middle of the answer")
                 yield chunk
 
+    async def prepare(self) -> None:
+        """Import the library, which the first call would otherwise wait for."""
+        await _load()
+
     async def aclose(self) -> None:
         """Close the HTTP clients that calls on this event loop opened, unless another LiteLLM still uses them."""
         clients = _clients.get(asyncio.get_running_loop())
