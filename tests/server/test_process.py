@@ -149,11 +149,12 @@ async def test_it_runs_on_what_is_fastest(tmp_path: Path) -> None:
 IMPORTED = """
 import signal, sys
 
-known = set()
+known = set(sys.modules)
 
 def tell(*_):
-    print(*sorted(set(sys.modules) - known), flush=True)
-    known.update(sys.modules)
+    new = set(sys.modules) - known
+    print(*(sorted(new) if "mollm" in known else [len(new)]), flush=True)
+    known.update(new)
 
 signal.signal(signal.SIGUSR1, tell)
 from mollm.cli.main import main
@@ -161,26 +162,40 @@ main()
 """
 
 
+async def imported_by_the_first_questions(config: dict[str, Any], folder: Path) -> list[str]:
+    """Modules that a server imports after it has said that it is ready: a whole answer, and a streamed one."""
+    path = write(folder, config)
+    async with started(sys.executable, "-c", IMPORTED, "serve", "-c", path) as server:
+        server.base = (await server.says("serving ")).rpartition(" on ")[2]
+        await server.get("/ready")
+        assert server.process.stdout
+        server.process.send_signal(signal.SIGUSR1)
+        assert int(await server.process.stdout.readline()) > 100
+        replies = [await server.chat(model="one"), await server.chat(model="three", stream=True)]
+        server.process.send_signal(signal.SIGUSR1)
+        found = (await server.process.stdout.readline()).decode().split()
+        server.process.terminate()
+        await server.ends(within=10)
+    assert [reply.status for reply in replies] == [200, 200]
+    return found
+
+
 async def test_the_first_question_imports_nothing(tmp_path: Path) -> None:
-    """A server that says it is ready answers the first question as fast as the second, whole and streamed."""
+    """A server that says it is ready answers the first question as fast as the second."""
     workers = [answer(f"{number}.") for number in range(3)]
     async with Upstream(answer("Four."), *workers, stream("Fi", "ve.")) as upstream:
-        path = write(tmp_path, config_of(upstream))
-        async with started(sys.executable, "-c", IMPORTED, "serve", "-c", path) as server:
-            server.base = (await server.says("serving ")).rpartition(" on ")[2]
-            await server.get("/ready")
-            assert server.process.stdout
-            server.process.send_signal(signal.SIGUSR1)
-            at_start = (await server.process.stdout.readline()).decode().split()
-            replies = [await server.chat(model="one"), await server.chat(model="three", stream=True)]
-            server.process.send_signal(signal.SIGUSR1)
-            later = (await server.process.stdout.readline()).decode().split()
-            server.process.terminate()
-            await server.ends(within=10)
+        assert await imported_by_the_first_questions(config_of(upstream), tmp_path) == []
 
-    assert [reply.status for reply in replies] == [200, 200]
-    assert "mollm.server.process" in at_start
-    assert later == []
+
+async def test_litellm_is_there_before_the_first_question(tmp_path: Path) -> None:
+    """Its import takes seconds, which nobody should wait for."""
+    workers = [answer(f"{number}.") for number in range(3)]
+    async with Upstream(answer("Four."), *workers, stream("Fi", "ve.")) as upstream:
+        config = config_of(upstream)
+        llm = {**config["llms"]["a"], "model": "openai/m", "client": "litellm", "api_key": "x"}
+        found = await imported_by_the_first_questions({**config, "llms": dict.fromkeys("abc", llm)}, tmp_path)
+
+    assert "litellm" not in found
 
 
 async def test_two_at_one_address(tmp_path: Path) -> None:
