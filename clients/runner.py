@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 HERE: Final = Path(__file__).resolve().parent
 CLIENT_SECONDS: Final = 300
-"""One client may take so long, its installation among it."""
+"""One client may take so long, and its installation as long again."""
+INSTALL_TRIES: Final = 3
 PYTEST: Final = ("pytest>=8", "pytest-asyncio>=1")
 SCORE: Final = 0.9
 """What `task/sums.yaml` must come to."""
@@ -210,13 +211,13 @@ def try_client(client: Client, place: Place, served: str, *, is_verbose: bool) -
     place.folder.mkdir(parents=True)
     needs = [part for need in client.needs for part in ("--with", need)]
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    command = ["uv", "run", "--quiet", "--isolated", "--no-project", "--python", python, *needs]
+    env, home = environment(place, served), client.home or place.folder
+    for _ in range(INSTALL_TRIES):
+        if run([*command, "python", "-c", ""], env, home, CLIENT_SECONDS)[0] == 0:
+            break
     begun = time.monotonic()
-    status, output = run(
-        ["uv", "run", "--quiet", "--isolated", "--no-project", "--python", python, *needs, *client.command(place)],
-        environment(place, served),
-        client.home or place.folder,
-        CLIENT_SECONDS,
-    )
+    status, output = run([*command, *client.command(place)], env, home, CLIENT_SECONDS)
     seconds = time.monotonic() - begun
     try:
         outcome = client.outcome(place, output)

@@ -159,6 +159,17 @@ def test_the_image_has_no_weights_unless_asked_for() -> None:
     assert "weights" in PROJECT["dependency-groups"]
 
 
+def test_the_image_has_every_part_unless_some_are_left_out() -> None:
+    """The extras that are installed by default exist; the step that installs mollm keeps them."""
+    (first, second) = [found for name, found in BUILD if "uv sync" in found]
+    asked = [found for name, found in BUILD if name == "ARG" and found.startswith("EXTRAS=")]
+
+    assert asked == ["EXTRAS=all"]
+    assert 'for extra in $EXTRAS; do set -- "$@" --extra "$extra"; done' in first
+    assert "--inexact" in second
+    assert "all" in PROJECT["project"]["optional-dependencies"]
+
+
 @contextmanager
 def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str], str]]:
     """The image's command on loopback, with its environment, and the address that it prints."""

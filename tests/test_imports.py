@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -58,6 +59,26 @@ def test_a_server_loads_no_more_than_it_serves_with() -> None:
     )
 
     assert not loaded_by(code) & {"litellm", "sklearn", "openai", "torch", "xllamacpp"}
+
+
+def imported_by(node: ast.stmt) -> set[str]:
+    """Names of the top-level modules that a statement imports when its module is."""
+    if isinstance(node, ast.Import):
+        return {alias.name.partition(".")[0] for alias in node.names}
+    return {(node.module or "").partition(".")[0]} if isinstance(node, ast.ImportFrom) else set()
+
+
+def test_collecting_the_tests_loads_nothing_that_takes_seconds() -> None:
+    """A test imports LangChain, LiteLLM, an SDK or scikit-learn itself, so that another need not wait for it."""
+    slow = {"langchain_core", "langchain_openai", "langgraph", "langsmith", "litellm", "openai", "sklearn", "xllamacpp"}
+    found = {
+        path.name: imports
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.parse(path.read_text("utf-8")).body
+        if (imports := imported_by(node) & slow)
+    }
+
+    assert found == {}
 
 
 def test_public_names_are_those_that_are_listed() -> None:
