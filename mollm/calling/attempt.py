@@ -211,9 +211,8 @@ class ReliableLLM:
             await address.llm.aclose()
 
     def _begin(self, request: Request, deadline: float | None) -> tuple[Request, Clock]:
-        own = asyncio.get_running_loop().time() + self._timeouts.total
         settings = request.settings.over(self.defaults)
-        return Request(request.messages, settings, request.is_answer), Clock(own, deadline)
+        return Request(request.messages, settings, request.is_answer), Clock(self._timeouts.total, deadline)
 
 
 async def _aclose(chunks: AsyncIterator[Chunk]) -> None:

@@ -13,17 +13,25 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """Until when a call may run, on the event loop's clock, and whose limit that is."""
+    """Until when a call may run, on the event loop's clock, and whose limit that is.
 
-    __slots__ = ("_deadline", "until")
+    Attributes:
+        now: Reads the event loop's clock.
+        until: The end of the call, with its retries.
+    """
 
-    def __init__(self, own: float, deadline: float | None) -> None:
+    __slots__ = ("_deadline", "now", "until")
+
+    def __init__(self, seconds: float, deadline: float | None) -> None:
+        """Begin now; the call may take so many seconds, and no longer than to the caller's `deadline`."""
+        self.now = asyncio.get_running_loop().time
         self._deadline = deadline
-        self.until = own if deadline is None else min(own, deadline)
+        until = self.now() + seconds
+        self.until = until if deadline is None else min(until, deadline)
 
-    def ended_by_caller(self, error: LLMError, now: float) -> bool:
+    def ended_by_caller(self, error: LLMError) -> bool:
         """The caller's time ran out, which says nothing about the LLM."""
-        return isinstance(error, TimedOut) and self._deadline is not None and now >= self._deadline
+        return isinstance(error, TimedOut) and self._deadline is not None and self.now() >= self._deadline
 
 
 class Slots:

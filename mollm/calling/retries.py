@@ -71,11 +71,10 @@ class Retries:
             LLMError: None did; the last error, or that all addresses are open.
         """
         self._budget.earn()
-        now = asyncio.get_running_loop().time
         tried: list[Address] = []
         retried = 0
         while True:
-            attempt = self._begin(now(), tried)
+            attempt = self._begin(clock.now(), tried)
             try:
                 call = self._try(attempt, ask, clock, tell)
                 if not hedge or not self._hedges:
@@ -95,11 +94,10 @@ class Retries:
 
     def judge(self, attempt: Attempt, error: Exception, clock: Clock, tell: Tell | None) -> LLMError:
         """Make the error of an attempt one of ours, and hold it against the address where it speaks against it."""
-        now = asyncio.get_running_loop().time()
         ours = translate(error, self._llm)
-        if not self._speaks_against_address(ours) or clock.ended_by_caller(ours, now):
+        if not self._speaks_against_address(ours) or clock.ended_by_caller(ours):
             attempt.abandoned()
-        elif attempt.failed(now, ours.retry_after_seconds or 0.0) and tell:
+        elif attempt.failed(clock.now(), ours.retry_after_seconds or 0.0) and tell:
             breaker = attempt.address.breaker
             tell(BreakerOpened(self._llm, breaker.failures, breaker.open_seconds, attempt.address.name))
         return ours
@@ -126,12 +124,12 @@ class Retries:
             raise
 
     def _hedge(self, attempt: Attempt, ask: Ask[T], clock: Clock, tell: Tell | None, tried: list[Address]) -> Hedge[T]:
-        now = asyncio.get_running_loop().time
-        half = (clock.until - now()) / 2
+        half = (clock.until - clock.now()) / 2
 
         def second() -> Coroutine[Any, Any, T] | None:
-            other = self._addresses.pick(now(), [attempt.address])
-            if other is None or other.breaker.standing(now()) is not Standing.READY or not self._budget.take():
+            now = clock.now()
+            other = self._addresses.pick(now, [attempt.address])
+            if other is None or other.breaker.standing(now) is not Standing.READY or not self._budget.take():
                 return None
             slow = TimedOut(f"no reply within {half:.0f} s; it is still waited for, and another address is asked")
             self._tell_retried(tell, slow, 0.0, attempt.address)
@@ -139,7 +137,7 @@ class Retries:
             return answer_at(other)
 
         async def answer_at(other: Address) -> T:
-            reply = await self._try(other.begin(now()), ask, clock, tell)
+            reply = await self._try(other.begin(clock.now()), ask, clock, tell)
             self.judge(attempt, TimedOut("another address answered first"), clock, tell)
             return reply
 
@@ -147,7 +145,7 @@ class Retries:
 
     def _wait(self, error: LLMError, retried: int, tried: Collection[Address], clock: Clock) -> float | None:
         """Seconds to wait before the next attempt; None where there must not be one."""
-        now = asyncio.get_running_loop().time()
+        now = clock.now()
         if retried >= self._most or now >= clock.until or not self._speaks_against_address(error):
             return None
         other = self._addresses.pick(now, tried)
