@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from mollm import flow
 from mollm.catalog import Catalog
+from mollm.catalogs import Catalogs
 from mollm.config.load import load_config
 from mollm.errors import RequestError
 from mollm.loops import LoopThread, all_of
@@ -21,10 +20,10 @@ from mollm.observing.watching import is_watched
 from mollm.options import Options, RequestOptions
 from mollm.pool import Pool
 from mollm.run import Context, fresh
-from mollm.types import STREAMED, Done, Token
+from mollm.types import STREAMED, Done, Token, answer_from_plain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Generator, Mapping
     from pathlib import Path
 
     from mollm.aggregation.base import Aggregator
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     from mollm.routing.base import RouterLike
     from mollm.types import Answer, Event, Message, Observer, Route
 
+MOST_STEPS = 25
+"""Of the graph: the nodes of the most layers, and some."""
 MAX_TOKENS_WAITING = 256
 """Number of tokens that a slow reader may leave unread before mollm stops reading from the LLM."""
 
@@ -43,8 +44,6 @@ class MoLLM:
     Safe to use from many tasks and threads at once. HTTP connections are kept per event loop. The blocking
     calls (those without `a` in front) run on a background loop of this object, so they also work in a notebook.
 
-    Attributes:
-        catalog: Mixtures and router of the configuration in force.
     """
 
     def __init__(
@@ -80,10 +79,8 @@ class MoLLM:
         self._pool = Pool(llms)
         self._loop_thread = LoopThread()
         self._lock = threading.Lock()
-        self._users: Counter[Catalog] = Counter()
         self._graphs: dict[Catalog, Graph] = {}
-        self._retiring: set[asyncio.Task[None]] = set()
-        self.catalog = self._built(config)
+        self._catalogs = Catalogs(self._built(config), self._pool)
 
     def __repr__(self) -> str:
         config = self.catalog.config
@@ -98,9 +95,14 @@ class MoLLM:
         return self.catalog.config
 
     @property
+    def catalog(self) -> Catalog:
+        """Mixtures and router of the configuration in force."""
+        return self._catalogs.current
+
+    @property
     def graph(self) -> Graph:
-        """The configuration in force as a LangGraph graph, compiled on first use."""
-        return self._graph(self.catalog)
+        """The configuration in force as a LangGraph graph, compiled on first use; its LLMs stay open."""
+        return self._graph(self._catalogs.lend())
 
     def use(self, config: str | Path | Mapping[str, Any] | Config | None = None) -> None:
         """Put another configuration in force; running questions finish with the one they started with.
@@ -110,15 +112,15 @@ class MoLLM:
         Raises:
             ConfigError: The configuration has mistakes; the one in force stays.
         """
-        self.catalog = self._built(config)
-        self._loop_thread.run(self._retire())
+        self._loop_thread.run(self.ause(config))
 
     async def ause(self, config: str | Path | Mapping[str, Any] | Config | None = None) -> None:
         """Like `use`, on the running event loop, without blocking it: the router is built beforehand."""
-        catalog = await asyncio.to_thread(self._built, config)
-        await catalog.built_router()
-        self.catalog = catalog
-        await self._retire()
+        with self._catalogs.changing() as put:
+            catalog = await asyncio.to_thread(self._built, config)
+            await catalog.built_router()
+            put(catalog)
+        await self._catalogs.retire()
 
     async def prepare(self) -> None:
         """Do what the first question would otherwise wait for: build the router, open HTTP sessions."""
@@ -215,9 +217,18 @@ class MoLLM:
 
     async def aroute(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Route:
         """Like `route`, on the running event loop."""
-        with self._using() as catalog:
-            context = _context(catalog, question, Options(**options), Observers(self._observers))
-            return await flow.routed(context)
+        given = Options(**options)
+        with self._catalogs.using() as catalog:
+            if not is_watched():
+                return await flow.routed(_context(catalog, question, given, Observers(self._observers)))
+            from mollm.observing.langchain import current_observer
+
+            callbacks = current_observer("")
+            try:
+                observers = Observers([*self._observers, callbacks])
+                return await flow.routed(_context(catalog, question, given, observers))
+            finally:
+                await callbacks.settle()
 
     def close(self) -> None:
         """Close the background loop and its connections, and free the memory of embedded LLMs."""
@@ -226,8 +237,7 @@ class MoLLM:
 
     async def aclose(self) -> None:
         """Close everything that was opened on the running event loop, and everything that `close` closes."""
-        if self._retiring:
-            await asyncio.wait(self._retiring)
+        await self._catalogs.settle()
         await self._pool.aclose()
         await asyncio.to_thread(self.close)
 
@@ -258,7 +268,7 @@ class MoLLM:
         of the answer. Options and errors are those of `ask`.
         """
         given = Options(id=id, stream=stream, observer=observer, **options)
-        with self._using() as catalog:
+        with self._catalogs.using() as catalog:
             if self._engine == "graph" or is_watched():
                 return await self._through_graph(catalog, question, given)
             observers = [*self._observers, observer] if observer else self._observers
@@ -272,8 +282,10 @@ class MoLLM:
         messages, beside = to_langchain(_messages(question))
         last = _Last(options.observer)
         context = replace(options, observer=last, plain=beside)
-        await graph.ainvoke({"messages": messages}, context=context)
-        return last.answer
+        # A parent graph's own bound on its steps says nothing about ours.
+        found = await graph.ainvoke({"messages": messages}, {"recursion_limit": MOST_STEPS}, context=context)
+        # A parent graph that is resumed brings back the run that it has already seen through.
+        return last.answer or answer_from_plain(found["mollm"])
 
     def _graph(self, catalog: Catalog) -> Graph:
         # Imported on first use: LangGraph takes half a second, and 35 MB.
@@ -281,6 +293,8 @@ class MoLLM:
 
         with self._lock:
             if catalog not in self._graphs:
+                living = self._catalogs.living
+                self._graphs = {known: graph for known, graph in self._graphs.items() if known in living}
                 observers = self._observers
                 self._graphs[catalog] = compile_graph(catalog, loop_thread=self._loop_thread, observers=observers)
             return self._graphs[catalog]
@@ -289,43 +303,19 @@ class MoLLM:
         loaded = load_config(config, methods=self._aggregators)
         return Catalog(loaded, self._pool, router=self._router, aggregators=self._aggregators)
 
-    @contextmanager
-    def _using(self) -> Iterator[Catalog]:
-        with self._lock:
-            catalog = self.catalog
-            self._users[catalog] += 1
-        try:
-            yield catalog
-        finally:
-            with self._lock:
-                self._users[catalog] -= 1
-                is_retired = catalog is not self.catalog and not self._users[catalog]
-            if is_retired:
-                task = asyncio.get_running_loop().create_task(self._retire())
-                self._retiring.add(task)
-                task.add_done_callback(self._retiring.discard)
-
-    async def _retire(self) -> None:
-        # A replaced configuration finishes its questions; then the LLMs that only it used are closed.
-        with self._lock:
-            for catalog in [*self._users, *self._graphs]:
-                if catalog is not self.catalog and not self._users[catalog]:
-                    self._users.pop(catalog, None)
-                    self._graphs.pop(catalog, None)
-            living = [self.catalog, *self._users]
-        await self._pool.retire(catalog.llms for catalog in living)
-
 
 def _context(catalog: Catalog, question: str | Sequence[Message], options: Options, observer: Observer) -> Context:
     messages = _messages(question)
-    asked = question_of(messages, tools=options.tools, response_format=options.response_format)
+    asked = question_of(
+        messages, tools=options.tools, response_format=options.response_format, extra_body=options.extra_body
+    )
     return Context(catalog, asked, options, observer=observer, streams=options.stream)
 
 
 class _Last:
     """Keeps the answer, and passes every event on."""
 
-    answer: Answer
+    answer: Answer | None = None
 
     def __init__(self, observer: Observer | None) -> None:
         self._observer = observer

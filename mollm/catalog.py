@@ -149,6 +149,12 @@ class Catalog:
         counted = [limits.routers(routed), mixture.arithmetic(question, options)]
         return (*routed, *mixture.plan(question, options)), " + ".join(filter(None, counted))
 
+    async def hold(self, plan: Iterable[PlannedCall]) -> None:
+        """Build the LLMs that only a plan names; that may load a library, so it runs in a thread."""
+        for name in {planned.llm for planned in plan}:
+            if name not in self.llms and name in self.config.llms:
+                await asyncio.to_thread(self.llms.add, name)
+
     def _router_plan(self, question: Question) -> Plan:
         # A router that calls nobody need not be fitted for this.
         if "router" in self.__dict__:

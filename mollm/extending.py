@@ -21,6 +21,7 @@ from mollm.calling.calls import Calls, Outcome
 from mollm.options import Settings
 from mollm.routing.base import Router, Scorer, Scores
 from mollm.types import (
+    Alternative,
     Arrived,
     BreakerOpened,
     Call,
@@ -29,11 +30,14 @@ from mollm.types import (
     Done,
     Event,
     Failed,
+    Failure,
+    Message,
     Observer,
     PlannedCall,
     Proposal,
     Question,
     Retried,
+    Role,
     Route,
     Routed,
     Started,
@@ -46,6 +50,7 @@ from mollm.types import (
 __all__ = [
     "LLM",
     "Aggregator",
+    "Alternative",
     "Arrived",
     "BreakerOpened",
     "Brief",
@@ -58,6 +63,8 @@ __all__ = [
     "Done",
     "Event",
     "Failed",
+    "Failure",
+    "Message",
     "Observer",
     "Outcome",
     "Picked",
@@ -66,6 +73,7 @@ __all__ = [
     "Question",
     "Request",
     "Retried",
+    "Role",
     "Route",
     "Routed",
     "Router",

@@ -31,8 +31,9 @@ from mollm.aggregation.showing import in_order, show_proposals
 from mollm.aggregation.writing import write
 from mollm.answering import answer_of
 from mollm.calling.base import Request
-from mollm.errors import QuorumError, RequestError, RoutingError
+from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
 from mollm.loops import all_of
+from mollm.options import COUNTED
 from mollm.prompts import is_empty
 from mollm.routing.base import plan_of
 from mollm.run import Context, Run, fresh
@@ -42,13 +43,11 @@ from mollm.workers import ask, proposal_of
 if TYPE_CHECKING:
     from mollm.calling.calls import Outcome
     from mollm.mixture import Mixture
-    from mollm.types import Answer, Message
+    from mollm.types import Answer, Message, PlannedCall, Role
 
 Node: TypeAlias = Callable[[Run, Context], Awaitable[tuple[Run, str]]]
 
 START, END = "route", "answer"
-OURS = frozenset(("model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"))
-"""Request fields that a caller could use to get around a limit."""
 
 
 async def route(run: Run, context: Context) -> tuple[Run, str]:
@@ -62,25 +61,52 @@ async def route(run: Run, context: Context) -> tuple[Run, str]:
         raise RequestError(f"n and logprobs need a single LLM, and {mixture.name!r} is a mixture of several")
     arithmetic = " + ".join(filter(None, [limits.routers(run.planned), mixture.arithmetic(question, options)]))
     run = context.plan(run, mixture.plan(question, options))
+    await catalog.hold(run.planned)
     limits.check(catalog.config.limits, run.planned, catalog.llms, f"mixture {mixture.name!r}", arithmetic)
     context.observer.tell(Routed(found))
     return replace(run, route=found), "bypass" if is_alone else "propose"
 
 
-async def pick(run: Run, context: Context) -> tuple[Run, Route]:
-    """Use the mixture that the caller named, or let the router pick one."""
+async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run, Route]:
+    """Use the mixture that the caller named, or let the router pick one; `goes_on`: it is to be asked."""
     catalog, question, named = context.catalog, context.question, context.options.mixture
     if named and named not in ("auto", "router"):
         return run, Route(named, {named: 1.0}, "caller", "named in the request")
     router = await catalog.built_router()
     plan = plan_of(router, question)
+    await catalog.hold(plan)
     limits.check(catalog.config.limits, plan, catalog.llms, "the router", limits.routers(plan))
+    if plan and goes_on:
+        check_any(context, plan)
     run = context.plan(run, plan)
-    found = await router.route(question, context.calls)
+    seconds = catalog.config.limits.seconds
+    try:
+        async with asyncio.timeout_at(context.deadline):
+            found = await router.route(question, context.calls)
+    except TimeoutError:
+        raise RoutingError(f"the router ({router.kind}) did not decide within {seconds:g} s (limits.seconds)") from None
+    if not isinstance(found, Route):
+        raise RoutingError(f"the router ({router.kind}) returned {type(found).__name__}, not a Route")
     if found.mixture not in catalog.mixtures:
         picked = f"the router ({found.router}) picked {found.mixture!r}"
         raise RoutingError(f"{picked}, which is no mixture; there are: {', '.join(catalog.mixtures)}")
     return run, found
+
+
+def check_any(context: Context, routed: tuple[PlannedCall, ...]) -> None:
+    """Refuse a question that no mixture may answer once the router was asked. Raises `LimitError`."""
+    catalog, question, options = context.catalog, context.question, context.options
+    refused: LimitError | None = None
+    for mixture in catalog.mixtures.values():
+        why = f"{limits.routers(routed)} + {mixture.arithmetic(question, options)}"
+        plan = (*routed, *mixture.plan(question, options))
+        try:
+            limits.check(catalog.config.limits, plan, catalog.llms, f"mixture {mixture.name!r}", why)
+        except LimitError as error:
+            refused = refused or error
+        else:
+            return
+    raise refused or LimitError("there is no mixture")
 
 
 async def propose(run: Run, context: Context) -> tuple[Run, str]:
@@ -99,7 +125,7 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
         raise QuorumError(mixture.name, quorum, layer.proposals)
     if count < quorum:
         why = f"layer {number} does not count: {count} of at least {quorum} workers answered"
-        return replace(after, layer=run.layer, degraded=(*run.degraded, why)), "aggregate"
+        return replace(after, layer=run.layer, agreed=run.agreed, degraded=(*run.degraded, why)), "aggregate"
     return after, "aggregate" if layer.agreed or number == mixture.rules.layers else "propose"
 
 
@@ -159,7 +185,7 @@ def check_question(context: Context) -> None:
     """Raise `RequestError` if the question cannot be answered."""
     if is_empty(context.question.messages):
         raise RequestError("the question is empty")
-    if taken := sorted(OURS & set(context.options.extra_body)):
+    if taken := sorted(COUNTED & set(context.options.extra_body)):
         raise RequestError(f"extra_body cannot set {', '.join(taken)}: limits and the configuration do")
 
 
@@ -169,20 +195,28 @@ class Transition:
 
     node: Node
     to: tuple[str, ...]
+    roles: tuple[Role, ...]
+    """On whose behalf the node may call LLMs."""
 
 
 TRANSITIONS = {
-    "route": Transition(route, ("propose", "bypass")),
-    "propose": Transition(propose, ("propose", "aggregate")),
-    "aggregate": Transition(aggregate_proposals, (END,)),
-    "bypass": Transition(bypass, (END,)),
+    "route": Transition(route, ("propose", "bypass"), ("router",)),
+    "propose": Transition(propose, ("propose", "aggregate"), ("worker",)),
+    "aggregate": Transition(aggregate_proposals, (END,), ("aggregator", "fallback")),
+    "bypass": Transition(bypass, (END,), ("bypass", "tools")),
 }
 
 
 async def step(name: str, run: Run, context: Context) -> tuple[Run, str]:
     """Run one node and record its calls."""
-    context.begin(run)
-    run, to = await TRANSITIONS[name].node(run, context)
+    transition = TRANSITIONS[name]
+    context.begin(run, transition.roles)
+    try:
+        run, to = await transition.node(run, context)
+    finally:
+        context.calls.close()
+    if to not in transition.to:
+        raise RuntimeError(f"the node {name} went on to {to}, which is not in the table")
     return context.end(run), to
 
 
@@ -211,12 +245,11 @@ def finish(run: Run, context: Context) -> Answer:
 async def routed(context: Context) -> Route:
     """Pick the mixture only; no worker is asked."""
     check_question(context)
-    run, seconds = fresh(context.options), context.catalog.config.limits.seconds
-    context.begin(run)
+    run = fresh(context.options)
+    context.begin(run, TRANSITIONS[START].roles)
     try:
-        async with asyncio.timeout(seconds):
-            run, found = await pick(run, context)
-    except TimeoutError:
-        raise RoutingError(f"no mixture was picked within {seconds:g} s (limits.seconds)") from None
+        run, found = await pick(run, context, goes_on=False)
+    finally:
+        context.calls.close()
     context.end(run)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypedDict
 
@@ -16,11 +17,11 @@ from langgraph.types import Command
 from mollm import flow
 from mollm.catalog import Catalog
 from mollm.config.load import load_config
-from mollm.conversion import from_state
+from mollm.conversion import comes_back, from_state
 from mollm.loops import LoopThread
 from mollm.messages import question_of
 from mollm.observing.langchain import answer_message, observer_of, wants_tokens
-from mollm.observing.observers import Observers
+from mollm.observing.observers import Guarded, Observers
 from mollm.options import Options
 from mollm.pool import Pool
 from mollm.run import Context, Run, fresh
@@ -37,15 +38,11 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
     from mollm.routing.base import RouterLike
-    from mollm.types import Event, Message, Observer, Token
+    from mollm.types import Answer, Event, Message, Observer, Token
 
 
 Graph: TypeAlias = "CompiledStateGraph[Any, Any, Any, Any]"
 """LangGraph accepts more than its types say: tuples and dictionaries as messages, a dictionary as context."""
-
-
-def _merged(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    return {**before, **after}
 
 
 class Input(TypedDict):
@@ -65,7 +62,7 @@ class State(Output):
 
     run: dict[str, Any]
     """The `Run`."""
-    beside: Annotated[dict[str, Any], _merged]
+    beside: dict[str, Any]
     """By id, the OpenAI messages that LangChain's cannot hold."""
 
 
@@ -101,7 +98,8 @@ def create_graph(
     """
     loaded = load_config(config, methods=tuple(aggregators or ()))
     catalog = Catalog(loaded, Pool(llms), router=router, aggregators=aggregators)
-    return compile_graph(catalog, name=name, checkpointer=checkpointer, store=store, observers=observers)
+    guarded = [Guarded(observer) for observer in observers]
+    return compile_graph(catalog, name=name, checkpointer=checkpointer, store=store, observers=guarded)
 
 
 async def default_graph() -> Graph:
@@ -150,25 +148,37 @@ class _Node(Runnable[State, Command[str]]):
     async def ainvoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> Command[str]:  # noqa: A002
         graph = get_runtime(Options)
         options = graph.context if isinstance(graph.context, Options) else Options()
-        # A checkpointer may have stored the run of an earlier question.
+        # A checkpointer may bring back the run of a question that failed.
         begins = self._name == flow.START
         run = fresh(options) if begins else Run.from_plain(input["run"])
-        beside = {**input.get("beside", {}), **options.plain}
+        beside = {**input.get("beside", {}), **options.plain} if begins else input.get("beside", {})
         messages = from_state(input["messages"], beside)
         callbacks = observer_of(config or {}, run.id)
         context = self._context(options, messages, config or {}, graph.stream_writer, run, callbacks)
         try:
             run, to = await flow.step(self._name, run, context)
             update: dict[str, Any] = {"run": run.to_plain()}
-            if begins and options.plain:
-                update["beside"] = options.plain
+            if begins:
+                known = {message.id for message in input["messages"]}
+                update["beside"] = {key: message for key, message in beside.items() if key in known}
             if to == flow.END:
-                answer = flow.finish(run, context)
-                update |= {"messages": [answer_message(answer)], "mollm": to_plain(answer)}
-        finally:
+                update |= self._answer(flow.finish(run, context), beside)
+        except BaseException:
             if callbacks:
-                await callbacks.settle()
+                with suppress(Exception):  # what ends the question is the error that is raised
+                    await callbacks.settle()
+            raise
+        if callbacks:
+            await callbacks.settle()
         return Command(update=update, goto=END if to == flow.END else to)
+
+    @staticmethod
+    def _answer(answer: Answer, beside: dict[str, Any]) -> dict[str, Any]:
+        message = answer_message(answer)
+        update: dict[str, Any] = {"messages": [message], "mollm": to_plain(answer)}
+        if not comes_back(message, answer.message):
+            update["beside"] = {**beside, answer.id: answer.message}
+        return update
 
     def _context(
         self,
@@ -182,7 +192,9 @@ class _Node(Runnable[State, Command[str]]):
         told = [_Writer(writer), *self._observers, options.observer, callbacks]
         return Context(
             self._catalog,
-            question_of(messages, tools=options.tools, response_format=options.response_format),
+            question_of(
+                messages, tools=options.tools, response_format=options.response_format, extra_body=options.extra_body
+            ),
             options,
             observer=Observers(observer for observer in told if observer),
             streams=options.stream or wants_tokens(config),

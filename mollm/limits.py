@@ -62,7 +62,13 @@ def check(
     Raises:
         LimitError: The message shows the arithmetic.
     """
+    for planned in plan:
+        if min(planned.times, planned.max_tokens) < 1 or min(planned.prompt_tokens, planned.images) < 0:
+            raise LimitError(f"{who} is not asked: its plan counts less than nothing: {planned}")
     worst = worst_case(plan, llms)
+    if limits.cost_usd is not None and worst.cost_usd is None:
+        unpriced = sorted({planned.llm for planned in plan if llms[planned.llm].price is None})
+        raise LimitError(f"{who} is not asked: {', '.join(unpriced)} has no price, so limits.cost_usd cannot be kept")
     over = [
         f"{text} at worst ({arithmetic}), and limits.{key} is {limit}"
         for key, value, limit, text in (

@@ -48,6 +48,7 @@ def question_of(
     *,
     tools: Sequence[Mapping[str, Any]] | None = None,
     response_format: Mapping[str, Any] | None = None,
+    extra_body: Mapping[str, Any] | None = None,
 ) -> Question:
     """Describe a conversation in OpenAI's format, with the tools and the answer schema that are sent along."""
     asked = (m for m in reversed(messages) if m.get("role") == "user")
@@ -64,10 +65,9 @@ def question_of(
                     tokens += tokens_at_most(_written_out(part))
         if len(message) > 2:  # a tool call, its result's id, reasoning, a name
             tokens += tokens_at_most(_written_out({k: v for k, v in message.items() if k not in _PLAIN_KEYS and v}))
-    if tools:
-        tokens += tokens_at_most(_written_out(tools))
-    if response_format:
-        tokens += tokens_at_most(_written_out(response_format))
+    for sent in (tools, response_format, extra_body):
+        if sent:
+            tokens += tokens_at_most(_written_out(sent))
     return Question(
         messages=tuple(messages),
         last=last,

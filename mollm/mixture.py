@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mollm.aggregation.base import plan_of
+from mollm.prompts import FENCE_TOKENS
 from mollm.types import PlannedCall
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ class Mixture:
         first = [
             PlannedCall("worker", w.llm, self._limit(w), tokens + w.prompt_tokens, images=images) for w in self.workers
         ]
-        read = sum(call.max_tokens for call in first)
-        shown, times = read + self.layer_prompt.tokens, self.rules.layers - 1
+        read = sum(call.max_tokens + FENCE_TOKENS for call in first)
+        shown = read + self.layer_prompt.tokens + self.layer_prompt.questions * tokens
+        times = self.rules.layers - 1
         later = [
             PlannedCall(c.role, c.llm, c.max_tokens, c.prompt_tokens + shown, times, images) for c in first if times
         ]

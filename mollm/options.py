@@ -51,6 +51,15 @@ class Settings:
 _SENT = tuple(f.name for f in fields(Settings) if f.name != "extra_body")
 
 
+COUNTED = frozenset(
+    (
+        *("model", "messages", "stream", "stream_options", "n", "best_of"),
+        *("max_tokens", "max_completion_tokens", "tools", "functions"),
+    )
+)
+"""Request fields that limits and the configuration count; `extra_body` cannot set them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options(Settings):
     """The options of one question; a graph takes them as its `context`.

@@ -38,7 +38,7 @@ class Pool:
         self.given = dict(given or {})
         self._shared = Shared()
         self._budget = RetryBudget()
-        self._lock = threading.RLock()
+        self._lock, self._building = threading.Lock(), threading.RLock()
         self._built: dict[Identity, ReliableLLM] = {}
 
     def llms(self, config: Config, names: Iterable[str] | None = None) -> LLMs:
@@ -67,9 +67,11 @@ class Pool:
     def take(self, config: Config, name: str) -> tuple[Identity, ReliableLLM]:
         """Return the LLM `name` as `config` describes it, built if need be. Raises `UserError`."""
         identity = self._identity(config, name)
-        with self._lock:
+        with self._building:  # not the other lock: this may import a library, and an event loop waits for that one
             if identity not in self._built:
-                self._built[identity] = self._build(config, name)
+                built = self._build(config, name)
+                with self._lock:
+                    self._built[identity] = built
             return identity, self._built[identity]
 
     async def retire(self, living: Iterable[LLMs]) -> None:
@@ -82,11 +84,11 @@ class Pool:
             closed = {id(client) for llm in closing for client in llm.clients}
             unused = [key for key, local in self._shared.embedded.items() if id(local) in closed]
             unloading = [self._shared.embedded.pop(key) for key in unused]
-        for llm in closing:
-            if not self._is_given(llm.name):
-                await llm.aclose()
-        for local in unloading:
-            local.unload()
+        try:
+            await self._close(closing)
+        finally:
+            for local in unloading:
+                local.unload()
 
     async def prepare(self) -> None:
         """Open and import now what the first call would have to wait for."""
@@ -97,17 +99,25 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close what was opened on the running event loop."""
-        for llm in list(self._built.values()):
-            if not self._is_given(llm.name):
+        await self._close(list(self._built.values()))
+
+    async def _close(self, llms: Iterable[ReliableLLM]) -> None:
+        """Close all of them, also when one cannot be closed; then raise the first error."""
+        first: Exception | None = None
+        for llm in llms:
+            if llm.name in self.given:
+                continue
+            try:
                 await llm.aclose()
+            except Exception as error:  # noqa: BLE001 - raised when the others are closed
+                first = first or error
+        if first:
+            raise first
 
     def unload(self) -> None:
         """Free the memory of embedded LLMs."""
         for local in self._shared.embedded.values():
             local.unload()
-
-    def _is_given(self, name: str) -> bool:
-        return name in self.given
 
     def _identity(self, config: Config, name: str) -> Identity:
         settings = config.llms[name]
@@ -168,9 +178,7 @@ class LLMs(Mapping[str, ReliableLLM]):
         return self._held[name][1]
 
     def __getitem__(self, name: str) -> ReliableLLM:
-        if name not in self._held and name not in self._config.llms:
-            raise KeyError(name)
-        return self.add(name)  # a router or an aggregator of one's own may call what no mixture uses
+        return self._held[name][1]
 
     def __contains__(self, name: object) -> bool:
         return name in self._held

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import jinja2
 import jinja2.meta
+import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mollm.errors import PromptError
@@ -50,6 +51,8 @@ class Prompt:
     name: str
     """File name, or `inline` for a prompt written in the configuration."""
     template: jinja2.Template
+    questions: int = 0
+    """How often it fills in the question."""
     tokens: int = 0
     """The most tokens that its own text takes, without the values filled in."""
 
@@ -99,7 +102,8 @@ def parse_prompt(text: str, role: Role, name: str) -> Prompt:
     """Check `text` against the placeholders of `role`, and that it can be rendered. Raises as `load_prompt`."""
     allowed, required = PLACEHOLDERS[role]
     try:
-        used = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(text))
+        tree = _ENVIRONMENT.parse(text)
+        used = jinja2.meta.find_undeclared_variables(tree)
         template = _ENVIRONMENT.from_string(text)
     except jinja2.TemplateSyntaxError as error:
         raise PromptError(f"{name}:{error.lineno}: {error.message}") from error
@@ -110,7 +114,8 @@ def parse_prompt(text: str, role: Role, name: str) -> Prompt:
         raise PromptError(f"{name}: unknown placeholder {{{{ {word} }}}}; a prompt for the {role} may use {names}")
     for word in sorted(required - used):
         raise PromptError(f"{name}: the placeholder {{{{ {word} }}}} is missing; a prompt for the {role} needs it")
-    prompt = Prompt(name, template, tokens_at_most(text))
+    questions = sum(found.name == "question" for found in tree.find_all(jinja2.nodes.Name))
+    prompt = Prompt(name, template, questions, tokens_at_most(text))
     prompt.render(**{word: word for word in allowed})
     return prompt
 
@@ -157,6 +162,10 @@ def _joined(content: Any, text: str) -> Any:
     if isinstance(content, list):
         return [*content, {"type": "text", "text": text}]
     return f"{text_of(content)}\n\n{text}"
+
+
+FENCE_TOKENS = 24
+"""At most what the fence around one proposal takes."""
 
 
 def fence(texts: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mollm.catalog import Catalog
     from mollm.mixture import Mixture
     from mollm.options import Options
-    from mollm.types import Observer, Question
+    from mollm.types import Observer, Question, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,7 @@ class Context:
         observer: Receives every event.
         streams: The answer is wanted token by token.
         calls: Makes the calls of the current node.
+        deadline: On the event loop's clock; the question is not worked on any longer.
     """
 
     calls: Calls
@@ -122,10 +123,17 @@ class Context:
         self.observer, self.streams = observer, streams
         self._now = asyncio.get_running_loop().time
         self._begun = self._now() - spent
+        self.deadline = self._begun + catalog.config.limits.seconds
 
-    def begin(self, run: Run) -> None:
-        """Start a node, with the calls and the time that are left."""
-        self.calls = self._calls(run)
+    def begin(self, run: Run, roles: Sequence[Role]) -> None:
+        """Start a node, with the calls of its `roles` and the time that are left."""
+        self.calls = Calls(
+            self.catalog.llms,
+            Allowance(run.planned, run.breakdown, roles=roles),
+            deadline=self.deadline,
+            observer=self.observer,
+            first=len(run.breakdown) + 1,
+        )
 
     def plan(self, run: Run, planned: Sequence[PlannedCall]) -> Run:
         """Add calls to the plan while a node is running."""
@@ -143,15 +151,6 @@ class Context:
     async def mixture(self, run: Run) -> Mixture:
         """The mixture that was picked."""
         return await self.catalog.built_mixture(run.mixture)
-
-    def _calls(self, run: Run) -> Calls:
-        return Calls(
-            self.catalog.llms,
-            Allowance(run.planned, run.breakdown),
-            deadline=self._begun + self.catalog.config.limits.seconds,
-            observer=self.observer,
-            first=len(run.breakdown) + 1,
-        )
 
 
 def fresh(options: Options) -> Run:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mollm import MoLLM, extending, load_config
-from mollm.errors import AggregationError, BadRequest, ConfigError, LimitError
+from mollm.errors import AggregationError, BadRequest, ConfigError, LimitError, ProviderFailed, RoutingError
 from mollm.extending import (
     Aggregator,
     BreakerOpened,
@@ -24,6 +25,7 @@ from mollm.extending import (
     PlannedCall,
     Question,
     Request,
+    Route,
     Routed,
     Settings,
     Token,
@@ -33,6 +35,8 @@ from mollm.llms.scripted import Reply, ScriptedLLM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mollm import Answer
 
 LLMS = {name: {"model": "x/y", "retries": 0, "max_tokens": 100} for name in "abc"}
 WORKERS = {"description": "d", "workers": ["a", "b"]}
@@ -317,3 +321,188 @@ def test_an_aggregator_that_was_not_handed_over_is_named() -> None:
 
     with pytest.raises(ConfigError, match=r"mixtures\.m\.aggregator\.method: 'longest' was not given"):
         MoLLM(known, llms=scripted())
+
+
+ONE = {"llms": LLMS, "mixtures": {"m": {"description": "d", "workers": ["a"]}}}
+
+
+SHORT = Settings(max_tokens=8)
+
+
+class Judge:
+    """A router that asks `c`, as often and as much as it is told to."""
+
+    kind = "judge"
+
+    def __init__(self, *planned: PlannedCall, text: str = "x", settings: Settings = SHORT) -> None:
+        self.planned, self.text, self.settings = planned, text, settings
+        self.left: asyncio.Task[Any] | None = None
+
+    def plan(self, question: Question) -> Sequence[PlannedCall]:  # noqa: ARG002
+        return self.planned
+
+    async def route(self, question: Question, calls: Calls) -> Route:  # noqa: ARG002
+        await self.ask(calls)
+        return Route("m", {"m": 1.0}, self.kind, "judged")
+
+    async def ask(self, calls: Calls) -> Any:
+        request = Request([{"role": "user", "content": self.text}], self.settings)
+        return await calls.attempt("router", "c", request)
+
+
+def judged(judge: Judge, **sections: Any) -> Answer:
+    """The answer where `judge` routes."""
+    with MoLLM({**ONE, **sections}, llms=scripted(), router=judge) as mollm:
+        return mollm.ask("Hi")
+
+
+FAIR = PlannedCall("router", "c", 8, 100)
+
+
+def test_a_router_that_keeps_to_its_plan_is_counted() -> None:
+    """Its call stands in the breakdown, first."""
+    assert [call.role for call in judged(Judge(FAIR)).breakdown] == ["router", "bypass"]
+
+
+@pytest.mark.parametrize(
+    ("judge", "text"),
+    [
+        (Judge(replace(FAIR, times=-5), replace(FAIR, times=6)), "its plan counts less than nothing"),
+        (Judge(replace(FAIR, prompt_tokens=-1)), "its plan counts less than nothing"),
+        (Judge(replace(FAIR, llm="z")), "names 'z', which is no LLM here"),
+        (Judge(replace(FAIR, prompt_tokens=9), text="hi " * 900), "a prompt of up to 900 tokens, and planned 9"),
+        (Judge(FAIR, settings=Settings(max_tokens=-1)), "asks 'c' for -1 tokens"),
+        (Judge(FAIR, settings=Settings(max_tokens=8, extra_body={"n": 5})), "sets n in extra_body"),
+        (Judge(*[FAIR] * 20), "20 calls at worst"),
+    ],
+    ids=["negative", "negative prompt", "unknown", "longer", "minus one", "extra", "many"],
+)
+def test_a_plan_cannot_be_got_around(judge: Judge, text: str) -> None:
+    """Neither by odd numbers nor by what is sent."""
+    with pytest.raises(LimitError, match=text):
+        judged(judge)
+
+
+def test_a_plan_that_is_none_is_named() -> None:
+    """With whose it is."""
+
+    class Odd(Judge):
+        def plan(self, question: Question) -> Any:  # noqa: ARG002
+            return None
+
+    with pytest.raises(LimitError, match="the plan of Odd is NoneType, not a sequence of PlannedCall"):
+        judged(Odd())
+
+
+def test_a_ceiling_for_cost_needs_a_price_for_whatever_is_planned() -> None:
+    """Also for an LLM that no mixture uses."""
+    llms = {"a": {**LLMS["a"], "price": {"input": 1, "output": 1}}, "c": LLMS["c"]}
+
+    config = {**ONE, "llms": llms, "limits": {"cost_usd": 1}}
+    mollm = MoLLM(config, llms={name: ScriptedLLM("x") for name in "ac"}, router=Judge(FAIR))
+    with mollm, pytest.raises(LimitError, match=r"c has no price, so limits\.cost_usd cannot be kept"):
+        mollm.ask("Hi")
+
+
+def test_nobody_is_asked_where_no_mixture_fits_after_the_router() -> None:
+    """The router's own LLM would be paid for nothing."""
+    llms = scripted()
+
+    mollm = MoLLM({**ONE, "limits": {"calls": 1}}, llms=llms, router=Judge(FAIR))
+    with mollm, pytest.raises(LimitError, match=r"2 calls at worst \(1 router \+ 1 worker\), and limits.calls is 1"):
+        mollm.ask("Hi")
+
+    assert llms["c"].requests == []
+
+
+def test_what_is_known_of_an_llm_cannot_be_called() -> None:
+    """The books would not show it."""
+    seen: list[Any] = []
+
+    class Peeking(Judge):
+        async def ask(self, calls: Calls) -> Any:
+            seen.append(calls.llm("a"))
+
+    judged(Peeking())
+
+    assert seen[0].name == "a"
+    assert not hasattr(seen[0], "complete")
+
+
+async def test_a_call_that_outlives_its_node_is_ended_and_counted() -> None:
+    """And no other one can be made after it."""
+    tasks: list[asyncio.Task[Any]] = []
+
+    class Leaving(Judge):
+        async def ask(self, calls: Calls) -> Any:
+            tasks.append(asyncio.create_task(super().ask(calls)))
+            await asyncio.sleep(0)
+            self.calls = calls
+
+    judge = Leaving(FAIR, FAIR)
+    llms = scripted(c=Reply("late", delay=30))
+    async with MoLLM(ONE, llms=llms, router=judge) as mollm:
+        answer = await mollm.aask("Hi")
+        with pytest.raises(LimitError):
+            await Judge.ask(judge, judge.calls)
+        await asyncio.wait(tasks)
+
+    assert [(call.role, call.error and call.error.kind) for call in answer.breakdown] == [
+        ("router", "cancelled"),
+        ("bypass", None),
+    ]
+    assert tasks[0].cancelled()
+    assert len(llms["c"].requests) == 1
+
+
+def test_the_time_of_a_question_bounds_a_router_of_ones_own() -> None:
+    """It is `limits.seconds` that ends it."""
+
+    class Slow(Judge):
+        async def ask(self, calls: Calls) -> Any:  # noqa: ARG002
+            await asyncio.sleep(3600)
+
+    with pytest.raises(RoutingError, match=r"the router \(judge\) did not decide within 0\.05 s"):
+        judged(Slow(), limits={"seconds": 0.05})
+
+
+@pytest.mark.parametrize("odd", [None, 5, {"text": "x"}])
+def test_an_aggregator_has_to_return_an_answer(odd: Any) -> None:
+    """Nothing else passes for one."""
+
+    class Odd:
+        async def aggregate(self, brief: Brief, calls: Calls) -> Any:  # noqa: ARG002
+            return odd
+
+    with pytest.raises(AggregationError, match=f"the aggregator Odd returned {type(odd).__name__}"):
+        asked(Odd())
+
+
+def test_a_router_has_to_return_a_route() -> None:
+    """A name alone is for functions."""
+
+    class Odd(Judge):
+        async def route(self, question: Question, calls: Calls) -> Any:  # noqa: ARG002
+            return "m"
+
+    with pytest.raises(RoutingError, match=r"the router \(judge\) returned str, not a Route"):
+        judged(Odd())
+
+
+def test_an_observer_has_to_be_one() -> None:
+    """It is said at once."""
+    with pytest.raises(ConfigError, match="observers: int has no `tell` and `show`"):
+        MoLLM(ONE, observers=[5])  # type: ignore[list-item]
+
+
+def test_a_layer_that_does_not_count_does_not_agree() -> None:
+    """What the layer before it brought is aggregated as it would have been without it."""
+    mixture = {"description": "d", "workers": ["a", "b", "c"], "layers": 2, "agree": 2, "quorum": 2, "ask_first": "all"}
+    first = {"a": "1", "b": "2", "c": "3"}
+    llms = {name: ScriptedLLM([text, ProviderFailed("down"), "written"]) for name, text in first.items()}
+
+    with MoLLM({"llms": LLMS, "mixtures": {"m": mixture}}, llms=llms) as mollm:
+        answer = mollm.ask("Hi")
+
+    assert answer.text == "written"
+    assert answer.degraded == ("layer 2 does not count: 0 of at least 2 workers answered",)

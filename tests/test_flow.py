@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +25,7 @@ from mollm.types import to_plain
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mollm.calling.base import Request
     from mollm.types import Event, Message, Token
@@ -38,13 +39,27 @@ class Heard:
     """An observer that keeps everything in its plain form."""
 
     def __init__(self) -> None:
-        self.events: list[Any] = []
+        self._events: list[tuple[float, str]] = []
 
     def tell(self, event: Event) -> None:
-        self.events.append({type(event).__name__: to_plain(event)})
+        self._note(f"{type(event).__name__} {to_plain(event)}")
 
     async def show(self, token: Token) -> None:
-        self.events.append(to_plain(token))
+        self._note(str(to_plain(token)))
+
+    def _note(self, text: str) -> None:
+        self._events.append((asyncio.get_running_loop().time(), text))
+
+    @property
+    def order(self) -> list[str]:
+        """What the question itself tells, which is one after the other."""
+        tasks = ("Started", "Arrived", "Failed", "CallStarted", "CallEnded")
+        return [text for _, text in self._events if not text.startswith(tasks)]
+
+    @property
+    def events(self) -> list[tuple[float, str]]:
+        """In their order; what several tasks tell at the same moment has none."""
+        return sorted(self._events)
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,7 @@ class Seen:
     """What can be seen of it from outside."""
 
     events: list[Any]
+    order: list[str]
     asked: dict[str, list[Any]]
     cancelled: dict[str, int]
     error: str | None
@@ -72,7 +88,14 @@ class Seen:
 
 def play(case: Case, engine: str) -> Seen:
     """Answer the question of a case by one of the two drivers, on a virtual clock."""
-    llms = {name: ScriptedLLM(case.replies.get(name, Reply(f"from {name}"))) for name in NAMES}
+    # No two calls end at the same moment: which of two equal timers fires first is nobody's promise.
+    moments = itertools.count(1)
+
+    def script(name: str) -> Callable[[Request], Reply]:
+        reply = case.replies.get(name, Reply(f"from {name}"))
+        return lambda _: replace(reply, delay=reply.delay + next(moments) / 1024) if reply.delay else reply
+
+    llms = {name: ScriptedLLM(script(name)) for name in NAMES}
     config = {
         "llms": {name: {"model": "x/y", "retries": 0} for name in NAMES},
         "mixtures": {"m": {"description": "d", **case.mixture}},
@@ -124,7 +147,7 @@ def play(case: Case, engine: str) -> Seen:
 
     error = run_virtual(main())
     asked = {name: [plain_request(request) for request in llm.requests] for name, llm in llms.items()}
-    return Seen(heard.events, asked, {name: llm.cancelled for name, llm in llms.items()}, error, run)
+    return Seen(heard.events, heard.order, asked, {name: llm.cancelled for name, llm in llms.items()}, error, run)
 
 
 def plain_request(request: Request) -> Any:
@@ -193,7 +216,7 @@ def mixtures(draw: st.DrawFn) -> dict[str, Any]:
         "aggregator": {"method": draw(st.sampled_from(["synthesize", "vote", "best"])), "llm": "boss"},
     }
     if enough > 1 and draw(st.booleans()):
-        found["agree"] = 2
+        found |= {"agree": 2, "quorum": min(found["quorum"], 2)}
     if draw(st.booleans()):
         found["aggregator"]["fallback_llm"] = "c"
     return found

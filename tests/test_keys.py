@@ -562,3 +562,20 @@ def test_no_key_is_without_a_check() -> None:
     """A key that is added to the models must be shown to do something."""
     assert keys_of(Config) - set(CHECKS) - set(ELSEWHERE) == set()
     assert (set(CHECKS) | set(ELSEWHERE)) - keys_of(Config) == set(), "and no check is for a key that is gone"
+
+
+@pytest.mark.parametrize("place", ["llm", "worker"])
+def test_extra_body_cannot_get_around_a_limit(place: str) -> None:
+    """What limits count has a key of its own, and is refused when the file is read."""
+    extra = {"extra_body": {"max_tokens": 9999, "n": 8, "top_k": 5}}
+    whole = config(mixture={"workers": [{"llm": "a", **(extra if place == "worker" else {})}]})
+    whole["llms"]["a"] |= extra if place == "llm" else {}
+
+    with pytest.raises(ConfigError, match=r"extra_body: cannot set max_tokens, n: limits count them"):
+        load_config(whole)
+
+
+def test_agreement_cannot_end_a_layer_below_its_quorum() -> None:
+    """Two that agree would be too few for a quorum of three."""
+    with pytest.raises(ConfigError, match=r"quorum: 3 is more than `agree` \(2\)"):
+        load_config(config(mixture={"agree": 2, "quorum": 3}))

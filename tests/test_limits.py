@@ -14,10 +14,13 @@ from mollm.errors import LimitError
 from mollm.limits import WorstCase, check, worst_case
 from mollm.messages import question_of
 from mollm.options import Options
+from mollm.prompts import FENCE_TOKENS
 
 if TYPE_CHECKING:
     from mollm.types import Question
 
+READ = 1310 + 2 * FENCE_TOKENS
+"""Tokens of a prompt of 1,000, a template of 10, and two fenced proposals of 300 together."""
 PRICE = {"input": 1.0, "output": 10.0}
 
 
@@ -110,11 +113,17 @@ def usd(*calls: tuple[int, int]) -> float:
     ("mixture", "cost"),
     [
         ({"workers": ["a"]}, usd((1000, 100))),
-        ({"workers": ["a", "b"]}, usd((1000, 100), (1000, 200), (1310, 100))),
+        ({"workers": ["a", "b"]}, usd((1000, 100), (1000, 200), (READ, 100))),
         ({"workers": ["a", "b"], "aggregator": {"method": "vote"}}, usd((1000, 100), (1000, 200))),
         (
             {"workers": ["a", "b"], "layers": 2, "aggregator": {"llm": "c"}},
-            usd((1000, 100), (1000, 200), (1310, 100), (1310, 200), (1310, 400)),
+            usd(
+                (1000, 100),
+                (1000, 200),
+                (READ, 100),
+                (READ, 200),
+                (READ, 400),
+            ),
         ),
     ],
 )
@@ -141,8 +150,8 @@ def test_an_llm_without_a_price_makes_the_cost_unknown() -> None:
             "400 output tokens at worst (2 proposals + 1 aggregator), and limits.output_tokens is 399",
         ),
         (
-            {"cost_usd": 0.0072},
-            "0.007310 USD at worst (2 proposals + 1 aggregator), and limits.cost_usd is 0.0072",
+            {"cost_usd": 0.0073},
+            "0.007358 USD at worst (2 proposals + 1 aggregator), and limits.cost_usd is 0.0073",
         ),
     ],
 )
@@ -177,7 +186,7 @@ def test_a_ceiling_is_told_in_full() -> None:
 def test_what_just_fits_is_let_through() -> None:
     """A ceiling may be reached."""
     catalog = built({"workers": ["a", "b"]})
-    exact = LimitsConfig(calls=3, output_tokens=400, cost_usd=usd((0, 100), (0, 200), (310, 100)))
+    exact = LimitsConfig(calls=3, output_tokens=400, cost_usd=usd((0, 100), (0, 200), (READ - 1000, 100)))
 
     check_limits(exact, catalog)
     check_limits(LimitsConfig(), catalog)

@@ -127,3 +127,65 @@ async def test_a_question_ends_with_the_configuration_it_began_with() -> None:
 
         assert (await asked).text == "late"
         assert mollm.catalog.mixture("m").description == "newer"
+
+
+async def test_what_a_new_configuration_takes_over_is_not_closed_while_it_is_built() -> None:
+    """The last question of the old one ends in the middle of the change."""
+    llm, building = Closing(), asyncio.Event()
+    async with Upstream(*[answer("yes")] * 3) as upstream:
+        kept = {"model": "hosted_vllm/m", "api_base": upstream.base_url}
+
+        def config(text: str) -> dict[str, Any]:
+            mixtures = {"m": {"description": text, "workers": ["a"]}, "kept": {"description": "k", "workers": ["k"]}}
+            return {
+                "llms": {"a": {"model": "x/y"}, "k": kept},
+                "mixtures": mixtures,
+                "router": {"kind": "fixed", "fallback": "m"},
+            }
+
+        async with MoLLM(config("old"), llms={"a": llm}) as mollm:
+            await mollm.aask("Hi", mixture="kept")
+            asked = asyncio.create_task(mollm.aask("Hi"))
+            await llm.begun.wait()
+            await mollm.ause(config("new"))
+            with mollm._catalogs.changing() as put:  # noqa: SLF001 - a change that is under way
+                newest = mollm._built(config("newest"))  # noqa: SLF001
+                llm.release.set()
+                await asked
+                building.set()
+                put(newest)
+            await mollm._catalogs.retire()  # noqa: SLF001
+            await mollm.aask("Hi", mixture="kept")
+
+    assert upstream.connections == 1
+
+
+async def test_of_two_changes_at_once_the_later_wins() -> None:
+    """However long the earlier one takes."""
+    async with MoLLM(described("old")) as mollm:
+        with mollm._catalogs.changing() as earlier, mollm._catalogs.changing() as later:  # noqa: SLF001
+            later(mollm._built(described("later")))  # noqa: SLF001
+            earlier(mollm._built(described("earlier")))  # noqa: SLF001
+
+        assert mollm.catalog.mixture("m").description == "later"
+
+
+def test_one_llm_that_cannot_be_closed_does_not_keep_the_others_open() -> None:
+    """All are closed, and the first error is raised."""
+
+    class Stuck(ScriptedLLM):
+        closed = 0
+
+        async def aclose(self) -> None:
+            Stuck.closed += 1
+            raise OSError("stuck")
+
+    pool = Pool()
+    llms = pool.llms(config(a={"model": "scripted/x"}, b={"model": "scripted/y"}))
+    for llm in llms.values():
+        llm.clients[0].__class__ = Stuck
+
+    with pytest.raises(OSError, match="stuck"):
+        asyncio.run(pool.aclose())
+
+    assert Stuck.closed == 2

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
-from mollm.errors import LLMError
+from mollm.calling.calls import checked_plan
+from mollm.errors import AggregationError, LLMError
 from mollm.final.tally import Tally
 from mollm.messages import text_of
 from mollm.observing.observers import NOBODY
@@ -74,7 +75,7 @@ class Aggregator(Protocol):
 def plan_of(aggregator: Aggregator, question: Question, read: int, caller: Settings) -> tuple[PlannedCall, ...]:
     """Every call that `aggregator` may make; none if it has no `plan`."""
     plan = getattr(aggregator, "plan", None)
-    return tuple(plan(question, read, caller)) if plan else ()
+    return checked_plan(plan(question, read, caller), aggregator) if plan else ()
 
 
 async def aggregate(aggregator: Aggregator, brief: Brief, calls: Calls) -> Written:
@@ -83,7 +84,7 @@ async def aggregate(aggregator: Aggregator, brief: Brief, calls: Calls) -> Writt
     Raises:
         AggregationError: The answer broke off after its first token was shown.
     """
-    result: Result | None = _settled(brief)
+    result: Any = _settled(brief)  # what an aggregator of one's own returns is checked below
     if result is None:
         try:
             result = await aggregator.aggregate(brief, calls)
@@ -94,8 +95,11 @@ async def aggregate(aggregator: Aggregator, brief: Brief, calls: Calls) -> Writt
     if isinstance(result, Picked):
         message = {"role": "assistant", "content": result.proposal.text}
         written = Written(message, "length" if result.proposal.truncated else "stop", result.degraded)
-    else:
+    elif isinstance(result, str):
         written = Written({"role": "assistant", "content": result})
+    else:
+        what = f"the aggregator {type(aggregator).__name__} returned {type(result).__name__}"
+        raise AggregationError(f"{what}, not a text, a Picked or a Written")
     if brief.streams:
         text = text_of(written.message["content"])
         await brief.observer.show(Token(text, {"role": "assistant", "content": text}))

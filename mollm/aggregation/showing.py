@@ -11,7 +11,7 @@ from mollm.prompts import fence, last_question, with_instructions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.calling.attempt import ReliableLLM
+    from mollm.calling.calls import Facts
     from mollm.prompts import Prompt
     from mollm.types import Message, Proposal
 
@@ -34,7 +34,7 @@ async def show_proposals(
     prompt: Prompt,
     messages: Sequence[Message],
     proposals: Sequence[Proposal],
-    readers: Sequence[tuple[ReliableLLM, int | None]],
+    readers: Sequence[tuple[Facts, int | None]],
 ) -> tuple[list[Message] | None, tuple[str, ...]]:
     """Add proposals to a conversation, shortened to fit the smallest window of the readers.
 

@@ -43,7 +43,8 @@ class Writers:
         """One call to each, with at most `limit` tokens, or the LLM's own limit."""
         named: tuple[tuple[Role, str | None], ...] = (("aggregator", self.llm), ("fallback", self.fallback_llm))
         limit = limit or self.settings.max_tokens
-        prompt = question.tokens + self.prompt.tokens + read
+        asked = question.tokens * (1 + self.prompt.questions)
+        prompt = asked + self.prompt.tokens + read
         return tuple(
             PlannedCall(role, name, limit or (self.max_tokens or {}).get(name, 0), prompt, images=question.images)
             for role, name in named

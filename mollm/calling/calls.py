@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from mollm.calling.base import Chunk, Completion, Request
 from mollm.calling.streamed import StreamedReply
 from mollm.errors import LimitError, LLMError, UserError
+from mollm.messages import question_of
 from mollm.observing.observers import NOBODY
+from mollm.options import COUNTED
 from mollm.types import Call, CallEnded, CallStarted, Failure, PlannedCall, Role, Usage
 
 if TYPE_CHECKING:
     from mollm.calling.attempt import ReliableLLM
+    from mollm.config.llms import Dialect
+    from mollm.options import Settings
     from mollm.types import Observer
 
 MOST_TOKENS = 10**9
@@ -34,40 +38,73 @@ class Outcome:
     error: LLMError | UserError | None
 
 
+def checked_plan(plan: object, of: object) -> tuple[PlannedCall, ...]:
+    """Return what the `plan` method of `of` gave, if it is a plan. Raises `LimitError`."""
+    if isinstance(plan, Iterable):
+        calls = tuple(plan)
+        if all(isinstance(call, PlannedCall) for call in calls):
+            return calls
+    raise LimitError(f"the plan of {type(of).__name__} is {type(plan).__name__}, not a sequence of PlannedCall")
+
+
 class Allowance:
-    """What is left of a plan: for each role and LLM, the most tokens of each further call."""
+    """What is left of a plan: for each role and LLM, the most that each further call may write."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "_prompts", "_roles")
 
-    def __init__(self, plan: Iterable[PlannedCall], spent: Iterable[Call] = ()) -> None:
-        """Start with `plan` minus the calls that were `spent`."""
+    def __init__(
+        self, plan: Iterable[PlannedCall], spent: Iterable[Call] = (), *, roles: Collection[Role] | None = None
+    ) -> None:
+        """Subtract the calls in `spent` from the calls of `roles` in `plan`; None: of all roles."""
         self._left: dict[tuple[Role, str], list[int]] = {}
+        self._prompts: dict[str, int] = {}
+        self._roles = roles
         self.add(plan)
         for call in spent:
             if left := self._left.get((call.role, call.llm)):
-                left.remove(_least(left, call.usage.completion_tokens) or left[-1])
+                least = _least(left, call.usage.completion_tokens)
+                left.remove(left[-1] if least is None else least)
 
     def add(self, plan: Iterable[PlannedCall]) -> None:
         """Allow further calls."""
         for planned in plan:
+            if self._roles is not None and planned.role not in self._roles:
+                continue
             left = self._left.setdefault((planned.role, planned.llm), [])
             left += [planned.max_tokens] * planned.times
             left.sort()
+            if planned.role == "router":
+                self._prompts[planned.llm] = max(self._prompts.get(planned.llm, 0), planned.prompt_tokens)
 
-    def take(self, role: Role, llm: str, max_tokens: int) -> None:
-        """Use up one call of at most `max_tokens`. Raises `LimitError` if none was planned."""
+    def take(self, role: Role, llm: str, max_tokens: int, prompt_tokens: int = 0) -> None:
+        """Use up one call that may write `max_tokens`. Raises `LimitError` if none is left."""
         left = self._left.get((role, llm))
         if not left:
             what = "a call that it did not plan" if left is None else "more calls than it planned"
             raise LimitError(f"the {role} makes {what}, to {llm!r}: its `plan` has to count every call it may make")
-        least = _least(left, max_tokens)
+        least = _least(left, max_tokens) if max_tokens > 0 else None
         if least is None:
             raise LimitError(f"the {role} asks {llm!r} for {max_tokens} tokens, and planned {left[-1]} at most")
+        # Proposals are planned in tokens and sent as text, so only a router's prompt can be held to its plan.
+        if role == "router" and prompt_tokens > self._prompts[llm]:
+            sent = f"a prompt of up to {prompt_tokens} tokens"
+            raise LimitError(f"the router sends {llm!r} {sent}, and planned {self._prompts[llm]} at most")
         left.remove(least)
 
 
 def _least(limits: list[int], tokens: int) -> int | None:
     return next((limit for limit in limits if limit >= tokens), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What may be known of an LLM; to call it, there is `Calls.attempt`."""
+
+    name: str
+    defaults: Settings
+    dialect: Dialect | None
+    context_window: Callable[[], Awaitable[int]]
+    """Asks for the tokens that a prompt and its answer may have together."""
 
 
 class Calls:
@@ -101,6 +138,7 @@ class Calls:
         self.deadline = deadline
         self._observer = observer
         self._number = first - 1
+        self._running: dict[int, tuple[_Entry, asyncio.Task[Any]]] = {}
         self.spent: list[Call] = []
         self.refused: LimitError | None = None
 
@@ -114,9 +152,18 @@ class Calls:
         """Number of the next call."""
         return self._number + 1
 
-    def llm(self, name: str) -> ReliableLLM:
-        """The LLM of that name."""
-        return self._llms[name]
+    def llm(self, name: str) -> Facts:
+        """What is known of the LLM of that name."""
+        llm = self._llms[name]
+        return Facts(llm.name, llm.defaults, llm.dialect, llm.context_window)
+
+    def close(self) -> None:
+        """Make no more calls; one that still runs is cancelled and recorded."""
+        self._allowance = Allowance(())
+        for entry, task in list(self._running.values()):
+            usage = self._llms[entry.llm].estimate(entry.request.messages)
+            self._enter(entry, usage, Failure("cancelled", None, "cancelled: the question went on without it"))
+            task.cancel()
 
     async def attempt(
         self, role: Role, llm: str, request: Request, *, deadline: float | None = None, show: Show | None = None
@@ -136,6 +183,7 @@ class Calls:
         self._check(role, llm, request)
         self._number += 1
         entry = _Entry(self._number, role, llm, request, asyncio.get_running_loop().time())
+        self._running[entry.number] = entry, cast("asyncio.Task[Any]", asyncio.current_task())
         observer = self._observer
         if observer:
             observer.tell(CallStarted(entry.number, role, llm, request, show is not None))
@@ -167,10 +215,15 @@ class Calls:
     def _check(self, role: Role, llm: str, request: Request) -> None:
         if self._allowance is None:
             return
-        found = self._llms.get(llm)
-        limit = request.settings.max_tokens or (found.defaults.max_tokens if found else None) or 0
+        settings = request.settings
+        limit = settings.max_tokens
+        if limit is None and llm in self._llms:
+            limit = self._llms[llm].defaults.max_tokens
         try:
-            self._allowance.take(role, llm, limit)
+            if taken := sorted(COUNTED & settings.extra_body.keys()):
+                raise LimitError(f"the {role} sets {', '.join(taken)} in extra_body, which limits have to count")
+            prompt = question_of(request.messages).tokens if role == "router" else 0
+            self._allowance.take(role, llm, limit or 0, prompt)
         except LimitError as error:
             self.refused = self.refused or error
             raise
@@ -197,9 +250,13 @@ class Calls:
         completion: Completion | None = None,
         error: BaseException | None = None,
     ) -> Call:
+        if self._running.pop(entry.number, None) is None:  # recorded when the node ended
+            assert entry.call  # noqa: S101 - set where it was taken out
+            return entry.call
         seconds = asyncio.get_running_loop().time() - entry.begun
         usage = _credible(usage)
         call = Call(entry.role, entry.llm, usage, self._llms[entry.llm].cost(usage), seconds, failure)
+        entry.call = call
         self.spent.append(call)
         if self._observer:
             self._observer.tell(CallEnded(entry.number, call, completion, error))
@@ -213,6 +270,7 @@ class _Entry:
     llm: str
     request: Request
     begun: float
+    call: Call | None = None
 
 
 def _credible(usage: Usage) -> Usage:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mollm.config.mixtures import METHODS
 from mollm.config.routers import ChainRouterConfig, FixedRouterConfig, LearnedMemberConfig, LLMMemberConfig
 from mollm.config.variables import VARIABLE
+from mollm.options import COUNTED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mollm.config.config import Config
     from mollm.config.mixtures import MixtureConfig
@@ -74,9 +75,16 @@ def _llm_problems(config: Config) -> Iterator[Problem]:
             yield Problem(key, f"{llm.model!r} needs an api_base", client)
         if llm.kind != "openai_compatible" and len(llm.api_base or ()) > 1:
             yield Problem((*key, "api_base"), f"the client {llm.kind} takes one address, not several", client)
+        yield from _extra_problems((*key, "extra_body"), llm.extra_body)
         if llm.kind != "replay" and llm.pace:
             pace = (*key, "pace")
             yield Problem(pace, "only recorded answers (replay/...) have a pace", [*client, pace])
+
+
+def _extra_problems(key: KeyPath, extra_body: Mapping[str, Any]) -> Iterator[Problem]:
+    if taken := sorted(COUNTED & extra_body.keys()):
+        text = f"cannot set {', '.join(taken)}: limits count them, and they have keys or options of their own"
+        yield Problem(key, text, [key])
 
 
 def _router_problems(config: Config) -> Iterator[Problem]:
@@ -126,6 +134,8 @@ def _reference_problems(config: Config, name: str, mixture: MixtureConfig) -> It
     used += [(("aggregator", "llm"), mixture.aggregator.llm)]
     used += [(("aggregator", "fallback_llm"), mixture.aggregator.fallback_llm)]
     used += [(("tools",), mixture.tools)] if mixture.tools != "aggregator" else []
+    for index, worker in enumerate(mixture.workers):
+        yield from _extra_problems((*MIXTURES, name, "workers", index, "extra_body"), worker.extra_body)
     reported = set()
     for key, llm in used:
         if llm is not None and llm not in config.llms and llm not in reported:
@@ -138,9 +148,12 @@ def _count_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]:
     planned, enough = mixture.planned, mixture.enough or mixture.planned
     workers = (*MIXTURES, name, "workers")
     samples: list[KeyPath] = [(*workers, index, "samples") for index in range(len(mixture.workers))]
+    agreed = mixture.agree or enough
+    least = (agreed, "`agree`") if agreed < enough else (enough, "`enough`")
     bounds = (
         ("enough", enough, planned, "the planned proposals"),
-        ("quorum", mixture.quorum, enough, "`enough`"),
+        # Agreement ends a layer, so it must not end one that is too small.
+        ("quorum", mixture.quorum, *least),
         ("agree", mixture.agree or 0, enough, "`enough`" if mixture.enough else "the planned proposals"),
         ("ask_first", 0 if mixture.ask_first == "all" else mixture.ask_first, planned, "the planned proposals"),
     )

@@ -6,17 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManager
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
+from langchain_core.runnables.config import ensure_config
 
-from mollm.conversion import from_openai
-from mollm.errors import UserError
-from mollm.messages import text_of
+from mollm.conversion import shown_as
 from mollm.types import CallEnded, CallStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
     from langchain_core.messages.ai import UsageMetadata
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
     from mollm.types import Answer, Event, Message, Token, Usage
 
+SETTLE_SECONDS = 10.0
+"""The time that callbacks have at the end of a node; one that hangs does not keep the question."""
 HIDDEN = "nostream"
 """LangGraph's tag for a model whose tokens are not the answer."""
 
@@ -41,6 +42,11 @@ def wants_tokens(config: RunnableConfig) -> bool:
     handlers = getattr(callbacks, "handlers", callbacks) or ()
     # LangChain's mark of such a handler: its base class is private, this method is what makes it one.
     return any(hasattr(handler, "tap_output_aiter") for handler in handlers)
+
+
+def current_observer(message_id: str) -> CallbackObserver:
+    """An observer that tells the callbacks around the code that asks."""
+    return CallbackObserver(ensure_config(), message_id)
 
 
 class CallbackObserver:
@@ -70,14 +76,18 @@ class CallbackObserver:
         """Receive a token of a streamed reply."""
         call = self._calls.get(token.call)
         if call is not None:
-            await call.ready
+            await asyncio.wait([call.ready])  # not `await call.ready`: cancelling us must not cancel it
             await call.token(token)
 
     async def settle(self) -> None:
-        """Wait for all callbacks. Raises the exception of a callback with `raise_error` set."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-            for task in self._tasks:
+        """Wait until every callback was told, at most `SETTLE_SECONDS`. Raises what one of them asked to raise."""
+        if not self._tasks:
+            return
+        _, pending = await asyncio.wait(self._tasks, timeout=SETTLE_SECONDS)
+        for task in self._tasks:
+            if task in pending:
+                task.cancel()
+            elif not task.cancelled():
                 task.result()
 
     def _queue(self, call: _ObservedCall, saying: Coroutine[Any, Any, None]) -> None:
@@ -112,7 +122,7 @@ class _ObservedCall:
         )
         runs = await manager.on_chat_model_start(
             {"name": llm},
-            [_shown(request.messages)],
+            [[shown_as(message) for message in request.messages]],
             name=llm,
             invocation_params={"model": llm, **request.settings.payload()},
         )
@@ -141,17 +151,9 @@ class _ObservedCall:
             "usage_metadata": usage_metadata(completion.usage) if completion.usage else None,
             "response_metadata": metadata,
         }
-        message = _shown([completion.message])[0].model_copy(update=update)
+        message = shown_as(completion.message).model_copy(update=update)
         generation = ChatGeneration(message=message, generation_info={"finish_reason": completion.finish_reason})
         await self._run.on_llm_end(LLMResult(generations=[[generation]], llm_output={"model_name": llm}))
-
-
-def _shown(messages: Sequence[Message]) -> list[BaseMessage]:
-    # What LangChain cannot represent is shown as text: watching never fails a request.
-    try:
-        return from_openai(messages)
-    except UserError:
-        return [HumanMessage(content=text_of(message.get("content"))) for message in messages]
 
 
 def _tool_call_chunk(call: Message) -> ToolCallChunk:
@@ -164,7 +166,7 @@ def _tool_call_chunk(call: Message) -> ToolCallChunk:
 def answer_message(answer: Answer) -> AIMessage:
     """Return the answer as a LangChain message, with the id of its streamed tokens."""
     extra = [value for key, value in answer.message.items() if key not in ("role", "content") and value]
-    message = from_openai([answer.message])[0] if extra else AIMessage(content=answer.text)
+    message = shown_as(answer.message) if extra else AIMessage(content=answer.text)
     metadata = {"model_name": answer.mixture, "finish_reason": answer.finish_reason}
     update = {"id": answer.id, "usage_metadata": usage_metadata(answer.usage), "response_metadata": metadata}
     return cast("AIMessage", message.model_copy(update=update))

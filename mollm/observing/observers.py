@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from typing import TYPE_CHECKING
 
+from mollm.errors import ConfigError
+from mollm.types import Observer
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mollm.types import Event, Observer, Token
+    from mollm.types import Event, Token
 
 log = logging.getLogger("mollm")
 
@@ -45,23 +49,31 @@ class Guarded:
     __slots__ = ("_observer",)
 
     def __init__(self, observer: Observer) -> None:
+        """Raises `ConfigError` if `observer` is none."""
+        if not isinstance(observer, Observer):
+            raise ConfigError(f"observers: {type(observer).__name__} has no `tell` and `show`")
         self._observer = observer
 
     def tell(self, event: Event) -> None:
         """Tell the observer; log its failure."""
         try:
             self._observer.tell(event)
-        except Exception as error:  # noqa: BLE001 - logged
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - logged
             self._report(error)
 
     async def show(self, token: Token) -> None:
         """Show it a token and wait for it; log its failure."""
         try:
             await self._observer.show(token)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._report(error)
         except Exception as error:  # noqa: BLE001 - logged
             self._report(error)
 
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: BaseException) -> None:
         # The message may quote a prompt; the traceback does not.
         frames = "".join(traceback.format_tb(error.__traceback__))
         log.error("the observer %s failed: %s, at\n%s", type(self._observer).__name__, type(error).__name__, frames)

@@ -27,7 +27,7 @@ def is_watched() -> bool:
 
 
 def _is_in_a_runnable() -> bool:
-    if "langchain_core.runnables.config" not in sys.modules:
+    if "langchain_core" not in sys.modules:
         return False
     from langchain_core.runnables.config import var_child_runnable_config
 
@@ -35,7 +35,7 @@ def _is_in_a_runnable() -> bool:
 
 
 def _is_traced() -> bool:
-    if "langsmith.run_helpers" not in sys.modules:
+    if "langsmith" not in sys.modules:
         return False
     from langsmith.run_helpers import get_current_run_tree
     from langsmith.utils import tracing_is_enabled
@@ -44,7 +44,7 @@ def _is_traced() -> bool:
 
 
 def _has_handlers() -> bool:
-    if "langchain_core.callbacks.manager" not in sys.modules:
+    if "langchain_core" not in sys.modules:
         return False
     from langchain_core.callbacks.manager import AsyncCallbackManager
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from mollm.calling.calls import checked_plan
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -78,4 +80,4 @@ RouterLike: TypeAlias = "Router | Scorer | Callable[[Question], object]"
 def plan_of(router: Router | Scorer, question: Question) -> tuple[PlannedCall, ...]:
     """Return the calls that a router or a scorer may make for `question`; none if it has no `plan`."""
     plan = getattr(router, "plan", None)
-    return tuple(plan(question)) if plan else ()
+    return checked_plan(plan(question), router) if plan else ()

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.errors import ConfigError
-from mollm.routing.base import plan_of
+from mollm.routing.base import Scores, plan_of
 from mollm.types import Route
 
 if TYPE_CHECKING:
     from mollm.calling.calls import Calls
-    from mollm.routing.base import Scorer, Scores
+    from mollm.routing.base import Scorer
     from mollm.types import PlannedCall, Question
 
 

@@ -235,3 +235,56 @@ async def test_a_surrounding_runnable() -> None:
 
         assert await RunnableLambda(answer).ainvoke("Hi") == "yes"
         assert runs_as_graph(subject)
+
+
+FRESH = {
+    "set_debug": "from langchain_core.globals import set_debug; set_debug(True); print(is_watched())",
+    "usage": "from langchain_core.callbacks import get_usage_metadata_callback\n"
+    "with get_usage_metadata_callback(): print(is_watched())",
+    "collect": "from langchain_core.tracers.context import collect_runs\nwith collect_runs(): print(is_watched())",
+    "configure": "import langsmith; langsmith.configure(enabled=True); print(is_watched())",
+}
+
+
+@pytest.mark.parametrize("code", FRESH.values(), ids=list(FRESH))
+def test_whoever_watches_is_seen_however_little_was_imported(code: str) -> None:
+    """In a process that did nothing else; and without it, nobody is."""
+    program = f"from mollm.observing.watching import is_watched\nprint(is_watched())\n{code}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False\nTrue\n"
+
+
+async def test_a_node_that_is_resumed_has_the_answer_again() -> None:
+    """A parent graph with a checkpointer runs its node anew, and we bring back what was answered."""
+    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.graph import START, MessagesState, StateGraph
+    from langgraph.types import Command, interrupt
+
+    async with mollm() as subject:
+
+        async def node(state: Any) -> dict[str, Any]:
+            answer = await subject.aask(state["messages"][0].text)
+            return {"messages": [("ai", f"{answer.text} {interrupt('?')}")]}
+
+        builder: Any = StateGraph(MessagesState)
+        builder.add_node("ours", node)
+        builder.add_edge(START, "ours")
+        graph = builder.compile(checkpointer=InMemorySaver())
+        thread = {"configurable": {"thread_id": "1"}}
+        await graph.ainvoke({"messages": [("user", "Hi")]}, thread)
+        found = await graph.ainvoke(Command(resume="indeed"), thread)
+
+    assert found["messages"][-1].content == "yes indeed"
+
+
+async def test_the_bound_of_a_parent_is_not_ours() -> None:
+    """Three steps are enough for a parent of one node, whatever happens inside it."""
+    async with mollm() as subject:
+
+        async def node(state: Any) -> dict[str, Any]:
+            return {"messages": [("ai", (await subject.aask(state["messages"][0].text)).text)]}
+
+        found = await graph_around(node).ainvoke({"messages": [("user", "Hi")]}, {"recursion_limit": 2})
+
+    assert found["messages"][-1].content == "yes"
