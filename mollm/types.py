@@ -241,7 +241,7 @@ class CallStarted:
     llm: str
     request: Any
     """The `Request`: messages and settings."""
-    is_answer: bool
+    is_streamed: bool
     """Its reply is the answer, shown token by token."""
 
 
@@ -352,7 +352,7 @@ _FIELDS: dict[type, tuple[str, ...]] = {
     )
 }
 # Requests and replies are left out; the answer and the proposals hold what is worth printing.
-_FIELDS |= {CallStarted: ("number", "role", "llm", "is_answer"), CallEnded: ("number", "call")}
+_FIELDS |= {CallStarted: ("number", "role", "llm", "is_streamed"), CallEnded: ("number", "call")}
 
 
 def proposal_from_plain(data: dict[str, Any]) -> Proposal:

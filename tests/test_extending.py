@@ -69,10 +69,10 @@ class Asking:
     def __init__(self, llm: str, *, planned: int, made: int = 1, max_tokens: int = 50) -> None:
         self.llm, self.planned, self.made, self.max_tokens = llm, planned, made, max_tokens
 
-    def plan(self, question: Question, read: int, caller: Settings) -> Sequence[PlannedCall]:  # noqa: ARG002
+    def plan(self, question: Question, proposal_tokens: int, caller: Settings) -> Sequence[PlannedCall]:  # noqa: ARG002
         if not self.planned:
             return ()
-        return [PlannedCall("aggregator", self.llm, 50, question.tokens + read, self.planned)]
+        return [PlannedCall("aggregator", self.llm, 50, question.tokens + proposal_tokens, self.planned)]
 
     async def aggregate(self, brief: Brief, calls: Calls) -> str:
         text = ""

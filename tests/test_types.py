@@ -209,7 +209,7 @@ def test_every_event_has_a_plain_form() -> None:
         Arrived(proposal),
         Failed(proposal),
         Writing("aggregator", "w"),
-        CallStarted(1, "worker", "w", object(), is_answer=False),
+        CallStarted(1, "worker", "w", object(), is_streamed=False),
         CallEnded(1, Call("worker", "w", Usage(), None, 1.0), object(), None),
         Retried("w", Failure("unreachable", None, "refused"), 0.5, "127.0.0.1:1"),
         BreakerOpened("w", 8, 15.0),

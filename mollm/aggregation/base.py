@@ -57,8 +57,8 @@ Result: TypeAlias = "Written | Picked | str"
 class Aggregator(Protocol):
     """Turns proposals into the answer.
 
-    One that calls LLMs also has `plan(question, read, caller) -> Sequence[PlannedCall]`, which returns every call
-    that it may make for `question`: `read` is the most tokens that the proposals have together, `caller` the
+    One that calls LLMs also has `plan(question, proposal_tokens, caller) -> Sequence[PlannedCall]`, which returns every call
+    that it may make for `question`: `proposal_tokens` is the most tokens that the proposals have together, `caller` the
     caller's settings. A call that is not in the plan ends the question with `LimitError`.
     """
 
@@ -72,10 +72,12 @@ class Aggregator(Protocol):
         ...
 
 
-def plan_of(aggregator: Aggregator, question: Question, read: int, caller: Settings) -> tuple[PlannedCall, ...]:
+def plan_of(
+    aggregator: Aggregator, question: Question, proposal_tokens: int, caller: Settings
+) -> tuple[PlannedCall, ...]:
     """Every call that `aggregator` may make; none if it has no `plan`."""
     plan = getattr(aggregator, "plan", None)
-    return checked_plan(plan(question, read, caller), aggregator) if plan else ()
+    return checked_plan(plan(question, proposal_tokens, caller), aggregator) if plan else ()
 
 
 async def aggregate(aggregator: Aggregator, brief: Brief, calls: Calls) -> Written:

@@ -24,9 +24,9 @@ class Best:
 
     writers: Writers
 
-    def plan(self, question: Question, read: int, caller: Settings) -> Sequence[PlannedCall]:  # noqa: ARG002
+    def plan(self, question: Question, proposal_tokens: int, caller: Settings) -> Sequence[PlannedCall]:  # noqa: ARG002
         """One call to the LLM and one to its fallback. They write a number, so the caller's settings do not apply."""
-        return self.writers.plan(question, read, None)
+        return self.writers.plan(question, proposal_tokens, None)
 
     async def aggregate(self, brief: Brief, calls: Calls) -> Picked:
         """Let the LLM pick one."""

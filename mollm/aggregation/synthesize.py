@@ -24,9 +24,9 @@ class Synthesize:
 
     writers: Writers
 
-    def plan(self, question: Question, read: int, caller: Settings) -> Sequence[PlannedCall]:
+    def plan(self, question: Question, proposal_tokens: int, caller: Settings) -> Sequence[PlannedCall]:
         """One call to the LLM and one to its fallback."""
-        return self.writers.plan(question, read, caller.max_tokens)
+        return self.writers.plan(question, proposal_tokens, caller.max_tokens)
 
     async def aggregate(self, brief: Brief, calls: Calls) -> Written | Picked:
         """Let the LLM write."""

@@ -25,9 +25,9 @@ class Vote:
 
     writers: Writers
 
-    def plan(self, question: Question, read: int, caller: Settings) -> Sequence[PlannedCall]:
+    def plan(self, question: Question, proposal_tokens: int, caller: Settings) -> Sequence[PlannedCall]:
         """The calls to write the answer if no two agree."""
-        return self.writers.plan(question, read, caller.max_tokens)
+        return self.writers.plan(question, proposal_tokens, caller.max_tokens)
 
     async def aggregate(self, brief: Brief, calls: Calls) -> Written | Picked:
         """Count, and write only if counting does not decide."""

@@ -39,12 +39,12 @@ class Writers:
     max_tokens: Mapping[str, int] | None = None
     """By LLM, the most tokens of its reply if neither `settings` nor the caller sets a limit."""
 
-    def plan(self, question: Question, read: int, limit: int | None) -> tuple[PlannedCall, ...]:
+    def plan(self, question: Question, proposal_tokens: int, limit: int | None) -> tuple[PlannedCall, ...]:
         """One call to each, with at most `limit` tokens, or the LLM's own limit."""
         named: tuple[tuple[Role, str | None], ...] = (("aggregator", self.llm), ("fallback", self.fallback_llm))
         limit = limit or self.settings.max_tokens
         asked = question.tokens * (1 + self.prompt.questions)
-        prompt = asked + self.prompt.tokens + read
+        prompt = asked + self.prompt.tokens + proposal_tokens
         return tuple(
             PlannedCall(role, name, limit or (self.max_tokens or {}).get(name, 0), prompt, images=question.images)
             for role, name in named

@@ -106,7 +106,7 @@ class _ObservedCall:
 
     def __init__(self, config: RunnableConfig, started: CallStarted, message_id: str) -> None:
         self._config, self._started = config, started
-        self._message_id = message_id if started.is_answer else None
+        self._message_id = message_id if started.is_streamed else None
         self._run: AsyncCallbackManagerForLLMRun | None = None
         self.ready: Any = None
 
@@ -117,7 +117,7 @@ class _ObservedCall:
             inheritable_callbacks=self._config.get("callbacks"),
             inheritable_tags=self._config.get("tags"),
             inheritable_metadata=self._config.get("metadata"),
-            local_tags=None if started.is_answer else [HIDDEN],
+            local_tags=None if started.is_streamed else [HIDDEN],
             local_metadata={"mollm_role": started.role, "ls_model_name": llm, "ls_model_type": "chat"},
         )
         runs = await manager.on_chat_model_start(

@@ -5,7 +5,7 @@ The n-grams and weights are those of scikit-learn's `TfidfVectorizer(sublinear_t
 for characters. One thing is different on purpose: an n-gram that no example has counts towards the length of
 the vector as one seen in no document, so that a text of unknown words comes out short instead of being
 stretched to length 1 by the few that it shares with the examples. On CLINC150 (validation split, ten domains
-with 120 examples each and 100 examples of nothing) that raises the out-of-scope questions recognised at 5 % false
+with 120 examples each and 100 examples of nothing) that raises the out-of-scope questions recognized at 5 % false
 alarms from 65 to 76 %.
 
 An n-gram is known by 64 bits that are worked out from its characters, all n-grams of a text at once. Beside a
@@ -42,7 +42,7 @@ _STEP, _FIRST, _SECOND = map(np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9,
 _27, _30, _31, _32 = map(np.uint64, (27, 30, 31, 32))
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Lower-case `text`; one longer than twice `EDGE` becomes its first and its last `EDGE` characters."""
     if len(text) > 2 * EDGE:
         text = f"{text[:EDGE]} {text[-EDGE:]}"
@@ -81,7 +81,7 @@ def char_ngrams(text: str) -> Hashes:
 
 
 NGRAMS: tuple[Callable[[str], Hashes], ...] = (word_ngrams, char_ngrams)
-"""What a normalised text is taken apart into; each is a block of the features, weighed on its own."""
+"""What a normalized text is taken apart into; each is a block of the features, weighed on its own."""
 
 
 def idf(documents: int, frequency: NDArray[np.integer]) -> Floats:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mollm.errors import ConfigError, missing
-from mollm.routing.features import NGRAMS, NOWHERE, Block, Floats, Hashes, idf, normalise
+from mollm.routing.features import NGRAMS, NOWHERE, Block, Floats, Hashes, idf, normalize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,11 +130,11 @@ def softmax(scores: Floats) -> Floats:
 def _count(texts: Sequence[str]) -> _Counts:
     from scipy.sparse import csr_matrix
 
-    normalised = [normalise(text) for text in texts]
+    normalized = [normalize(text) for text in texts]
     rows, columns, times = [], [], []
     vocabularies: list[Hashes] = []
     for ngrams in NGRAMS:
-        found = [np.unique(ngrams(text), return_counts=True) for text in normalised]
+        found = [np.unique(ngrams(text), return_counts=True) for text in normalized]
         vocabulary, column = np.unique(np.concatenate([hashes for hashes, _ in found]), return_inverse=True)
         rows.append(np.repeat(np.arange(len(texts)), [len(hashes) for hashes, _ in found]))
         columns.append(column + sum(map(len, vocabularies)))

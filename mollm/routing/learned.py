@@ -21,7 +21,7 @@ from mollm.errors import ConfigError
 from mollm.routing import artifacts
 from mollm.routing.base import Scores
 from mollm.routing.decision import Decision
-from mollm.routing.features import NGRAMS, NOWHERE, Block, Floats, normalise
+from mollm.routing.features import NGRAMS, NOWHERE, Block, Floats, normalize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -165,7 +165,7 @@ class LearnedScorer:
 
     def distances(self, text: str) -> tuple[Floats, float]:
         """How far `text` lies on the side of each mixture, shape (K,), and the share of it that is known, 0 to 1."""
-        text = normalise(text)
+        text = normalize(text)
         total, known, length = self.intercept, 0.0, 0.0
         for ngrams, block in zip(NGRAMS, self.blocks, strict=True):
             rows, values = block.weigh(ngrams(text))

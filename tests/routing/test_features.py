@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mollm.routing import fitting
-from mollm.routing.features import EDGE, NGRAMS, Block, char_ngrams, normalise, word_ngrams
+from mollm.routing.features import EDGE, NGRAMS, Block, char_ngrams, normalize, word_ngrams
 from mollm.routing.learned import LearnedScorer
 
 EXAMPLES = {
@@ -78,7 +78,7 @@ HASHES = (hash_of_words, hash_of_characters)
 
 def known(block: Block, ngrams: Any, text: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], float]:
     """Rows and weights of the n-grams in `text` that `block` knows, and the length of all of them."""
-    rows, weights = block.weigh(ngrams(normalise(text)))
+    rows, weights = block.weigh(ngrams(normalize(text)))
     is_known = rows < len(block.idf) - 1
     return rows[is_known], weights[is_known], float(np.linalg.norm(weights))
 
@@ -162,5 +162,5 @@ def test_only_the_ends_of_a_long_text_count(middle: str) -> None:
     """A text keeps its first and its last thousand characters; what lies between changes nothing."""
     head, tail = "how do I " * 200, "change a tyre " * 100
 
-    assert normalise(head + middle + tail) == normalise(head + tail)
-    assert len(normalise(head + middle + tail)) == 2 * EDGE + 1
+    assert normalize(head + middle + tail) == normalize(head + tail)
+    assert len(normalize(head + middle + tail)) == 2 * EDGE + 1
