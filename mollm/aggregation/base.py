@@ -57,9 +57,9 @@ Result: TypeAlias = "Written | Picked | str"
 class Aggregator(Protocol):
     """Turns proposals into the answer.
 
-    One that calls LLMs also has `plan(question, proposal_tokens, caller) -> Sequence[PlannedCall]`, which returns every call
-    that it may make for `question`: `proposal_tokens` is the most tokens that the proposals have together, `caller` the
-    caller's settings. A call that is not in the plan ends the question with `LimitError`.
+    One that calls LLMs also has `plan(question, proposal_tokens, caller) -> Sequence[PlannedCall]`. It returns every
+    call that may be made for `question`: `proposal_tokens` is the most tokens that the proposals have together,
+    `caller` the caller's settings. A call that is not in the plan ends the question with `LimitError`.
     """
 
     async def aggregate(self, brief: Brief, calls: Calls) -> Result:
