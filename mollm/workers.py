@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from mollm.types import Message, Observer
 
 
+FIRST = 1e-6
+"""Seconds by which a layer ends before the calls that have the same deadline: what is late is always told alike."""
+
+
 @dataclass(frozen=True, slots=True)
 class Worker:
     """One planned call of a layer: a sample of an LLM with its persona and settings."""
@@ -195,9 +199,10 @@ class _Engine:
         self._tasks: list[asyncio.Task[None]] = []
         self._proposals: dict[int, Proposal] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._is_late = False
 
     async def run(self) -> Layer:
-        clock = self._loop.call_at(self._until, self._end)
+        clock = self._loop.call_at(self._until - FIRST, self._time_is_up)
         try:
             self._start(self._asking.begin())
             await self._ended
@@ -213,12 +218,16 @@ class _Engine:
         ordered = tuple(self._proposals[index] for index in sorted(self._proposals))
         return Layer(ordered, self._asking.agreed)
 
+    def _time_is_up(self) -> None:
+        self._is_late = True
+        self._end()
+
     def _end(self) -> None:
         if not self._ended.done():
             self._ended.set_result(None)
 
     def _start(self, indices: range) -> None:
-        if self._asking.ended or self._loop.time() >= self._until:
+        if self._asking.ended or self._is_late or self._loop.time() >= self._until:
             self._end()
             return
         for index in indices:
@@ -270,7 +279,7 @@ class _Engine:
     def _unfinished(self, worker: Worker) -> Proposal:
         call = self._calls.spent[-1]  # entered on the way here, and nothing else ran in between
         error = call.error
-        if self._loop.time() >= self._until:
+        if self._is_late:
             error = Failure("timed_out", None, f"no answer within the {self._seconds:g} s there were")
         return Proposal(
             worker.name, worker.llm, self._layer, "", None, error, False, call.usage, call.cost_usd, call.seconds
