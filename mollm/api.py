@@ -220,13 +220,13 @@ class MoLLM:
         given = Options(**options)
         with self._catalogs.using() as catalog:
             if not is_watched():
-                return await flow.routed(_context(catalog, question, given, Observers(self._observers)))
+                return await flow.route_only(_context(catalog, question, given, Observers(self._observers)))
             from mollm.observing.langchain import current_observer
 
             callbacks = current_observer("")
             try:
                 observers = Observers([*self._observers, callbacks])
-                return await flow.routed(_context(catalog, question, given, observers))
+                return await flow.route_only(_context(catalog, question, given, observers))
             finally:
                 await callbacks.settle()
 

@@ -5,9 +5,10 @@
            |    +---+  next layer
            +-> bypass ---------------> answer
 
-`route` picks the mixture, and refuses a question that could exceed a limit before anything is called. `propose`
-asks the workers of one layer. `aggregate` makes the answer from the proposals. `bypass` calls a single LLM where
-there is nothing to aggregate: a mixture of one worker, or a question with tools.
+`route` picks the mixture, and refuses a question that could exceed a limit: before the router's own LLMs are called
+where no mixture fits, and in any case before a worker is. `propose` asks the workers of one layer. `aggregate` makes
+the answer from the proposals. `bypass` calls a single LLM where there is nothing to aggregate: a mixture of one
+worker, or a question with tools.
 
 A node takes the run so far and its context, and returns the run and the name of the next node. `TRANSITIONS` is the
 whole state machine. `walk` runs it in a loop; `graph.py` compiles the same table into a LangGraph graph, which can
@@ -51,7 +52,7 @@ START, END = "route", "answer"
 
 
 async def route(run: Run, context: Context) -> tuple[Run, str]:
-    """Pick the mixture, and refuse a question that could exceed a limit before anything is called."""
+    """Pick the mixture, and refuse a question that could exceed a limit before a worker is called."""
     check_question(context)
     run, found = await pick(run, context)
     catalog, question, options = context.catalog, context.question, context.options
@@ -93,13 +94,13 @@ async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run
     return run, found
 
 
-def check_any(context: Context, routed: tuple[PlannedCall, ...]) -> None:
+def check_any(context: Context, routing: tuple[PlannedCall, ...]) -> None:
     """Refuse a question that no mixture may answer once the router was asked. Raises `LimitError`."""
     catalog, question, options = context.catalog, context.question, context.options
     refused: LimitError | None = None
     for mixture in catalog.mixtures.values():
-        why = f"{limits.routers(routed)} + {mixture.arithmetic(question, options)}"
-        plan = (*routed, *mixture.plan(question, options))
+        why = f"{limits.routers(routing)} + {mixture.arithmetic(question, options)}"
+        plan = (*routing, *mixture.plan(question, options))
         try:
             limits.check(catalog.config.limits, plan, catalog.llms, f"mixture {mixture.name!r}", why)
         except LimitError as error:
@@ -242,8 +243,8 @@ def finish(run: Run, context: Context) -> Answer:
     return answer
 
 
-async def routed(context: Context) -> Route:
-    """Pick the mixture only; no worker is asked."""
+async def route_only(context: Context) -> Route:
+    """Pick the mixture; no worker is asked, and `MoLLM.route` needs no more."""
     check_question(context)
     run = fresh(context.options)
     context.begin(run, TRANSITIONS[START].roles)
