@@ -42,7 +42,7 @@ class Config(Section):
         FixedRouterConfig(), discriminator="kind", json_schema_extra=_any_of, description="How a mixture is picked."
     )
     mixtures: dict[str, MixtureConfig] = Field(min_length=1, description="The mixtures, by name.")
-    limits: LimitsConfig = Field(LimitsConfig(), description="The most that one request may take.")
+    limits: LimitsConfig = Field(LimitsConfig(), description="The most that one question may take.")
     server: ServerConfig = Field(ServerConfig(), description="How `mollm serve` listens.")
 
     _places: Places = PrivateAttr(default_factory=Places)

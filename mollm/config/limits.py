@@ -1,4 +1,4 @@
-"""What a configuration may say about the most that one request takes."""
+"""What a configuration may say about the most that one question takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mollm.config.fields import Count, Seconds, Section
 
 
 class LimitsConfig(Section):
-    """Ceilings per request; `calls`, `output_tokens` and `cost_usd` are checked before the first call."""
+    """Ceilings per question; `calls`, `output_tokens` and `cost_usd` are checked before a worker is called."""
 
     calls: Count = Field(16, description="Calls in the worst case; retries are not counted.")
     output_tokens: Count | None = Field(None, description="Tokens that all calls together may write.")

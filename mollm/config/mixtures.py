@@ -60,7 +60,7 @@ class MixtureConfig(Section):
     deadline: Seconds = Field(120, description="Seconds for a layer; no worker is waited for longer.")
     layers: int = Field(1, ge=1, le=3, description="Rounds; a later one reads the proposals of the one before.")
     shuffle: bool = Field(True, description="Shuffle the proposals that the aggregator reads.")
-    tools: str = Field("aggregator", description="Who answers a request with tools, alone: the aggregator or an LLM.")
+    tools: str = Field("aggregator", description="Who answers a question with tools, alone: the aggregator or an LLM.")
 
     @property
     def planned(self) -> int:
@@ -83,7 +83,7 @@ class MixtureConfig(Section):
 
     @property
     def tools_llm(self) -> str:
-        """The LLM that answers a request with tools."""
+        """The LLM that answers a question with tools."""
         if self.tools != "aggregator":
             return self.tools
         return self.aggregator_llm or self.workers[0].llm

@@ -30,9 +30,9 @@ class ServerConfig(Section):
         "loopback.",
     )
     max_in_flight: Count = Field(256, description="Requests that are worked on at once.")
-    queue: int = Field(256, ge=0, le=MAX_COUNT, description="Requests that wait; one more is refused with 503.")
+    queue: int = Field(256, ge=0, le=MAX_COUNT, description="HTTP requests that wait; one more is refused with 503.")
     keep_alive: Seconds = Field(10, description="Seconds until a stream that has nothing to show sends an empty chunk.")
-    drain: float = Field(30, ge=0, allow_inf_nan=False, description="Seconds that running requests have after SIGTERM.")
+    drain: float = Field(30, ge=0, allow_inf_nan=False, description="Seconds running questions have after SIGTERM.")
     max_body: Annotated[int, BeforeValidator(_bytes, json_schema_input_type=int | str)] = Field(
-        4 * 1024 * 1024, description="Bytes of a request, or as in `4 MiB`; a larger one is refused unread."
+        4 * 1024 * 1024, description="Bytes of an HTTP request, or as in `4 MiB`; a larger one is refused unread."
     )

@@ -29,7 +29,7 @@ Floats: TypeAlias = NDArray[np.float64]
 Hashes: TypeAlias = NDArray[np.uint64]
 
 EDGE = 1000
-"""Characters kept at each end of a long text: a request is stated at its beginning or at its end."""
+"""Characters kept at each end of a long text: a question is stated at its beginning or at its end."""
 SIZES = (2, 3, 4, 5)
 """Lengths of the character n-grams."""
 NOWHERE = np.uint64(2**64 - 1)

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 NONE = "none"
 """What the LLM replies where no mixture suits the question."""
 EDGE = 1000
-"""Characters kept at each end of a long message: a request is stated at its beginning or at its end."""
+"""Characters kept at each end of a long message: a question is stated at its beginning or at its end."""
 SHORTENED = " [...] "
 BYTES_PER_CHARACTER_AT_MOST = 4
 TOKENS_AROUND = 8
 """Room beside the name, for quotes, markdown and the end of the reply."""
 SHARE_OF_TIME = 0.25
-"""Of the time a request has left; an LLM that hangs must leave enough for the answer."""
+"""Of the time that a question has left; an LLM that hangs must leave enough for the answer."""
 
 
 @dataclass(frozen=True)
