@@ -155,7 +155,10 @@ def _missing(key: KeyPath, data: dict[str, Any]) -> tuple[KeyPath, Problem]:
 
 
 def _unknown(key: KeyPath, data: dict[str, Any]) -> tuple[KeyPath, Problem]:
-    name, (section,) = str(key[-1]), _classes(key[:-1], data)
+    name, sections = str(key[-1]), _classes(key[:-1], data)
+    if not sections:  # below a key that is no text: that one has to be mended first
+        return key, Problem(key, "unknown key", [])
+    (section,) = sections
     owners = [kind_of(other) for other in _classes(key[:-1]) if name in other.model_fields]
     if owners:
         text = f"a router of kind {kind_of(section)!r} has no such key; it belongs to {' or '.join(map(repr, owners))}"

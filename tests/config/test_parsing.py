@@ -275,6 +275,14 @@ def test_what_no_key_can_be_read_of_is_one_problem() -> None:
     assert found.startswith("configuration: ")
 
 
+@pytest.mark.parametrize("key", [None, 5, True, 1.5])
+def test_a_key_that_is_no_text_is_a_problem(key: object) -> None:
+    """Whatever stands below it, an unknown key included, of which no class can say what was meant."""
+    found = problems({**VALID, "llms": {**VALID["llms"], key: {"aggregator": None}}})
+
+    assert any(line.endswith("a key must be text") for line in found)
+
+
 def test_each_kind_of_router_has_a_class() -> None:
     """The one that stands for it in a file; members are a choice of them, without a fallback of their own."""
     members = get_args(get_args(MemberConfig)[0])
