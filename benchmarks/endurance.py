@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import gc
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from urllib.parse import urlsplit
 
 from contestants import HERE, Contestant, Place, Server, mollm
 from load import Ask, Cell, Connection, resident_mib
+from machine import shape
 
 CHUNKS = 50
 STALL_SECONDS = 1.0
@@ -133,13 +133,12 @@ def report(capacity: float, share: float, seen: list[Minute]) -> str:
     worst = max(minute.longest_gap for minute in seen)
     settled = seen[len(seen) // 6 :]
     growth = settled[-1].mib - settled[0].mib
-    shape = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     every = max(1, len(seen) // 12)
     rows = [minute.row(n) for n, minute in enumerate(seen, 1) if n == 1 or n % every == 0]
     return "\n".join(
         [
             f"`uv run python benchmarks/endurance.py --minutes {len(seen)} --share {share:g}`",
-            f"on {shape}, {date.today()}.",
+            f"on {shape()}, {date.today()}.",
             "",
             f"Capacity {capacity:.0f} questions a second (three workers and an aggregator, 16 at once); "
             f"load {capacity * share:.0f} a second for {len(seen)} minutes.",

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 from datetime import date
 from importlib.metadata import version
+
+from machine import shape
 
 COMMANDS = {
     "nothing": ["-c", ""],
@@ -54,11 +55,10 @@ def main() -> None:
     for name in [*COMMANDS][1:]:
         budget = f"<= {BUDGETS[name]}" if name in BUDGETS else ""
         print(f"| `{name}` | {median[name] * 1000:.0f} | {median[name] / median['import httpx']:.2f} | {budget} |")
-    machine = f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, Python {platform.python_version()}"
     print(
         f"\nMedians, less the {empty * 1000:.0f} ms of an interpreter that imports nothing; httpx {version('httpx')}."
     )
-    print(f"`uv run python benchmarks/imports.py`, {rounds} rounds, {machine}, {date.today()}.")
+    print(f"`uv run python benchmarks/imports.py`, {rounds} rounds, {shape()}, {date.today()}.")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import gc
 import json
 import operator
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
+from machine import shape
 from revisions import revision
 
 Contestant = Callable[[], Awaitable[object]]
@@ -298,8 +298,7 @@ def main() -> None:
     finally:
         upstream.stdin.close()
         upstream.wait()
-    shape = f"{len(cores)} cores, {platform.machine()}, Python {platform.python_version()}"
-    text = f"{table(found)}\n\n{arguments.runs} requests each, {shape}, {date.today().isoformat()}.\n"
+    text = f"{table(found)}\n\n{arguments.runs} requests each, {shape()}, {date.today().isoformat()}.\n"
     print(text)
     if arguments.write:
         arguments.write.write_text(text)

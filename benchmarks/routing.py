@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from collections.abc import Awaitable, Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+from machine import shape
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "mixtures" / "local.yaml"
@@ -148,8 +149,7 @@ def main() -> None:
     arguments = parser.parse_args()
     found = asyncio.run(measure(arguments.rounds))
     size = sum(path.stat().st_size for path in (ROOT / "mixtures" / "router").iterdir()) / 2**20
-    shape = f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, Python {platform.python_version()}"
-    notes = f"`uv run python benchmarks/routing.py`, {arguments.rounds} rounds, {shape}, {date.today().isoformat()}."
+    notes = f"`uv run python benchmarks/routing.py`, {arguments.rounds} rounds, {shape()}, {date.today().isoformat()}."
     text = f"{tables(found)}\n\nThe shipped router takes {size:.1f} MiB on disk.\n{notes}\n"
     print(text)
     if arguments.write:
