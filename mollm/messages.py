@@ -6,6 +6,7 @@ Inside mollm, a message is a dictionary in this format, with every field that a 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from mollm.types import Question
@@ -41,6 +42,17 @@ def text_of(content: Any) -> str:
 def tokens_at_most(text: str) -> int:
     """Return an upper bound for the tokens of `text`."""
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN_AT_LEAST)
+
+
+_HANDOVER = re.compile(
+    r"(?:^|[^a-z])(?:(?:transfer|delegate)_?(?:back_?)?to|hand_?(?:off|over)_?(?:back_?)?(?:to)?)(?:$|[^a-z])",
+    re.IGNORECASE,
+)
+
+
+def is_handover(tool: str) -> bool:
+    """Whether a tool of this name gives the conversation to another agent, as frameworks of agents name theirs."""
+    return bool(_HANDOVER.search(tool))
 
 
 def question_of(
