@@ -41,4 +41,6 @@ def answer_of(run: Run) -> Answer:
         finish_reason=written.finish_reason,
         logprobs=written.logprobs,
         alternatives=written.alternatives,
+        on_tools=run.on_tools,
+        reused=run.reused,
     )

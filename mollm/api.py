@@ -20,6 +20,7 @@ from mollm.observing.watching import is_watched
 from mollm.options import Options, RequestOptions
 from mollm.pool import Pool
 from mollm.run import Context, fresh
+from mollm.turns import Turns
 from mollm.types import STREAMED, Done, Token, answer_from_plain
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class MoLLM:
         self._lock = threading.Lock()
         self._graphs: dict[Catalog, Graph] = {}
         self._catalogs = Catalogs(self._built(config), self._pool)
+        self._turns = Turns()
 
     def __repr__(self) -> str:
         config = self.catalog.config
@@ -260,19 +262,21 @@ class MoLLM:
         *,
         stream: bool = False,
         id: str | None = None,  # noqa: A002 - the field's name
+        owner: str = "",
         **options: Unpack[RequestOptions],
     ) -> Answer:
         """Answer `question` for an `observer`, which is called in the task that awaits this.
 
         The observer receives every event. With `stream` the answer is written token by token. `id` becomes the id
-        of the answer. Options and errors are those of `ask`.
+        of the answer. `owner` says who asks: proposals that are kept for the result of a tool are used again for the
+        same owner alone. Options and errors are those of `ask`.
         """
-        given = Options(id=id, stream=stream, observer=observer, **options)
+        given = Options(id=id, stream=stream, observer=observer, owner=owner, **options)
         with self._catalogs.using() as catalog:
             if self._engine == "graph" or is_watched():
                 return await self._through_graph(catalog, question, given)
             observers = [*self._observers, observer] if observer else self._observers
-            context = _context(catalog, question, given, Observers(observers))
+            context = _context(catalog, question, given, Observers(observers), self._turns)
             return flow.finish(await flow.walk(fresh(given), context), context)
 
     async def _through_graph(self, catalog: Catalog, question: str | Sequence[Message], options: Options) -> Answer:
@@ -296,7 +300,9 @@ class MoLLM:
                 living = self._catalogs.living
                 self._graphs = {known: graph for known, graph in self._graphs.items() if known in living}
                 observers = self._observers
-                self._graphs[catalog] = compile_graph(catalog, loop_thread=self._loop_thread, observers=observers)
+                self._graphs[catalog] = compile_graph(
+                    catalog, loop_thread=self._loop_thread, observers=observers, turns=self._turns
+                )
             return self._graphs[catalog]
 
     def _built(self, config: str | Path | Mapping[str, Any] | Config | None) -> Catalog:
@@ -304,12 +310,18 @@ class MoLLM:
         return Catalog(loaded, self._pool, router=self._router, aggregators=self._aggregators)
 
 
-def _context(catalog: Catalog, question: str | Sequence[Message], options: Options, observer: Observer) -> Context:
+def _context(
+    catalog: Catalog,
+    question: str | Sequence[Message],
+    options: Options,
+    observer: Observer,
+    turns: Turns | None = None,
+) -> Context:
     messages = _messages(question)
     asked = question_of(
         messages, tools=options.tools, response_format=options.response_format, extra_body=options.extra_body
     )
-    return Context(catalog, asked, options, observer=observer, streams=options.stream)
+    return Context(catalog, asked, options, observer=observer, streams=options.stream, turns=turns)
 
 
 class _Last:

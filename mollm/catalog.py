@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from mollm import limits
+from mollm.aggregation.acting import Acting
 from mollm.aggregation.best import Best
 from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
@@ -36,6 +38,7 @@ Plan: TypeAlias = tuple[PlannedCall, ...]
 AGGREGATORS: dict[str, Callable[[Writers], Aggregator]] = {"synthesize": Synthesize, "vote": Vote, "best": Best}
 DEFAULT_PROMPTS = {"best": "prompts/aggregator/best.md"}
 DEFAULT_PROMPT = "prompts/aggregator/default.md"
+TOOLS_PROMPT = "prompts/aggregator/tools.md"
 NOTHING, NO_OPTIONS = Question(()), Options()
 
 
@@ -167,6 +170,11 @@ class Catalog:
         place = self.config.place("limits", "cost_usd")
         return f"{place}: the LLM {name!r} has no price, so its cost cannot be bounded"
 
+    def _acting(self, name: str, mixture: MixtureConfig, writers: Writers) -> Acting:
+        where = self.config.place("mixtures", name, "on_tools")
+        prompt = load_prompt(self.config, TOOLS_PROMPT, "aggregator", where)
+        return Acting(replace(writers, llm=mixture.acting_llm, prompt=prompt, role="tools"))
+
     def _mixture(self, name: str, mixture: MixtureConfig) -> Mixture:
         config = self.config
         method = mixture.aggregator.method
@@ -195,7 +203,9 @@ class Catalog:
             aggregator=self._aggregators[method] if method in self._aggregators else AGGREGATORS[method](writers),
             llm=mixture.aggregator_llm,
             layer_prompt=load_prompt(config, DEFAULT_PROMPT, "aggregator", where) if is_judge else prompt,
-            tools_llm=mixture.tools_llm,
+            on_tools=mixture.on_tools or ("alone" if mixture.is_bypass else "after"),
+            tools_llm=mixture.acting_llm,
+            acting=self._acting(name, mixture, writers),
             max_tokens=max_tokens,
             shuffle=mixture.shuffle,
         )

@@ -1,14 +1,19 @@
 """How a question is answered: the nodes, their table, and the loop that walks it. Read this file first.
 
-    route -+-> propose -> aggregate -> answer
-           |    ^   |
-           |    +---+  next layer
-           +-> bypass ---------------> answer
+    route -+-> propose -+-> aggregate -> answer
+           |    ^   |   |
+           |    +---+   +-> act -------> answer
+           |  next layer    ^
+           +----------------+
+           |
+           +-> bypass -----------------> answer
 
 `route` picks the mixture, and refuses a question that could exceed a limit: before the router's own LLMs are called
 where no mixture fits, and in any case before a worker is. `propose` asks the workers of one layer. `aggregate` makes
-the answer from the proposals. `bypass` calls a single LLM where there is nothing to aggregate: a mixture of one
-worker, or a question with tools.
+the answer from the proposals. `act` takes its place where the caller has tools: the LLM for tools reads the proposals,
+and calls a tool or writes the answer. When the result of that tool comes, in a request of its own, the proposals of the
+turn are used again. `bypass` calls a single LLM where there is nothing to aggregate: a mixture of one worker, or tools
+that a mixture leaves to one LLM alone.
 
 A node takes the run so far and its context, and returns the run and the name of the next node. `TRANSITIONS` is the
 whole state machine. `walk` runs it in a loop; `graph.py` compiles the same table into a LangGraph graph, which can
@@ -27,7 +32,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mollm import limits
-from mollm.aggregation.base import Brief, aggregate
+from mollm.aggregation.acting import is_midway
+from mollm.aggregation.base import Brief, aggregate, written_of
 from mollm.aggregation.showing import in_order, show_proposals
 from mollm.aggregation.writing import write
 from mollm.answering import answer_of
@@ -38,6 +44,8 @@ from mollm.options import COUNTED
 from mollm.prompts import is_empty
 from mollm.routing.base import plan_of
 from mollm.run import Context, Run, fresh
+from mollm.transcript import without_tools
+from mollm.turns import mark_of, turn_of
 from mollm.types import Alternative, Done, Route, Routed, Writing, Written
 from mollm.workers import ask, proposal_of
 
@@ -57,15 +65,27 @@ async def route(run: Run, context: Context) -> tuple[Run, str]:
     run, found = await pick(run, context)
     catalog, question, options = context.catalog, context.question, context.options
     mixture = await catalog.built_mixture(found.mixture)
-    is_alone = mixture.is_bypass or question.has_tools
+    mode = mixture.mode(question, options)
+    is_alone = mode == "alone" or (mode is None and mixture.is_bypass)
     if options.needs_one_llm and not is_alone:
         raise RequestError(f"n and logprobs need a single LLM, and {mixture.name!r} is a mixture of several")
     arithmetic = " + ".join(filter(None, [limits.routers(run.planned), mixture.arithmetic(question, options)]))
-    run = context.plan(run, mixture.plan(question, options))
+    run = reusing(run, context, mixture) if mode == "after" else run
+    run = context.plan(run, mixture.plan(question, options, run.arrived if run.reused else None))
     await catalog.hold(run.planned)
     limits.check(catalog.config.limits, run.planned, catalog.llms, f"mixture {mixture.name!r}", arithmetic)
-    context.observer.tell(Routed(found))
-    return replace(run, route=found), "bypass" if is_alone else "propose"
+    context.observer.tell(Routed(found, mode, run.reused))
+    return replace(run, route=found, on_tools=mode), "bypass" if is_alone else "act" if run.reused else "propose"
+
+
+def reusing(run: Run, context: Context, mixture: Mixture) -> Run:
+    """Take up the proposals of an earlier request, if this one brings the result of a tool in the same turn."""
+    messages = context.question.messages
+    run = replace(run, turn=turn_of(messages, mixture, context.options.owner))
+    kept = context.kept(run.turn) if is_midway(messages) else None
+    if kept is None:
+        return run
+    return replace(run, proposals=kept.proposals, layer=kept.layer, degraded=kept.degraded, reused=True)
 
 
 async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run, Route]:
@@ -112,7 +132,7 @@ def check_any(context: Context, routing: tuple[PlannedCall, ...]) -> None:
 
 async def propose(run: Run, context: Context) -> tuple[Run, str]:
     """Ask the workers of one layer."""
-    mixture, messages = await context.mixture(run), context.question.messages
+    mixture, messages = await context.mixture(run), without_tools(context.question.messages)
     if run.layer:
         run, messages = await shown_to_next_layer(run, context, mixture)
     number = run.layer + 1
@@ -126,13 +146,21 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
         raise QuorumError(mixture.name, quorum, layer.proposals)
     if count < quorum:
         why = f"layer {number} does not count: {count} of at least {quorum} workers answered"
-        return replace(after, layer=run.layer, agreed=run.agreed, degraded=(*run.degraded, why)), "aggregate"
-    return after, "aggregate" if layer.agreed or number == mixture.rules.layers else "propose"
+        return proposed(replace(after, layer=run.layer, agreed=run.agreed, degraded=(*run.degraded, why)), context)
+    is_last = layer.agreed or number == mixture.rules.layers
+    return proposed(after, context) if is_last else (after, "propose")
+
+
+def proposed(run: Run, context: Context) -> tuple[Run, str]:
+    """Go on from the last layer."""
+    if run.turn:
+        context.keep(run)
+    return run, "act" if run.on_tools else "aggregate"
 
 
 async def shown_to_next_layer(run: Run, context: Context, mixture: Mixture) -> tuple[Run, tuple[Message, ...]]:
     """Add the proposals of the latest layer to the messages for the workers of the next."""
-    messages = context.question.messages
+    messages = without_tools(context.question.messages)
     shown = in_order(run.arrived, shuffle=mixture.shuffle, seed=context.options.seed)
     readers = [(context.calls.llm(worker.llm), worker.settings.max_tokens) for worker in mixture.workers]
     found, why = await show_proposals(mixture.layer_prompt, messages, shown, readers)
@@ -143,7 +171,7 @@ async def aggregate_proposals(run: Run, context: Context) -> tuple[Run, str]:
     """Turn the proposals of the last layer into the answer."""
     mixture = await context.mixture(run)
     brief = Brief(
-        context.question.messages,
+        without_tools(context.question.messages),
         run.arrived,
         caller=context.options.writing,
         agreed=run.agreed,
@@ -155,15 +183,32 @@ async def aggregate_proposals(run: Run, context: Context) -> tuple[Run, str]:
     return replace(run, written=replace(written, degraded=(*run.degraded, *written.degraded))), END
 
 
+async def act(run: Run, context: Context) -> tuple[Run, str]:
+    """Let the LLM that has the caller's tools read the proposals, and call a tool or write the answer."""
+    mixture = await context.mixture(run)
+    brief = Brief(
+        context.question.messages,
+        run.arrived,
+        caller=context.options.for_tools,
+        mark=mark_of(run.turn) if run.turn else None,
+        observer=context.observer,
+        streams=context.streams,
+    )
+    result = await mixture.acting.aggregate(brief, context.calls)
+    written = await written_of(result, brief, mixture.acting)
+    return replace(run, written=replace(written, degraded=(*run.degraded, *written.degraded))), END
+
+
 async def bypass(run: Run, context: Context) -> tuple[Run, str]:
     """Call a single LLM, once per answer; if it fails, the question fails."""
     mixture, options, messages = await context.mixture(run), context.options, context.question.messages
     worker = mixture.workers[0]
-    role: Literal["tools", "bypass"] = "tools" if context.question.has_tools else "bypass"
-    if role == "tools":
+    role: Literal["tools", "bypass"] = "tools" if run.on_tools else "bypass"
+    if run.on_tools and not mixture.acts_as_worker:
         llm, request = mixture.tools_llm, Request(messages, options.for_tools)
     else:
-        llm, request = worker.llm, worker.request(messages, over=options.writing)
+        settings = options.for_tools if run.on_tools else options.writing
+        llm, request = worker.llm, worker.request(messages, over=settings)
 
     context.observer.tell(Writing(role, llm))
 
@@ -201,9 +246,10 @@ class Transition:
 
 
 TRANSITIONS = {
-    "route": Transition(route, ("propose", "bypass"), ("router",)),
-    "propose": Transition(propose, ("propose", "aggregate"), ("worker",)),
+    "route": Transition(route, ("propose", "act", "bypass"), ("router",)),
+    "propose": Transition(propose, ("propose", "aggregate", "act"), ("worker",)),
     "aggregate": Transition(aggregate_proposals, (END,), ("aggregator", "fallback")),
+    "act": Transition(act, (END,), ("tools", "fallback")),
     "bypass": Transition(bypass, (END,), ("bypass", "tools")),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypedDict
 
@@ -25,6 +26,7 @@ from mollm.observing.observers import Guarded, Observers
 from mollm.options import Options
 from mollm.pool import Pool
 from mollm.run import Context, Run, fresh
+from mollm.turns import Turns
 from mollm.types import STREAMED, to_plain
 
 if TYPE_CHECKING:
@@ -124,26 +126,37 @@ def compile_graph(
     store: BaseStore | None = None,
     loop_thread: LoopThread | None = None,
     observers: Sequence[Observer] = (),
+    turns: Turns | None = None,
 ) -> Graph:
     """Compile `flow.TRANSITIONS` for the mixtures of `catalog`."""
-    loop_thread = loop_thread or LoopThread()
+    shared = _Shared(catalog, loop_thread or LoopThread(), tuple(observers), Turns() if turns is None else turns)
     builder = StateGraph(State, context_schema=Options, input_schema=Input, output_schema=Output)
     for node, transition in flow.TRANSITIONS.items():
         # A node returns the next node; conditional edges would do the same at 0.2 ms a step.
         goes = tuple(END if to == flow.END else to for to in transition.to)
-        builder.add_node(node, _Node(node, catalog, loop_thread, tuple(observers)), destinations=goes)
+        builder.add_node(node, _Node(node, shared), destinations=goes)
     builder.add_edge(START, flow.START)
     return builder.compile(name=name, checkpointer=checkpointer, store=store)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the nodes of a graph have in common."""
+
+    catalog: Catalog
+    loop_thread: LoopThread
+    observers: tuple[Observer, ...]
+    turns: Turns
 
 
 class _Node(Runnable[State, Command[str]]):
     """One node of the table; it also works without an event loop."""
 
-    def __init__(self, name: str, catalog: Catalog, loop_thread: LoopThread, observers: tuple[Observer, ...]) -> None:
-        self._name, self._catalog, self._loop_thread, self._observers = name, catalog, loop_thread, observers
+    def __init__(self, name: str, shared: _Shared) -> None:
+        self._name, self._shared = name, shared
 
     def invoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> Command[str]:  # noqa: A002
-        return self._loop_thread.run(self.ainvoke(input, config))
+        return self._shared.loop_thread.run(self.ainvoke(input, config))
 
     async def ainvoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> Command[str]:  # noqa: A002
         graph = get_runtime(Options)
@@ -154,7 +167,9 @@ class _Node(Runnable[State, Command[str]]):
         beside = {**input.get("beside", {}), **options.plain} if begins else input.get("beside", {})
         messages = from_state(input["messages"], beside)
         callbacks = observer_of(config or {}, run.id)
-        context = self._context(options, messages, config or {}, graph.stream_writer, run, callbacks)
+        # A thread brings back the run of the question before, with the proposals of its turn.
+        earlier = Run.from_plain(input["run"]) if begins and input.get("run") else None
+        context = self._context(options, messages, config or {}, graph.stream_writer, run, callbacks, earlier)
         try:
             run, to = await flow.step(self._name, run, context)
             update: dict[str, Any] = {"run": run.to_plain()}
@@ -188,10 +203,11 @@ class _Node(Runnable[State, Command[str]]):
         writer: Callable[[Any], None],
         run: Run,
         callbacks: Observer | None,
+        earlier: Run | None,
     ) -> Context:
-        told = [_Writer(writer), *self._observers, options.observer, callbacks]
+        told = [_Writer(writer), *self._shared.observers, options.observer, callbacks]
         return Context(
-            self._catalog,
+            self._shared.catalog,
             question_of(
                 messages, tools=options.tools, response_format=options.response_format, extra_body=options.extra_body
             ),
@@ -199,6 +215,8 @@ class _Node(Runnable[State, Command[str]]):
             observer=Observers(observer for observer in told if observer),
             streams=options.stream or wants_tokens(config),
             spent=run.seconds,
+            turns=self._shared.turns,
+            earlier=earlier,
         )
 
 

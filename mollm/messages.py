@@ -91,6 +91,14 @@ def question_of(
     )
 
 
+def tokens_beside(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None) -> int:
+    """Return the most tokens of the tools that are offered, and of everything but texts in `messages`."""
+    if not tools and all(len(message) == 2 for message in messages):
+        return 0
+    texts = sum(tokens_at_most(text_of(message.get("content"))) for message in messages)
+    return question_of(messages, tools=tools).tokens - texts
+
+
 def _written_out(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 

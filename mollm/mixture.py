@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mollm.aggregation.base import plan_of
+from mollm.messages import tokens_at_most
 from mollm.prompts import FENCE_TOKENS
 from mollm.types import PlannedCall
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mollm.aggregation.base import Aggregator
     from mollm.options import Options
     from mollm.prompts import Prompt
-    from mollm.types import Question
+    from mollm.types import OnTools, Proposal, Question
     from mollm.workers import Rules, Worker
 
 
@@ -35,8 +36,12 @@ class Mixture:
     """The LLM that aggregates, if one can be called."""
     layer_prompt: Prompt
     """The prompt that shows the workers of a later layer the proposals of the one before."""
+    on_tools: OnTools
+    """What a question with tools gets."""
     tools_llm: str
-    """The only LLM that answers a question with tools."""
+    """The LLM that has the tools of a question."""
+    acting: Aggregator
+    """Lets that LLM act on the proposals."""
     max_tokens: Mapping[str, int]
     """By LLM, the most tokens that it writes unless something else is set."""
     shuffle: bool = True
@@ -46,14 +51,43 @@ class Mixture:
         """Exactly one planned proposal in one layer: nothing to aggregate."""
         return len(self.workers) == 1 and self.rules.layers == 1
 
-    def plan(self, question: Question, options: Options) -> tuple[PlannedCall, ...]:
-        """List every call that it may make, assuming that the workers never agree and every writing LLM fails."""
+    @property
+    def acts_as_worker(self) -> bool:
+        """The LLM that has the tools is the only worker, and keeps its persona and settings."""
+        return self.is_bypass and self.tools_llm == self.workers[0].llm
+
+    def mode(self, question: Question, options: Options) -> OnTools | None:
+        """Return what it does with the tools of `question`; None if there are none to be used."""
+        if not question.has_tools:
+            return None
+        # A forced call asks for arguments and not for an answer, and several answers need one LLM.
+        if self.on_tools == "alone" or options.forces_a_call or options.needs_one_llm:
+            return "alone"
+        if options.tool_choice == "none" and question.messages and question.messages[-1].get("role") == "user":
+            return None
+        return self.on_tools
+
+    def plan(
+        self, question: Question, options: Options, kept: Sequence[Proposal] | None = None
+    ) -> tuple[PlannedCall, ...]:
+        """List every call that it may make, assuming that the workers never agree and every writing LLM fails.
+
+        Args:
+            question: The question.
+            options: The options that the caller set.
+            kept: Proposals that are used again, so that no worker is asked; None: the workers are asked.
+        """
         limit, n = options.writing.max_tokens, options.n or 1
         tokens, images = question.tokens, question.images
-        if question.has_tools:
+        mode = self.mode(question, options)
+        if kept is not None:
+            read = sum(tokens_at_most(p.text) + FENCE_TOKENS for p in kept)
+            return plan_of(self.acting, question, read, options.writing)
+        if mode == "alone":
             alone = limit or self.max_tokens[self.tools_llm]
-            return (PlannedCall("tools", self.tools_llm, alone, tokens, n, images),)
-        if self.is_bypass:
+            persona = self.workers[0].prompt_tokens if self.acts_as_worker else 0
+            return (PlannedCall("tools", self.tools_llm, alone, tokens + persona, n, images),)
+        if self.is_bypass and mode is None:
             (worker,) = self.workers
             prompt = tokens + worker.prompt_tokens
             return (PlannedCall("bypass", worker.llm, limit or self._limit(worker), prompt, n, images),)
@@ -66,19 +100,20 @@ class Mixture:
         later = [
             PlannedCall(c.role, c.llm, c.max_tokens, c.prompt_tokens + shown, times, images) for c in first if times
         ]
-        return (*first, *later, *plan_of(self.aggregator, question, read, options.writing))
+        return (*first, *later, *plan_of(self.acting if mode else self.aggregator, question, read, options.writing))
 
     def arithmetic(self, question: Question, options: Options) -> str:
         """Say in words where the calls of the worst case come from."""
         n = options.n or 1
-        if question.has_tools:
+        mode = self.mode(question, options)
+        if mode == "alone":
             return f"{n} call{'s' if n > 1 else ''} with tools"
-        if self.is_bypass:
+        if self.is_bypass and mode is None:
             return "1 worker" if n == 1 else f"1 worker x {n} answers"
         layers = f" x {self.rules.layers} layers" if self.rules.layers > 1 else ""
         planned = len(self.workers)
         parts = [f"{planned} proposal{'s' if planned > 1 else ''}{layers}"]
-        writing = plan_of(self.aggregator, question, 0, options.writing)
+        writing = plan_of(self.acting if mode else self.aggregator, question, 0, options.writing)
         parts += [f"{call.times} {call.role}{'s' if call.times > 1 else ''}" for call in writing]
         return " + ".join(parts)
 

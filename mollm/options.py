@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003 - LangGraph evaluates the annotations
+from collections.abc import Mapping, Sequence  # LangGraph evaluates the annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypedDict
 
@@ -83,8 +83,20 @@ class Options(Settings):
     """Write the answer token by token, for an observer or `stream_mode="custom"`."""
     observer: Any = None
     """An `Observer`. (`Any`, since LangGraph makes a JSON Schema of this class.)"""
+    owner: str = field(default="", repr=False)
+    """Who asks; what is kept for the next request is kept apart for each."""
     plain: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By the id of a LangChain message, the OpenAI message that it stands for but cannot fully hold."""
+
+    @property
+    def forces_a_call(self) -> bool:
+        """Whether `tool_choice` leaves the LLM no choice but to call a tool."""
+        choice = self.tool_choice
+        if isinstance(choice, Mapping) and choice:
+            allowed = choice.get("allowed_tools")
+            found = allowed if isinstance(allowed, Mapping) else choice
+            choice = found.get("mode") or found.get("type") or "function"
+        return isinstance(choice, str) and choice.lower() not in ("auto", "none", "allowed_tools", "")
 
     @property
     def for_tools(self) -> Settings:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mollm.calling.calls import Allowance, Calls
 from mollm.observing.observers import NOBODY
+from mollm.turns import Kept
 from mollm.types import (
     Call,
+    OnTools,
     PlannedCall,
     Proposal,
     Route,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from mollm.catalog import Catalog
     from mollm.mixture import Mixture
     from mollm.options import Options
+    from mollm.turns import Turns
     from mollm.types import Observer, Question, Role
 
 
@@ -54,6 +57,12 @@ class Run:
     """Proposals of all layers, one per call that was started."""
     breakdown: tuple[Call, ...] = ()
     """Every call that has ended, in order."""
+    on_tools: OnTools | None = None
+    """What the mixture does with the tools of the question; None if it has none."""
+    turn: str = ""
+    """Digest of the user's turn for which proposals are kept; empty if none are."""
+    reused: bool = False
+    """The proposals are those of an earlier request of the same turn."""
     written: Written | None = None
     """The answer, once it is written."""
 
@@ -117,10 +126,24 @@ class Context:
         observer: Observer = NOBODY,
         streams: bool = False,
         spent: float = 0.0,
+        turns: Turns | None = None,
+        earlier: Run | None = None,
     ) -> None:
-        """Create the context of a run that has already taken `spent` seconds."""
+        """Create the context of a run that has already taken `spent` seconds.
+
+        Args:
+            catalog: Mixtures and router of the configuration in force.
+            question: The question.
+            options: The options that the caller set.
+            observer: Receives every event.
+            streams: The answer is wanted token by token.
+            spent: Seconds.
+            turns: Keeps proposals from one request of a turn to the next; None: nobody does.
+            earlier: The run before this one in the same thread, whose proposals are found first.
+        """
         self.catalog, self.question, self.options = catalog, question, options
         self.observer, self.streams = observer, streams
+        self._turns, self._earlier = turns, earlier
         self._now = asyncio.get_running_loop().time
         self._begun = self._now() - spent
         self.deadline = self._begun + catalog.config.limits.seconds
@@ -147,6 +170,18 @@ class Context:
             raise self.calls.refused
         seconds = self._now() - self._begun
         return replace(run, seconds=seconds, breakdown=(*run.breakdown, *self.calls.spent))
+
+    def kept(self, turn: str) -> Kept | None:
+        """Return the proposals that are kept for `turn`."""
+        earlier = self._earlier
+        if earlier and earlier.turn == turn and earlier.proposals:
+            return Kept(earlier.proposals, earlier.layer, earlier.degraded)
+        return None if self._turns is None else self._turns.get(turn)
+
+    def keep(self, run: Run) -> None:
+        """Keep the proposals of `run` for the rest of its turn."""
+        if self._turns is not None:
+            self._turns.put(run.turn, Kept(run.proposals, run.layer, run.degraded))
 
     async def mixture(self, run: Run) -> Mixture:
         """The mixture that was picked."""

@@ -17,6 +17,10 @@ Message: TypeAlias = dict[str, Any]
 Role: TypeAlias = Literal["router", "worker", "aggregator", "fallback", "bypass", "tools"]
 """On whose behalf an LLM is called."""
 
+OnTools: TypeAlias = Literal["after", "every", "alone"]
+"""What a mixture does with a request with tools. `after`: the workers propose once in a turn, without the tools, then
+the LLM for tools acts; `every`: they propose before each of its steps; `alone`: it acts without them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -191,6 +195,10 @@ class Answer:
     """As the writing LLM sent them, if requested."""
     alternatives: tuple[Alternative, ...] = ()
     """The second answer and all others, if `n` asked for several."""
+    on_tools: OnTools | None = None
+    """What the mixture did with a request with tools: `after`, `every` or `alone`; None for one without."""
+    reused: bool = False
+    """The proposals are those of an earlier request of the same turn, and no worker was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +206,10 @@ class Routed:
     """The mixture was picked."""
 
     route: Route
+    on_tools: OnTools | None = None
+    """As in `Answer`."""
+    reused: bool = False
+    """As in `Answer`."""
 
 
 @dataclass(frozen=True, slots=True)

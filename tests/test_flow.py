@@ -193,10 +193,15 @@ MESSAGES = st.one_of(
     st.just({"role": "tool", "tool_call_id": "c1", "content": "7", "name": "find"}),
     st.just({"role": "user", "name": "ann", "content": "Hi", "weight": 1}),
 )
+STEP = [
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c1", "content": "7", "name": "find"},
+]
 CONVERSATIONS = st.builds(
-    lambda before, last: [*before, {"role": "user", "content": last}],
+    lambda before, last, after: [*before, {"role": "user", "content": last}, *after],
     st.lists(MESSAGES, max_size=3),
     st.text(min_size=1).filter(str.strip),
+    st.just([]) | st.just([]) | st.just(STEP),
 )
 
 
@@ -219,6 +224,8 @@ def mixtures(draw: st.DrawFn) -> dict[str, Any]:
         found |= {"agree": 2, "quorum": min(found["quorum"], 2)}
     if draw(st.booleans()):
         found["aggregator"]["fallback_llm"] = "c"
+    if draw(st.booleans()):
+        found["on_tools"] = draw(st.sampled_from(["after", "every", "alone"]))
     return found
 
 

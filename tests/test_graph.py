@@ -276,8 +276,8 @@ async def test_a_caller_cannot_get_around_the_limits() -> None:
     assert not any(llm.requests for llm in llms.values())
 
 
-async def test_tools_go_to_one_llm_unchanged() -> None:
-    """A request with tools bypasses the mixture, and tool calls come back as they are."""
+async def test_tools_go_to_one_llm_and_its_calls_come_back_unchanged() -> None:
+    """The workers propose without them, and a tool call comes back as it is."""
     call = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": '{"x": 1}'}}
     llms = fakes(boss=Reply(message={"role": "assistant", "content": None, "tool_calls": [call]}))
     tools = [{"type": "function", "function": {"name": "find", "parameters": {}}}]
@@ -286,8 +286,7 @@ async def test_tools_go_to_one_llm_unchanged() -> None:
 
     answer = answer_of(result)
     assert answer.message["tool_calls"] == [call]
-    assert answer.calls == 1
-    assert [c.role for c in answer.breakdown] == ["tools"]
+    assert [c.role for c in answer.breakdown] == ["worker", "worker", "worker", "tools"]
     assert llms["boss"].requests[0].settings.tools == tools
     assert result["messages"][-1].tool_calls[0]["args"] == {"x": 1}
 
@@ -322,16 +321,18 @@ async def test_a_tracer_never_fails_a_request() -> None:
 
 
 async def test_the_result_of_a_tool_goes_to_the_same_llm() -> None:
-    """A conversation that ends with a tool's result is not fanned out."""
+    """As the call and the result that it is; the workers see text."""
     from langchain_core.messages import AIMessage
 
     llms = fakes()
     call = {"id": "c1", "name": "find", "args": {}}
     messages = [("user", "x"), AIMessage("", tool_calls=[call]), {"role": "tool", "content": "7", "tool_call_id": "c1"}]
 
-    await mollm.create_graph(CONFIG, llms=llms).ainvoke({"messages": messages})
+    tools = [{"type": "function", "function": {"name": "find", "parameters": {}}}]
+    await mollm.create_graph(CONFIG, llms=llms).ainvoke({"messages": messages}, context={"tools": tools})
 
-    assert [len(llm.requests) for llm in llms.values()] == [0, 0, 0, 1]
+    assert [len(llm.requests) for llm in llms.values()] == [1, 1, 1, 1]
+    assert [m["role"] for m in llms["a"].requests[0].messages] == ["user"]
     assert [m["role"] for m in llms["boss"].requests[0].messages] == ["user", "assistant", "tool"]
 
 
@@ -559,13 +560,19 @@ def test_a_langgraph_server_finds_a_factory(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_graph_draws_itself() -> None:
-    """Studio and `show --graph` see the four nodes and the way between them."""
+    """Studio and `show --graph` see the five nodes and the way between them."""
     drawn = mollm.create_graph(CONFIG, llms=fakes()).get_graph()
 
-    assert set(drawn.nodes) == {"__start__", "route", "propose", "aggregate", "bypass", "__end__"}
+    assert set(drawn.nodes) == {"__start__", "route", "propose", "aggregate", "act", "bypass", "__end__"}
     edges = {(edge.source, edge.target) for edge in drawn.edges}
     assert {("route", "propose"), ("route", "bypass"), ("propose", "propose"), ("propose", "aggregate")} <= edges
-    assert {("aggregate", "__end__"), ("bypass", "__end__")} <= edges
+    assert {
+        ("route", "act"),
+        ("propose", "act"),
+        ("act", "__end__"),
+        ("aggregate", "__end__"),
+        ("bypass", "__end__"),
+    } <= edges
 
 
 def test_many_threads_may_invoke_one_graph() -> None:

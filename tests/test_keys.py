@@ -473,14 +473,21 @@ def shuffle() -> None:
     assert len({tuple(order({}, seed)) for seed in range(8)}) > 1
 
 
-@key("mixtures.NAME.tools")
+@key("mixtures.NAME.on_tools", "mixtures.NAME.tools_llm")
 def tools() -> None:
-    """A request with tools goes to this LLM alone."""
+    """Who is asked for a request with tools, and who has them."""
     tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
 
-    _, fakes, _ = ask(config({"tools": "b"}), options={"tools": [tool]})
+    def who(mixture: dict[str, Any]) -> tuple[dict[str, int], list[str]]:
+        _, fakes, _ = ask(config(mixture), options={"tools": [tool]})
+        has = [name for name, fake in fakes.items() if any(r.settings.tools for r in fake.requests)]
+        return called(fakes), has
 
-    assert called(fakes) == {"a": 0, "b": 1, "c": 0}
+    assert who({"on_tools": "alone", "tools_llm": "b"}) == ({"a": 0, "b": 1, "c": 0}, ["b"])
+    assert who({"tools_llm": "b"}) == ({"a": 1, "b": 2, "c": 1}, ["b"])
+    assert who({"on_tools": "every"}) == ({"a": 2, "b": 1, "c": 1}, ["a"])
+    with pytest.raises(ConfigError, match=r"mixtures\.m\.tools: unknown key; `tools_llm` names"):
+        load_config(config({"tools": "b"}))
 
 
 @key("limits.calls", "limits.output_tokens", "limits.cost_usd")

@@ -223,7 +223,7 @@ def test_a_persona_is_part_of_the_prompt() -> None:
 
 def test_a_request_with_tools_is_one_call_to_the_llm_for_tools() -> None:
     """Its price is that of the LLM that answers it, be it dearer or cheaper than the mixture."""
-    catalog = built({"workers": ["a", "b"], "tools": "c"})
+    catalog = built({"workers": ["a", "b"], "on_tools": "alone", "tools_llm": "c"})
 
     found = worst(catalog, asked(10, has_tools=True))
 

@@ -38,6 +38,8 @@ class Brief:
     """Receives events, and the tokens of the answer."""
     streams: bool = False
     """The caller wants the answer token by token, through `observer.show`."""
+    mark: str | None = None
+    """Delimits the proposals and decides their order in every request of a turn; None: new ones in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,11 @@ async def aggregate(aggregator: Aggregator, brief: Brief, calls: Calls) -> Writt
             result = await aggregator.aggregate(brief, calls)
         except LLMError as error:
             result = given_up(brief, f"the aggregator {error}")
+    return await written_of(result, brief, aggregator)
+
+
+async def written_of(result: Any, brief: Brief, aggregator: Aggregator) -> Written:
+    """Make an answer of what `aggregator` returned, and show it if nobody has yet. Raises `AggregationError`."""
     if isinstance(result, Written):
         return result
     if isinstance(result, Picked):

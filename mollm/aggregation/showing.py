@@ -22,8 +22,8 @@ LEAST_SHOWN = 40
 SHORTENED = " [...]"
 
 
-def in_order(proposals: Sequence[Proposal], *, shuffle: bool, seed: int | None) -> list[Proposal]:
-    """Return the proposals in the order in which they are shown: shuffled with the caller's seed, or as listed."""
+def in_order(proposals: Sequence[Proposal], *, shuffle: bool, seed: int | str | None) -> list[Proposal]:
+    """Return the proposals in the order in which they are shown: shuffled with `seed`, or as listed."""
     order = list(proposals)
     if shuffle:
         random.Random(seed).shuffle(order)  # noqa: S311 - an order, not a secret
@@ -35,6 +35,9 @@ async def show_proposals(
     messages: Sequence[Message],
     proposals: Sequence[Proposal],
     readers: Sequence[tuple[Facts, int | None]],
+    *,
+    mark: str | None = None,
+    beside: int = 0,
 ) -> tuple[list[Message] | None, tuple[str, ...]]:
     """Add proposals to a conversation, shortened to fit the smallest window of the readers.
 
@@ -43,6 +46,8 @@ async def show_proposals(
         messages: The conversation.
         proposals: In the order in which they are shown.
         readers: The LLMs that read them, each with the most tokens of its reply (None: its own limit).
+        mark: Delimits the proposals; None: a new one.
+        beside: Tokens that are sent beside the texts of the messages.
 
     Returns:
         The messages, and the reasons if something was left out. None instead of messages if nothing would fit.
@@ -51,14 +56,11 @@ async def show_proposals(
     texts = [p.text for p in proposals]
 
     def laid_out(texts: Sequence[str]) -> list[Message]:
-        return with_instructions(messages, prompt.render(question=question, proposals=fence(texts)))
+        return with_instructions(messages, prompt.render(question=question, proposals=fence(texts, mark)))
 
     whole = laid_out(texts)
     needed = sum(len(text_of(m.get("content")).encode("utf-8", "replace")) for m in whole)
-    spares = [
-        ((await llm.context_window() - (limit or llm.defaults.max_tokens or 0) - TOKENS_FOR_TEMPLATE), llm.name)
-        for llm, limit in readers
-    ]
+    spares = [(await _room(llm, limit, beside), llm.name) for llm, limit in readers]
     window, name = min(spares)
     spare = window * BYTES_PER_TOKEN_AT_LEAST - needed
     if spare >= 0:
@@ -69,6 +71,15 @@ async def show_proposals(
     if room < LEAST_SHOWN * len(texts):
         return None, (f"the conversation leaves no room for proposals in the window of {name}",)
     return laid_out(shorten(texts, room)), (f"proposals were shortened to fit the window of {name}",)
+
+
+async def _room(llm: Facts, limit: int | None, beside: int) -> int:
+    """Tokens that texts may have in the window of `llm`."""
+    around = (limit or llm.defaults.max_tokens or 0) + TOKENS_FOR_TEMPLATE
+    if beside and await llm.known_window():
+        around += beside
+    # A caller whose tools alone would fill the window that is assumed knows that it is larger.
+    return await llm.context_window() - around
 
 
 def shorten(texts: Sequence[str], room: int) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from mollm.aggregation.showing import in_order, show_proposals
 from mollm.calling.base import Request
 from mollm.errors import AggregationError
+from mollm.messages import tokens_beside
 from mollm.options import Settings
 from mollm.prompts import with_persona
 from mollm.types import PlannedCall, Token, Writing
@@ -38,17 +39,23 @@ class Writers:
     """Shuffle the proposals before they are shown."""
     max_tokens: Mapping[str, int] | None = None
     """By LLM, the most tokens of its reply if neither `settings` nor the caller sets a limit."""
+    role: Role = "aggregator"
+    """On whose behalf `llm` is called; `tools`: it also has the tools of the caller."""
+
+    @property
+    def callees(self) -> list[tuple[Role, str]]:
+        """The LLMs in the order in which they are called."""
+        named: tuple[tuple[Role, str | None], ...] = ((self.role, self.llm), ("fallback", self.fallback_llm))
+        return [(role, name) for role, name in named if name]
 
     def plan(self, question: Question, proposal_tokens: int, limit: int | None) -> tuple[PlannedCall, ...]:
         """One call to each, with at most `limit` tokens, or the LLM's own limit."""
-        named: tuple[tuple[Role, str | None], ...] = (("aggregator", self.llm), ("fallback", self.fallback_llm))
         limit = limit or self.settings.max_tokens
         asked = question.tokens * (1 + self.prompt.questions)
         prompt = asked + self.prompt.tokens + proposal_tokens
         return tuple(
             PlannedCall(role, name, limit or (self.max_tokens or {}).get(name, 0), prompt, images=question.images)
-            for role, name in named
-            if name
+            for role, name in self.callees
         )
 
     async def ask(
@@ -62,19 +69,22 @@ class Writers:
         Raises:
             AggregationError: The reply broke off after its first token was shown.
         """
-        order = in_order(brief.proposals, shuffle=self.shuffle, seed=brief.caller.seed)
+        seed = brief.caller.seed if brief.mark is None else brief.mark
+        order = in_order(brief.proposals, shuffle=self.shuffle, seed=seed)
         plain = with_persona(brief.messages, system=None, persona=None)
         reasons: list[str] = []
-        roles: tuple[tuple[Role, str | None], ...] = (("aggregator", self.llm), ("fallback", self.fallback_llm))
-        for role, llm in roles:
-            if llm is None:
-                continue
+        beside = tokens_beside(plain, settings.tools)
+        for role, llm in self.callees:
             brief.observer.tell(Writing(role, llm))  # before its window is asked for, which may take its time
             readers = [(calls.llm(llm), settings.max_tokens)]
-            messages, shortened = await show_proposals(self.prompt, plain, order, readers)
-            if messages is None:
+            messages, shortened = await show_proposals(
+                self.prompt, plain, order, readers, mark=brief.mark, beside=beside
+            )
+            if messages is None and self.role != "tools":
                 reasons += shortened
                 continue
+            if messages is None:  # a long history of tools: better without the proposals than not at all
+                messages = plain
             outcome = await write(role, llm, Request(messages, settings), calls, brief.observer, streams=streams)
             found = take(outcome, order, llm)
             if not isinstance(found, str):

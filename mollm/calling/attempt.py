@@ -183,6 +183,10 @@ class ReliableLLM:
 
     async def context_window(self) -> int:
         """Tokens that a prompt and its answer may have together: set, asked from the servers, or 8192."""
+        return await self.known_window() or DEFAULT_WINDOW
+
+    async def known_window(self) -> int | None:
+        """Like `context_window`, but None if nobody says."""
         if self._window is None:
             for address in sorted(self._addresses, key=lambda a: a.breaker.failures):
                 ask = getattr(address.llm, "context_window", None)
@@ -193,7 +197,7 @@ class ReliableLLM:
                         break
                 except Exception as error:  # noqa: BLE001 - an address that fails here may still answer the question
                     translate(error, self.name)
-        return self._window or DEFAULT_WINDOW
+        return self._window or None
 
     def estimate(self, messages: Sequence[Message], text: str = "") -> Usage:
         """Estimate the tokens of a call from its characters."""

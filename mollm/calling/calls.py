@@ -105,6 +105,8 @@ class Facts:
     dialect: Dialect | None
     context_window: Callable[[], Awaitable[int]]
     """Asks for the tokens that a prompt and its answer may have together."""
+    known_window: Callable[[], Awaitable[int | None]]
+    """The same, but None if nobody says."""
 
 
 class Calls:
@@ -155,7 +157,7 @@ class Calls:
     def llm(self, name: str) -> Facts:
         """What is known of the LLM of that name."""
         llm = self._llms[name]
-        return Facts(llm.name, llm.defaults, llm.dialect, llm.context_window)
+        return Facts(llm.name, llm.defaults, llm.dialect, llm.context_window, llm.known_window)
 
     def close(self) -> None:
         """Make no more calls; one that still runs is cancelled and recorded."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from mollm.config.fields import Count, NumberOrAll, Sampling, Seconds, Section
+from mollm.types import OnTools
 
 METHODS: tuple[str, ...] = ("synthesize", "vote", "best")
 """Of aggregators; `load_config` takes the names of further ones."""
@@ -60,7 +61,13 @@ class MixtureConfig(Section):
     deadline: Seconds = Field(120, description="Seconds for a layer; no worker is waited for longer.")
     layers: int = Field(1, ge=1, le=3, description="Rounds; a later one reads the proposals of the one before.")
     shuffle: bool = Field(True, description="Shuffle the proposals that the aggregator reads.")
-    tools: str = Field("aggregator", description="Who answers a question with tools, alone: the aggregator or an LLM.")
+    on_tools: OnTools | None = Field(
+        None,
+        description="What a request with tools gets: `after`: the workers propose, then the LLM for tools acts on what "
+        "they say; `every`: they propose again after each result of a tool; `alone`: that LLM acts without them. "
+        "Unset: `after` with several workers, else `alone`.",
+    )
+    tools_llm: str | None = Field(None, description="Has the tools of a request; unset: the LLM of the aggregator.")
 
     @property
     def planned(self) -> int:
@@ -82,15 +89,13 @@ class MixtureConfig(Section):
         return self.aggregator.llm
 
     @property
-    def tools_llm(self) -> str:
-        """The LLM that answers a question with tools."""
-        if self.tools != "aggregator":
-            return self.tools
-        return self.aggregator_llm or self.workers[0].llm
+    def acting_llm(self) -> str:
+        """The LLM that has the tools of a request."""
+        return self.tools_llm or self.aggregator_llm or self.workers[0].llm
 
     @property
     def llms(self) -> tuple[str, ...]:
         """Every LLM it may call, each once."""
         names = [worker.llm for worker in self.workers]
         names += [name for name in (self.aggregator_llm, self.aggregator.fallback_llm) if name]
-        return tuple(dict.fromkeys([*names, self.tools_llm]))
+        return tuple(dict.fromkeys([*names, self.acting_llm]))

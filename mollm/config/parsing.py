@@ -48,6 +48,10 @@ MESSAGES = {
     "string_pattern_mismatch": "must be `provider/model`, as in `openai/gpt-4.1` or `local/smollm2-135m`",
 }
 """What is said instead of pydantic's own words, by its type of error."""
+MOVED: dict[KeyPath, str] = {
+    ("mixtures", "*", "tools"): "unknown key; `tools_llm` names the LLM that has the tools of a request"
+}
+"""What is said of a key that had another name."""
 A_KEY = "[key]"
 """Stands in a key path for a key that is no text, as in pydantic's."""
 
@@ -163,6 +167,8 @@ def _unknown(key: KeyPath, data: dict[str, Any]) -> tuple[KeyPath, Problem]:
     if owners:
         text = f"a router of kind {kind_of(section)!r} has no such key; it belongs to {' or '.join(map(repr, owners))}"
         return key, Problem(key, text, [(*key[:-1], "kind")])
+    if hint := MOVED.get(_pattern(key)):
+        return key, Problem(key, hint, [])
     return key, Problem(key, f"unknown key{nearest(name, section.model_fields)}", [])
 
 

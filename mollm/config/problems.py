@@ -133,7 +133,7 @@ def _reference_problems(config: Config, name: str, mixture: MixtureConfig) -> It
     ]
     used += [(("aggregator", "llm"), mixture.aggregator.llm)]
     used += [(("aggregator", "fallback_llm"), mixture.aggregator.fallback_llm)]
-    used += [(("tools",), mixture.tools)] if mixture.tools != "aggregator" else []
+    used += [(("tools_llm",), mixture.tools_llm)]
     for index, worker in enumerate(mixture.workers):
         yield from _extra_problems((*MIXTURES, name, "workers", index, "extra_body"), worker.extra_body)
     reported = set()

@@ -69,6 +69,10 @@ class Keys:
         digest = _digest(key)
         return sum(hmac.compare_digest(digest, known) for known in self._digests) > 0
 
+    def owner(self, scope: Scope) -> str:
+        """Return a digest of the key with which an HTTP request came; empty where none is needed."""
+        return _digest(bearer(scope)).hex() if self._digests else ""
+
 
 class Authentication:
     """Lets in who has a key, before anything of a body is read."""
@@ -87,8 +91,7 @@ class Authentication:
         if keys:
             if path_of(scope) in OPEN:
                 return None
-            scheme, _, key = header(scope, b"authorization").partition(" ")
-            if scheme.lower() == "bearer" and keys.know(key.strip()):
+            if keys.know(bearer(scope)):
                 return None
             return Problem(401, INVALID, "invalid_api_key", "a key of this server is needed: Authorization: Bearer ...")
         # Without keys any page in a browser on this machine could spend money here. It cannot hide its origin; and one
@@ -98,6 +101,12 @@ class Authentication:
             text = "a page from another origin is not let in; set server.api_keys to tell who may"
             return Problem(403, INVALID, "foreign_origin", text)
         return None
+
+
+def bearer(scope: Scope) -> str:
+    """Return the key in the `Authorization` header; empty if there is none."""
+    scheme, _, key = header(scope, b"authorization").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_loopback(host: str) -> bool:

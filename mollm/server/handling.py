@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mollm.observing.prometheus import Metrics
     from mollm.options import RequestOptions
     from mollm.server.admission import Slot
-    from mollm.types import Answer, Event, Message, Route, Token
+    from mollm.types import Answer, Event, Message, Token
 
 log = logging.getLogger("mollm.server")
 
@@ -60,12 +60,13 @@ class Handling:
         *,
         stream: bool = False,
         id: str | None = None,  # noqa: A002 - the field's name
+        owner: str = "",
         **options: Unpack[RequestOptions],
     ) -> Answer:
         """Answer `question` and count how that went. Arguments and errors are those of `MoLLM.arun`."""
         recorder = recorder or Recorder(self.metrics)
         try:
-            answer = await self._mollm.arun(question, recorder, stream=stream, id=id, **options)
+            answer = await self._mollm.arun(question, recorder, stream=stream, id=id, owner=owner, **options)
         except asyncio.CancelledError:
             if not _is_cancelled():
                 self._failed(recorder, stray := RuntimeError("a library raised a cancellation that nobody asked for"))
@@ -80,7 +81,9 @@ class Handling:
         self.metrics.answered(answer.mixture, seconds)
         reasons = f", degraded: {'; '.join(answer.degraded)}" if answer.degraded else ""
         calls = "1 call" if answer.calls == 1 else f"{answer.calls} calls"
-        log.info("%s: answered after %.3f s, %s%s", answer.mixture, seconds, calls, reasons)
+        tools = f", tools {answer.on_tools}" if answer.on_tools else ""
+        tools += ", proposals reused" if answer.reused else ""
+        log.info("%s: answered after %.3f s, %s%s%s", answer.mixture, seconds, calls, tools, reasons)
         return answer
 
     def _failed(self, recorder: Recorder, error: Exception) -> None:
@@ -99,22 +102,22 @@ class Recorder:
     """An observer that keeps which mixture was picked, and passes on to the metrics what is counted.
 
     Attributes:
-        route: The router's decision, once there is one.
+        routed: The router's decision and what it leads to, once there is one.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self.route: Route | None = None
+        self.routed: Routed | None = None
 
     @property
     def mixture(self) -> str | None:
         """Which was picked."""
-        return self.route.mixture if self.route else None
+        return self.routed.route.mixture if self.routed else None
 
     def tell(self, event: Event) -> None:
         """Hear what happened."""
         if isinstance(event, Routed):
-            self.route = event.route
+            self.routed = event
         self._metrics.tell(event)
 
     async def show(self, token: Token) -> None:

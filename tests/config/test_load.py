@@ -172,7 +172,7 @@ def test_the_example_is_valid() -> None:
         ("mixtures.chat.workers", ["x"], "mixtures.chat.workers[0].llm: no LLM 'x'; allowed: small, large"),
         ("mixtures.chat.aggregator.llm", "x", "mixtures.chat.aggregator.llm: no LLM 'x'"),
         ("mixtures.chat.aggregator.fallback_llm", "x", "mixtures.chat.aggregator.fallback_llm: no LLM 'x'"),
-        ("mixtures.chat.tools", "x", "mixtures.chat.tools: no LLM 'x'"),
+        ("mixtures.chat.tools_llm", "x", "mixtures.chat.tools_llm: no LLM 'x'"),
         ("router.fallback", "math", "router.fallback: no mixture 'math'; did you mean 'maths'?"),
         ("router.fallback", ..., "router: name the `fallback` mixture"),
         # counts that cannot be met
@@ -274,7 +274,7 @@ def test_what_leads_nowhere_is_said_at_once(tmp_path: Path) -> None:
         "      - a\n"
         "      - llm: c\n"
         "        samples: 2\n"
-        "    tools: d\n"
+        "    tools_llm: d\n"
         "    ask_first: 9\n",
     )
 
@@ -287,7 +287,7 @@ def test_what_leads_nowhere_is_said_at_once(tmp_path: Path) -> None:
         "my.yaml:7: mixtures.m.workers[1].llm",
         "my.yaml:8: mixtures.m.quorum",
         "my.yaml:13: mixtures.n.workers[1].llm",
-        "my.yaml:15: mixtures.n.tools",
+        "my.yaml:15: mixtures.n.tools_llm",
         "my.yaml:16: mixtures.n.ask_first",
     ]
 
@@ -428,7 +428,7 @@ def test_the_client_follows_from_the_model_unless_named(settings: dict[str, Any]
         ({"mixtures.maths.aggregator": {"method": "vote"}}, None, "small"),
         ({"mixtures.maths.aggregator": {"method": "vote", "llm": "large"}}, "large", "large"),
         ({"mixtures.maths.workers": ["large"]}, None, "large"),
-        ({"mixtures.maths.tools": "large"}, None, "large"),
+        ({"mixtures.maths.tools_llm": "large"}, None, "large"),
     ],
 )
 def test_the_aggregator_is_the_first_workers_llm_unless_named(
@@ -438,7 +438,7 @@ def test_the_aggregator_is_the_first_workers_llm_unless_named(
     mixture = load_config(changed(changes)).mixtures["maths"]
 
     assert mixture.aggregator_llm == aggregator
-    assert mixture.tools_llm == tools
+    assert mixture.acting_llm == tools
 
 
 def test_llms_that_only_aggregate_or_stand_in_are_used() -> None:
@@ -451,7 +451,7 @@ def test_llms_that_only_aggregate_or_stand_in_are_used() -> None:
                     "description": "One.",
                     "workers": [{"llm": "worker", "samples": 2}],
                     "aggregator": {"llm": "writer", "fallback_llm": "back"},
-                    "tools": "tools",
+                    "tools_llm": "tools",
                 }
             },
         }

@@ -114,7 +114,7 @@ FAULTS = [
     Fault("mixtures.maths.quorum", "all", "mixtures.maths.quorum: must be a valid integer"),
     Fault("mixtures.maths.deadline", "soon", "mixtures.maths.deadline: must be a valid number"),
     Fault("mixtures.maths.ask_first", 0, "mixtures.maths.ask_first: must be a number of at least 1, or 'all'"),
-    Fault("mixtures.chat.tools", "phantom", "mixtures.chat.tools: no LLM 'phantom'", hides="llms"),
+    Fault("mixtures.chat.tools_llm", "phantom", "mixtures.chat.tools_llm: no LLM 'phantom'", hides="llms"),
     Fault("mixtures.chat.aggregator", "a", "mixtures.chat.aggregator: must be a mapping of: method"),
     Fault("mixtures.chat.aggregator.method", "votes", "mixtures.chat.aggregator.method: must be 'synthesize', 'vote'"),
     Fault("mixtures.chat.aggregator.method", 1, "mixtures.chat.aggregator.method: must be a valid string"),

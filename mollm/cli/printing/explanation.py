@@ -103,7 +103,7 @@ def agreement_of(proposals: Sequence[Proposal]) -> Agreement | None:
 
 def _origin(answer: Answer, proposals: Sequence[Proposal], config: Config) -> str:
     writers = [call for call in answer.breakdown if call.role not in ("router", "worker") and call.error is None]
-    if writers and writers[-1].role in ("bypass", "tools"):
+    if writers and (writers[-1].role == "bypass" or answer.on_tools == "alone"):
         return f"by {writers[-1].llm} alone"
     mixture = config.mixtures.get(answer.mixture)
     chooses = mixture is not None and mixture.aggregator.method == "best"

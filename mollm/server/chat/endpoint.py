@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 async def chat_completions(deployment: Deployment, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one HTTP request."""
     asked = read_chat(await read_body(scope, receive, deployment.settings.max_body))
+    owner = deployment.keys.owner(scope)
     if asked.stream:
-        await stream_answer(deployment, asked, receive, send)
+        await stream_answer(deployment, asked, owner, receive, send)
         return
     async with deployment.handle(receive) as handling:
-        answer = await handling.ask(asked.conversation, **asked.options)
+        answer = await handling.ask(asked.conversation, owner=owner, **asked.options)
     await send_json(send, completion(answer, asked), answer_headers(answer))

@@ -12,7 +12,7 @@ from mollm.types import to_plain
 
 if TYPE_CHECKING:
     from mollm.server.chat.protocol import ChatRequest
-    from mollm.types import Alternative, Answer, Message, Route, Usage
+    from mollm.types import Alternative, Answer, Message, Routed, Usage
 
 
 def completion(answer: Answer, request: ChatRequest) -> dict[str, Any]:
@@ -96,17 +96,22 @@ def framed(data: Any) -> bytes:
     return b"data: " + to_json(data) + b"\n\n"
 
 
-def route_headers(route: Route) -> dict[str, str]:
-    """Which mixture answers, and how probable the router took it to be."""
+def route_headers(found: Routed | Answer) -> dict[str, str]:
+    """Which mixture answers, how probable the router took it to be, and what is done with tools."""
+    route = found.route
     headers = {"x-mollm-mixture": route.mixture}
     if (probability := route.probabilities.get(route.mixture)) is not None:
         headers["x-mollm-probability"] = f"{probability:.4f}"
+    if found.on_tools:
+        headers["x-mollm-on-tools"] = found.on_tools
+    if found.reused:
+        headers["x-mollm-reused"] = "true"
     return headers
 
 
 def answer_headers(answer: Answer) -> dict[str, str]:
     """How an answer came about; what is not known has no header."""
-    headers = {**route_headers(answer.route), "x-mollm-calls": str(answer.calls)}
+    headers = {**route_headers(answer), "x-mollm-calls": str(answer.calls)}
     if answer.agreement is not None:
         headers["x-mollm-agreement"] = f"{answer.agreement:.4f}"
     if answer.cost_usd is not None:

@@ -32,14 +32,16 @@ HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": 
 """The last one keeps a proxy from collecting what should be shown at once."""
 
 
-async def stream_answer(deployment: Deployment, request: ChatRequest, receive: Receive, send: Send) -> None:
-    """Answer a chat completion while it is sent."""
+async def stream_answer(deployment: Deployment, request: ChatRequest, owner: str, receive: Receive, send: Send) -> None:
+    """Answer a chat completion of `owner` while it is sent."""
     stream: _Stream | None = None
     try:
         async with deployment.handle(receive) as handling:
             stream = _Stream(handling, send, request, deployment.settings.keep_alive)
             with stream.outlet:
-                answer = await handling.ask(request.conversation, stream, stream=True, id=stream.id, **request.options)
+                answer = await handling.ask(
+                    request.conversation, stream, stream=True, id=stream.id, owner=owner, **request.options
+                )
                 await stream.finish(answer)
     except Exception as error:
         if stream is None or not stream.outlet.has_begun:
@@ -122,7 +124,7 @@ class _Stream(Recorder):
         return Chunks(self.id, self.mixture or request.model, self._created, has_usage=request.wants_usage)
 
     def _headers(self) -> dict[str, str]:
-        return {**HEADERS, **(route_headers(self.route) if self.route else {})}
+        return {**HEADERS, **(route_headers(self.routed) if self.routed else {})}
 
     def _say_alive(self) -> None:
         chunks = self._chunks or self._begin()

@@ -70,7 +70,7 @@ async def stage() -> AsyncGenerator[Stage, None]:
         llms["broken"] = {**llms["spare"], "api_key": "${MOLLM_TEST_NO_SUCH_VARIABLE}"}
         mixtures = {
             **base["mixtures"],
-            "handy": {"description": "Tools are for c.", "workers": ["a", "b"], "tools": "c"},
+            "handy": {"description": "Tools are for c.", "workers": ["a", "b"], "on_tools": "alone", "tools_llm": "c"},
             "unpriced": {"description": "Nobody knows what it costs.", "workers": ["b", "c"]},
         }
         async with served({**base, "llms": llms, "mixtures": mixtures}) as server:
@@ -218,8 +218,8 @@ async def test_a_request_with_tools_goes_to_one_llm_unchanged(stage: Stage) -> N
 
 
 @pytest.mark.parametrize("more", [{"tools": TOOLS}, {}], ids=["tools again", "no tools"])
-async def test_the_result_of_a_tool_goes_to_one_llm_unchanged(stage: Stage, more: dict[str, Any]) -> None:
-    """The whole exchange arrives as it was, also where the request names no tools any more."""
+async def test_the_result_of_a_tool_reaches_the_llm_alone_unchanged(stage: Stage, more: dict[str, Any]) -> None:
+    """With `on_tools: alone` the exchange arrives as it was, also where the request names no tools any more."""
     stage.script(answer("It is x."))
     messages = [
         *HI,
@@ -227,7 +227,7 @@ async def test_the_result_of_a_tool_goes_to_one_llm_unchanged(stage: Stage, more
         {"role": "tool", "tool_call_id": "call_7", "content": "x"},
     ]
 
-    reply = await stage.server.chat(model="three", messages=messages, **more)
+    reply = await stage.server.chat(model="handy", messages=messages, **more)
 
     (body,) = stage.sent
     assert body["messages"] == messages
@@ -236,7 +236,7 @@ async def test_the_result_of_a_tool_goes_to_one_llm_unchanged(stage: Stage, more
 
 
 async def test_the_mixture_says_which_llm_has_the_tools(stage: Stage) -> None:
-    """With `tools: c` that is c, although it is no worker."""
+    """With `tools_llm: c` that is c, although it is no worker."""
     stage.script(answer(None, finish_reason="tool_calls", tool_calls=CALLS))
 
     await stage.server.chat(model="handy", tools=TOOLS)

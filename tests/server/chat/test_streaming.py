@@ -97,7 +97,7 @@ async def test_what_an_llm_sends_is_forwarded_untouched() -> None:
     tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
     upstream = Upstream(stream(*sent, finish_reason="tool_calls"))
     async with upstream, served(config_of(upstream)) as server:
-        reply = await server.chat(model="three", stream=True, tools=tools)
+        reply = await server.chat(model="one", stream=True, tools=tools)
 
     assert deltas(reply.events) == [ROLE, *sent, {}]
     assert reply.events[-2]["choices"][0]["finish_reason"] == "tool_calls"
@@ -453,7 +453,7 @@ class Asgi:
     async def chat(self, **body: Any) -> float:
         """Answer a request and return how long that took."""
         request = read_chat(json.dumps({"model": "one", "messages": HI, "stream": True, **body}).encode())
-        await stream_answer(self.deployment, request, self._receive, self._send)
+        await stream_answer(self.deployment, request, "", self._receive, self._send)
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert self.deployment.admission.in_flight == 0

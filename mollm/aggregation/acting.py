@@ -1,0 +1,57 @@
+"""The LLM that has the caller's tools: it reads the proposals, and calls a tool or writes the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mollm.aggregation.base import given_up
+from mollm.types import Written
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mollm.aggregation.base import Brief, Picked
+    from mollm.aggregation.writing import Writers
+    from mollm.calling.calls import Calls, Outcome
+    from mollm.options import Settings
+    from mollm.types import Message, PlannedCall, Proposal, Question
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """If the LLM fails, the fallback LLM acts with the same tools.
+
+    After both, the best proposal is the answer, but only as long as no tool was called in this turn: the proposals
+    know nothing of results, so from then on the question fails.
+    """
+
+    writers: Writers
+
+    def plan(self, question: Question, proposal_tokens: int, caller: Settings) -> Sequence[PlannedCall]:
+        """One call to the LLM and one to its fallback."""
+        return self.writers.plan(question, proposal_tokens, caller.max_tokens)
+
+    async def aggregate(self, brief: Brief, calls: Calls) -> Written | Picked:
+        """Let the LLM act."""
+        errors: list[Exception] = []
+
+        def take(outcome: Outcome, _: Sequence[Proposal], __: str) -> Written | str:
+            completion = outcome.completion
+            if completion is None:
+                errors.append(outcome.error or RuntimeError("a call ended with nothing"))
+                return f"the LLM for tools {outcome.error}"
+            return Written(completion.message, completion.finish_reason or "stop", (), completion.logprobs)
+
+        settings = brief.caller.over(self.writers.settings)
+        found, reasons = await self.writers.ask(brief, calls, settings, take, streams=brief.streams)
+        if isinstance(found, Written):
+            return replace(found, degraded=(*reasons, *found.degraded))
+        if is_midway(brief.messages):
+            raise errors[-1]
+        return given_up(brief, *reasons)
+
+
+def is_midway(messages: Sequence[Message]) -> bool:
+    """Say whether something came after the last user message: a tool was called in this turn."""
+    return bool(messages) and messages[-1].get("role") != "user"

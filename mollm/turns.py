@@ -1,0 +1,125 @@
+"""Proposals kept for the rest of a user's turn.
+
+The result of a tool comes as a new request that repeats the conversation. The workers were asked for this turn
+already, so their proposals are kept for a while and used again. What is not found any more (a restart, another
+process, an edited history) costs the calls once more, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import sys
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mollm.mixture import Mixture
+    from mollm.types import Message, Proposal
+
+SECONDS, MOST_TURNS, MOST_BYTES = 1800.0, 1000, 64 * 1024 * 1024
+"""How long proposals are kept since they were last used, of how many turns, and how much of them together."""
+_BESIDE_TEXT = 1024
+"""Bytes of a proposal without its text, about."""
+_SECRET = secrets.token_bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The proposals of a turn, with what is known of them."""
+
+    proposals: tuple[Proposal, ...]
+    """Of all layers, one per call that was started."""
+    layer: int
+    """Number of the latest layer that counts."""
+    degraded: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, about."""
+        return sum(_BESIDE_TEXT + sys.getsizeof(p.text) + sys.getsizeof(p.final or "") for p in self.proposals)
+
+
+class Turns:
+    """Keeps the proposals of the latest turns in memory. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        *,
+        seconds: float = SECONDS,
+        most: int = MOST_TURNS,
+        most_bytes: int = MOST_BYTES,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep nothing yet.
+
+        Args:
+            seconds: For which proposals are kept since they were last used.
+            most: Number of turns; beyond it, those that were used the longest time ago are forgotten.
+            most_bytes: Of all proposals together, about.
+            now: A clock, in seconds.
+        """
+        self._seconds, self._most, self._most_bytes, self._now = seconds, most, most_bytes, now
+        self._kept: OrderedDict[str, tuple[float, Kept]] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, turn: str) -> Kept | None:
+        """Return the proposals of `turn`, if they are still kept."""
+        with self._lock:
+            self._forget()
+            found = self._kept.get(turn)
+            if found is None:
+                return None
+            self._kept[turn] = (self._now(), found[1])
+            self._kept.move_to_end(turn)
+            return found[1]
+
+    def put(self, turn: str, kept: Kept) -> None:
+        """Keep the proposals of `turn` instead of those that were kept for it before."""
+        with self._lock:
+            self._drop(turn)
+            self._kept[turn] = (self._now(), kept)
+            self._size += kept.size
+            self._forget()
+
+    def _forget(self) -> None:
+        until = self._now() - self._seconds
+        while self._kept:
+            turn, (used, _) = next(iter(self._kept.items()))
+            if used > until and len(self._kept) <= self._most and self._size <= self._most_bytes:
+                return
+            self._drop(turn)
+
+    def _drop(self, turn: str) -> None:
+        if found := self._kept.pop(turn, None):
+            self._size -= found[1].size
+
+
+def turn_of(messages: Sequence[Message], mixture: Mixture, owner: str) -> str:
+    """Return a digest of a user's turn: the conversation up to its last user message, the mixture, and who asks.
+
+    The workers count with the mixture, so that a configuration that asks others does not use what these proposed.
+    """
+    last = next((at for at in range(len(messages) - 1, -1, -1) if messages[at].get("role") == "user"), -1)
+    asked = [owner, mixture.name, repr((mixture.workers, mixture.rules)), *messages[: last + 1]]
+    written = json.dumps(asked, sort_keys=True, default=str)
+    return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def mark_of(turn: str) -> str:
+    """Return a delimiter for the proposals of `turn`: no worker can guess it, and it is the same in every request.
+
+    So the prompt keeps its beginning from one request of a turn to the next, and servers can reuse it.
+    """
+    return hmac.new(_SECRET, turn.encode(), hashlib.sha256).hexdigest()[:8]
