@@ -46,7 +46,7 @@ def served() -> Served:
 @pytest.fixture(scope="session", autouse=True)
 def _versions(record_testsuite_property: Any) -> None:
     """Note what was tested, for the runner's line."""
-    for name in ("openai", "langchain-openai", "langchain-tests"):
+    for name in ("openai", "langchain-openai", "langchain-tests", "pydantic-ai-slim", "openai-agents", "instructor", "llama-index-core", "llm"):
         with suppress(PackageNotFoundError):
             record_testsuite_property(name, version(name))
 

@@ -10,6 +10,7 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -61,10 +62,24 @@ def think(body: Mapping[str, Any]) -> Reply:
     shape = body.get("response_format") or {"type": "text"}
     if shape["type"] == "json_schema":
         return Reply(json.dumps(fill(shape["json_schema"].get("schema") or {}, heard.question), ensure_ascii=False))
+    if described := _described(heard.system, shape):
+        return Reply(json.dumps(fill(described, heard.question), ensure_ascii=False))
     if shape["type"] == "json_object":
         keys = re.findall(r"['\"](\w+)['\"]", heard.question) or ["answer"]
         return Reply(json.dumps({key: f"The {key} of it." for key in keys}))
     return Reply(_cut(heard, speak(heard)))
+
+
+def _described(system: str, shape: Json) -> Json | None:
+    # Some clients write the schema into the system message, and ask for JSON alone or not even for that.
+    if shape["type"] != "json_object" and "JSON" not in system:
+        return None
+    for start in re.finditer(r"\{", system):
+        with suppress(ValueError):
+            found, _ = json.JSONDecoder().raw_decode(system, start.start())
+            if isinstance(found, dict) and "properties" in found:
+                return found
+    return None
 
 
 def listen(body: Mapping[str, Any]) -> Conversation:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import sys
 import tempfile
 import time
@@ -72,6 +73,7 @@ class Client:
         models: What it asks.
         direct: What it asks where there is no mollm between it and the scripted upstream; None: it cannot.
         home: Where it runs, if not in a folder of its own.
+        script: For a client in JavaScript, whose `needs` come from npm: what node runs.
         outcome: Reads what it wrote and printed. Raises `LookupError` or `OSError` where it did not get so far.
     """
 
@@ -82,6 +84,22 @@ class Client:
     models: tuple[str, ...] = ("single", "panel")
     direct: str | None = "scholar"
     home: Path | None = None
+    script: str | None = None
+
+    def installed(self, place: Place, env: dict[str, str]) -> list[str]:
+        """Install what it needs, and return the beginning of every command that uses it."""
+        if self.script:
+            shutil.copy(HERE / self.script, place.folder)
+            command, install = [], ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", *self.needs]
+        else:
+            needs = [part for need in self.needs for part in ("--with", need)]
+            python = f"{sys.version_info.major}.{sys.version_info.minor}"
+            command = ["uv", "run", "--quiet", "--isolated", "--no-project", "--python", python, *needs]
+            install = [*command, "python", "-c", ""]
+        for _ in range(INSTALL_TRIES):
+            if run(install, env, place.folder if self.script else self.home or place.folder, CLIENT_SECONDS)[0] == 0:
+                break
+        return command
 
 
 def pytest_command(*files: str) -> Callable[[Place], list[str]]:
@@ -97,6 +115,18 @@ def pytest_outcome(place: Place, _: str) -> Outcome:
     failed = count["failures"] + count["errors"]
     versions = [f"{found.attrib['name']} {found.attrib['value']}" for found in suite.iter("property")]
     return Outcome(count["tests"] - failed - count["skipped"], failed, count["skipped"], ", ".join(versions))
+
+
+def node_command(script: str) -> Callable[[Place], list[str]]:
+    """Run a script that was copied beside its packages."""
+    return lambda _: ["node", script]
+
+
+def node_outcome(_: Place, output: str) -> Outcome:
+    """Count what passed, and tell what failed."""
+    report = json.loads(output.strip().splitlines()[-1])
+    failures: dict[str, str] = report["failures"]
+    return Outcome(report["passed"], len(failures), version=f"ai {report['version']}", remark="; ".join(failures))
 
 
 def comply_command(place: Place) -> list[str]:
@@ -171,6 +201,27 @@ CLIENTS: Final = (
         pytest_outcome,
     ),
     Client(
+        "pydantic-ai", ("pydantic-ai-slim[openai]>=1", *PYTEST), pytest_command("test_pydantic_ai.py"), pytest_outcome
+    ),
+    Client(
+        "openai-agents", ("openai-agents>=0.4", *PYTEST), pytest_command("test_openai_agents.py"), pytest_outcome
+    ),
+    Client("instructor", ("instructor>=1.12", *PYTEST), pytest_command("test_instructor.py"), pytest_outcome),
+    Client(
+        "LlamaIndex",
+        ("llama-index-llms-openai-like>=0.5", *PYTEST),
+        pytest_command("test_llama_index.py"),
+        pytest_outcome,
+    ),
+    Client("llm", ("llm>=0.27", *PYTEST), pytest_command("test_llm.py"), pytest_outcome),
+    Client(
+        "AI SDK",
+        ("ai", "@ai-sdk/openai-compatible", "zod"),
+        node_command("ai_sdk.mjs"),
+        node_outcome,
+        script="ai_sdk.mjs",
+    ),
+    Client(
         "llm-comply",
         ("llm-comply>=0.5",),
         comply_command,
@@ -209,13 +260,8 @@ def environment(place: Place, served: str) -> dict[str, str]:
 def try_client(client: Client, place: Place, served: str, *, is_verbose: bool) -> bool:
     """Run one client on one model and print its line; returns whether all is well."""
     place.folder.mkdir(parents=True)
-    needs = [part for need in client.needs for part in ("--with", need)]
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    command = ["uv", "run", "--quiet", "--isolated", "--no-project", "--python", python, *needs]
     env, home = environment(place, served), client.home or place.folder
-    for _ in range(INSTALL_TRIES):
-        if run([*command, "python", "-c", ""], env, home, CLIENT_SECONDS)[0] == 0:
-            break
+    command = client.installed(place, env)
     begun = time.monotonic()
     status, output = run([*command, *client.command(place)], env, home, CLIENT_SECONDS)
     seconds = time.monotonic() - begun
