@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
+PACKAGES = (
+    *("openai", "langchain-openai", "langchain-tests"),
+    *("pydantic-ai-slim", "openai-agents", "instructor", "llama-index-core", "llm"),
+)
+"""Whose versions are told, where they are installed."""
+
+
 @dataclass(frozen=True)
 class Served:
     """What answers."""
@@ -46,7 +53,7 @@ def served() -> Served:
 @pytest.fixture(scope="session", autouse=True)
 def _versions(record_testsuite_property: Any) -> None:
     """Note what was tested, for the runner's line."""
-    for name in ("openai", "langchain-openai", "langchain-tests", "pydantic-ai-slim", "openai-agents", "instructor", "llama-index-core", "llm"):
+    for name in PACKAGES:
         with suppress(PackageNotFoundError):
             record_testsuite_property(name, version(name))
 

@@ -203,9 +203,7 @@ CLIENTS: Final = (
     Client(
         "pydantic-ai", ("pydantic-ai-slim[openai]>=1", *PYTEST), pytest_command("test_pydantic_ai.py"), pytest_outcome
     ),
-    Client(
-        "openai-agents", ("openai-agents>=0.4", *PYTEST), pytest_command("test_openai_agents.py"), pytest_outcome
-    ),
+    Client("openai-agents", ("openai-agents>=0.4", *PYTEST), pytest_command("test_openai_agents.py"), pytest_outcome),
     Client("instructor", ("instructor>=1.12", *PYTEST), pytest_command("test_instructor.py"), pytest_outcome),
     Client(
         "LlamaIndex",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from conftest import Served
 
 WEATHER = "What is the weather in Paris?"
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:llama_index")  # its own
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # LlamaIndex warns of its own code
 
 
 class City(BaseModel):

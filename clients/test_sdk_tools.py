@@ -142,3 +142,20 @@ async def test_log_probabilities_are_given_beside_tools(caller: Caller) -> None:
     completion = await caller.ask("Hello", tools=[WEATHER], logprobs=True)
 
     assert completion.choices[0].logprobs.content
+
+
+@pytest.mark.mollm
+@pytest.mark.panel
+async def test_a_panel_proposes_once_in_a_loop_of_tools(caller: Caller) -> None:
+    """The workers are asked for the question, not for the result; and for a forced call not at all."""
+    asked = await caller.raw(QUESTION, tools=[WEATHER])
+    message = asked.parse().choices[0].message.model_dump(exclude_none=True)
+    result = {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "Rain."}
+    answered = await caller.raw([{"role": "user", "content": QUESTION}, message, result], tools=[WEATHER])
+    forced = await caller.raw(QUESTION, tools=[WEATHER], tool_choice="required")
+
+    told = [
+        [found.headers.get(f"x-mollm-{name}") for name in ("on-tools", "reused", "calls")]
+        for found in (asked, answered, forced)
+    ]
+    assert told == [["after", None, "4"], ["after", "true", "1"], ["alone", None, "1"]]
