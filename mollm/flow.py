@@ -82,7 +82,7 @@ def reusing(run: Run, context: Context, mixture: Mixture) -> Run:
     """Take up the proposals of an earlier request, if this one brings the result of a tool in the same turn."""
     messages = context.question.messages
     run = replace(run, turn=turn_of(messages, mixture, context.options.owner))
-    kept = context.kept(run.turn) if is_midway(messages) else None
+    kept = context.kept(run.turn) if run.turn and is_midway(messages) else None
     if kept is None:
         return run
     return replace(run, proposals=kept.proposals, layer=kept.layer, degraded=kept.degraded, reused=True)

@@ -18,6 +18,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import orjson
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -110,11 +112,17 @@ def turn_of(messages: Sequence[Message], mixture: Mixture, owner: str) -> str:
     """Return a digest of a user's turn: the conversation up to its last user message, the mixture, and who asks.
 
     The workers count with the mixture, so that a configuration that asks others does not use what these proposed.
+    Without a message of the user there is nothing to tell one turn from another, and the digest is empty.
     """
-    last = next((at for at in range(len(messages) - 1, -1, -1) if messages[at].get("role") == "user"), -1)
+    last = next((at for at in range(len(messages) - 1, -1, -1) if messages[at].get("role") == "user"), None)
+    if last is None:
+        return ""
     asked = [owner, mixture.name, repr((mixture.workers, mixture.rules)), *messages[: last + 1]]
-    written = json.dumps(asked, sort_keys=True, default=str)
-    return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
+    try:
+        written = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS, default=str)
+    except TypeError:  # half of a surrogate pair, which Python can hold
+        written = json.dumps(asked, sort_keys=True, default=str).encode()
+    return hashlib.sha256(written).hexdigest()
 
 
 def mark_of(turn: str) -> str:

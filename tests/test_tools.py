@@ -114,6 +114,14 @@ async def test_what_is_not_found_is_asked_anew(messages: list[Message], options:
         assert "minus seven" in str(heard)
 
 
+async def test_a_conversation_without_a_user_is_never_found_again() -> None:
+    """Two of them would be taken for the same turn."""
+    stage = Stage(boss=lambda _: Reply("It is."))
+
+    assert not (await stage.ask(STEP[1:])).reused
+    assert not (await stage.ask(STEP[1:])).reused
+
+
 async def test_another_owner_does_not_find_them() -> None:
     """Proposals that one key paid for are not shown to another."""
     stage = Stage(boss=lambda _: Reply("It is."))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,6 +107,19 @@ def test_a_turn_is_the_conversation_up_to_the_last_user_message() -> None:
         turn_of(ASKED[1:], MIXTURES["m"], "k"),
     ]
     assert len({turn, *others}) == 7
+
+
+@pytest.mark.parametrize("text", ["caf\u00e9", "half \ud83d", "\0"])
+def test_a_turn_has_a_digest_whatever_it_says(text: str) -> None:
+    """Also what no JSON document can hold."""
+    turns = [turn_of([{"role": "user", "content": said}], MIXTURES["m"], "") for said in (text, text, text + ".")]
+
+    assert turns[0] == turns[1] != turns[2]
+
+
+def test_without_a_user_there_is_no_turn() -> None:
+    """Two conversations without one have nothing that tells them apart."""
+    assert turn_of([{"role": "tool", "tool_call_id": "1", "content": "7"}], MIXTURES["m"], "k") == ""
 
 
 def test_the_delimiter_of_a_turn_stays_the_same() -> None:
