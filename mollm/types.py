@@ -31,6 +31,10 @@ class Usage:
     total_tokens: int = 0
     estimated: bool = False
     """True if the provider did not report its usage and tokens were estimated from the text."""
+    cached_tokens: int = 0
+    """Of the prompt: read from the provider's cache, as far as it says so."""
+    reasoning_tokens: int = 0
+    """Of the completion: spent on reasoning, as far as the provider says so."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -38,6 +42,8 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.total_tokens + other.total_tokens,
             self.estimated or other.estimated,
+            self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
         )
 
 

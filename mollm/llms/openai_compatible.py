@@ -18,8 +18,8 @@ from mollm.calling.base import Chunk, Completion, Request
 from mollm.calling.http import Sessions
 from mollm.calling.sse import EventParser, EventTooLarge
 from mollm.calling.translate import from_status
+from mollm.calling.usage import usage_of
 from mollm.errors import BadRequest, ProviderFailed
-from mollm.types import Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -213,7 +213,7 @@ def _completion(data: dict[str, Any]) -> Completion:
     message = choice.get("message")
     if not isinstance(message, dict) or not _is_message(message):
         raise ProviderFailed("the reply holds no message", status=200)
-    return Completion(message, _reason(choice), _usage(data.get("usage")), choice.get("logprobs"))
+    return Completion(message, _reason(choice), usage_of(data.get("usage")), choice.get("logprobs"))
 
 
 def _chunk(raw: bytes, response: aiohttp.ClientResponse) -> Chunk:
@@ -223,7 +223,7 @@ def _chunk(raw: bytes, response: aiohttp.ClientResponse) -> Chunk:
         raise ProviderFailed("the stream holds something that is not JSON", status=response.status) from None
     if not isinstance(data, dict) or data.get("error") or data.get("object") == "error":
         raise from_status(response.status, response.headers, raw, "")
-    usage = _usage(data["usage"]) if data.get("usage") else None
+    usage = usage_of(data["usage"]) if data.get("usage") else None
     choices = data.get("choices")
     if not choices:
         return Chunk(usage=usage)
@@ -252,12 +252,3 @@ def _is_tool_call(call: Any) -> bool:
 def _reason(choice: dict[str, Any]) -> str | None:
     reason = choice.get("finish_reason")
     return reason if isinstance(reason, str) else None
-
-
-def _usage(data: Any) -> Usage | None:
-    if not isinstance(data, dict):
-        return None
-    prompt, completion = data.get("prompt_tokens"), data.get("completion_tokens")
-    if not isinstance(prompt, int) or not isinstance(completion, int):
-        return None
-    return Usage(prompt, completion, prompt + completion)
