@@ -158,7 +158,9 @@ class ReliableLLM:
         async def ask(attempt: Attempt) -> tuple[Attempt, list[Chunk], AsyncGenerator[Chunk, None]]:
             chunks = streamed(request, attempt.address.llm.stream(request), moves_thoughts=self._moves_thoughts)
             try:
-                held = await up_to_first_token(request, chunks, until=clock.until, first_token=timeouts.first_token)
+                held = await up_to_first_token(
+                    request, chunks, until=clock.until, first_token=timeouts.first_token, idle=timeouts.idle
+                )
             except BaseException:
                 await chunks.aclose()
                 raise

@@ -36,27 +36,35 @@ def check_reply(request: Request, finish_reason: str | None, message: Message) -
 
 
 async def up_to_first_token(
-    request: Request, chunks: AsyncIterator[Chunk], *, until: float, first_token: float
+    request: Request, chunks: AsyncIterator[Chunk], *, until: float, first_token: float, idle: float
 ) -> list[Chunk]:
-    """Read `chunks` up to the first that is shown, be it a thought; until then a failure can still be made good.
+    """Read `chunks` up to the first that is shown; until then a failure can still be made good.
+
+    Where the reply is the answer, a thought is shown as well.
 
     Args:
         request: What the stream replies to.
         chunks: In the form that `shapes` gives them; read no further than needed.
         until: On the event loop's clock; it takes no longer.
-        first_token: Seconds for the first chunk that is shown.
+        first_token: Seconds for the first chunk that is shown, or the first thought.
+        idle: Seconds from one thought to the next.
 
     Raises:
         TimeoutError: It did not come in time.
         LLMError: The stream ended without it.
     """
+    loop = asyncio.get_running_loop()
     held: list[Chunk] = []
-    async with asyncio.timeout_at(min(until, asyncio.get_running_loop().time() + first_token)):
+    async with asyncio.timeout_at(min(until, loop.time() + first_token)) as clock:
         async for chunk in chunks:
             held.append(chunk)
             delta = chunk.delta
-            if delta and (delta.get("reasoning_content") or is_reply(request, delta)):
+            if is_reply(request, delta):
                 break
+            if delta.get("reasoning_content"):
+                if request.is_answer:
+                    break
+                clock.reschedule(min(until, loop.time() + idle))
     return held
 
 

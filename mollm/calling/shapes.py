@@ -31,7 +31,6 @@ _THOUGHTS = frozenset(FIELDS)
 _REPLACED = frozenset(("content", "tool_calls", "function_call"))
 _ODD = _THOUGHTS | {"tool_calls", "function_call"}
 _LEGACY = "function_call"
-_NONE: Any = object()
 _STOPPED = frozenset((None, "stop", "function_call"))
 
 
@@ -202,11 +201,13 @@ class Shapes:
 
 
 def _is_sound(message: Message) -> bool:
-    """Whether nothing but thoughts and tool calls is odd about it, and these are where they belong."""
-    odd = _ODD & message.keys() - {"reasoning_content", "tool_calls", "reasoning_details", "thinking_blocks"}
-    thought, calls = message.get("reasoning_content", ""), message.get("tool_calls", _NONE)
-    has_thought = bool(thought) or _THOUGHTS.isdisjoint(message)
-    return not odd and isinstance(thought, str) and has_thought and (calls is _NONE or bool(calls) and is_sound(calls))
+    """Whether nothing is odd about it but thoughts and tool calls, and these are as they should be."""
+    calls, thought = message.get("tool_calls"), message.get("reasoning_content")
+    if _ODD & message.keys() - {"tool_calls", "reasoning_content"}:
+        return False
+    if "reasoning_content" in message and not (thought and isinstance(thought, str)):
+        return False
+    return "tool_calls" not in message or (bool(calls) and is_sound(calls))
 
 
 def _name_of(tool: Any) -> str:

@@ -25,7 +25,8 @@ class ToolCalls:
 
     `add` takes pieces as they come and returns what can be passed on: OpenAI's deltas, such that every reader puts
     them together rightly. The first of a call has its index, id, type and whole name, the others index and further
-    arguments. A call is held back until its arguments begin, since until then its name may go on.
+    arguments. A call is held back until its name is whole: until its arguments begin, or it is the name of a tool and
+    of no other tool the beginning.
 
     A piece belongs to the call with its id, else to the latest with its index, else to the latest. It begins a call
     of its own where it has a new id and a name, where its name is another one and the arguments have begun, or where
@@ -45,18 +46,18 @@ class ToolCalls:
     def add(self, given: Any) -> list[Message]:
         """Take the `tool_calls` of a message or a delta. Raises `ProviderFailed` for what is none."""
         pieces = [_read(part) for part in _listed(given)]
+        touched: list[_Call] = []
+        call: _Call | None
         if len(pieces) == 1 and len(self._calls) == 1 and self._opened and self._calls[0].goes_on(pieces[0]):
-            touched = self._calls
-            touched[0].take(pieces[0], self._names)
+            call = self._calls[0]
+            call.take(pieces[0], self._names)
+            touched.append(call)
         else:
-            touched = []
             for piece in pieces:
-                found = self._of(piece)
-                if found is None or (piece.name and found in touched) or found.is_followed_by(piece, self._names):
+                call = self._of(piece)
+                if call is None or call.is_followed_by(piece, self._names, is_beside=call in touched):
                     call = _Call(piece.kind)
                     self._calls.append(call)
-                else:
-                    call = found
                 call.take(piece, self._names)
                 touched.append(call)
         return self._passed_on(touched)
@@ -72,14 +73,15 @@ class ToolCalls:
 
     def _of(self, piece: _Piece) -> _Call | None:
         """The call that a piece goes on with, as far as id and index tell."""
-        latest = self._calls[-1] if self._calls else None
-        if latest is None:
+        if not self._calls:
             return None
-        at_index = latest
+        latest = self._calls[-1]
+        at_index: _Call | None = latest
         if piece.key is not None:
             at_index = next((call for call in reversed(self._calls) if piece.key in call.keys), None)
         if not piece.id:
-            return latest if at_index is None and not latest.keys and not piece.name else at_index
+            goes_on = at_index is None and not (latest.keys or latest.is_complete or piece.name)
+            return latest if goes_on else at_index
         if at_index is not None and at_index.id == piece.id:
             return at_index
         with_id = next((call for call in reversed(self._calls) if call.id == piece.id), None)
@@ -92,7 +94,7 @@ class ToolCalls:
         if self._opened < len(self._calls):
             waiting = range(self._opened, len(self._calls))
             # In the order of their index: readers append what is new.
-            until = len(self._calls) - 1 if last else max((n for n in waiting if self._calls[n].pending), default=-1)
+            until = max((n for n in waiting if last or self._calls[n].is_named(self._names)), default=-1)
             for number in range(self._opened, until + 1):
                 call = self._calls[number]
                 if not call.name:
@@ -186,6 +188,12 @@ class _Call:
             return self._is_placeheld
         return self._has_brackets and self._depth <= 0 and not self._is_in_string
 
+    def is_named(self, names: Collection[str]) -> bool:
+        """Whether its name is whole, and what else its first delta needs is there."""
+        if self.pending or self.id is None or self._is_placeheld or self.name not in names:
+            return bool(self.pending)
+        return not any(name.startswith(self.name) and name != self.name for name in names)
+
     def goes_on(self, piece: _Piece) -> bool:
         """Whether a piece is plainly the next one of it, as nearly all are: its index, and arguments alone."""
         return not piece.name and not piece.id and (piece.key is None or piece.key in self.keys)
@@ -195,13 +203,15 @@ class _Call:
             return self.id is None and not self.is_complete and piece.name == self.name
         return self.id is None or (self.has_begun and not self.is_complete)
 
-    def is_followed_by(self, piece: _Piece, names: Collection[str]) -> bool:
-        """Whether a piece that seems to belong to it begins another call."""
+    def is_followed_by(self, piece: _Piece, names: Collection[str], *, is_beside: bool) -> bool:
+        """Whether a piece that seems to belong to it begins another call; `is_beside`: both are in one delta."""
+        if is_beside and (piece.name or not (piece.key in self.keys or (piece.id and piece.id == self.id))):
+            return True
         if not piece.name or not self.name:
             return False
+        if piece.name != self.name and (self.has_begun or self.number is not None):
+            return True
         if self.has_begun:
-            if piece.name != self.name:
-                return True
             return self.is_complete and bool(piece.arguments) and not self._is_repeated_by(piece.arguments)
         if piece.name != self.name:
             is_elsewhere = piece.key is not None and bool(self.keys) and piece.key not in self.keys
@@ -222,7 +232,7 @@ class _Call:
 
     def complete(self) -> None:
         """There are no more arguments: none at all are an empty object."""
-        if self.kind == "function" and not any(part.strip() for part in self._parts):
+        if self.kind == "function" and not self._parts:
             self._append("{}")
 
     def opening(self, number: int, call_id: str) -> Message:
@@ -244,6 +254,8 @@ class _Call:
         return found
 
     def _take(self, piece: str) -> None:
+        if not self._parts and piece.isspace():
+            return
         if self.kind == "function" and piece.lstrip()[:1] == "{":
             if not self._parts and piece.strip() == "{}":
                 self._is_placeheld = True  # there may be others yet
