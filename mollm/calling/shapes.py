@@ -19,6 +19,7 @@ from mollm.calling.replies import check_reply
 from mollm.calling.streamed import StreamedReply
 from mollm.calling.thoughts import FIELDS, PLAIN_FIELDS, ThinkTags, may_hold_tags, thought_in
 from mollm.calling.toolcalls import ToolCalls, is_sound
+from mollm.messages import text_of
 from mollm.types import Usage
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ class Shapes:
             parts = Parts.read(content)
             thought, text = thought + parts.thought, parts.text
             delta |= parts.fields
+            self.has_text = self.has_text or bool(text_of(parts.fields.get("content")).strip())
             if parts.calls:
                 calls = [*calls, *parts.calls] if isinstance(calls, list) else calls
         if text:
