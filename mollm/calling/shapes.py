@@ -78,7 +78,8 @@ async def streamed(
         async for chunk in chunks:
             # A plain piece of text, as nearly all are, costs these looks at it and nothing else.
             delta = chunk.delta
-            if shapes.has_text and len(delta) == 1 and type(delta.get("content")) is str and not chunk.finish_reason:
+            is_text = shapes.has_text and type(delta.get("content")) is str and not chunk.finish_reason
+            if is_text and (len(delta) == 1 or (len(delta) == 2 and "role" in delta)):
                 yield chunk
             else:
                 yield shapes.piece(chunk)
@@ -112,6 +113,8 @@ class Shapes:
 
     def piece(self, chunk: Chunk) -> Chunk:
         """Take the next piece; what cannot be told yet is held back. Raises `ProviderFailed`."""
+        if self._is_next_thought(chunk):
+            return chunk
         delta = self._delta(chunk.delta)
         if chunk.logprobs is not None and not delta:
             delta["content"] = ""  # what is empty is shown to nobody
@@ -137,6 +140,12 @@ class Shapes:
         if not self.has_text:
             message: Message = {"tool_calls": bool(self._calls), "refusal": self._is_refused}
             check_reply(self._request, self._finish_reason, message | {"reasoning_content": self._has_thought})
+
+    def _is_next_thought(self, chunk: Chunk) -> bool:
+        """Whether a chunk goes on with a thought in the usual field and holds nothing else; there may be thousands."""
+        delta = chunk.delta
+        is_alone = self._thoughts_in == FIELDS[0] and len(delta) == 1 and chunk.finish_reason is None
+        return is_alone and type(delta.get(FIELDS[0])) is str
 
     def _delta(self, given: Message) -> Message:
         delta = {key: value for key, value in given.items() if value is not None and key not in _REPLACED}

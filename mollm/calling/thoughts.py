@@ -28,7 +28,7 @@ _TEXTS = ("thinking", "text", "reasoning", "summary", "content", "reasoning_cont
 
 def may_hold_tags(text: str) -> bool:
     """Say cheaply whether a whole reply may have thoughts in it."""
-    return _MAY_BEGIN.match(text) is not None or _CLOSINGS[_STRAY].search(text) is not None
+    return _MAY_BEGIN.match(text) is not None or ("</" in text and _CLOSINGS[_STRAY].search(text) is not None)
 
 
 def thought_in(value: Any) -> str:

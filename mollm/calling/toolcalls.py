@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _OWN = frozenset(("index", "id", "type", "function", "custom"))
 _ARGUMENTS = ("arguments", "args", "input", "parameters")
+_OWN_FLAT = _OWN.union(("name", *_ARGUMENTS))
 _MARK = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 
 
@@ -314,11 +315,13 @@ def _read(part: Any) -> _Piece:
     holder: dict[str, Any] = called if isinstance(called, dict) else part
     is_flat = holder is part
     name = called if isinstance(called, str) else holder.get("name")
-    arguments = next((value for key in _ARGUMENTS if (value := holder.get(key)) is not None), None)
+    arguments = holder.get("arguments")
+    if arguments is None:
+        arguments = next((value for key in _ARGUMENTS if (value := holder.get(key)) is not None), None)
     if not isinstance(name, str | None):
         raise _unreadable()
-    own = _OWN.union(("name", *_ARGUMENTS)) if is_flat else _OWN
-    extra = {key: value for key, value in part.items() if key not in own and value is not None}
+    own = _OWN_FLAT if is_flat else _OWN
+    extra = {} if part.keys() <= own else {k: v for k, v in part.items() if k not in own and v is not None}
     written = _written(arguments)
     return _Piece(_key(part.get("index")), _id(part.get("id")), kind, name or "", written, arguments is not None, extra)
 

@@ -211,7 +211,7 @@ def _completion(data: dict[str, Any]) -> Completion:
     choices = data["choices"]
     choice = choices[0] if choices and isinstance(choices[0], dict) else {}
     message = choice.get("message")
-    if not isinstance(message, dict) or not _is_message(message):
+    if not isinstance(message, dict):
         raise ProviderFailed("the reply holds no message", status=200)
     return Completion(message, _reason(choice), usage_of(data.get("usage")), choice.get("logprobs"))
 
@@ -229,24 +229,9 @@ def _chunk(raw: bytes, response: aiohttp.ClientResponse) -> Chunk:
         return Chunk(usage=usage)
     choice = choices[0] if isinstance(choices, list) and isinstance(choices[0], dict) else {}
     delta = choice.get("delta") or {}
-    if not isinstance(delta, dict) or not _is_message(delta):
+    if not isinstance(delta, dict):
         raise ProviderFailed("the stream holds something that is not a chat completion chunk", status=response.status)
     return Chunk(delta, _reason(choice), usage, choice.get("logprobs"))
-
-
-def _is_message(message: dict[str, Any]) -> bool:
-    content = message.get("content")
-    if content is not None and not isinstance(content, str | list):
-        return False
-    calls = message.get("tool_calls")
-    return not calls or (isinstance(calls, list) and all(map(_is_tool_call, calls)))
-
-
-def _is_tool_call(call: Any) -> bool:
-    if not isinstance(call, dict) or not isinstance(call.get("index") or 0, int):
-        return False
-    function = call.get("function") or {}
-    return isinstance(function, dict) and all(isinstance(function.get(k) or "", str) for k in ("name", "arguments"))
 
 
 def _reason(choice: dict[str, Any]) -> str | None:
