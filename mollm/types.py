@@ -177,7 +177,7 @@ class Answer:
     id: str
     text: str
     message: Message
-    """The assistant message as the writing LLM sent it, including tool calls and further fields."""
+    """The assistant message of the writing LLM: text, thoughts as `reasoning_content`, tool calls, further fields."""
     mixture: str
     route: Route
     proposals: tuple[Proposal, ...]
@@ -305,7 +305,7 @@ class Token:
 
     text: str
     delta: Message = field(default_factory=dict)
-    """The provider's `delta`, unchanged, including tool calls and further fields."""
+    """OpenAI's `delta`: the text, thoughts as `reasoning_content`, tool calls, and the provider's further fields."""
     index: int = 0
     """Index of the answer that it belongs to, if `n` asked for several."""
     logprobs: Any = None
