@@ -165,8 +165,8 @@ async def test_streamed_tool_calls_are_numbered_from_zero() -> None:
 
     found = []
     for pieces in (indexed, unindexed):
-        chunks = await streamed(wrapped(recorded(*pieces)), ask(tools=(TOOL,)))
-        found.append([call for chunk in chunks for call in chunk.delta.get("tool_calls", ())])
+        chunks = shapes.streamed(ask(tools=(TOOL,)), wrapped(recorded(*pieces)).stream(ask()))
+        found.append([call async for chunk in chunks for call in chunk.delta.get("tool_calls", ())])
 
     head = {"index": 0, "id": "c1", "type": "function"}
     tail = {"index": 1, "id": "c2", "type": "function", "function": {"name": "g", "arguments": "{}"}}
