@@ -41,7 +41,7 @@ from mollm.calling.base import Request
 from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
 from mollm.loops import all_of
 from mollm.options import COUNTED
-from mollm.prompts import is_empty
+from mollm.prompts import is_empty, with_persona
 from mollm.routing.base import plan_of
 from mollm.run import Context, Run, fresh
 from mollm.transcript import without_tools
@@ -205,7 +205,7 @@ async def bypass(run: Run, context: Context) -> tuple[Run, str]:
     worker = mixture.workers[0]
     role: Literal["tools", "bypass"] = "tools" if run.on_tools else "bypass"
     if run.on_tools and not mixture.acts_as_worker:
-        llm, request = mixture.tools_llm, Request(messages, options.for_tools)
+        llm, request = mixture.tools_llm, Request(with_persona(messages, system=None, persona=None), options.for_tools)
     else:
         settings = options.for_tools if run.on_tools else options.writing
         llm, request = worker.llm, worker.request(messages, over=settings)

@@ -31,6 +31,10 @@ class Usage:
     total_tokens: int = 0
     estimated: bool = False
     """True if the provider did not report its usage and tokens were estimated from the text."""
+    cached_tokens: int = 0
+    """Of the prompt: read from the provider's cache, as far as it says so."""
+    reasoning_tokens: int = 0
+    """Of the completion: spent on reasoning, as far as the provider says so."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -38,6 +42,8 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.total_tokens + other.total_tokens,
             self.estimated or other.estimated,
+            self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
         )
 
 
@@ -171,7 +177,7 @@ class Answer:
     id: str
     text: str
     message: Message
-    """The assistant message as the writing LLM sent it, including tool calls and further fields."""
+    """The assistant message of the writing LLM: text, thoughts as `reasoning_content`, tool calls, further fields."""
     mixture: str
     route: Route
     proposals: tuple[Proposal, ...]
@@ -299,7 +305,7 @@ class Token:
 
     text: str
     delta: Message = field(default_factory=dict)
-    """The provider's `delta`, unchanged, including tool calls and further fields."""
+    """OpenAI's `delta`: the text, thoughts as `reasoning_content`, tool calls, and the provider's further fields."""
     index: int = 0
     """Index of the answer that it belongs to, if `n` asked for several."""
     logprobs: Any = None

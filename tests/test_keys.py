@@ -227,6 +227,18 @@ def max_in_flight() -> None:
     assert (free, queued) == pytest.approx((2, 6))
 
 
+@key("llms.NAME.think_tags")
+def think_tags() -> None:
+    """Thoughts between tags are no part of the answer, or are left in it."""
+    text = "<think>Hm.</think>Four."
+    for setting, expected in (({}, "Four."), ({"think_tags": "move"}, "Four."), ({"think_tags": "leave"}, text)):
+        llms = {"a": {"model": "scripted/x", **setting}}
+
+        found, _, _ = ask(config({"workers": ["a"]}, llms=llms), a=text)
+
+        assert found.text == expected
+
+
 @key("llms.NAME.price", "llms.NAME.price.input", "llms.NAME.price.output")
 def price() -> None:
     """Input and output tokens are priced apart."""

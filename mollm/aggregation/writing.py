@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from mollm.aggregation.showing import in_order, show_proposals
 from mollm.calling.base import Request
-from mollm.errors import AggregationError
+from mollm.errors import AggregationError, EmptyReply
 from mollm.messages import tokens_beside
 from mollm.options import Settings
 from mollm.prompts import with_persona
@@ -99,7 +99,8 @@ async def write(
     """Call the LLM that writes the answer (the one at `index`), token by token if the caller `streams`.
 
     Raises:
-        AggregationError: It failed after its first token was shown.
+        AggregationError: It failed after its first token was shown. One that wrote nothing but thoughts to its end is
+            an ordinary failure: nothing of an answer was shown that another could contradict.
     """
     request = replace(request, is_answer=True)
     if not streams:
@@ -113,6 +114,7 @@ async def write(
             await observer.show(Token(chunk.text, chunk.delta, index, chunk.logprobs, number))
 
     outcome = await calls.attempt(role, llm, request, show=show)
-    if outcome.error and shown:
+    is_thought_alone = isinstance(outcome.error, EmptyReply)
+    if outcome.error and shown and not is_thought_alone:
         raise AggregationError(f"the answer broke off: {outcome.error}") from outcome.error
     return outcome

@@ -11,16 +11,18 @@ from mollm.calling.addresses import Addresses
 from mollm.calling.base import LLM, Chunk, Completion, Request
 from mollm.calling.bounds import Clock, Slots
 from mollm.calling.health import Breaker, RetryBudget
+from mollm.calling.history import as_sent
 from mollm.calling.patience import Patience
 from mollm.calling.replies import check_reply, up_to_first_token
 from mollm.calling.retries import Retries, harmless
+from mollm.calling.shapes import streamed, whole
 from mollm.calling.translate import translate
 from mollm.messages import CHARACTERS_PER_TOKEN, text_of
 from mollm.options import Settings
 from mollm.types import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from mollm.calling.addresses import Attempt
     from mollm.calling.retries import Tell
@@ -78,6 +80,7 @@ class ReliableLLM:
         window: int | None = None,
         dialect: Dialect | None = None,
         image_tokens: int = 2000,
+        moves_thoughts: bool = True,
         breaker: Callable[[], Breaker] = Breaker,
     ) -> None:
         """Wrap `llm`.
@@ -95,6 +98,7 @@ class ReliableLLM:
             window: Tokens of prompt and answer together; None: asked from the server.
             dialect: Which server answers, where that is known.
             image_tokens: The most tokens that one image takes in a prompt.
+            moves_thoughts: Thoughts between tags at the beginning of a reply are taken out of its text.
             breaker: Makes the breaker of an address.
         """
         self.name = name
@@ -107,6 +111,7 @@ class ReliableLLM:
         self._retries = Retries(name, self._addresses, retries, budget or RetryBudget())
         self._slots = Slots(max_in_flight)
         self._window = window
+        self._moves_thoughts = moves_thoughts
 
     @property
     def clients(self) -> list[LLM]:
@@ -131,6 +136,7 @@ class ReliableLLM:
         async def ask(attempt: Attempt) -> Completion:
             async with asyncio.timeout_at(clock.until):
                 completion = await attempt.address.llm.complete(request)
+            completion = whole(request, completion, moves_thoughts=self._moves_thoughts)
             check_reply(request, completion.finish_reason, completion.message)
             attempt.succeeded()
             return completion
@@ -149,14 +155,14 @@ class ReliableLLM:
         request, clock = self._begin(request, deadline)
         timeouts = self._timeouts
 
-        async def ask(attempt: Attempt) -> tuple[Attempt, list[Chunk], AsyncIterator[Chunk]]:
-            chunks = attempt.address.llm.stream(request)
+        async def ask(attempt: Attempt) -> tuple[Attempt, list[Chunk], AsyncGenerator[Chunk, None]]:
+            chunks = streamed(request, attempt.address.llm.stream(request), moves_thoughts=self._moves_thoughts)
             try:
                 held = await up_to_first_token(
                     request, chunks, until=clock.until, first_token=timeouts.first_token, idle=timeouts.idle
                 )
             except BaseException:
-                await _aclose(chunks)
+                await chunks.aclose()
                 raise
             attempt.answered()
             return attempt, held, chunks
@@ -179,7 +185,7 @@ class ReliableLLM:
             finally:
                 patience.close()
                 attempt.abandoned()
-                await _aclose(chunks)
+                await chunks.aclose()
 
     async def context_window(self) -> int:
         """Tokens that a prompt and its answer may have together: set, asked from the servers, or 8192."""
@@ -216,10 +222,4 @@ class ReliableLLM:
 
     def _begin(self, request: Request, deadline: float | None) -> tuple[Request, Clock]:
         settings = request.settings.over(self.defaults)
-        return Request(request.messages, settings, request.is_answer), Clock(self._timeouts.total, deadline)
-
-
-async def _aclose(chunks: AsyncIterator[Chunk]) -> None:
-    close = getattr(chunks, "aclose", None)
-    if close:
-        await close()
+        return Request(as_sent(request.messages), settings, request.is_answer), Clock(self._timeouts.total, deadline)

@@ -39,7 +39,7 @@ class Completion:
     """The reply of one call."""
 
     message: Message
-    """The assistant message as the provider sent it."""
+    """The assistant message; what `ReliableLLM` returns has the form that `shapes` describes."""
     finish_reason: str | None = "stop"
     usage: Usage | None = None
     """None if the provider did not report it."""
@@ -56,7 +56,7 @@ class Chunk:
     """One piece of a streamed completion."""
 
     delta: Message = field(default_factory=dict)
-    """OpenAI's `delta`: role, content, tool calls, and all other fields."""
+    """OpenAI's `delta`: role, content, tool calls, and all other fields; formed as a whole message is."""
     finish_reason: str | None = None
     """Set on the last chunk that carries a choice."""
     usage: Usage | None = None

@@ -278,7 +278,8 @@ class _Entry:
 def _credible(usage: Usage) -> Usage:
     # A provider may report any number, and a sum or a counter would not recover from an absurd one.
     counts = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
-    if all(0 <= count <= MOST_TOKENS for count in counts):
+    parts = (usage.cached_tokens, usage.reasoning_tokens)
+    if all(0 <= count <= MOST_TOKENS for count in (*counts, *parts)):
         return usage
     prompt, completion = (min(max(0, count), MOST_TOKENS) for count in counts[:2])
     return Usage(prompt, completion, prompt + completion, estimated=True)

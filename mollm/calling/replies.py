@@ -24,7 +24,7 @@ def check_reply(request: Request, finish_reason: str | None, message: Message) -
         raise Refused("the provider's content filter withheld the answer", status=200)
     if text_of(message.get("content")).strip():
         return
-    thought = message.get("reasoning_content") or message.get("reasoning")
+    thought = message.get("reasoning_content")
     if message.get("refusal") and not request.is_answer:
         raise Refused("the LLM refused", status=200)
     is_stopped = bool(request.settings.stop) and finish_reason == "stop" and not thought
@@ -38,13 +38,15 @@ def check_reply(request: Request, finish_reason: str | None, message: Message) -
 async def up_to_first_token(
     request: Request, chunks: AsyncIterator[Chunk], *, until: float, first_token: float, idle: float
 ) -> list[Chunk]:
-    """Read `chunks` up to the first that can be shown; until then a failure can still be made good.
+    """Read `chunks` up to the first that is shown; until then a failure can still be made good.
+
+    Where the reply is the answer, a thought is shown as well.
 
     Args:
         request: What the stream replies to.
-        chunks: Read no further than needed.
+        chunks: In the form that `shapes` gives them; read no further than needed.
         until: On the event loop's clock; it takes no longer.
-        first_token: Seconds for the first chunk that can be shown, or the first thought.
+        first_token: Seconds for the first chunk that is shown, or the first thought.
         idle: Seconds from one thought to the next.
 
     Raises:
@@ -53,18 +55,22 @@ async def up_to_first_token(
     """
     loop = asyncio.get_running_loop()
     held: list[Chunk] = []
-    finish_reason, thought = None, False
     async with asyncio.timeout_at(min(until, loop.time() + first_token)) as clock:
         async for chunk in chunks:
             held.append(chunk)
-            if chunk.text.strip() or (chunk.delta.get("tool_calls") and request.settings.tools):
-                return held
-            if chunk.delta.get("refusal") and request.is_answer:
-                return held
-            finish_reason = chunk.finish_reason or finish_reason
-            if chunk.delta.get("reasoning_content") or chunk.delta.get("reasoning"):
-                # It is thinking: alive, though nothing can be shown yet.
-                thought = True
+            delta = chunk.delta
+            if is_reply(request, delta):
+                break
+            if delta.get("reasoning_content"):
+                if request.is_answer:
+                    break
                 clock.reschedule(min(until, loop.time() + idle))
-    check_reply(request, finish_reason, {"reasoning": "..."} if thought else {})
     return held
+
+
+def is_reply(request: Request, message: Message) -> bool:
+    """Whether a message or delta says something: text, a call of a tool, or a refusal where that is an answer."""
+    # A tool call nobody offered a tool for is no answer; small LLMs invent them.
+    if message.get("tool_calls") and request.settings.tools:
+        return True
+    return bool(text_of(message.get("content")).strip()) or bool(message.get("refusal") and request.is_answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mollm.calling.base import Chunk, Completion
 
@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
 
 class StreamedReply:
-    """Puts the chunks of a streamed reply together again."""
+    """Puts the chunks of a streamed reply together again, in the form that `shapes` gives them."""
 
     def __init__(self) -> None:
         self._message: Message = {"role": "assistant"}
         self._texts: dict[str, list[str]] = {}
+        self._parts: list[Any] = []
         self._tool_calls: dict[int, Message] = {}
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
@@ -30,10 +31,13 @@ class StreamedReply:
         """Take the next chunk."""
         for key, value in chunk.delta.items():
             if key == "tool_calls":
-                for part in value or ():
+                for part in value:
                     _merge_tool_call(self._tool_calls, part)
             elif isinstance(value, str) and key != "role":
                 self._texts.setdefault(key, []).append(value)
+            elif key == "content" and isinstance(value, list):
+                self._end_text()
+                self._parts += value
             elif isinstance(value, list):
                 self._message[key] = [*self._message.get(key, ()), *value]
             elif value is not None:
@@ -45,20 +49,27 @@ class StreamedReply:
 
     def completion(self, estimate: Usage) -> Completion:
         """The whole reply; `estimate` stands in for a usage that did not come."""
-        message = {**self._message, "content": None, **{key: "".join(v) for key, v in self._texts.items()}}
+        if self._parts:
+            self._end_text()
+        message = {**self._message, "content": self._parts or None}
+        message |= {key: "".join(pieces) for key, pieces in self._texts.items()}
         if self._tool_calls:
-            calls = [self._tool_calls[index] for index in sorted(self._tool_calls)]
-            message["tool_calls"] = [{"id": f"call_{number}", **call} for number, call in enumerate(calls)]
+            message["tool_calls"] = [self._tool_calls[index] for index in sorted(self._tool_calls)]
         logprobs = {"content": self._logprobs} if self._logprobs else None
         return Completion(message, self._finish_reason, self._usage or estimate, logprobs)
 
+    def _end_text(self) -> None:
+        # Text and images stay in their order.
+        if text := "".join(self._texts.pop("content", ())):
+            self._parts.append({"type": "text", "text": text})
+
 
 def _merge_tool_call(calls: dict[int, Message], part: Message) -> None:
-    index = part.get("index")
-    if index is None:  # some providers leave it out: a call with an id is the next one
-        index = max(calls) if calls and not part.get("id") else len(calls)
-    call = calls.setdefault(index, {"type": "function", "function": {"name": "", "arguments": ""}})
-    call |= {key: value for key, value in part.items() if key not in ("index", "function") and value}
-    function = part.get("function") or {}
-    for key in ("name", "arguments"):
-        call["function"][key] += function.get(key) or ""
+    call = calls.setdefault(part["index"], {})
+    for key, value in part.items():
+        if key in ("function", "custom"):
+            called = call.setdefault(key, {})
+            for name, piece in value.items():
+                called[name] = called.get(name, "") + piece
+        elif key != "index":
+            call[key] = value

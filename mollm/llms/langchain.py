@@ -14,6 +14,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import _configure_hooks, tracing_v2_callback_var
 
 from mollm.calling.base import Chunk, Completion, Request
+from mollm.calling.usage import usage_of
 from mollm.conversion import KEPT, assistant_message, from_openai, reasoning_of
 from mollm.errors import BadRequest, ProviderFailed, missing
 from mollm.messages import text_of
@@ -208,7 +209,6 @@ class _Delta:
     def __init__(self) -> None:
         self.finished = False
         self._usage = Usage()
-        self._indexes: dict[Any, int] = {}
 
     def chunk(self, piece: AIMessageChunk) -> Chunk:
         reason = _finish_reason(piece)
@@ -226,20 +226,15 @@ class _Delta:
         if reasoning:
             delta.setdefault("reasoning_content", reasoning)
         if piece.tool_call_chunks:
-            delta["tool_calls"] = [self._call(call) for call in piece.tool_call_chunks]
+            delta["tool_calls"] = [
+                {
+                    "index": call["index"],
+                    "id": call["id"],
+                    "function": {"name": call["name"], "arguments": call["args"]},
+                }
+                for call in piece.tool_call_chunks
+            ]
         return delta
-
-    def _call(self, call: Any) -> dict[str, Any]:
-        """Number calls from 0: LangChain's index counts other blocks too, or is missing."""
-        key = call["index"] if call["index"] is not None else call["id"]
-        function = {"name": call["name"], "arguments": call["args"] or ""}
-        whole = {
-            "index": self._indexes.setdefault(key, len(self._indexes)),
-            "id": call["id"],
-            "type": "function" if call["id"] else None,
-            "function": {name: value for name, value in function.items() if value is not None},
-        }
-        return {name: value for name, value in whole.items() if value is not None}
 
 
 def _finish_reason(message: BaseMessage) -> str | None:
@@ -252,7 +247,4 @@ def _finish_reason(message: BaseMessage) -> str | None:
 
 
 def _usage(message: AIMessage) -> Usage | None:
-    usage = message.usage_metadata
-    if usage is None:
-        return None
-    return Usage(usage["input_tokens"], usage["output_tokens"], usage["total_tokens"])
+    return usage_of(message.usage_metadata)

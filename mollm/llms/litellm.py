@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from mollm.calling.base import Chunk, Completion, Request
+from mollm.calling.usage import usage_of
 from mollm.errors import BadRequest, ProviderFailed, missing
-from mollm.types import Message, Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
+
+    from mollm.types import Message, Usage
 
 _ENVIRONMENT = {
     # Without these the import, or a later call, fetches files from GitHub, with retries where there is no network.
@@ -253,7 +255,7 @@ def _usage(usage: Any) -> Usage | None:
     """Read the usage; litellm's zeros for a provider that said nothing count as nothing."""
     if usage is None or not usage.total_tokens:
         return None
-    return Usage(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+    return usage_of(usage.model_dump())
 
 
 def _is_reported(reply: Any) -> bool:

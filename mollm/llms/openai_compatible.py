@@ -18,8 +18,8 @@ from mollm.calling.base import Chunk, Completion, Request
 from mollm.calling.http import Sessions
 from mollm.calling.sse import EventParser, EventTooLarge
 from mollm.calling.translate import from_status
+from mollm.calling.usage import usage_of
 from mollm.errors import BadRequest, ProviderFailed
-from mollm.types import Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -211,9 +211,9 @@ def _completion(data: dict[str, Any]) -> Completion:
     choices = data["choices"]
     choice = choices[0] if choices and isinstance(choices[0], dict) else {}
     message = choice.get("message")
-    if not isinstance(message, dict) or not _is_message(message):
+    if not isinstance(message, dict):
         raise ProviderFailed("the reply holds no message", status=200)
-    return Completion(message, _reason(choice), _usage(data.get("usage")), choice.get("logprobs"))
+    return Completion(message, _reason(choice), usage_of(data.get("usage")), choice.get("logprobs"))
 
 
 def _chunk(raw: bytes, response: aiohttp.ClientResponse) -> Chunk:
@@ -223,41 +223,17 @@ def _chunk(raw: bytes, response: aiohttp.ClientResponse) -> Chunk:
         raise ProviderFailed("the stream holds something that is not JSON", status=response.status) from None
     if not isinstance(data, dict) or data.get("error") or data.get("object") == "error":
         raise from_status(response.status, response.headers, raw, "")
-    usage = _usage(data["usage"]) if data.get("usage") else None
+    usage = usage_of(data["usage"]) if data.get("usage") else None
     choices = data.get("choices")
     if not choices:
         return Chunk(usage=usage)
     choice = choices[0] if isinstance(choices, list) and isinstance(choices[0], dict) else {}
     delta = choice.get("delta") or {}
-    if not isinstance(delta, dict) or not _is_message(delta):
+    if not isinstance(delta, dict):
         raise ProviderFailed("the stream holds something that is not a chat completion chunk", status=response.status)
     return Chunk(delta, _reason(choice), usage, choice.get("logprobs"))
-
-
-def _is_message(message: dict[str, Any]) -> bool:
-    content = message.get("content")
-    if content is not None and not isinstance(content, str | list):
-        return False
-    calls = message.get("tool_calls")
-    return not calls or (isinstance(calls, list) and all(map(_is_tool_call, calls)))
-
-
-def _is_tool_call(call: Any) -> bool:
-    if not isinstance(call, dict) or not isinstance(call.get("index") or 0, int):
-        return False
-    function = call.get("function") or {}
-    return isinstance(function, dict) and all(isinstance(function.get(k) or "", str) for k in ("name", "arguments"))
 
 
 def _reason(choice: dict[str, Any]) -> str | None:
     reason = choice.get("finish_reason")
     return reason if isinstance(reason, str) else None
-
-
-def _usage(data: Any) -> Usage | None:
-    if not isinstance(data, dict):
-        return None
-    prompt, completion = data.get("prompt_tokens"), data.get("completion_tokens")
-    if not isinstance(prompt, int) or not isinstance(completion, int):
-        return None
-    return Usage(prompt, completion, prompt + completion)

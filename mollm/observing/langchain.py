@@ -131,9 +131,11 @@ class _ObservedCall:
     async def token(self, token: Token) -> None:
         if self._run is None or not token.delta:
             return
+        thought = token.delta.get("reasoning_content")
         message = AIMessageChunk(
             content=token.text,
             id=self._message_id,
+            additional_kwargs={"reasoning_content": thought} if thought else {},
             tool_call_chunks=[_tool_call_chunk(call) for call in token.delta.get("tool_calls") or ()],
         )
         await self._run.on_llm_new_token(token.text, chunk=ChatGenerationChunk(message=message))
@@ -174,8 +176,13 @@ def answer_message(answer: Answer) -> AIMessage:
 
 def usage_metadata(usage: Usage) -> UsageMetadata:
     """Return the usage with LangChain's names."""
-    return {
+    found: UsageMetadata = {
         "input_tokens": usage.prompt_tokens,
         "output_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
     }
+    if usage.cached_tokens:
+        found["input_token_details"] = {"cache_read": usage.cached_tokens}
+    if usage.reasoning_tokens:
+        found["output_token_details"] = {"reasoning": usage.reasoning_tokens}
+    return found

@@ -317,49 +317,6 @@ def function(arguments: str, name: str | None = None) -> Message:
 
 
 LOOK = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": 1}'}}
-FIND = {"id": "c2", "type": "function", "function": {"name": "find", "arguments": "{}"}}
-
-
-@pytest.mark.parametrize(
-    "deltas",
-    [
-        pytest.param(
-            [
-                call(0, id="c1", type="function", function=function("", "look")),
-                call(0, function=function('{"at"')),
-                call(1, id="c2", type="function", function=function("", "find")),
-                call(0, function=function(": 1}")),
-                call(1, function=function("{}")),
-            ],
-            id="in turns",
-        ),
-        pytest.param(
-            [
-                call(1, id="c2", function=function("{}", "find")),
-                call(0, id="c1", function=function('{"at": 1}', "look")),
-            ],
-            id="second first",
-        ),
-        pytest.param([{"tool_calls": [{"index": 0, **LOOK}, {"index": 1, **FIND}]}], id="at once"),
-        pytest.param([{"tool_calls": [LOOK, FIND]}], id="at once, without an index"),
-        pytest.param(
-            [
-                call(id="c1", function=function('{"at"', "look")),
-                call(function=function(": 1}")),
-                call(id="c2", function=function("{}", "find")),
-            ],
-            id="one by one, without an index",
-        ),
-        pytest.param(
-            [call(0, **LOOK), {"tool_calls": None, "content": None}, call(1, **FIND), {"tool_calls": []}], id="gaps"
-        ),
-    ],
-)
-def test_pieces_of_tool_calls_are_joined(deltas: list[Message]) -> None:
-    """By their index, or by their id where a provider leaves the index out."""
-    message = together({"role": "assistant"}, *deltas, finish_reason="tool_calls").message
-
-    assert message == {"role": "assistant", "content": None, "tool_calls": [LOOK, FIND]}
 
 
 def test_further_fields_of_a_tool_call_are_kept() -> None:

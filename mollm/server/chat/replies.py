@@ -38,13 +38,18 @@ def _choice(index: int, written: Answer | Alternative) -> dict[str, Any]:
     }
 
 
-def usage(summed: Usage) -> dict[str, int]:
-    """Usage over every call, as plain integers."""
-    return {
+def usage(summed: Usage) -> dict[str, Any]:
+    """Usage over every call; cached and reasoning tokens where a provider reports any."""
+    found: dict[str, Any] = {
         "prompt_tokens": summed.prompt_tokens,
         "completion_tokens": summed.completion_tokens,
         "total_tokens": summed.total_tokens,
     }
+    if summed.cached_tokens:
+        found["prompt_tokens_details"] = {"cached_tokens": summed.cached_tokens}
+    if summed.reasoning_tokens:
+        found["completion_tokens_details"] = {"reasoning_tokens": summed.reasoning_tokens}
+    return found
 
 
 class Chunks:

@@ -1,0 +1,65 @@
+"""The usage that a provider reports, by whatever names and in whatever form of numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mollm.types import Usage
+
+_PROMPT = ("prompt_tokens", "input_tokens")
+_COMPLETION = ("completion_tokens", "output_tokens")
+_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_COMPLETION_DETAILS = ("completion_tokens_details", "output_tokens_details", "output_token_details")
+_CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens", "num_cached_tokens")
+
+
+def usage_of(reported: Any) -> Usage | None:
+    """Read a usage; None where it does not say how many tokens were sent and how many written.
+
+    Args:
+        reported: In the form of OpenAI, DeepSeek, Anthropic or LangChain.
+    """
+    if not isinstance(reported, Mapping):
+        return None
+    prompt, completion = _first(reported, _PROMPT), _first(reported, _COMPLETION)
+    total = _count(reported.get("total_tokens"))
+    if total is not None:
+        if prompt is None and completion is not None:
+            prompt = max(0, total - completion)
+        elif completion is None and prompt is not None:
+            completion = max(0, total - prompt)
+    if prompt is None or completion is None:
+        return None
+    cached = _detail(reported, _PROMPT_DETAILS, ("cached_tokens", "cache_read"))
+    cached = _first(reported, _CACHED) if cached is None else cached
+    reasoning = _detail(reported, _COMPLETION_DETAILS, ("reasoning_tokens", "reasoning"))
+    reasoning = _count(reported.get("reasoning_tokens")) if reasoning is None else reasoning
+    if "cache_read_input_tokens" in reported and "prompt_tokens" not in reported:
+        # Anthropic counts what it read from and wrote to its cache beside the input.
+        prompt += (cached or 0) + (_count(reported.get("cache_creation_input_tokens")) or 0)
+    total = prompt + completion if total is None else max(total, prompt + completion)
+    return Usage(prompt, completion, total, cached_tokens=cached or 0, reasoning_tokens=reasoning or 0)
+
+
+def _first(reported: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    return next((count for name in names if (count := _count(reported.get(name))) is not None), None)
+
+
+def _detail(reported: Mapping[str, Any], holders: tuple[str, ...], names: tuple[str, ...]) -> int | None:
+    details = (details for holder in holders if isinstance(details := reported.get(holder), Mapping))
+    return next((count for found in details if (count := _first(found, names)) is not None), None)
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; some write it as text or with a fraction. None: it is none."""
+    if type(value) is int:
+        return value if value >= 0 else None
+    if isinstance(value, str | float):
+        try:
+            number = float(value)
+        except ValueError:
+            return None
+        return int(number) if math.isfinite(number) and number >= 0 else None
+    return None
