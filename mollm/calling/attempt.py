@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.calling.addresses import Addresses
 from mollm.calling.base import LLM, Chunk, Completion, Request
 from mollm.calling.bounds import Clock, Slots
+from mollm.calling.finish import finish_reason
 from mollm.calling.health import Breaker, RetryBudget
 from mollm.calling.patience import Patience
 from mollm.calling.replies import check_reply, up_to_first_token
 from mollm.calling.retries import Retries, harmless
+from mollm.calling.streamed import collected
 from mollm.calling.translate import translate
 from mollm.messages import CHARACTERS_PER_TOKEN, text_of
 from mollm.options import Settings
@@ -78,6 +80,7 @@ class ReliableLLM:
         window: int | None = None,
         dialect: Dialect | None = None,
         image_tokens: int = 2000,
+        collects: bool = False,
         breaker: Callable[[], Breaker] = Breaker,
     ) -> None:
         """Wrap `llm`.
@@ -95,6 +98,7 @@ class ReliableLLM:
             window: Tokens of prompt and answer together; None: asked from the server.
             dialect: Which server answers, where that is known.
             image_tokens: The most tokens that one image takes in a prompt.
+            collects: Every call is made streamed, and its pieces collected where the whole reply is wanted.
             breaker: Makes the breaker of an address.
         """
         self.name = name
@@ -105,6 +109,7 @@ class ReliableLLM:
         self._addresses = Addresses(llm if isinstance(llm, Sequence) else [llm], breaker)
         self._timeouts = timeouts
         self._retries = Retries(name, self._addresses, retries, budget or RetryBudget())
+        self._collects = collects
         self._slots = Slots(max_in_flight)
         self._window = window
 
@@ -130,7 +135,10 @@ class ReliableLLM:
 
         async def ask(attempt: Attempt) -> Completion:
             async with asyncio.timeout_at(clock.until):
-                completion = await attempt.address.llm.complete(request)
+                completion = await self._whole(attempt.address.llm, request)
+            reason = finish_reason(completion.finish_reason)
+            if reason != completion.finish_reason:
+                completion = replace(completion, finish_reason=reason)
             check_reply(request, completion.finish_reason, completion.message)
             attempt.succeeded()
             return completion
@@ -170,6 +178,8 @@ class ReliableLLM:
                 while True:
                     try:
                         chunk = await patience.next(chunks)
+                        if chunk.finish_reason is not None:
+                            chunk.finish_reason = finish_reason(chunk.finish_reason)
                     except StopAsyncIteration:
                         attempt.succeeded()
                         return
@@ -213,6 +223,15 @@ class ReliableLLM:
         """Close what its clients opened on the running event loop."""
         for address in self._addresses:
             await address.llm.aclose()
+
+    async def _whole(self, llm: LLM, request: Request) -> Completion:
+        if not self._collects:
+            return await llm.complete(request)
+        chunks = llm.stream(request)
+        try:
+            return await collected(chunks)
+        finally:
+            await _aclose(chunks)
 
     def _begin(self, request: Request, deadline: float | None) -> tuple[Request, Clock]:
         settings = request.settings.over(self.defaults)

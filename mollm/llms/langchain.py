@@ -14,6 +14,8 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import _configure_hooks, tracing_v2_callback_var
 
 from mollm.calling.base import Chunk, Completion, Request
+from mollm.calling.finish import finish_reason
+from mollm.calling.inband import error_beside
 from mollm.conversion import KEPT, assistant_message, from_openai, reasoning_of
 from mollm.errors import BadRequest, ProviderFailed, missing
 from mollm.messages import text_of
@@ -27,21 +29,6 @@ if TYPE_CHECKING:
 
     Model = Runnable[Any, Any]
     """A chat model, or one that was bound, given fallbacks, and the like."""
-
-
-_FINISH_REASONS = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_length": "length",
-    "tool_use": "tool_calls",
-    "safety": "content_filter",
-    "recitation": "content_filter",
-    "prohibited_content": "content_filter",
-    "blocklist": "content_filter",
-    "refusal": "content_filter",
-}
-"""What Anthropic, Bedrock, Gemini and Mistral call OpenAI's finish reasons, in lower case."""
 
 
 class LangChainLLM:
@@ -243,11 +230,14 @@ class _Delta:
 
 
 def _finish_reason(message: BaseMessage) -> str | None:
+    """Read why a reply ended. Raises `LLMError` where the metadata tell of a failure."""
     metadata = message.response_metadata
+    for said in (metadata, message.additional_kwargs):
+        if said and (error := error_beside(said, {})):
+            raise error
     for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
         if reason := metadata.get(name):
-            lower = str(reason).lower()
-            return _FINISH_REASONS.get(lower, lower)
+            return finish_reason(reason if isinstance(reason, dict) else str(reason))
     return None
 
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from mollm.calling.base import Chunk, Completion, Request
+from mollm.calling.finish import finish_reason
+from mollm.calling.inband import error_beside
 from mollm.errors import BadRequest, ProviderFailed, missing
 from mollm.types import Message, Usage
 
@@ -78,9 +80,10 @@ class LiteLLM:
         if not reply.choices:
             raise ProviderFailed("the provider sent an answer without a choice")
         choice = reply.choices[0]
+        _check_beside(choice)
         return Completion(
             message=_plain(choice.message),
-            finish_reason=choice.finish_reason,
+            finish_reason=_reason(choice.finish_reason, _native(choice)),
             usage=_usage(getattr(reply, "usage", None)),
             logprobs=_plain_or_none(getattr(choice, "logprobs", None)),
         )
@@ -100,8 +103,10 @@ class LiteLLM:
         async with aclosing(reply):
             async for piece in reply:
                 chunk = _chunk(piece, reply)
-                if chunk.finish_reason and _is_invented(reply):
-                    raise ProviderFailed("the stream ended in the middle of the answer")
+                if chunk.finish_reason:
+                    if _is_invented(reply):
+                        raise ProviderFailed("the stream ended in the middle of the answer")
+                    chunk.finish_reason = _reason(chunk.finish_reason, getattr(reply, "received_finish_reason", None))
                 yield chunk
 
     async def prepare(self) -> None:
@@ -243,6 +248,7 @@ def _chunk(piece: Any, reply: Any) -> Chunk:
     if not piece.choices:
         return Chunk(usage=usage)
     choice = piece.choices[0]
+    _check_beside(choice)
     delta = _plain(choice.delta)
     if delta["content"] is None:
         del delta["content"]
@@ -259,6 +265,29 @@ def _usage(usage: Any) -> Usage | None:
 def _is_reported(reply: Any) -> bool:
     """Tell a usage the provider sent from one that litellm counted itself, by the chunks it keeps."""
     return any(getattr(chunk, "usage", None) is not None for chunk in getattr(reply, "chunks", ()))
+
+
+def _check_beside(choice: Any) -> None:
+    """Raise the error that stands in a choice."""
+    said = getattr(choice, "error", None)
+    if said and (error := error_beside({"error": said}, {})):
+        raise error
+
+
+def _native(choice: Any) -> str | None:
+    """The provider's own finish reason, which litellm keeps where it made another of it."""
+    native = (getattr(choice, "provider_specific_fields", None) or {}).get("native_finish_reason")
+    return native if isinstance(native, str) else None
+
+
+def _reason(said: str | None, native: str | None) -> str | None:
+    """Read a finish reason by the provider's own word, as litellm makes a `stop` of failures and of what it knows not.
+
+    Raises:
+        LLMError: The provider's own word is for a failure, or is not known.
+    """
+    own = finish_reason(native)
+    return said if own in (None, "stop") else own
 
 
 def _is_invented(reply: Any) -> bool:
