@@ -39,7 +39,15 @@ _BAD = re.compile(
 _NOTHING = frozenset({"", "null", "none", "false", "ok", "success", "0", "{}", "[]"})
 
 _MINIMAX: dict[int, Any] = {
-    1001: 408, 1002: 429, 1004: 401, 1008: 402, 1039: 429, 1041: 429, 2013: 400, 2049: 401, 2056: 429,
+    1001: 408,
+    1002: 429,
+    1004: 401,
+    1008: 402,
+    1039: 429,
+    1041: 429,
+    2013: 400,
+    2049: 401,
+    2056: 429,
     **dict.fromkeys((1026, 1027), "content_filter"),
 }
 """What the `status_code` of MiniMax stands for."""
@@ -155,6 +163,7 @@ class _Found:
         self._status: int | None = None
         self._code: str | None = None
         self._type: str | None = None
+        self._param: str | None = None
         self._texts: list[str] = []
 
     def note(self, part: Mapping[str, Any] | str) -> None:
@@ -170,6 +179,8 @@ class _Found:
                 self._status = status if self._status in (None, *_VAGUE) else self._status
             elif isinstance(code, str) and not _is_fine(code):
                 self._code = self._code or code
+        if isinstance(part.get("param"), str):
+            self._param = self._param or part["param"]
         for key in _TYPES:
             if isinstance(part.get(key), str) and part[key] not in ("", "error"):
                 self._type = self._type or part[key]
@@ -183,6 +194,7 @@ class _Found:
         return {
             "code": self._status or self._code,
             "type": (self._code or self._type) if self._status else self._type,
+            "param": self._param,
             "message": _encodable(" ".join([*self._texts, *names]))[:_LONGEST_TEXT],
         }
 

@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from mollm.calling.base import Chunk, Completion, Request
 from mollm.calling.finish import finish_reason
 from mollm.calling.inband import error_beside
+from mollm.calling.lenient import Halves
 from mollm.errors import BadRequest, ProviderFailed, missing
 from mollm.types import Message, Usage
 
@@ -82,7 +83,7 @@ class LiteLLM:
         choice = reply.choices[0]
         _check_beside(choice)
         return Completion(
-            message=_plain(choice.message),
+            message=Halves().join(_plain(choice.message), is_last=True),
             finish_reason=_reason(choice.finish_reason, _native(choice)),
             usage=_usage(getattr(reply, "usage", None)),
             logprobs=_plain_or_none(getattr(choice, "logprobs", None)),
@@ -100,9 +101,11 @@ class LiteLLM:
             reply = await library.acompletion(
                 **{**arguments, "stream": True, "stream_options": {"include_usage": True}}
             )
+        halves = Halves()
         async with aclosing(reply):
             async for piece in reply:
                 chunk = _chunk(piece, reply)
+                chunk.delta = halves.join(chunk.delta, is_last=chunk.finish_reason is not None)
                 if chunk.finish_reason:
                     if _is_invented(reply):
                         raise ProviderFailed("the stream ended in the middle of the answer")
