@@ -54,7 +54,7 @@ _MINIMAX: dict[int, Any] = {
 _ALIVE = ("ping", "pong", "heartbeat", "keepalive", "keep_alive")
 _VAGUE = (500, 502)
 """Statuses that a gateway puts around an error of any class."""
-_DEEPEST = 4
+_DEEPEST = 16
 _LONGEST_TEXT = 8 * 1024
 
 
@@ -149,7 +149,7 @@ def _parts(said: Any, depth: int) -> Iterator[Mapping[str, Any] | str]:
     elif isinstance(said, list):
         for part in said[:4]:
             yield from _parts(part, depth + 1)
-    elif isinstance(said, dict) and depth < 3 * _DEEPEST:
+    elif isinstance(said, dict) and depth < _DEEPEST:
         yield said
         for key in (*_HOLDERS, *_TEXTS, "metadata", "raw", "body", "data", "details"):
             if said.get(key) and (isinstance(said[key], dict | list) or nested(said[key]) is not None):
@@ -205,9 +205,11 @@ def _encodable(text: str) -> str:
 
 def nested(text: Any) -> Any:
     """The JSON object or list that a string consists of; None where it does not."""
-    if not isinstance(text, str) or text.lstrip()[:1] not in ("{", "["):
-        return None
-    try:
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return None
+    for _ in range(_DEEPEST):
+        if not isinstance(text, str) or text.lstrip()[:1] not in ("{", "[", '"'):
+            break
+        try:
+            text = json.loads(text, strict=False)
+        except (ValueError, RecursionError):
+            return None
+    return text if isinstance(text, dict | list) else None

@@ -25,8 +25,7 @@ _TO_BYTES = {0xDC00 + byte: _BYTE + byte for byte in range(128, 256)}
 _FIRST, _LAST = chr(_BYTE + 128), chr(_BYTE + 255)
 _BYTES = re.compile(f"[{_FIRST}-{_LAST}]+")
 _BROKEN = re.compile(f"[{_FIRST}-{_LAST}\ud800-\udfff]+")
-_HALF = re.compile(f"(?:[{_FIRST}-{_LAST}]{{1,3}}|[\ud800-\udbff])\\Z")
-"""What the beginning of the next piece may complete."""
+_TAIL = re.compile(f"[{_FIRST}-{_LAST}]+\\Z")
 _BEGUN = re.compile(b"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\\Z")
 """A character of UTF-8 that is cut off."""
 _NOT_FINITE = object()
@@ -136,11 +135,16 @@ class Halves:
         if not text:
             return text
         text = self._held.pop(path, "") + text
-        half = None if is_last else _HALF.search(text, max(0, len(text) - 3))
-        if half and _can_go_on(half.group()):
-            self._held[path] = half.group()
-            text = text[: half.start()]
+        begun = 0 if is_last else _begun(text)
+        if begun:
+            self._held[path] = text[-begun:]
+            text = text[:-begun]
         return whole(text)
+
+
+def mended(value: Any) -> Any:
+    """Return a value whose texts are whole, wherever in it they stand."""
+    return Halves().join({"value": value}, is_last=True)["value"]
 
 
 def whole(text: str) -> str:
@@ -162,8 +166,15 @@ def _letter(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("mollm.letter", _letter)
 
 
-def _can_go_on(half: str) -> bool:
-    return half < "\udc00" or bool(_BEGUN.search(bytes(ord(c) - _BYTE for c in half)))
+def _begun(text: str) -> int:
+    """How much at the end of a text is the beginning of a character, which the next piece may complete."""
+    if text[-1] < "\ud800":
+        return 0
+    if text[-1] < "\udc00":
+        return 1
+    tail = _TAIL.search(text, max(0, len(text) - 3))
+    found = _BEGUN.search(bytes(ord(c) - _BYTE for c in tail.group())) if tail else None
+    return len(found.group()) if found else 0
 
 
 def _place(value: Any, index: int) -> Any:

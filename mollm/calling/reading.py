@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _DONE = re.compile(rb"[\s\"']*\[DONE\][\s\"';,]*", re.IGNORECASE)
 _KEEP_ALIVE = re.compile(
-    rb"[\s\"'\[(:]*(ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|alive|connected|open|ok|null|undefined)?[\s\"'\]).:]*",
+    rb"\s*:[^{}]*|[\s\"'\[(]*(ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|alive|connected|open|ok|null)?[\s\"'\]).:]*",
     re.IGNORECASE,
 )
 """Data that keeps a connection open and is no part of the answer."""
@@ -80,7 +80,7 @@ class ReplyReader:
         if document is None:
             raise _no_answer(raw)
         if self._halves:
-            document = self._halves.join(document, is_last=True)
+            document = lenient.mended(document)
         self._check(document)
         choice = self._choice(document.get("choices"))
         message = choice.get("message")
@@ -139,9 +139,11 @@ class ReplyReader:
         if reason is not None:
             reason = self._reason(choice)
             self._is_finished = self._is_finished or reason is not None
+        logprobs = choice.get("logprobs")
         if self._halves:
             delta = self._halves.join(delta, is_last=reason is not None)
-        return Chunk(delta, reason, usage, choice.get("logprobs"))
+            logprobs = lenient.mended(logprobs)
+        return Chunk(delta, reason, usage, logprobs)
 
     def end(self) -> Iterator[Chunk]:
         """Read what the end of the stream, or of the connection, completes.
@@ -185,13 +187,14 @@ class ReplyReader:
 
     def _odd(self, data: bytes) -> Any:
         """Read data that is not strictly JSON."""
+        data = data.strip().removeprefix(b"data:")  # some gateways frame what is framed already
         if _DONE.fullmatch(data):
             self.is_done = True
             return None
         if _KEEP_ALIVE.fullmatch(data):
             return None
         try:
-            return self._document(data.strip().removeprefix(b"data:"))
+            return self._document(data)
         except ValueError:
             raise ProviderFailed("the stream holds something that is not JSON", status=200) from None
 

@@ -138,7 +138,7 @@ class EventParser:
         elif self._bare:
             self._collected += len(line) + 1
             self._bare.append(line)
-        elif line.lstrip()[:1] in (b"{", b"["):
+        elif line.lstrip()[:1] in (b"{", b"[", b'"'):
             self._complete(events)
             self._bare.append(line)
             self._is_plain = False

@@ -16,7 +16,7 @@ from langchain_core.tracers.context import _configure_hooks, tracing_v2_callback
 from mollm.calling.base import Chunk, Completion, Request
 from mollm.calling.finish import finish_reason
 from mollm.calling.inband import error_beside
-from mollm.calling.lenient import Halves
+from mollm.calling.lenient import Halves, mended
 from mollm.conversion import KEPT, assistant_message, from_openai, reasoning_of
 from mollm.errors import BadRequest, ProviderFailed, missing
 from mollm.messages import text_of
@@ -46,10 +46,10 @@ class LangChainLLM:
             raise ProviderFailed(f"the LangChain model returned {type(reply).__name__}, not a message")
         message = assistant_message(reply)
         return Completion(
-            message=Halves().join(message, is_last=True),
+            message=mended(message),
             finish_reason=_finish_reason(reply) or ("tool_calls" if message.get("tool_calls") else "stop"),
             usage=_usage(reply),
-            logprobs=reply.response_metadata.get("logprobs"),
+            logprobs=mended(reply.response_metadata.get("logprobs")),
         )
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
@@ -206,7 +206,7 @@ class _Delta:
         if usage is not None:
             usage = self._usage = self._usage + usage  # LangChain's pieces of usage add up
         delta = self._halves.join(self._delta(piece), is_last=reason is not None)
-        return Chunk(delta, reason, usage, piece.response_metadata.get("logprobs"))
+        return Chunk(delta, reason, usage, mended(piece.response_metadata.get("logprobs")))
 
     def _delta(self, piece: AIMessageChunk) -> Message:
         delta = {name: piece.additional_kwargs[name] for name in KEPT if piece.additional_kwargs.get(name)}

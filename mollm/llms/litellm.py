@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from mollm.calling.base import Chunk, Completion, Request
 from mollm.calling.finish import finish_reason
 from mollm.calling.inband import error_beside
-from mollm.calling.lenient import Halves
+from mollm.calling.lenient import Halves, mended
 from mollm.errors import BadRequest, ProviderFailed, missing
 from mollm.types import Message, Usage
 
@@ -83,7 +83,7 @@ class LiteLLM:
         choice = reply.choices[0]
         _check_beside(choice)
         return Completion(
-            message=Halves().join(_plain(choice.message), is_last=True),
+            message=mended(_plain(choice.message)),
             finish_reason=_reason(choice.finish_reason, _native(choice)),
             usage=_usage(getattr(reply, "usage", None)),
             logprobs=_plain_or_none(getattr(choice, "logprobs", None)),
@@ -241,7 +241,7 @@ def _plain(message: Any) -> Message:
 
 
 def _plain_or_none(value: Any) -> Any:
-    return value.model_dump() if hasattr(value, "model_dump") else value
+    return mended(value.model_dump() if hasattr(value, "model_dump") else value)
 
 
 def _chunk(piece: Any, reply: Any) -> Chunk:

@@ -192,8 +192,11 @@ async def _finish(response: aiohttp.ClientResponse) -> None:
 
 def _redirect(response: aiohttp.ClientResponse) -> str:
     """Say that it redirects and where to, without the path and the query, which may hold a secret."""
-    to = urlsplit(urljoin(str(response.url), response.headers.get("location", "")))
-    place = f"{to.scheme}://{host_and_port(to.geturl())}"
+    try:
+        to = urlsplit(urljoin(str(response.url), response.headers["location"]))
+        place = f"{to.scheme}://{host_and_port(to.geturl())}"
+    except (KeyError, ValueError):
+        place = ""
     named = f" to {place}" if _SAFE_PLACE.fullmatch(place) else ""
     why = "redirects are not followed, as they would take the key along; check `api_base`"
     return f"it redirects{named}, and {why} (HTTP {response.status})"
