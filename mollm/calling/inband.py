@@ -106,15 +106,17 @@ def _is_error(document: Mapping[str, Any]) -> bool:
     return not said_fine and not is_alive(document)
 
 
-def _is_said(error: Any) -> bool:
+def _is_said(error: Any, depth: int = 0) -> bool:
     """Tell an error from `null`, an empty one, and one that says that there is none."""
+    if depth > _DEEPEST:
+        return True
     if isinstance(error, dict):
         code = error.get("code", error.get("status"))
         if code is not None and _is_fine(code) and not _is_bad(error.get("type")):
             return False
-        return any(_is_said(value) for value in error.values())
+        return any(_is_said(value, depth + 1) for value in error.values())
     if isinstance(error, list):
-        return any(map(_is_said, error))
+        return any(_is_said(value, depth + 1) for value in error)
     return bool(error) and str(error).strip().lower() not in _NOTHING
 
 

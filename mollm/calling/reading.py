@@ -30,11 +30,10 @@ _KEEP_ALIVE = re.compile(
     re.IGNORECASE,
 )
 """Data that keeps a connection open and is no part of the answer."""
-_EVENTS = re.compile(rb"\s*(data|event|id|retry|error)?\s*:")
-_LINES = re.compile(rb"\s*\{.*\}\s*[\r\n]+\s*[\[{]", re.DOTALL)
-_PAGE = re.compile(rb"\s*<[!?a-z]", re.IGNORECASE)
+_EVENTS = re.compile(rb"(data|event|id|retry|error)?\s{0,8}:")
+_PAGE = re.compile(rb"<[!?a-z]", re.IGNORECASE)
 _SEEN_FIRST = 64
-"""Bytes of a stream that tell what it is, should it not be one."""
+"""Bytes that tell what a reply is, should it not be what was asked for; signs of life are no longer."""
 _BESIDE = frozenset(BESIDE)
 
 
@@ -69,12 +68,12 @@ class ReplyReader:
             LLMError: It is no answer.
         """
         raw = raw.removeprefix(codecs.BOM_UTF8)
-        if _EVENTS.match(raw):
+        if _is_stream(raw):
             return self._collected(raw)
         try:
             document = self._only(self._document(raw))
         except ValueError as error:
-            if _LINES.match(raw):
+            if b"}\n" in raw or b"}\r" in raw:  # documents line by line
                 return self._collected(raw)
             raise _no_answer(raw) from error
         if document is None:
@@ -188,24 +187,26 @@ class ReplyReader:
     def _odd(self, data: bytes) -> Any:
         """Read data that is not strictly JSON."""
         data = data.strip().removeprefix(b"data:")  # some gateways frame what is framed already
-        if _DONE.fullmatch(data):
-            self.is_done = True
-            return None
-        if _KEEP_ALIVE.fullmatch(data):
+        if self._is_sign(data):
             return None
         try:
             return self._document(data)
         except ValueError:
             raise ProviderFailed("the stream holds something that is not JSON", status=200) from None
 
+    def _is_sign(self, data: bytes) -> bool:
+        """Whether it only says that the stream is at its end, or alive."""
+        if len(data) > _SEEN_FIRST:
+            return False
+        if _DONE.fullmatch(data):
+            self.is_done = True
+        return self.is_done or _KEEP_ALIVE.fullmatch(data) is not None
+
     def _only(self, document: Any) -> dict[str, Any] | None:
         """Take the object out of what wraps it: a list of one, or a string; None where there is nothing in it."""
         if isinstance(document, str):
             text = document.encode("utf-8", "replace")
-            if _DONE.fullmatch(text):
-                self.is_done = True
-                return None
-            if _KEEP_ALIVE.fullmatch(text):
+            if self._is_sign(text):
                 return None
             document = nested(document)
             if document is None:
@@ -254,15 +255,20 @@ class ReplyReader:
         raise ProviderFailed("the stream holds something that is not a chat completion chunk", status=200)
 
 
+def _is_stream(raw: bytes) -> bool:
+    return _EVENTS.match(raw.lstrip()[:_SEEN_FIRST]) is not None
+
+
 def _no_answer(raw: bytes) -> ProviderFailed:
     """Say what came instead of a chat completion, without quoting it."""
-    if not raw.strip():
+    raw = raw.lstrip()[:_SEEN_FIRST]
+    if not raw:
         what = "the reply is empty"
     elif _EVENTS.match(raw):
         what = "the stream ended before the answer began"
     elif _PAGE.match(raw):
         what = "the reply is a web page, as of a login or a proxy, and not a chat completion; check `api_base`"
-    elif raw.lstrip()[:1] in b'{["':
+    elif raw[:1] in b'{["':
         what = "the reply is not a chat completion"
     else:
         what = "the reply is plain text, and not a chat completion; check `api_base`"

@@ -81,9 +81,10 @@ class LiteLLM:
         if not reply.choices:
             raise ProviderFailed("the provider sent an answer without a choice")
         choice = reply.choices[0]
-        _check_beside(choice)
+        message = mended(_plain(choice.message))
+        _check_beside(choice, message)
         return Completion(
-            message=mended(_plain(choice.message)),
+            message=message,
             finish_reason=_reason(choice.finish_reason, _native(choice)),
             usage=_usage(getattr(reply, "usage", None)),
             logprobs=_plain_or_none(getattr(choice, "logprobs", None)),
@@ -251,8 +252,8 @@ def _chunk(piece: Any, reply: Any) -> Chunk:
     if not piece.choices:
         return Chunk(usage=usage)
     choice = piece.choices[0]
-    _check_beside(choice)
     delta = _plain(choice.delta)
+    _check_beside(choice, delta)
     if delta["content"] is None:
         del delta["content"]
     return Chunk(delta, choice.finish_reason, usage, _plain_or_none(getattr(choice, "logprobs", None)))
@@ -270,10 +271,11 @@ def _is_reported(reply: Any) -> bool:
     return any(getattr(chunk, "usage", None) is not None for chunk in getattr(reply, "chunks", ()))
 
 
-def _check_beside(choice: Any) -> None:
-    """Raise the error that stands in a choice."""
-    said = getattr(choice, "error", None)
-    if said and (error := error_beside({"error": said}, {})):
+def _check_beside(choice: Any, message: Message) -> None:
+    """Raise the error that stands in a choice or its message, where litellm puts what it does not know."""
+    extra = message.get("provider_specific_fields") or {}
+    said = {"error": [getattr(choice, "error", None), extra.get("error")]}
+    if error := error_beside(said, {}):
         raise error
 
 

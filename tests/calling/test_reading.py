@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -157,3 +158,27 @@ def test_a_refusal_to_end_says_why() -> None:
 
     assert isinstance(error, LLMError)
     assert error.kind == "rate_limited"
+
+
+HUGE = 4_000_000
+LONG: dict[str, bytes] = {
+    "spaces": b" " * HUGE + b"x",
+    "line feeds": b"{}" + b"\n" * HUGE + b"x",
+    "quotes in an event": b"data: " + b'"' * HUGE + b"x\n\n",
+    "spaces in an event": b"data: (" + b" " * HUGE + b"x\n\n",
+    "colons": b":" * HUGE,
+    "braces": b"{" * HUGE + b"}\n",
+    "an error in an error": b'{"error":' * 900 + b"1" + b"}" * 900,
+    "text in an error": json.dumps({"error": {"message": "x " * HUGE}}).encode(),
+    "a long reason": json.dumps({"choices": [{"message": {}, "finish_reason": "aB" * HUGE}]}).encode(),
+}
+
+
+@pytest.mark.parametrize("raw", LONG.values(), ids=LONG)
+def test_no_reply_takes_longer_than_its_length_deserves(raw: bytes) -> None:
+    """Megabytes of anything are refused in a moment: nobody else waits meanwhile."""
+    begun = time.process_time()
+    with pytest.raises(LLMError):
+        ReplyReader({}).completion(raw)
+    assert isinstance(read_stream(raw)[1], LLMError)
+    assert time.process_time() - begun < 10

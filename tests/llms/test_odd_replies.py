@@ -83,6 +83,23 @@ async def test_an_answer_with_an_error_beside_it_is_a_failure(client: Callable[[
         assert await said(upstream, client, streamed=False, retries=1) == "Four."
 
 
+@pytest.mark.parametrize("client", [fast, litellm])
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("place", ["choice", "message"])
+async def test_an_error_beside_a_text_that_seems_whole(client: Any, place: str, streamed: bool) -> None:
+    """In a choice or its message, with `stop` beside it: an error of its class."""
+    error = {"error": {"code": 429, "message": "x"}}
+    message = {"role": "assistant", "content": "The answer is 1", **(error if place == "message" else {})}
+    beside = error if place == "choice" else {}
+    choice = {"index": 0, "finish_reason": "stop", "delta" if streamed else "message": message, **beside}
+    body = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    async with Upstream(events(sse(body), DONE) if streamed else document(body)) as upstream:
+        with pytest.raises(RateLimited) as caught:
+            await said(upstream, client, streamed=streamed)
+
+    assert "".join(caught.value.__notes__) == ""
+
+
 @CLIENTS
 @pytest.mark.parametrize("reason", ["error", "abort", "never_heard_of", "network_error"])
 @pytest.mark.parametrize("streamed", [False, True])
