@@ -136,9 +136,6 @@ class ReliableLLM:
         async def ask(attempt: Attempt) -> Completion:
             async with asyncio.timeout_at(clock.until):
                 completion = await self._whole(attempt.address.llm, request)
-            reason = finish_reason(completion.finish_reason)
-            if reason != completion.finish_reason:
-                completion = replace(completion, finish_reason=reason)
             check_reply(request, completion.finish_reason, completion.message)
             attempt.succeeded()
             return completion
@@ -225,13 +222,16 @@ class ReliableLLM:
             await address.llm.aclose()
 
     async def _whole(self, llm: LLM, request: Request) -> Completion:
-        if not self._collects:
-            return await llm.complete(request)
-        chunks = llm.stream(request)
-        try:
-            return await collected(chunks)
-        finally:
-            await _aclose(chunks)
+        if self._collects:
+            chunks = llm.stream(request)
+            try:
+                completion = await collected(chunks)
+            finally:
+                await _aclose(chunks)
+        else:
+            completion = await llm.complete(request)
+        reason = finish_reason(completion.finish_reason)
+        return completion if reason == completion.finish_reason else replace(completion, finish_reason=reason)
 
     def _begin(self, request: Request, deadline: float | None) -> tuple[Request, Clock]:
         settings = request.settings.over(self.defaults)

@@ -272,10 +272,10 @@ def _is_reported(reply: Any) -> bool:
 
 
 def _check_beside(choice: Any, message: Message) -> None:
-    """Raise the error that stands in a choice or its message, where litellm puts what it does not know."""
-    extra = message.get("provider_specific_fields") or {}
-    said = {"error": [getattr(choice, "error", None), extra.get("error")]}
-    if error := error_beside(said, {}):
+    """Raise the error that stands in a choice or its message; litellm has several places for what it does not know."""
+    extra = getattr(choice, "provider_specific_fields", None), message.get("provider_specific_fields")
+    said = [getattr(choice, "error", None), message.get("error"), *((e or {}).get("error") for e in extra)]
+    if error := error_beside({"error": said}, {}):
         raise error
 
 
