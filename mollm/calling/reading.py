@@ -127,7 +127,9 @@ class ReplyReader:
             is_known = "choices" in document or "usage" in document or not document or is_alive(document)
             self._is_odd = self._is_odd or not is_known
             return Chunk(usage=usage) if usage else None
-        choice = self._choice(choices)
+        choice = choices[0] if type(choices) is list else None
+        if type(choice) is not dict or not _BESIDE.isdisjoint(choice):
+            choice = self._choice(choices)
         delta = choice.get("delta")
         if type(delta) is not dict:
             delta = self._whole(choice)
