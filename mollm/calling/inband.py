@@ -25,11 +25,11 @@ _HOLDERS = (*BESIDE, "base_resp", "detail")
 _ERROR_CODES = ("error_code", "errorCode", "err_code", "errcode")
 _CODES = ("code", "status", "status_code", "statusCode", "http_status", *_ERROR_CODES)
 _TYPES = ("type", "error_type", "reason", "name", "kind")
-_TEXTS = (
-    *("message", "msg", "detail", "error_msg", "errorMsg", "error_message", "errorMessage", "errmsg", "err_msg"),
-    *("status_msg", "description", "Message", "text"),
-)
-SUSPECT = frozenset({*_HOLDERS, *_CODES, *_TEXTS, "type", "success"})
+_ERROR_TEXTS = ("error_msg", "errorMsg", "error_message", "errorMessage", "errmsg", "err_msg")
+_TEXTS = ("message", "msg", "detail", "status_msg", "description", "Message", "text", *_ERROR_TEXTS)
+_EXTENSION = "x_groq"
+"""Where Groq puts the error of a stream."""
+SUSPECT = frozenset({*_HOLDERS, *_CODES, *_TEXTS, "type", "success", _EXTENSION})
 """Keys that a body or an event with an answer rarely has: most are cleared by having none of them."""
 
 _FINE = frozenset({"", "0", "200", "ok", "success", "succeeded", "completed", "null", "none"})
@@ -86,24 +86,30 @@ def error_of(said: Any, headers: Mapping[str, str], status: int = 200) -> LLMErr
 
 
 def _is_error(document: Mapping[str, Any]) -> bool:
-    if any(_is_said(document[key]) for key in BESIDE if key in document):
+    if any(_is_said(document[key]) for key in (*BESIDE, *_ERROR_TEXTS) if key in document):
         return True
-    if document.get("object") == "error" or _is_bad(document.get("type")) or _is_bad(document.get("status")):
+    if any(_is_bad(document.get(key)) for key in ("object", "type", "status")) or document.get("success") is False:
         return True
-    base = document.get("base_resp")
-    if document.get("success") is False or (isinstance(base, dict) and not _is_fine(base.get("status_code"))):
+    base, extension = document.get("base_resp"), document.get(_EXTENSION)
+    if isinstance(base, dict) and not _is_fine(base.get("status_code")):
+        return True
+    if isinstance(extension, dict) and _is_said(extension.get("error")):
         return True
     if any(not _is_fine(document[key]) for key in _ERROR_CODES if key in document):
         return True
-    if any(_status(document.get(key)) for key in _CODES):
-        return True
-    has_text = any(document.get(key) and not isinstance(document[key], dict) for key in _TEXTS)
-    if has_text and not _is_fine(document.get("code")):
-        return True
-    if not has_text or document.get("choices") or document.get("usage") or document.get("object"):
+    return any(_status(document.get(key)) for key in _CODES) or _is_message(document)
+
+
+def _is_message(document: Mapping[str, Any]) -> bool:
+    """Whether it says something of its own: beside a code that is not fine, or where there is no answer."""
+    if not any(document.get(key) and not isinstance(document[key], dict) for key in _TEXTS):
         return False
-    said_fine = any(document.get(key) is not None and _is_fine(document[key]) for key in ("code", "status"))
-    return not said_fine and not is_alive(document)
+    if not _is_fine(document.get("code")):
+        return True
+    if document.get("choices") or document.get("usage") or document.get("object"):
+        return False
+    says_fine = any(document.get(key) is not None and _is_fine(document[key]) for key in ("code", "status"))
+    return not says_fine and not is_alive(document)
 
 
 def _is_said(error: Any, depth: int = 0) -> bool:
@@ -111,10 +117,8 @@ def _is_said(error: Any, depth: int = 0) -> bool:
     if depth > _DEEPEST:
         return True
     if isinstance(error, dict):
-        code = error.get("code", error.get("status"))
-        if code is not None and _is_fine(code) and not _is_bad(error.get("type")):
-            return False
-        return any(_is_said(value, depth + 1) for value in error.values())
+        said = (v for key, v in error.items() if not (key in _CODES and _is_fine(v)))
+        return any(_is_said(value, depth + 1) for value in said)
     if isinstance(error, list):
         return any(_is_said(value, depth + 1) for value in error)
     return bool(error) and str(error).strip().lower() not in _NOTHING
@@ -153,7 +157,7 @@ def _parts(said: Any, depth: int) -> Iterator[Mapping[str, Any] | str]:
             yield from _parts(part, depth + 1)
     elif isinstance(said, dict) and depth < _DEEPEST:
         yield said
-        for key in (*_HOLDERS, *_TEXTS, "metadata", "raw", "body", "data", "details"):
+        for key in (*_HOLDERS, *_TEXTS, _EXTENSION, "metadata", "raw", "body", "data", "details"):
             if said.get(key) and (isinstance(said[key], dict | list) or nested(said[key]) is not None):
                 yield from _parts(said[key], depth + 1)
 
