@@ -148,6 +148,7 @@ class Pool:
             window=settings.context_window,
             dialect=None if is_given else settings.dialect,
             image_tokens=image_tokens(settings.model),
+            collects=settings.stream == "always",
             moves_thoughts=settings.think_tags == "move",
         )
 

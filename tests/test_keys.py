@@ -227,6 +227,15 @@ def max_in_flight() -> None:
     assert (free, queued) == pytest.approx((2, 6))
 
 
+@key("llms.NAME.stream")
+def stream_always() -> None:
+    """A call that wants the whole reply is streamed and collected."""
+    received, failure = upstream({"stream": "always"}, stream("Fo", "ur."))
+
+    assert failure is None
+    assert received[0].body["stream"] is True
+
+
 @key("llms.NAME.think_tags")
 def think_tags() -> None:
     """Thoughts between tags are no part of the answer, or are left in it."""

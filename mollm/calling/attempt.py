@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.calling.addresses import Addresses
 from mollm.calling.base import LLM, Chunk, Completion, Request
 from mollm.calling.bounds import Clock, Slots
+from mollm.calling.finish import finish_reason
 from mollm.calling.health import Breaker, RetryBudget
 from mollm.calling.history import as_sent
 from mollm.calling.patience import Patience
 from mollm.calling.replies import check_reply, up_to_first_token
 from mollm.calling.retries import Retries, harmless
 from mollm.calling.shapes import streamed, whole
+from mollm.calling.streamed import collected
 from mollm.calling.translate import translate
 from mollm.messages import CHARACTERS_PER_TOKEN, text_of
 from mollm.options import Settings
@@ -80,6 +82,7 @@ class ReliableLLM:
         window: int | None = None,
         dialect: Dialect | None = None,
         image_tokens: int = 2000,
+        collects: bool = False,
         moves_thoughts: bool = True,
         breaker: Callable[[], Breaker] = Breaker,
     ) -> None:
@@ -98,6 +101,7 @@ class ReliableLLM:
             window: Tokens of prompt and answer together; None: asked from the server.
             dialect: Which server answers, where that is known.
             image_tokens: The most tokens that one image takes in a prompt.
+            collects: Every call is made streamed, and its pieces collected where the whole reply is wanted.
             moves_thoughts: Thoughts between tags at the beginning of a reply are taken out of its text.
             breaker: Makes the breaker of an address.
         """
@@ -109,6 +113,7 @@ class ReliableLLM:
         self._addresses = Addresses(llm if isinstance(llm, Sequence) else [llm], breaker)
         self._timeouts = timeouts
         self._retries = Retries(name, self._addresses, retries, budget or RetryBudget())
+        self._collects = collects
         self._slots = Slots(max_in_flight)
         self._window = window
         self._moves_thoughts = moves_thoughts
@@ -135,7 +140,7 @@ class ReliableLLM:
 
         async def ask(attempt: Attempt) -> Completion:
             async with asyncio.timeout_at(clock.until):
-                completion = await attempt.address.llm.complete(request)
+                completion = await self._reply(attempt.address.llm, request)
             completion = whole(request, completion, moves_thoughts=self._moves_thoughts)
             check_reply(request, completion.finish_reason, completion.message)
             attempt.succeeded()
@@ -219,6 +224,14 @@ class ReliableLLM:
         """Close what its clients opened on the running event loop."""
         for address in self._addresses:
             await address.llm.aclose()
+
+    async def _reply(self, llm: LLM, request: Request) -> Completion:
+        if self._collects:
+            completion = await collected(streamed(request, llm.stream(request), moves_thoughts=False))
+        else:
+            completion = await llm.complete(request)
+        reason = finish_reason(completion.finish_reason)
+        return completion if reason == completion.finish_reason else replace(completion, finish_reason=reason)
 
     def _begin(self, request: Request, deadline: float | None) -> tuple[Request, Clock]:
         settings = request.settings.over(self.defaults)

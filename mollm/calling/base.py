@@ -41,6 +41,7 @@ class Completion:
     message: Message
     """The assistant message; what `ReliableLLM` returns has the form that `shapes` describes."""
     finish_reason: str | None = "stop"
+    """In any provider's words. One that tells of a failure, or that nobody knows, makes the reply a failure."""
     usage: Usage | None = None
     """None if the provider did not report it."""
     logprobs: Any = None
@@ -58,7 +59,7 @@ class Chunk:
     delta: Message = field(default_factory=dict)
     """OpenAI's `delta`: role, content, tool calls, and all other fields; formed as a whole message is."""
     finish_reason: str | None = None
-    """Set on the last chunk that carries a choice."""
+    """Set on the last chunk that carries a choice, in any provider's words."""
     usage: Usage | None = None
     """Set on the chunk in which the provider reports it."""
     logprobs: Any = None

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 IMPORTED_LATE = ("aiohttp", "encodings.idna")
 """What the first call would import: 0.2 s of CPU, a second on a busy machine."""
 
+MAX_HEADER_BYTES = 64 * 1024
+"""Of one header of a reply: some gateways put a whole policy, or what they traced, into one."""
+
 _Scope: TypeAlias = "AsyncGenerator[aiohttp.ClientSession, None]"
 
 
@@ -68,6 +71,8 @@ class Sessions:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=False,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
         )
         try:
             yield session

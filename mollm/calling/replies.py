@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from mollm.types import Message
 
 
-def check_reply(request: Request, finish_reason: str | None, message: Message) -> None:
-    """Raise `EmptyReply` or `Refused` where `message` is no reply to `request`."""
+def check_reply(request: Request, reason: str | None, message: Message) -> None:
+    """Raise `EmptyReply` or `Refused` where `message`, which ended for `reason`, is no reply to `request`."""
     # A tool call nobody offered a tool for is no answer; small LLMs invent them.
     if message.get("tool_calls") and request.settings.tools:
         return
-    if finish_reason == "content_filter":
+    if reason == "content_filter":
         raise Refused("the provider's content filter withheld the answer", status=200)
     if text_of(message.get("content")).strip():
         return
     thought = message.get("reasoning_content")
     if message.get("refusal") and not request.is_answer:
         raise Refused("the LLM refused", status=200)
-    is_stopped = bool(request.settings.stop) and finish_reason == "stop" and not thought
+    is_stopped = bool(request.settings.stop) and reason == "stop" and not thought
     if request.is_answer and (message.get("refusal") or is_stopped):
         return
     what = "it holds reasoning alone" if thought else "it is empty"
-    text = f"the reply has no text: {what} (finish_reason {finish_reason!r})"
+    text = f"the reply has no text: {what} (finish_reason {reason!r})"
     raise EmptyReply(text, status=200, code="reasoning_only" if thought else None)
 
 

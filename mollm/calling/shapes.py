@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mollm.calling.base import Chunk, Completion
+from mollm.calling.finish import finish_reason
 from mollm.calling.parts import Parts
 from mollm.calling.replies import check_reply
 from mollm.calling.streamed import StreamedReply
@@ -118,7 +119,7 @@ class Shapes:
         delta = self._delta(chunk.delta)
         if chunk.logprobs is not None and not delta:
             delta["content"] = ""  # what is empty is shown to nobody
-        reason = chunk.finish_reason
+        reason: str | None = finish_reason(chunk.finish_reason)
         if reason is not None:
             reason = self._finish_reason = self._reason(reason)
         return Chunk(delta, reason, chunk.usage, chunk.logprobs)

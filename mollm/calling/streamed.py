@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 from mollm.calling.base import Chunk, Completion
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from mollm.types import Message, Usage
+
+
+async def collected(chunks: AsyncIterator[Chunk]) -> Completion:
+    """Read a streamed reply to its end, for a call that wants it whole."""
+    reply = StreamedReply()
+    async for chunk in chunks:
+        reply.add(chunk)
+    return reply.completion(None)
 
 
 class StreamedReply:
@@ -47,8 +57,8 @@ class StreamedReply:
         if isinstance(chunk.logprobs, dict) and isinstance(chunk.logprobs.get("content"), list):
             self._logprobs.extend(chunk.logprobs["content"])
 
-    def completion(self, estimate: Usage) -> Completion:
-        """The whole reply; `estimate` stands in for a usage that did not come."""
+    def completion(self, estimate: Usage | None) -> Completion:
+        """The whole reply; `estimate` stands in for a usage that did not come, if it is wanted."""
         if self._parts:
             self._end_text()
         message = {**self._message, "content": self._parts or None}

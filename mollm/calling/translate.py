@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from mollm.calling.foreign import mapped, name_of
+from mollm.calling.http import MAX_HEADER_BYTES
 from mollm.errors import (
     AuthFailed,
     BadRequest,
@@ -312,6 +313,8 @@ def _why(error: BaseException, cls: type[LLMError]) -> str:
     names = _names(error)
     if cls is BadRequest and names & {"InvalidURL", "UnsupportedProtocol", "NonHttpUrlClientError"}:
         return "its address is not one; check `api_base`"
+    if "LineTooLong" in names:
+        return f"a header of its reply has more than {MAX_HEADER_BYTES >> 10} KiB"
     if cls is not Unreachable:
         return _MESSAGES[cls]
     if names & {"gaierror", "ClientConnectorDNSError"}:

@@ -48,6 +48,9 @@ class LLMConfig(Sampling):
     timeout: TimeoutConfig = Field(TimeoutConfig(), description="Seconds until a call is given up.")
     retries: int = Field(2, ge=0, le=10, description="Tries after the first, where another try makes sense.")
     max_in_flight: Count | None = Field(None, description="Calls to this LLM at the same time; unset: no bound.")
+    stream: Literal["auto", "always"] = Field(
+        "auto", description="`always`: for a server that only streams; what is needed whole is collected."
+    )
     think_tags: Literal["move", "leave"] = Field(
         "move", description="Thoughts between tags at the beginning of a reply: out of its text, or left in it."
     )

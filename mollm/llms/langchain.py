@@ -14,6 +14,9 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import _configure_hooks, tracing_v2_callback_var
 
 from mollm.calling.base import Chunk, Completion, Request
+from mollm.calling.finish import finish_reason
+from mollm.calling.inband import error_beside
+from mollm.calling.lenient import Halves, mended
 from mollm.calling.usage import usage_of
 from mollm.conversion import KEPT, assistant_message, from_openai, reasoning_of
 from mollm.errors import BadRequest, ProviderFailed, missing
@@ -30,21 +33,6 @@ if TYPE_CHECKING:
     """A chat model, or one that was bound, given fallbacks, and the like."""
 
 
-_FINISH_REASONS = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_length": "length",
-    "tool_use": "tool_calls",
-    "safety": "content_filter",
-    "recitation": "content_filter",
-    "prohibited_content": "content_filter",
-    "blocklist": "content_filter",
-    "refusal": "content_filter",
-}
-"""What Anthropic, Bedrock, Gemini and Mistral call OpenAI's finish reasons, in lower case."""
-
-
 class LangChainLLM:
     """An LLM behind LangChain's chat model interface; its retries, caches and callbacks stay as its maker set them."""
 
@@ -59,10 +47,10 @@ class LangChainLLM:
             raise ProviderFailed(f"the LangChain model returned {type(reply).__name__}, not a message")
         message = assistant_message(reply)
         return Completion(
-            message=message,
+            message=mended(message),
             finish_reason=_finish_reason(reply) or ("tool_calls" if message.get("tool_calls") else "stop"),
             usage=_usage(reply),
-            logprobs=reply.response_metadata.get("logprobs"),
+            logprobs=mended(reply.response_metadata.get("logprobs")),
         )
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
@@ -208,6 +196,7 @@ class _Delta:
 
     def __init__(self) -> None:
         self.finished = False
+        self._halves = Halves()
         self._usage = Usage()
 
     def chunk(self, piece: AIMessageChunk) -> Chunk:
@@ -216,7 +205,8 @@ class _Delta:
         usage = _usage(piece)
         if usage is not None:
             usage = self._usage = self._usage + usage  # LangChain's pieces of usage add up
-        return Chunk(self._delta(piece), reason, usage, piece.response_metadata.get("logprobs"))
+        delta = self._halves.join(self._delta(piece), is_last=reason is not None)
+        return Chunk(delta, reason, usage, mended(piece.response_metadata.get("logprobs")))
 
     def _delta(self, piece: AIMessageChunk) -> Message:
         delta = {name: piece.additional_kwargs[name] for name in KEPT if piece.additional_kwargs.get(name)}
@@ -238,11 +228,14 @@ class _Delta:
 
 
 def _finish_reason(message: BaseMessage) -> str | None:
+    """Read why a reply ended. Raises `LLMError` where the metadata tell of a failure."""
     metadata = message.response_metadata
+    for said in (metadata, message.additional_kwargs):
+        if said and (error := error_beside(said, {})):
+            raise error
     for name in ("finish_reason", "stop_reason", "stopReason", "done_reason"):
         if reason := metadata.get(name):
-            lower = str(reason).lower()
-            return _FINISH_REASONS.get(lower, lower)
+            return finish_reason(reason if isinstance(reason, dict) else str(reason))
     return None
 
 

@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from mollm.calling.base import Chunk, Completion, Request
+from mollm.calling.finish import finish_reason
+from mollm.calling.inband import error_beside
+from mollm.calling.lenient import Halves, mended
 from mollm.calling.usage import usage_of
 from mollm.errors import BadRequest, ProviderFailed, missing
 
@@ -80,9 +83,11 @@ class LiteLLM:
         if not reply.choices:
             raise ProviderFailed("the provider sent an answer without a choice")
         choice = reply.choices[0]
+        message = mended(_plain(choice.message))
+        _check_beside(choice, message)
         return Completion(
-            message=_plain(choice.message),
-            finish_reason=choice.finish_reason,
+            message=message,
+            finish_reason=_reason(choice.finish_reason, _native(choice)),
             usage=_usage(getattr(reply, "usage", None)),
             logprobs=_plain_or_none(getattr(choice, "logprobs", None)),
         )
@@ -99,11 +104,15 @@ class LiteLLM:
             reply = await library.acompletion(
                 **{**arguments, "stream": True, "stream_options": {"include_usage": True}}
             )
+        halves = Halves()
         async with aclosing(reply):
             async for piece in reply:
                 chunk = _chunk(piece, reply)
-                if chunk.finish_reason and _is_invented(reply):
-                    raise ProviderFailed("the stream ended in the middle of the answer")
+                chunk.delta = halves.join(chunk.delta, is_last=chunk.finish_reason is not None)
+                if chunk.finish_reason:
+                    if _is_invented(reply):
+                        raise ProviderFailed("the stream ended in the middle of the answer")
+                    chunk.finish_reason = _reason(chunk.finish_reason, getattr(reply, "received_finish_reason", None))
                 yield chunk
 
     async def prepare(self) -> None:
@@ -235,7 +244,7 @@ def _plain(message: Any) -> Message:
 
 
 def _plain_or_none(value: Any) -> Any:
-    return value.model_dump() if hasattr(value, "model_dump") else value
+    return mended(value.model_dump() if hasattr(value, "model_dump") else value)
 
 
 def _chunk(piece: Any, reply: Any) -> Chunk:
@@ -246,6 +255,7 @@ def _chunk(piece: Any, reply: Any) -> Chunk:
         return Chunk(usage=usage)
     choice = piece.choices[0]
     delta = _plain(choice.delta)
+    _check_beside(choice, delta)
     if delta["content"] is None:
         del delta["content"]
     return Chunk(delta, choice.finish_reason, usage, _plain_or_none(getattr(choice, "logprobs", None)))
@@ -261,6 +271,30 @@ def _usage(usage: Any) -> Usage | None:
 def _is_reported(reply: Any) -> bool:
     """Tell a usage the provider sent from one that litellm counted itself, by the chunks it keeps."""
     return any(getattr(chunk, "usage", None) is not None for chunk in getattr(reply, "chunks", ()))
+
+
+def _check_beside(choice: Any, message: Message) -> None:
+    """Raise the error that stands in a choice or its message; litellm has several places for what it does not know."""
+    extra = getattr(choice, "provider_specific_fields", None), message.get("provider_specific_fields")
+    said = [getattr(choice, "error", None), message.get("error"), *((e or {}).get("error") for e in extra)]
+    if error := error_beside({"error": said}, {}):
+        raise error
+
+
+def _native(choice: Any) -> str | None:
+    """The provider's own finish reason, which litellm keeps where it made another of it."""
+    native = (getattr(choice, "provider_specific_fields", None) or {}).get("native_finish_reason")
+    return native if isinstance(native, str) else None
+
+
+def _reason(said: str | None, native: str | None) -> str | None:
+    """Read a finish reason by the provider's own word, as litellm makes a `stop` of failures and of what it knows not.
+
+    Raises:
+        LLMError: The provider's own word is for a failure, or is not known.
+    """
+    own = finish_reason(native)
+    return said if own in (None, "stop") else own
 
 
 def _is_invented(reply: Any) -> bool:

@@ -7,18 +7,18 @@ per call and 80 µs per streamed chunk; a dictionary from orjson costs 0.06 ms a
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urljoin, urlsplit
 
 import orjson
 
 from mollm.calling.addresses import host_and_port
-from mollm.calling.base import Chunk, Completion, Request
 from mollm.calling.http import Sessions
-from mollm.calling.sse import EventParser, EventTooLarge
+from mollm.calling.reading import ReplyReader
 from mollm.calling.translate import from_status
-from mollm.calling.usage import usage_of
 from mollm.errors import BadRequest, ProviderFailed
 
 if TYPE_CHECKING:
@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     import aiohttp
     from multidict import CIMultiDict
 
+    from mollm.calling.base import Chunk, Completion, Request
+
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """A fan-out multiplies whatever an upstream sends, so a reply has a ceiling."""
 MAX_ERROR_BYTES = 64 * 1024
 """Of an error only the beginning is looked at."""
+_SAFE_PLACE = re.compile(r"https?://[A-Za-z0-9.:\[\]-]{1,100}")
 
 
 class OpenAICompatibleLLM:
@@ -72,8 +75,8 @@ class OpenAICompatibleLLM:
         """Return the whole reply."""
         session = self._sessions.of_this_loop() or await self._sessions.get()
         async with self._post(session, self._body(request)) as response:
-            raw = await _read(response) if response.status == 200 else await _refusal(response)
-        return _completion(_parse(raw, response))
+            raw = await _read(response) if 200 <= response.status < 300 else await _refusal(response)
+        return ReplyReader(response.headers, response.charset).completion(raw, request)
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
         """Yield the reply piece by piece; closing the iterator closes the connection.
@@ -82,26 +85,27 @@ class OpenAICompatibleLLM:
             ProviderFailed: Among others when the stream ends without a `finish_reason` or `[DONE]`: what was
                 cut off is never passed off as whole.
         """
-        parser = EventParser()
-        finished = False
         size = 0
         session = self._sessions.of_this_loop() or await self._sessions.get()
         async with self._post(session, self._body(request, stream=True)) as response:
-            if response.status != 200 or not response.content_type.startswith("text/event-stream"):
+            if not 200 <= response.status < 300:
                 await _refusal(response)
+            reader = ReplyReader(response.headers, response.charset)
             async for received in response.content.iter_any():
                 size += len(received)
                 if size > MAX_REPLY_BYTES:
                     raise _too_large(response)
-                for data in _events(parser, received, response):
-                    if data == b"[DONE]":
-                        await _finish(response)
-                        return
-                    chunk = _chunk(data, response)
-                    finished = finished or chunk.finish_reason is not None
-                    yield chunk
-        if not finished:
-            raise ProviderFailed("the stream ended in the middle of the answer", status=200)
+                for data in reader.events(received):
+                    chunk = reader.chunk(data)
+                    if chunk is not None:
+                        yield chunk
+                    elif reader.is_done:
+                        break
+                if reader.is_done:
+                    await _finish(response)
+                    break
+            for chunk in reader.end():
+                yield chunk
 
     async def context_window(self) -> int | None:
         """Ask the server how many tokens a prompt and its answer may have; None where it does not say."""
@@ -174,6 +178,8 @@ async def _read(response: aiohttp.ClientResponse, most: int | None = None) -> by
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> NoReturn:
+    if 300 <= response.status < 400:
+        raise ProviderFailed(_redirect(response), status=response.status)
     raise from_status(response.status, response.headers, await _read(response, MAX_ERROR_BYTES), "")
 
 
@@ -184,56 +190,17 @@ async def _finish(response: aiohttp.ClientResponse) -> None:
             await response.content.readany()
 
 
-def _events(parser: EventParser, received: bytes, response: aiohttp.ClientResponse) -> list[bytes]:
+def _redirect(response: aiohttp.ClientResponse) -> str:
+    """Say that it redirects and where to, without the path and the query, which may hold a secret."""
     try:
-        return parser.feed(received)
-    except EventTooLarge:
-        raise _too_large(response) from None
+        to = urlsplit(urljoin(str(response.url), response.headers["location"]))
+        place = f"{to.scheme}://{host_and_port(to.geturl())}"
+    except (KeyError, ValueError):
+        place = ""
+    named = f" to {place}" if _SAFE_PLACE.fullmatch(place) else ""
+    why = "redirects are not followed, as they would take the key along; check `api_base`"
+    return f"it redirects{named}, and {why} (HTTP {response.status})"
 
 
 def _too_large(response: aiohttp.ClientResponse) -> ProviderFailed:
     return ProviderFailed(f"a reply of more than {MAX_REPLY_BYTES >> 20} MiB", status=response.status)
-
-
-def _parse(raw: bytes, response: aiohttp.ClientResponse) -> dict[str, Any]:
-    try:
-        data = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        data = None
-    if isinstance(data, dict) and isinstance(data.get("choices"), list):
-        return data
-    if isinstance(data, dict) and (data.get("error") or data.get("object") == "error"):
-        raise from_status(response.status, response.headers, raw, "")
-    raise ProviderFailed("the reply is not a chat completion", status=response.status)
-
-
-def _completion(data: dict[str, Any]) -> Completion:
-    choices = data["choices"]
-    choice = choices[0] if choices and isinstance(choices[0], dict) else {}
-    message = choice.get("message")
-    if not isinstance(message, dict):
-        raise ProviderFailed("the reply holds no message", status=200)
-    return Completion(message, _reason(choice), usage_of(data.get("usage")), choice.get("logprobs"))
-
-
-def _chunk(raw: bytes, response: aiohttp.ClientResponse) -> Chunk:
-    try:
-        data = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise ProviderFailed("the stream holds something that is not JSON", status=response.status) from None
-    if not isinstance(data, dict) or data.get("error") or data.get("object") == "error":
-        raise from_status(response.status, response.headers, raw, "")
-    usage = usage_of(data["usage"]) if data.get("usage") else None
-    choices = data.get("choices")
-    if not choices:
-        return Chunk(usage=usage)
-    choice = choices[0] if isinstance(choices, list) and isinstance(choices[0], dict) else {}
-    delta = choice.get("delta") or {}
-    if not isinstance(delta, dict):
-        raise ProviderFailed("the stream holds something that is not a chat completion chunk", status=response.status)
-    return Chunk(delta, _reason(choice), usage, choice.get("logprobs"))
-
-
-def _reason(choice: dict[str, Any]) -> str | None:
-    reason = choice.get("finish_reason")
-    return reason if isinstance(reason, str) else None

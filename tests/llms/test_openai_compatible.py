@@ -163,7 +163,7 @@ FAULTS: list[tuple[str, Reply, type[LLMError]]] = [
     ("reasoning alone", answer(None, reasoning_content="hmm"), EmptyReply),
     ("dropped", Reply((b'{"choices"', DROP)), Unreachable),
     ("content is a number", document({"choices": [{"message": {"role": "assistant", "content": 7}}]}), ProviderFailed),
-    ("tool call is null", document({"choices": [{"message": {"tool_calls": [None]}}]}), ProviderFailed),
+    ("tool call is null", document({"choices": [{"message": {"tool_calls": [None]}}]}), EmptyReply),
     ("choice is null", document({"choices": [None]}), ProviderFailed),
     ("redirect", document({}, 307, location="http://127.0.0.1:1/"), ProviderFailed),
 ]

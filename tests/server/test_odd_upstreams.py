@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.server.served import config_of, served
-from tests.upstream import DROP, Reply, Upstream, answer, chunk, events, sse, stream
+from tests.upstream import DROP, Reply, Upstream, answer, chunk, document, events, sse, stream
 
 WAYS = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 NONSENSE: dict[str, dict[str, Any]] = {
@@ -69,6 +69,98 @@ async def test_who_answers_is_the_assistant_whatever_the_llm_calls_itself(stream
 
     assert found.status == 200
     assert (found.text if streamed else found.body["choices"][0]["message"]["content"]) == "Four."
+
+
+HALF = sse(chunk({"content": "Half an ans"}))
+END = sse(chunk({}, "stop"))
+DONE = b"data: [DONE]\n\n"
+FAILED = {"index": 0, "finish_reason": "error", "error": {"code": 502, "message": "x"}}
+SAID_1 = {**FAILED, "message": {"role": "assistant", "content": "The answer is 1"}}
+
+
+async def test_two_replies_that_failed_do_not_outvote_a_right_one() -> None:
+    """A client sees the answer of the worker that has one."""
+    replies = [document({"choices": [SAID_1]}), document({"choices": [SAID_1]}), answer("The answer is 4")]
+    async with Upstream(*replies) as upstream:
+        mixture = {"description": "Three.", "workers": ["a", "b", "c"], "aggregator": {"method": "vote"}}
+        async with served(config_of(upstream, mixtures={"three": mixture})) as server:
+            reply = await server.chat(model="three", mollm={"trace": True})
+
+    assert reply.body["choices"][0]["message"]["content"] == "The answer is 4"
+    assert [p["text"] for p in reply.body["mollm"]["proposals"] if p["error"]] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        (document({"choices": [SAID_1]}), 502),
+        (document({"error": {"code": 429}, "choices": []}), 429),
+        (document({"error": {"code": 429, "message": "x"}, "choices": [{**SAID_1, "finish_reason": "stop"}]}), 429),
+        (answer("The answer is 1", finish_reason="abort"), 502),
+        (answer("The answer is 1", finish_reason="never_heard_of"), 502),
+        (Reply((b"<html>The answer is 1</html>",), headers={"content-type": "text/html"}), 502),
+    ],
+)
+@WAYS
+async def test_a_failure_that_looks_like_an_answer_has_a_status(reply: Reply, status: int, streamed: bool) -> None:
+    """Before the first token it is an ordinary error; nothing of the text is in it."""
+    async with Upstream(reply) as upstream, served(config_of(upstream)) as server:
+        found = await server.chat(model="one", stream=streamed)
+
+    if streamed and found.status == 200:  # what a whole message brought was shown before its end was read
+        assert found.events[-1]["error"]
+        assert "[DONE]" not in found.events
+    else:
+        assert found.status == status
+        assert b"The answer is 1" not in found.raw
+
+
+BROKEN: dict[str, tuple[bytes, ...]] = {
+    "closed": (HALF,),
+    "empty reasons": (HALF.replace(b'"finish_reason": null', b'"finish_reason": ""'),),
+    "error as the end": (HALF, sse(chunk({}, "error")), DONE),
+    "aborted": (HALF, sse(chunk({}, "abort")), DONE),
+    "field": (HALF, b'error: {"code":400,"message":"x"}\n\n', DONE),
+    "named": (HALF, b'event: error\ndata: {"code":"InternalError","message":"x"}\n\n', DONE),
+    "detail": (HALF, sse({"detail": "CUDA out of memory"}), DONE),
+    "FastChat": (HALF, sse({"text": "**NETWORK ERROR**", "error_code": 50001}), DONE),
+    "after the end": (HALF, sse(chunk({}, "stop")), sse({"error": {"code": 500}}), DONE),
+}
+
+
+@pytest.mark.parametrize("parts", BROKEN.values(), ids=BROKEN)
+async def test_a_stream_that_fails_ends_with_an_error_and_without_done(parts: tuple[bytes, ...]) -> None:
+    """What was shown is followed by an error event: no client takes it for whole."""
+    async with Upstream(events(*parts)) as upstream, served(config_of(upstream)) as server:
+        reply = await server.chat(model="one", stream=True)
+
+    *shown, last = reply.events
+    assert last["error"]
+    assert "".join(event["choices"][0]["delta"].get("content") or "" for event in shown) == "Half an ans"
+    assert not any(event["choices"][0].get("finish_reason") for event in shown)
+
+
+@WAYS
+async def test_what_is_handed_on_is_json_that_every_client_reads(streamed: bool) -> None:
+    """Numbers that are not finite and halves of characters are no longer in it."""
+    logprobs = b'{"content":[{"token":"\\ud83d","logprob":-Infinity,"bytes":null,"top_logprobs":[]}]}'
+    if streamed:
+        pieces = (sse(chunk({"content": text})) for text in ("hi \ud83d", "\ude00!"))
+        reply = events(*(p.replace(b'"logprobs": null', b'"logprobs": ' + logprobs) for p in pieces), END, DONE)
+    else:
+        raw = b"".join(part for part in answer("hi 😀!").parts if isinstance(part, bytes))
+        reply = Reply((raw.replace(b'"logprobs": null', b'"logprobs": ' + logprobs),))
+    async with Upstream(reply) as upstream, served(config_of(upstream)) as server:
+        found = await server.chat(model="one", stream=streamed, logprobs=True)
+
+    assert b"Infinity" not in found.raw
+    assert (found.text if streamed else found.body["choices"][0]["message"]["content"]) == "hi 😀!"
+    choices = [e["choices"][0] for e in (found.events[:-1] if streamed else [found.body])]
+    values = [
+        entry["logprob"] for choice in choices if choice.get("logprobs") for entry in choice["logprobs"]["content"]
+    ]
+    assert values
+    assert set(values) == {-9999.0}
 
 
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
