@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from mollm import limits
 from mollm.aggregation.acting import Acting
 from mollm.aggregation.best import Best
+from mollm.aggregation.rewriting import Rewriter
 from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
 from mollm.aggregation.writing import Writers
@@ -39,6 +40,7 @@ AGGREGATORS: dict[str, Callable[[Writers], Aggregator]] = {"synthesize": Synthes
 DEFAULT_PROMPTS = {"best": "prompts/aggregator/best.md"}
 DEFAULT_PROMPT = "prompts/aggregator/default.md"
 TOOLS_PROMPT = "prompts/aggregator/tools.md"
+FORM_PROMPT = "prompts/aggregator/form.md"
 NOTHING, NO_OPTIONS = Question(()), Options()
 
 
@@ -154,7 +156,7 @@ class Catalog:
 
     async def hold(self, plan: Iterable[PlannedCall]) -> None:
         """Build the LLMs that only a plan names; that may load a library, so it runs in a thread."""
-        for name in {planned.llm for planned in plan}:
+        for name in {name for planned in plan for name in planned.llms}:
             if name not in self.llms and name in self.config.llms:
                 await asyncio.to_thread(self.llms.add, name)
 
@@ -194,10 +196,12 @@ class Catalog:
             shuffle=mixture.shuffle,
             max_tokens=max_tokens,
         )
+        workers = workers_of(config, name, mixture)
+        again = replace(writers, prompt=load_prompt(config, FORM_PROMPT, "aggregator", where))
         return Mixture(
             name=name,
             description=mixture.description,
-            workers=workers_of(config, name, mixture),
+            workers=workers,
             rules=rules_of(mixture),
             method=method,
             aggregator=self._aggregators[method] if method in self._aggregators else AGGREGATORS[method](writers),
@@ -207,6 +211,7 @@ class Catalog:
             tools_llm=mixture.acting_llm,
             acting=self._acting(name, mixture, writers),
             max_tokens=max_tokens,
+            rewriter=Rewriter(again, tuple(dict.fromkeys(worker.llm for worker in workers))),
             shuffle=mixture.shuffle,
         )
 

@@ -22,6 +22,7 @@ MollmError
 │   │   ├── BadRequest   other 4xx
 │   │   ├── EmptyReply   an answer without text or tool calls
 │   │   ├── Refused      the provider's content filter
+│   │   ├── NotInFormat  an answer that is not in the response format
 │   │   └── ProviderFailed  5xx, or something that is not an answer
 │   │       └── Unexpected  an error of no known kind
 │   ├── QuorumError      too few workers answered; names every cause
@@ -218,6 +219,12 @@ class Refused(LLMError):
     """The provider's content filter withheld the answer."""
 
     kind = "refused"
+
+
+class NotInFormat(LLMError):
+    """No answer is in the response format that was asked for."""
+
+    kind = "format"
 
 
 class ProviderFailed(LLMError):

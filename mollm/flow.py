@@ -137,9 +137,8 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
         run, messages = await shown_to_next_layer(run, context, mixture)
     number = run.layer + 1
     seed, observer = context.options.seed, context.observer
-    layer = await ask(
-        mixture.workers, messages, mixture.rules, context.calls, layer=number, seed=seed, observer=observer
-    )
+    workers = mixture.asked(number, context.options, run.on_tools)
+    layer = await ask(workers, messages, mixture.rules, context.calls, layer=number, seed=seed, observer=observer)
     after = replace(run, layer=number, agreed=layer.agreed, proposals=(*run.proposals, *layer.proposals))
     count, quorum = len(after.arrived), mixture.rules.quorum
     if count < quorum and number == 1:
@@ -178,8 +177,9 @@ async def aggregate_proposals(run: Run, context: Context) -> tuple[Run, str]:
         planned=mixture.rules.enough,
         observer=context.observer,
         streams=context.streams,
+        bound=mixture.is_bound(run.layer),
     )
-    written = await aggregate(mixture.aggregator, brief, context.calls)
+    written = await aggregate(mixture.aggregator, brief, context.calls, mixture.rewriter)
     return replace(run, written=replace(written, degraded=(*run.degraded, *written.degraded))), END
 
 
@@ -195,7 +195,7 @@ async def act(run: Run, context: Context) -> tuple[Run, str]:
         streams=context.streams,
     )
     result = await mixture.acting.aggregate(brief, context.calls)
-    written = await written_of(result, brief, mixture.acting)
+    written = await written_of(result, brief, context.calls, mixture.rewriter)
     return replace(run, written=replace(written, degraded=(*run.degraded, *written.degraded))), END
 
 

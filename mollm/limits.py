@@ -36,15 +36,19 @@ def worst_case(plan: Sequence[PlannedCall], llms: Mapping[str, ReliableLLM]) -> 
     tokens = sum(planned.times * planned.max_tokens for planned in plan)
     cost = 0.0
     for planned in plan:
-        try:
-            llm = llms[planned.llm]
-        except KeyError:
-            raise LimitError(f"the plan of the {planned.role} names {planned.llm!r}, which is no LLM here") from None
-        if llm.price is None:
+        costs = [_cost(planned, name, llms) for name in planned.llms]
+        if None in costs:
             return WorstCase(calls, tokens, None)
-        prompt = planned.prompt_tokens + planned.images * llm.image_tokens
-        cost += planned.times * llm.price.cost(Usage(prompt, planned.max_tokens))
+        cost += planned.times * max(filter(None, costs), default=0.0)
     return WorstCase(calls, tokens, cost)
+
+
+def _cost(planned: PlannedCall, name: str, llms: Mapping[str, ReliableLLM]) -> float | None:
+    llm = llms.get(name)
+    if llm is None:
+        raise LimitError(f"the plan of the {planned.role} names {name!r}, which is no LLM here")
+    prompt = planned.prompt_tokens + planned.images * llm.image_tokens
+    return llm.price.cost(Usage(prompt, planned.max_tokens)) if llm.price else None
 
 
 def check(
@@ -67,7 +71,7 @@ def check(
             raise LimitError(f"{who} is not asked: its plan counts less than nothing: {planned}")
     worst = worst_case(plan, llms)
     if limits.cost_usd is not None and worst.cost_usd is None:
-        unpriced = sorted({planned.llm for planned in plan if llms[planned.llm].price is None})
+        unpriced = sorted({name for planned in plan for name in planned.llms if llms[name].price is None})
         raise LimitError(f"{who} is not asked: {', '.join(unpriced)} has no price, so limits.cost_usd cannot be kept")
     over = [
         f"{text} at worst ({arithmetic}), and limits.{key} is {limit}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mollm.aggregation.base import plan_of
+from mollm.aggregation.base import picks, plan_of
 from mollm.messages import tokens_at_most
+from mollm.options import Settings
 from mollm.prompts import FENCE_TOKENS
 from mollm.types import PlannedCall
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mollm.aggregation.base import Aggregator
+    from mollm.aggregation.rewriting import Rewriter
     from mollm.options import Options
     from mollm.prompts import Prompt
     from mollm.types import OnTools, Proposal, Question
@@ -44,6 +46,8 @@ class Mixture:
     """Lets that LLM act on the proposals."""
     max_tokens: Mapping[str, int]
     """By LLM, the most tokens that it writes unless something else is set."""
+    rewriter: Rewriter
+    """Writes an answer anew that is not in the caller's format."""
     shuffle: bool = True
 
     @property
@@ -66,6 +70,25 @@ class Mixture:
         if options.tool_choice == "none" and question.messages and question.messages[-1].get("role") == "user":
             return None
         return self.on_tools
+
+    def is_bound(self, layer: int, on_tools: OnTools | None = None) -> bool:
+        """Whether a proposal of this layer becomes the answer, word for word, if nothing fails."""
+        if on_tools:
+            return False  # the LLM that has the tools writes it
+        return self.rules.agree is not None or (picks(self.aggregator) and layer == self.rules.layers)
+
+    def asked(self, layer: int, options: Options, on_tools: OnTools | None = None) -> tuple[Worker, ...]:
+        """The workers of a layer, with what the caller asks of the form of the answer where they write it."""
+        caller = options.writing
+        form = Settings(stop=caller.stop, response_format=caller.response_format)
+        if not self.is_bound(layer, on_tools) or (caller.max_tokens is None and form == Settings()):
+            return self.workers
+        # The caller's limit may be lower than what is planned for a worker, not higher.
+        limits = [min(caller.max_tokens or own, own) for own in map(self._limit, self.workers)]
+        return tuple(
+            replace(worker, settings=replace(form, max_tokens=limit).over(worker.settings))
+            for worker, limit in zip(self.workers, limits, strict=True)
+        )
 
     def plan(
         self, question: Question, options: Options, kept: Sequence[Proposal] | None = None
@@ -100,7 +123,8 @@ class Mixture:
         later = [
             PlannedCall(c.role, c.llm, c.max_tokens, c.prompt_tokens + shown, times, images) for c in first if times
         ]
-        return (*first, *later, *plan_of(self.acting if mode else self.aggregator, question, read, options.writing))
+        longest = max(call.max_tokens for call in first) + FENCE_TOKENS
+        return (*first, *later, *self._writing(question, read, longest, options))
 
     def arithmetic(self, question: Question, options: Options) -> str:
         """Say in words where the calls of the worst case come from."""
@@ -113,9 +137,14 @@ class Mixture:
         layers = f" x {self.rules.layers} layers" if self.rules.layers > 1 else ""
         planned = len(self.workers)
         parts = [f"{planned} proposal{'s' if planned > 1 else ''}{layers}"]
-        writing = plan_of(self.acting if mode else self.aggregator, question, 0, options.writing)
+        writing = self._writing(question, 0, 0, options)
         parts += [f"{call.times} {call.role}{'s' if call.times > 1 else ''}" for call in writing]
         return " + ".join(parts)
+
+    def _writing(self, question: Question, read: int, longest: int, options: Options) -> tuple[PlannedCall, ...]:
+        caller = options.writing
+        aggregator = self.acting if self.mode(question, options) else self.aggregator
+        return (*plan_of(aggregator, question, read, caller), *self.rewriter.plan(question, longest, caller))
 
     def _limit(self, worker: Worker) -> int:
         return worker.settings.max_tokens or self.max_tokens[worker.llm]

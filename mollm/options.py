@@ -65,8 +65,9 @@ class Options(Settings):
     """The options of one question; a graph takes them as its `context`.
 
     `max_tokens`, `temperature`, `top_p`, `stop`, `response_format` and `extra_body` are used by the LLM that writes
-    the answer, `seed` by every LLM and the shuffle, `tools` and `tool_choice` by the LLM for tools. `n` and
-    `logprobs` need a single LLM: a mixture of one worker, an LLM asked by name, or a question with tools.
+    the answer; where a proposal is the answer, `max_tokens`, `stop` and `response_format` hold for it. `seed` is used
+    by every LLM and the shuffle, `tools` and `tool_choice` by the LLM for tools. `n` and `logprobs` need a single LLM:
+    a mixture of one worker, an LLM asked by name, or a question with tools.
     """
 
     id: str | None = None

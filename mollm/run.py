@@ -90,7 +90,7 @@ class Run:
             **{
                 **data,
                 "route": Route(**route) if route else None,
-                "planned": tuple(PlannedCall(**planned) for planned in data["planned"]),
+                "planned": tuple(PlannedCall(**{**call, "others": tuple(call["others"])}) for call in data["planned"]),
                 "degraded": tuple(data["degraded"]),
                 "proposals": tuple(map(proposal_from_plain, data["proposals"])),
                 "breakdown": tuple(map(call_from_plain, data["breakdown"])),

@@ -129,6 +129,13 @@ class PlannedCall:
     """How often the call may be made."""
     images: int = 0
     """Number of images in the prompt; the LLM knows what an image takes."""
+    others: tuple[str, ...] = ()
+    """LLMs one of which may be called in place of `llm`."""
+
+    @property
+    def llms(self) -> tuple[str, ...]:
+        """Every LLM that may be called."""
+        return (self.llm, *self.others)
 
 
 @dataclass(frozen=True, slots=True)

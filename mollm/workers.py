@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mollm.calling.base import Request
 from mollm.final.replies import final_answer
 from mollm.final.tally import Tally
+from mollm.formats import format_of, value_of
 from mollm.messages import tokens_at_most
 from mollm.observing.observers import NOBODY
 from mollm.options import Settings
@@ -295,10 +296,20 @@ def proposal_of(worker: Worker, layer: int, outcome: Outcome) -> Proposal:
         worker.llm,
         layer,
         text,
-        final_answer(text) if text else None,
+        _final(text, worker.settings) if text else None,
         call.error,
         completion is not None and completion.finish_reason == "length",
         call.usage,
         call.cost_usd,
         call.seconds,
     )
+
+
+def _final(text: str, settings: Settings) -> str | None:
+    """What replies are compared by: all of a reply in JSON that was asked for, else what it says last."""
+    if format_of(settings.response_format):
+        try:
+            return value_of(text)
+        except ValueError:
+            pass  # a reply in words, although JSON was asked for
+    return final_answer(text)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mollm import MoLLM, extending, load_config
-from mollm.errors import AggregationError, BadRequest, ConfigError, LimitError, ProviderFailed, RoutingError
+from mollm.errors import (
+    AggregationError,
+    BadRequest,
+    ConfigError,
+    LimitError,
+    NotInFormat,
+    ProviderFailed,
+    RoutingError,
+)
 from mollm.extending import (
     Aggregator,
     BreakerOpened,
@@ -30,6 +38,7 @@ from mollm.extending import (
     Settings,
     Token,
     Writing,
+    Written,
 )
 from mollm.llms.scripted import Reply, ScriptedLLM
 
@@ -103,6 +112,44 @@ def test_an_aggregator_of_ones_own_is_chosen_by_its_method() -> None:
     assert answer.calls == 2
     assert [proposal.worker for proposal in own.briefs[0].proposals] == ["a", "b"]
     assert own.briefs[0].messages[-1]["content"] == "Hi"
+
+
+class Flattering:
+    """Writes a `Written` of its own, in words."""
+
+    async def aggregate(self, brief: Brief, calls: Calls) -> Written:  # noqa: ARG002
+        return Written({"role": "assistant", "content": "seven"})
+
+
+@pytest.mark.parametrize("own", [Longest(), Asking("c", planned=1), Flattering()], ids=["picked", "text", "written"])
+@pytest.mark.parametrize("engine", ["auto", "graph"])
+def test_what_an_aggregator_of_ones_own_returns_is_held_to_the_format(own: Aggregator, engine: Any) -> None:
+    """A proposal, a text or a message that is not in it is written anew; if nobody can, the question fails."""
+    form = {"type": "json_object"}
+
+    def able(request: Request) -> str:
+        return '{"n": 7}' if "Write the same answer" in str(request.messages) else "seven"
+
+    for script in (able, lambda _: "seven"):
+        llms = scripted(a=script, b=script, c=lambda _: "seven")
+        with MoLLM(config(), llms=llms, aggregators={"longest": own}, engine=engine) as mollm:
+            if script is able:
+                assert mollm.ask("Hi", response_format=form).text == '{"n": 7}'
+            else:
+                with pytest.raises(NotInFormat, match="no answer is in the response format"):
+                    mollm.ask("Hi", response_format=form)
+
+
+def test_workers_are_asked_for_the_form_of_what_is_picked() -> None:
+    """An aggregator that calls nobody picks, one that does may say so."""
+    asking, judge = Asking("c", planned=1), Asking("c", planned=1)
+    judge.picks = True  # type: ignore[attr-defined]
+
+    for own, is_bound in ((Longest(), True), (asking, False), (judge, True)):
+        llms = scripted()
+        with MoLLM(config(), llms=llms, aggregators={"longest": own}) as mollm:
+            mollm.ask("Hi", stop=["END"])
+        assert [request.settings.stop == ["END"] for request in llms["a"].requests] == [is_bound]
 
 
 def test_a_text_is_shown_where_the_caller_streams() -> None:

@@ -104,6 +104,31 @@ def test_the_callers_limit_is_that_of_whoever_writes(mixture: dict[str, Any], to
     assert worst(catalog, options=Options(max_tokens=5)).output_tokens == tokens
 
 
+FORM = {"type": "json_object"}
+
+
+@pytest.mark.parametrize(
+    ("mixture", "calls", "tokens"),
+    [
+        ({"workers": ["a"]}, 1, 100),
+        ({"workers": ["a", "b"], "aggregator": {"llm": "a"}}, 4, 600),
+        ({"workers": ["a", "b"], "aggregator": {"llm": "c"}}, 4, 1100),
+        ({"workers": ["a", "b"], "aggregator": {"method": "vote"}}, 3, 500),
+    ],
+)
+def test_an_answer_written_anew_is_one_call_by_the_longest_and_dearest(
+    mixture: dict[str, Any], calls: int, tokens: int
+) -> None:
+    """Whichever LLM will make it; only where a format has to be kept, and a mixture of one has nobody else."""
+    catalog = built(mixture, b={"price": {"input": 1.0, "output": 1000.0}})
+
+    found = worst(catalog, options=Options(response_format=FORM))
+
+    assert (found.calls, found.output_tokens) == (calls, tokens)
+    more = (found.cost_usd or 0) - (worst(catalog).cost_usd or 0)
+    assert calls == 1 or more >= 1000.0 * (tokens - worst(catalog).output_tokens) / 1e6
+
+
 def usd(*calls: tuple[int, int]) -> float:
     """Price of calls, each given by its tokens of input and output."""
     return sum(prompt * PRICE["input"] + output * PRICE["output"] for prompt, output in calls) / 1e6

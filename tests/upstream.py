@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 DROP: Final = "drop"
 """As a part of a reply: cut the connection here, without an orderly end."""
@@ -64,6 +64,8 @@ class Upstream:
         """Of the socket; 0 takes one that is free."""
         self.fixed: dict[str, Reply] = {}
         """Path to the reply it always gets, beside the script."""
+        self.reply_to: Callable[[Received], Reply] | None = None
+        """Makes the reply of the request, in place of the script."""
         self.received: list[Received] = []
         self.connections = 0
         """TCP connections that brought a request."""
@@ -100,7 +102,8 @@ class Upstream:
             self._arrival.notify_all()
         self._seen.add(request.protocol)
         self.connections = len(self._seen)
-        reply = self.fixed.get(request.path) or (self.script.pop(0) if self.script else _EXHAUSTED)
+        made = self.reply_to(received) if self.reply_to else None
+        reply = self.fixed.get(request.path) or made or (self.script.pop(0) if self.script else _EXHAUSTED)
         try:
             response = await _send(reply, request)
         except (asyncio.CancelledError, ConnectionError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mollm.aggregation.base import Picked, given_up
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Best:
     """Takes the proposal whose number the LLM writes, word for word; if it writes none, the best by count."""
+
+    picks: ClassVar[bool] = True
 
     writers: Writers
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.aggregation.base import given_up
+from mollm.aggregation.writing import written_by
 from mollm.types import Written
 
 if TYPE_CHECKING:
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
 
     from mollm.aggregation.base import Brief, Picked
     from mollm.aggregation.writing import Writers
-    from mollm.calling.calls import Calls, Outcome
+    from mollm.calling.calls import Calls
     from mollm.options import Settings
-    from mollm.types import PlannedCall, Proposal, Question
+    from mollm.types import PlannedCall, Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +31,8 @@ class Synthesize:
 
     async def aggregate(self, brief: Brief, calls: Calls) -> Written | Picked:
         """Let the LLM write."""
-
-        def take(outcome: Outcome, _: Sequence[Proposal], llm: str) -> Written | str:
-            completion = outcome.completion
-            if completion is None:
-                return f"the aggregator {outcome.error}"
-            finish_reason = completion.finish_reason or "stop"
-            reason = f"the aggregator {llm} was cut off by its token limit"
-            is_cut = finish_reason == "length" and brief.caller.max_tokens is None
-            if is_cut and not brief.streams:
-                return reason
-            return Written(completion.message, finish_reason, (reason,) if is_cut else (), completion.logprobs)
-
         settings = brief.caller.over(self.writers.settings)
-        found, reasons = await self.writers.ask(brief, calls, settings, take, streams=brief.streams)
+        found, reasons = await self.writers.ask(brief, calls, settings, written_by(brief), streams=brief.streams)
         if isinstance(found, Written):
             return replace(found, degraded=(*reasons, *found.degraded))
         return given_up(brief, *reasons)

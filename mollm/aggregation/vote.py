@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from mollm.aggregation.base import Picked, best_proposal
+from mollm.aggregation.base import Picked
 from mollm.aggregation.synthesize import Synthesize
 from mollm.final.tally import Tally
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class Vote:
     """Takes a proposal of the largest group, word for word; if no two agree, an LLM writes the answer if one is set."""
 
+    picks: ClassVar[bool] = True
+
     writers: Writers
 
     def plan(self, question: Question, proposal_tokens: int, caller: Settings) -> Sequence[PlannedCall]:
@@ -33,7 +35,7 @@ class Vote:
         """Count, and write only if counting does not decide."""
         groups = Tally(p.final for p in brief.proposals).groups
         if groups and len(groups[0]) > 1:
-            return Picked(best_proposal(brief.proposals))
+            return Picked(brief.best)
         if self.writers.llm is None:
-            return Picked(brief.proposals[0])
+            return Picked(brief.first)
         return await Synthesize(self.writers).aggregate(brief, calls)

@@ -48,52 +48,61 @@ def checked_plan(plan: object, of: object) -> tuple[PlannedCall, ...]:
 
 
 class Allowance:
-    """What is left of a plan: for each role and LLM, the most that each further call may write."""
+    """What is left of a plan: for each role, who may make each further call, and the most that it may write."""
 
-    __slots__ = ("_left", "_prompts", "_roles")
+    __slots__ = ("_known", "_left", "_prompts", "_roles")
 
     def __init__(
         self, plan: Iterable[PlannedCall], spent: Iterable[Call] = (), *, roles: Collection[Role] | None = None
     ) -> None:
         """Subtract the calls in `spent` from the calls of `roles` in `plan`; None: of all roles."""
-        self._left: dict[tuple[Role, str], list[int]] = {}
+        self._left: dict[Role, list[tuple[int, tuple[str, ...]]]] = {}
+        self._known: set[tuple[Role, str]] = set()
         self._prompts: dict[str, int] = {}
         self._roles = roles
         self.add(plan)
         for call in spent:
-            if left := self._left.get((call.role, call.llm)):
-                least = _least(left, call.usage.completion_tokens)
-                left.remove(left[-1] if least is None else least)
+            if of_llm := self._of(call.role, call.llm):
+                self._left[call.role].remove(_least(of_llm, call.usage.completion_tokens) or of_llm[-1])
 
     def add(self, plan: Iterable[PlannedCall]) -> None:
         """Allow further calls."""
         for planned in plan:
             if self._roles is not None and planned.role not in self._roles:
                 continue
-            left = self._left.setdefault((planned.role, planned.llm), [])
-            left += [planned.max_tokens] * planned.times
-            left.sort()
+            left = self._left.setdefault(planned.role, [])
+            left += [(planned.max_tokens, planned.llms)] * planned.times
+            left.sort(key=lambda entry: (entry[0], len(entry[1])))
+            self._known |= {(planned.role, name) for name in planned.llms}
             if planned.role == "router":
-                self._prompts[planned.llm] = max(self._prompts.get(planned.llm, 0), planned.prompt_tokens)
+                for name in planned.llms:
+                    self._prompts[name] = max(self._prompts.get(name, 0), planned.prompt_tokens)
 
     def take(self, role: Role, llm: str, max_tokens: int, prompt_tokens: int = 0) -> None:
         """Use up one call that may write `max_tokens`. Raises `LimitError` if none is left."""
-        left = self._left.get((role, llm))
+        left = self._of(role, llm)
         if not left:
-            what = "a call that it did not plan" if left is None else "more calls than it planned"
+            what = "more calls than it planned" if (role, llm) in self._known else "a call that it did not plan"
             raise LimitError(f"the {role} makes {what}, to {llm!r}: its `plan` has to count every call it may make")
         least = _least(left, max_tokens) if max_tokens > 0 else None
         if least is None:
-            raise LimitError(f"the {role} asks {llm!r} for {max_tokens} tokens, and planned {left[-1]} at most")
+            raise LimitError(f"the {role} asks {llm!r} for {max_tokens} tokens, and planned {left[-1][0]} at most")
         # Proposals are planned in tokens and sent as text, so only a router's prompt can be held to its plan.
         if role == "router" and prompt_tokens > self._prompts[llm]:
             sent = f"a prompt of up to {prompt_tokens} tokens"
             raise LimitError(f"the router sends {llm!r} {sent}, and planned {self._prompts[llm]} at most")
-        left.remove(least)
+        self._left[role].remove(least)
+
+    def has(self, role: Role, llm: str, max_tokens: int) -> bool:
+        """Whether a call is left that may write `max_tokens`."""
+        return _least(self._of(role, llm), max_tokens) is not None
+
+    def _of(self, role: Role, llm: str) -> list[tuple[int, tuple[str, ...]]]:
+        return [entry for entry in self._left.get(role, ()) if llm in entry[1]]
 
 
-def _least(limits: list[int], tokens: int) -> int | None:
-    return next((limit for limit in limits if limit >= tokens), None)
+def _least(left: list[tuple[int, tuple[str, ...]]], tokens: int) -> tuple[int, tuple[str, ...]] | None:
+    return next((entry for entry in left if entry[0] >= tokens), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +162,11 @@ class Calls:
     def upcoming(self) -> int:
         """Number of the next call."""
         return self._number + 1
+
+    def may_ask(self, role: Role, llm: str, settings: Settings) -> bool:
+        """Whether the plan has a call left for `role` to `llm`, with as many tokens as `settings` ask for."""
+        limit = settings.max_tokens or self._llms[llm].defaults.max_tokens or 0
+        return self._allowance is None or self._allowance.has(role, llm, limit)
 
     def llm(self, name: str) -> Facts:
         """What is known of the LLM of that name."""

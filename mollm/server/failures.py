@@ -23,6 +23,7 @@ from mollm.errors import (
     LimitError,
     LLMError,
     MollmError,
+    NotInFormat,
     Overloaded,
     PromptError,
     QuorumError,
@@ -140,6 +141,7 @@ _STATUS: dict[type[LLMError], tuple[int, str, str]] = {
     ContextTooLong: (400, INVALID, "context_length_exceeded"),
     BadRequest: (400, INVALID, "upstream_bad_request"),
     Refused: (400, INVALID, "content_filter"),
+    NotInFormat: (502, SERVER, "not_in_format"),
 }
 
 

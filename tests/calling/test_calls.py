@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from mollm.calling.attempt import Price, ReliableLLM
 from mollm.calling.base import Chunk, Completion, Request
-from mollm.calling.calls import Calls
+from mollm.calling.calls import Allowance, Calls
 from mollm.calling.streamed import StreamedReply
-from mollm.errors import BadRequest, LLMError, ProviderFailed, RateLimited, TimedOut, Unreachable
+from mollm.errors import BadRequest, LimitError, LLMError, ProviderFailed, RateLimited, TimedOut, Unreachable
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
 from mollm.observing.observers import NOBODY
-from mollm.types import CallEnded, CallStarted, Failure, Usage
+from mollm.types import Call, CallEnded, CallStarted, Failure, PlannedCall, Usage
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:
@@ -345,3 +345,21 @@ def test_log_probabilities_are_joined() -> None:
         reply.add(Chunk({"content": "x"}, logprobs=logprobs))
 
     assert reply.completion(Usage()).logprobs == {"content": [{"token": "a"}, {"token": "b"}]}
+
+
+def test_a_call_that_one_of_several_may_make_is_made_once() -> None:
+    """By whichever; a call that only one may make is used up first, and what was spent is subtracted."""
+    own, shared = PlannedCall("fallback", "a", 10, 1), PlannedCall("fallback", "b", 10, 1, others=("a", "c"))
+
+    left = Allowance([own, shared])
+    left.take("fallback", "a", 10)
+    assert [left.has("fallback", name, 10) for name in "abcd"] == [True, True, True, False]
+    assert not left.has("fallback", "c", 11)
+    left.take("fallback", "c", 5)
+    assert not any(left.has("fallback", name, 1) for name in "abc")
+    with pytest.raises(LimitError, match="more calls than it planned"):
+        left.take("fallback", "b", 1)
+
+    spent = Call("fallback", "c", Usage(1, 5, 6), None, 1.0)
+    assert not Allowance([shared], [spent]).has("fallback", "b", 1)
+    assert Allowance([own, shared], [spent]).has("fallback", "a", 10)

@@ -27,6 +27,7 @@ from mollm.errors import (
     LimitError,
     LLMError,
     MollmError,
+    NotInFormat,
     Overloaded,
     PromptError,
     ProviderFailed,
@@ -106,6 +107,7 @@ CASES: list[tuple[MollmError, Told]] = [
     (BadRequest("x", status=422), Told(400, INVALID, "upstream_bad_request")),
     (EmptyReply("x"), Told(502, SERVER, "upstream_failed")),
     (Refused("x"), Told(400, INVALID, "content_filter")),
+    (NotInFormat("x"), Told(502, SERVER, "not_in_format")),
     (ProviderFailed("x", status=503, retry_after_seconds=5), Told(502, SERVER, "upstream_failed")),
     (Unexpected("x"), Told(502, SERVER, "upstream_failed")),
     (QuorumError("m", 1, proposals("provider", "empty")), Told(502, SERVER, "quorum_not_met")),
@@ -172,6 +174,7 @@ ALIKE = {
     "bad_request": Told(400, INVALID, "upstream_bad_request"),
     "empty": Told(502, SERVER, "quorum_not_met"),
     "refused": Told(400, INVALID, "content_filter"),
+    "format": Told(502, SERVER, "not_in_format"),
     "provider": Told(502, SERVER, "quorum_not_met"),
 }
 
