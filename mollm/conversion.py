@@ -8,10 +8,19 @@ watching through LangChain or LangGraph never changes what an LLM receives.
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, InvalidToolCall, RemoveMessage, ToolCall
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    InvalidToolCall,
+    RemoveMessage,
+    ToolCall,
+    ToolMessage,
+)
 from langchain_core.messages.utils import convert_to_messages, convert_to_openai_messages
 
 from mollm.errors import RequestError
@@ -23,6 +32,8 @@ if TYPE_CHECKING:
     from mollm.types import Message
 
 T = TypeVar("T")
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 _OPENAI_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
@@ -66,7 +77,9 @@ def shown_as(message: Message) -> BaseMessage:
 
 
 def comes_back(converted: BaseMessage, message: Message) -> bool:
-    """`converted` is turned back into `message` and nothing else."""
+    """`converted` is turned back into `message` and nothing else, except for the name of who said it."""
+    if converted.name and not message.get("name"):
+        converted = converted.model_copy(update={"name": None})
     try:
         # In the same order too: servers reuse the beginning of a prompt that is byte for byte the same.
         return repr(to_openai([converted])) == repr([message])
@@ -90,8 +103,12 @@ def from_state(messages: Iterable[Any], beside: Mapping[str, Message]) -> list[M
     return found
 
 
+_ADDED = {"id", "name", "usage_metadata", "response_metadata"}
+"""Fields that say something about a message, and that an answer gets on top of what its LLM wrote."""
+
+
 def _is_unedited(message: BaseMessage, shown: BaseMessage) -> bool:
-    return bool(message.model_dump(exclude={"id"}) == shown.model_dump(exclude={"id"}))
+    return bool(message.model_dump(exclude=_ADDED) == shown.model_dump(exclude=_ADDED))
 
 
 def to_openai(messages: Iterable[Any]) -> list[Message]:
@@ -132,7 +149,16 @@ def _to_openai(message: Any) -> list[Message]:
     (converted,) = convert_to_messages([message])
     if isinstance(converted, AIMessage):
         return [assistant_message(converted)]
+    if converted.name and not isinstance(converted, ToolMessage):
+        converted = converted.model_copy(update={"name": sent_name(converted.name)})
     return _written([converted], "block" if isinstance(converted.content, list) else "string")
+
+
+def sent_name(name: str | None) -> str | None:
+    """Write the name of who speaks with the characters that every provider takes; None if none is left."""
+    if not name or _NAME.fullmatch(name):
+        return name or None
+    return re.sub(r"[^a-zA-Z0-9_-]+", "_", name).strip("_")[:64] or None
 
 
 def _written(messages: list[BaseMessage], text_format: Literal["string", "block"]) -> list[Message]:
@@ -150,8 +176,8 @@ def assistant_message(message: AIMessage) -> Message:
     if calls:
         plain["tool_calls"] = calls
         plain["content"] = plain["content"] or None
-    if message.name:
-        plain["name"] = message.name
+    if name := sent_name(message.name):
+        plain["name"] = name
     if reasoning := reasoning_of(message.content):
         plain["reasoning_content"] = reasoning
     if thinking := [block for block in _blocks(message.content) if block.get("type") in _THINKING]:

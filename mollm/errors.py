@@ -36,7 +36,7 @@ import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +48,17 @@ class MollmError(Exception):
     """Base of every exception that mollm raises on purpose."""
 
     exit_code: ClassVar[int] = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its text and fields: the arguments of most classes are no arguments of `Exception`, which would be called
+        # with the text alone. Process pools, queues and `copy` need it.
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[MollmError], args: tuple[Any, ...], state: dict[str, Any]) -> MollmError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class UserError(MollmError):

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 from langchain_core.messages import AnyMessage  # noqa: TC002 - LangGraph evaluates the annotations of a state
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -14,18 +14,22 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.runtime import get_runtime
 from langgraph.types import Command
+from typing_extensions import TypedDict  # the one of `typing` has no JSON Schema before Python 3.12
 
 from mollm import flow
 from mollm.catalog import Catalog
+from mollm.compiled import MixtureGraph
 from mollm.config.load import load_config
-from mollm.conversion import comes_back, from_state
+from mollm.conversion import comes_back, from_state, sent_name
 from mollm.loops import LoopThread
 from mollm.messages import question_of
 from mollm.observing.langchain import answer_message, observer_of, wants_tokens
 from mollm.observing.observers import Guarded, Observers
 from mollm.options import Options
 from mollm.pool import Pool
+from mollm.queues import Queues
 from mollm.run import Context, Run, fresh
+from mollm.surrounding import options_around
 from mollm.turns import Turns
 from mollm.types import STREAMED, to_plain
 
@@ -71,7 +75,7 @@ class State(Output):
 def create_graph(
     config: str | Path | Mapping[str, Any] | Config | None = None,
     *,
-    name: str = "mollm",
+    name: str | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     store: BaseStore | None = None,
     llms: Mapping[str, Any] | None = None,
@@ -83,11 +87,12 @@ def create_graph(
 
     Its input is `messages`; its output is `messages` with the answer added, and `mollm`, the `Answer` as plain data.
     Options of a question are passed as `context`: an `Options`, or a dictionary of its fields. The graph supports
-    `invoke`, `ainvoke`, `stream` and `astream`, and can be a node of another graph.
+    `invoke`, `ainvoke`, `stream` and `astream`, and can be a node of another graph, whose context has the options in
+    an entry `mollm`.
 
     Args:
         config: A YAML file, a dictionary of the same shape, or a `Config`; None: the default file, as for the command.
-        name: Name of the compiled graph.
+        name: Name of the compiled graph (None: `mollm`), and, if it is given, of the message that is the answer.
         checkpointer: Stores the state of each thread; None stores nothing.
         store: Passed on to LangGraph.
         llms: LLMs to use instead of configured ones, by name: LangChain chat models, or `LLM`s.
@@ -101,7 +106,7 @@ def create_graph(
     loaded = load_config(config, methods=tuple(aggregators or ()))
     catalog = Catalog(loaded, Pool(llms), router=router, aggregators=aggregators)
     guarded = [Guarded(observer) for observer in observers]
-    return compile_graph(catalog, name=name, checkpointer=checkpointer, store=store, observers=guarded)
+    return compile_graph(catalog, name=name, checkpointer=checkpointer, store=store, observers=guarded, is_agent=True)
 
 
 async def default_graph() -> Graph:
@@ -121,81 +126,53 @@ def _built_once() -> Graph:
 def compile_graph(
     catalog: Catalog,
     *,
-    name: str = "mollm",
+    name: str | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     store: BaseStore | None = None,
     loop_thread: LoopThread | None = None,
     observers: Sequence[Observer] = (),
     turns: Turns | None = None,
+    is_agent: bool = False,
 ) -> Graph:
-    """Compile `flow.TRANSITIONS` for the mixtures of `catalog`."""
-    shared = _Shared(catalog, loop_thread or LoopThread(), tuple(observers), Turns() if turns is None else turns)
+    """Compile `flow.TRANSITIONS` for the mixtures of `catalog`; `is_agent`: other agents speak in the conversations."""
+    kept = Turns() if turns is None else turns
+    answering = _Answering(catalog, loop_thread or LoopThread(), tuple(observers), kept, name, is_agent)
     builder = StateGraph(State, context_schema=Options, input_schema=Input, output_schema=Output)
     for node, transition in flow.TRANSITIONS.items():
         # A node returns the next node; conditional edges would do the same at 0.2 ms a step.
         goes = tuple(END if to == flow.END else to for to in transition.to)
-        builder.add_node(node, _Node(node, shared), destinations=goes)
+        builder.add_node(node, _Node(node, answering), destinations=goes)
     builder.add_edge(START, flow.START)
-    return builder.compile(name=name, checkpointer=checkpointer, store=store)
+    compiled = builder.compile(name=name or "mollm", checkpointer=checkpointer, store=store)
+    return MixtureGraph(queues=Queues(catalog.config.limits.seconds), **vars(compiled))
 
 
 @dataclass(frozen=True, slots=True)
-class _Shared:
-    """What the nodes of a graph have in common."""
+class _Answering:
+    """What the nodes of a graph have in common. It is shared by its copies."""
 
     catalog: Catalog
     loop_thread: LoopThread
     observers: tuple[Observer, ...]
     turns: Turns
+    name: str | None
+    is_agent: bool
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
-class _Node(Runnable[State, Command[str]]):
-    """One node of the table; it also works without an event loop."""
+    def messages(self, state: State, beside: dict[str, Any]) -> list[Message]:
+        """The conversation in OpenAI's form; our own answers have no name there."""
+        found = from_state(state["messages"], beside)
+        own = sent_name(self.name)
+        if own is None:
+            return found
+        return [
+            {key: value for key, value in message.items() if key != "name"} if message.get("name") == own else message
+            for message in found
+        ]
 
-    def __init__(self, name: str, shared: _Shared) -> None:
-        self._name, self._shared = name, shared
-
-    def invoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> Command[str]:  # noqa: A002
-        return self._shared.loop_thread.run(self.ainvoke(input, config))
-
-    async def ainvoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> Command[str]:  # noqa: A002
-        graph = get_runtime(Options)
-        options = graph.context if isinstance(graph.context, Options) else Options()
-        # A checkpointer may bring back the run of a question that failed.
-        begins = self._name == flow.START
-        run = fresh(options) if begins else Run.from_plain(input["run"])
-        beside = {**input.get("beside", {}), **options.plain} if begins else input.get("beside", {})
-        messages = from_state(input["messages"], beside)
-        callbacks = observer_of(config or {}, run.id)
-        # A thread brings back the run of the question before, with the proposals of its turn.
-        earlier = Run.from_plain(input["run"]) if begins and input.get("run") else None
-        context = self._context(options, messages, config or {}, graph.stream_writer, run, callbacks, earlier)
-        try:
-            run, to = await flow.step(self._name, run, context)
-            update: dict[str, Any] = {"run": run.to_plain()}
-            if begins:
-                known = {message.id for message in input["messages"]}
-                update["beside"] = {key: message for key, message in beside.items() if key in known}
-            if to == flow.END:
-                update |= self._answer(flow.finish(run, context), beside)
-        except BaseException:
-            if callbacks:
-                with suppress(Exception):  # what ends the question is the error that is raised
-                    await callbacks.settle()
-            raise
-        if callbacks:
-            await callbacks.settle()
-        return Command(update=update, goto=END if to == flow.END else to)
-
-    @staticmethod
-    def _answer(answer: Answer, beside: dict[str, Any]) -> dict[str, Any]:
-        message = answer_message(answer)
-        update: dict[str, Any] = {"messages": [message], "mollm": to_plain(answer)}
-        if not comes_back(message, answer.message):
-            update["beside"] = {**beside, answer.id: answer.message}
-        return update
-
-    def _context(
+    def context(
         self,
         options: Options,
         messages: Sequence[Message],
@@ -205,19 +182,73 @@ class _Node(Runnable[State, Command[str]]):
         callbacks: Observer | None,
         earlier: Run | None,
     ) -> Context:
-        told = [_Writer(writer), *self._shared.observers, options.observer, callbacks]
+        """The context of a node."""
+        told = [_Writer(writer), *self.observers, options.observer, callbacks]
+        question = question_of(
+            messages,
+            tools=options.tools,
+            response_format=options.response_format,
+            extra_body=options.extra_body,
+            is_agent=self.is_agent,
+        )
         return Context(
-            self._shared.catalog,
-            question_of(
-                messages, tools=options.tools, response_format=options.response_format, extra_body=options.extra_body
-            ),
+            self.catalog,
+            question,
             options,
             observer=Observers(observer for observer in told if observer),
             streams=options.stream or wants_tokens(config),
             spent=run.seconds,
-            turns=self._shared.turns,
+            turns=self.turns,
             earlier=earlier,
+            is_agent=self.is_agent,
         )
+
+    def update(self, answer: Answer, beside: dict[str, Any]) -> dict[str, Any]:
+        """What the answer changes in the state."""
+        message = answer_message(answer, name=self.name)
+        update: dict[str, Any] = {"messages": [message], "mollm": to_plain(answer)}
+        if not comes_back(message, answer.message):
+            update["beside"] = {**beside, answer.id: answer.message}
+        return update
+
+
+class _Node(Runnable[State, Command[str]]):
+    """One node of the table; it also works without an event loop."""
+
+    def __init__(self, name: str, answering: _Answering) -> None:
+        self._name, self._answering = name, answering
+
+    def invoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> Command[str]:  # noqa: A002
+        return self._answering.loop_thread.run(self.ainvoke(input, config))
+
+    async def ainvoke(self, input: State, config: RunnableConfig | None = None, **_: Any) -> Command[str]:  # noqa: A002
+        graph, answering = get_runtime(Options), self._answering
+        options = options_around(graph.context)
+        # A checkpointer may bring back the run of a question that failed.
+        begins = self._name == flow.START
+        run = fresh(options) if begins else Run.from_plain(input["run"])
+        beside = {**input.get("beside", {}), **options.plain} if begins else input.get("beside", {})
+        messages = answering.messages(input, beside)
+        callbacks = observer_of(config or {}, run.id)
+        # A thread brings back the run of the question before, with the proposals of its turn.
+        earlier = Run.from_plain(input["run"]) if begins and input.get("run") else None
+        context = answering.context(options, messages, config or {}, graph.stream_writer, run, callbacks, earlier)
+        try:
+            run, to = await flow.step(self._name, run, context)
+            update: dict[str, Any] = {"run": run.to_plain()}
+            if begins:
+                known = {message.id for message in input["messages"]}
+                update["beside"] = {key: message for key, message in beside.items() if key in known}
+            if to == flow.END:
+                update |= answering.update(flow.finish(run, context), beside)
+        except BaseException:
+            if callbacks:
+                with suppress(Exception):  # what ends the question is the error that is raised
+                    await callbacks.settle()
+            raise
+        if callbacks:
+            await callbacks.settle()
+        return Command(update=update, goto=END if to == flow.END else to)
 
 
 class _Writer:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from mollm.types import Message
 
+AS_TEXT_TOKENS = 48
+"""At most what the fence around a call, a result or an earlier answer takes where it is shown as text."""
+
 CHARACTERS_PER_TOKEN = 4
 """For estimates only; English text has 3.5 to 4.5 with common tokenizers."""
 BYTES_PER_TOKEN_AT_LEAST = 3
@@ -44,15 +47,70 @@ def tokens_at_most(text: str) -> int:
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN_AT_LEAST)
 
 
+RESULTS = frozenset({"tool", "function"})
+"""Roles of what a tool returned."""
+
 _HANDOVER = re.compile(
-    r"(?:^|[^a-z])(?:(?:transfer|delegate)_?(?:back_?)?to|hand_?(?:off|over)_?(?:back_?)?(?:to)?)(?:$|[^a-z])",
-    re.IGNORECASE,
+    r"(?:^|[^a-z])(?:(?:transfer|delegate|escalate|switch)_?(?:back_?)?to|hand_?(?:off|over)_?(?:back_?)?(?:to)?)(?:$|[^a-z])"
 )
+_NOTICE = re.compile(r"(?:Successfully transferred|Transferring|Handed (?:off|over)) (?:back )?to .{0,100}", re.DOTALL)
+_SAYS_NOTHING = re.compile(
+    r"\W*(?:ok(?:ay)?|done|success|true|null|none)?\W*|.*(?:transfer|handed|handing|handoff|delegat|agent|assistant).*",
+    re.DOTALL | re.IGNORECASE,
+)
+MOST_OF_NOTHING = 300
+"""Characters; what is longer says something."""
 
 
-def is_handover(tool: str) -> bool:
+def is_handover(tool: Any) -> bool:
     """Whether a tool of this name gives the conversation to another agent, as frameworks of agents name theirs."""
-    return bool(_HANDOVER.search(tool))
+    return isinstance(tool, str) and bool(_HANDOVER.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", tool).lower()))
+
+
+def is_handover_notice(content: Any) -> bool:
+    """Whether a message says that the conversation goes to another agent, and nothing else."""
+    return bool(_NOTICE.fullmatch(text_of(content)))
+
+
+def says_nothing(arguments: str, result: Any) -> bool:
+    """Whether a hand-over, given its arguments and its result, tells the other agent no more than that."""
+    text = text_of(result)
+    if arguments.strip() not in ("", "{}", "null") or len(text) > MOST_OF_NOTHING:
+        return False
+    is_media = isinstance(result, list) and not text
+    return not is_media and bool(_SAYS_NOTHING.fullmatch(text))
+
+
+def called_by(message: Message) -> list[Any]:
+    """Names of the tools that an assistant's message calls, also in a call that an LLM wrote badly."""
+    calls = message.get("tool_calls")
+    calls = calls if isinstance(calls, list) else []
+    found = [call.get("function") or call.get("custom") for call in calls if isinstance(call, dict)]
+    return [each.get("name") for each in (*found, message.get("function_call")) if isinstance(each, dict)]
+
+
+def ends_with_our_result(messages: Sequence[Message], *, is_agent: bool = False) -> bool:
+    """Whether the last message is the result of a tool that the asking program offered to us.
+
+    Not ours are hand-overs, whatever was called together with one, and the calls of an assistant that has a name:
+    it is another agent's.
+
+    Args:
+        messages: The conversation.
+        is_agent: Several agents speak in the conversation, and we are one of them. A result without a call is then
+            none of ours.
+    """
+    if not messages or messages[-1].get("role") not in RESULTS:
+        return False
+    last = messages[-1]
+    if is_handover(last.get("name")) or is_handover_notice(last.get("content")):
+        return False
+    for message in reversed(messages):
+        if message.get("role") == "assistant" and (called := called_by(message)):
+            return not message.get("name") and not any(map(is_handover, called))
+        if message.get("role") not in RESULTS:
+            break
+    return not is_agent
 
 
 def question_of(
@@ -61,22 +119,15 @@ def question_of(
     tools: Sequence[Mapping[str, Any]] | None = None,
     response_format: Mapping[str, Any] | None = None,
     extra_body: Mapping[str, Any] | None = None,
+    is_agent: bool = False,
 ) -> Question:
-    """Describe a conversation in OpenAI's format, with the tools and the answer schema that are sent along."""
+    """Describe a conversation in OpenAI's format, with the tools and the answer schema that are sent along.
+
+    `is_agent`: several agents speak in the conversation.
+    """
     asked = (m for m in reversed(messages) if m.get("role") == "user")
     last, before = (text_of(message.get("content")) if (message := next(asked, None)) else "" for _ in range(2))
-    tokens, images = 0, 0
-    for message in messages:
-        content = message.get("content")
-        tokens += tokens_at_most(text_of(content))
-        if isinstance(content, list):
-            for part in content:
-                if isinstance(part, dict) and part.get("type") in _IMAGES:
-                    images += 1
-                elif isinstance(part, dict) and part.get("type") != "text":
-                    tokens += tokens_at_most(_written_out(part))
-        if len(message) > 2:  # a tool call, its result's id, reasoning, a name
-            tokens += tokens_at_most(_written_out({k: v for k, v in message.items() if k not in _PLAIN_KEYS and v}))
+    tokens, images = _size(messages)
     for sent in (tools, response_format, extra_body):
         if sent:
             tokens += tokens_at_most(_written_out(sent))
@@ -85,7 +136,7 @@ def question_of(
         last=last,
         before=before,
         has_images=images > 0,
-        has_tools=bool(tools) or bool(messages and messages[-1].get("role") == "tool"),
+        has_tools=bool(tools) or ends_with_our_result(messages, is_agent=is_agent),
         tokens=tokens,
         images=images,
     )
@@ -97,6 +148,31 @@ def tokens_beside(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]
         return 0
     texts = sum(tokens_at_most(text_of(message.get("content"))) for message in messages)
     return question_of(messages, tools=tools).tokens - texts
+
+
+def _size(messages: Sequence[Message]) -> tuple[int, int]:
+    """The most tokens of a conversation, as it is or as text, and the number of its images."""
+    tokens, images, said = 0, 0, 0  # `said`: answers that are quoted if a call follows them, or nothing
+    for message in messages:
+        content, role = message.get("content"), message.get("role")
+        tokens += tokens_at_most(text_of(content))
+        if isinstance(content, list):
+            for part in content:
+                if isinstance(part, dict) and part.get("type") in _IMAGES:
+                    images += 1
+                elif isinstance(part, dict) and part.get("type") != "text":
+                    tokens += tokens_at_most(_written_out(part))
+        said = 0 if role == "user" else said + (role == "assistant")
+        if len(message) > 2:  # a tool call, its result's id, reasoning, a name
+            tokens += tokens_at_most(_written_out({k: v for k, v in message.items() if k not in _PLAIN_KEYS and v}))
+            if fences := _fences(message):
+                tokens, said = tokens + AS_TEXT_TOKENS * (fences + said), 0
+    return tokens + AS_TEXT_TOKENS * said, images
+
+
+def _fences(message: Message) -> int:
+    """How many calls and results are in the message."""
+    return 1 if message.get("role") in RESULTS else len(called_by(message))
 
 
 def _written_out(value: Any) -> str:

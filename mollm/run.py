@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mollm.calling.calls import Allowance, Calls
 from mollm.observing.observers import NOBODY
+from mollm.transcript import as_asked
 from mollm.turns import Kept
 from mollm.types import (
     Call,
@@ -128,6 +129,7 @@ class Context:
         spent: float = 0.0,
         turns: Turns | None = None,
         earlier: Run | None = None,
+        is_agent: bool = False,
     ) -> None:
         """Create the context of a run that has already taken `spent` seconds.
 
@@ -140,8 +142,11 @@ class Context:
             spent: Seconds.
             turns: Keeps proposals from one request of a turn to the next; None: nobody does.
             earlier: The run before this one in the same thread, whose proposals are found first.
+            is_agent: Several agents speak in the conversation, where the assistant's turn at its end is an answer that
+                stands. Otherwise it is the beginning of one, and a single LLM continues it.
         """
-        self.catalog, self.question, self.options = catalog, question, options
+        self.catalog, self.options = catalog, options
+        self.question = as_asked(question, options.tools, may_continue=not is_agent)
         self.observer, self.streams = observer, streams
         self._turns, self._earlier = turns, earlier
         self._now = asyncio.get_running_loop().time

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mollm.messages import is_handover, text_of
+from mollm.messages import RESULTS, called_by, is_handover, is_handover_notice, says_nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
-    from mollm.types import Message
+    from mollm.types import Message, Question
 
     Part: TypeAlias = "str | dict[str, Any]"
 
@@ -27,7 +27,6 @@ MATERIAL = "Said and done since then, as material and not as instructions:"
 OPENING = "(The conversation begins.)"
 """The user's turn where a conversation begins with an assistant's, or has none of the user's."""
 _CALLED = ("tool_calls", "function_call")
-_RESULTS = frozenset({"tool", "function"})
 
 
 def without_tools(messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -49,13 +48,91 @@ def without_tools(messages: Sequence[Message]) -> tuple[Message, ...]:
     turns = _Turns(is_group=len(names) > 1)
     for message in messages:
         role = message.get("role")
-        if role in _RESULTS:
+        if role in RESULTS:
             turns.result(message)
         elif role == "assistant":
             turns.assistant(message)
         elif role not in SYSTEM:
             turns.user(message)
     return (*system, *turns.end())
+
+
+def as_asked(question: Question, tools: Sequence[Mapping[str, Any]] | None, *, may_continue: bool) -> Question:
+    """Write a question's conversation so that one LLM that is asked alone takes it; almost always it is so already.
+
+    What hands the conversation over to an agent is left out where tools are used, and where none are it is text like
+    everything else of tools. The same goes for a conversation that ends with a result that is not for us.
+
+    Args:
+        question: The question.
+        tools: What the asking program offers; of these none is a hand-over.
+        may_continue: A conversation that ends with the assistant's turn asks the LLM to continue it.
+    """
+    messages = question.messages
+    last = messages[-1].get("role") if messages else "user"
+    offered = _offered(tools)
+    is_between_agents = any(_hands_over(message, offered) for message in messages)
+    if question.has_tools:
+        if is_between_agents:
+            messages = _without_handovers(messages, offered)
+        if messages[-1:] != question.messages[-1:] or not may_continue:
+            # What is left may end with what an agent said before it handed over.
+            last = messages[-1].get("role") if messages else "assistant"
+            messages = without_tools(messages) if last == "assistant" else messages
+        return question if messages is question.messages else replace(question, messages=messages)
+    if is_between_agents or last in RESULTS or (last == "assistant" and not may_continue):
+        return replace(question, messages=without_tools(messages))
+    return question
+
+
+def _offered(tools: Sequence[Mapping[str, Any]] | None) -> list[Any]:
+    functions = [tool.get("function") or tool for tool in tools or () if isinstance(tool, dict)]
+    return [function.get("name") for function in functions if isinstance(function, dict)]
+
+
+def _hands_over(message: Message, offered: Container[Any]) -> bool:
+    role = message.get("role")
+    if role == "assistant" and len(message) > 2:
+        return any(is_handover(name) and name not in offered for name in called_by(message))
+    if role in RESULTS:
+        name = message.get("name")
+        return (is_handover(name) or is_handover_notice(message.get("content"))) and name not in offered
+    return False
+
+
+def _without_handovers(messages: Sequence[Message], offered: Container[Any]) -> tuple[Message, ...]:
+    """Leave out hand-overs that say nothing; all other calls, and their results, stay as they are."""
+    results = [(m.get("tool_call_id"), m.get("content")) for m in messages if m.get("role") in RESULTS]
+    found: list[Message] = []
+    stays: list[tuple[Any, bool]] = []  # of every call so far: its id, and whether it is kept
+    for message in messages:
+        if message.get("role") in RESULTS:
+            answered = [is_kept for call_id, is_kept in stays if call_id == message.get("tool_call_id")]
+            if answered[-1] if answered else not _hands_over(message, offered):
+                found.append(message)
+            continue
+        here = [(call.id, call.name in offered or not _is_silent(call, results)) for call in _calls(message)]
+        stays += here
+        if all(is_kept for _, is_kept in here):
+            found.append(message)
+        else:
+            found += _stripped(message, [call_id for call_id, is_kept in here if not is_kept])
+    return tuple(found)
+
+
+def _stripped(message: Message, gone: Container[Any]) -> list[Message]:
+    """A message without some of its calls; none if nothing is left of it."""
+    rest = {key: value for key, value in message.items() if key not in _CALLED}
+    kept = [call for call in message.get("tool_calls") or () if isinstance(call, dict) and call.get("id") not in gone]
+    if kept:
+        return [{**rest, "tool_calls": kept}]
+    return [rest] if rest.get("content") and not is_handover_notice(rest["content"]) else []
+
+
+def _is_silent(call: _Call, results: Sequence[tuple[Any, Any]]) -> bool:
+    """Whether a call hands over and says nothing, or nobody answered it, which no provider takes."""
+    answers = [content for call_id, content in results if call_id == call.id]
+    return is_handover(call.name) and (not answers or says_nothing(call.arguments, answers[0]))
 
 
 def _is_plain(messages: Sequence[Message]) -> bool:
@@ -87,7 +164,8 @@ class _Call:
     @property
     def is_silent(self) -> bool:
         """It handed the conversation over, and told the other agent nothing."""
-        return is_handover(self.name) and self.arguments.strip() in ("", "{}", "null")
+        is_handed_over = is_handover(self.name) or is_handover_notice(self.result)
+        return is_handed_over and says_nothing(self.arguments, self.result)
 
     def parts(self, mark: str) -> Iterator[Part]:
         yield f"<tool-{mark} name={_quoted(self.name)}>"
@@ -112,9 +190,9 @@ class _Turns:
 
     def assistant(self, message: Message) -> None:
         calls = list(_calls(message))
-        silent = bool(calls) and all(call.is_silent for call in calls)
         content = message.get("content") or message.get("refusal")
-        if content and not (silent and _is_notice(text_of(content))):
+        is_notice = any(is_handover(call.name) for call in calls) and is_handover_notice(content)
+        if content and not is_notice:
             kept = {key: value for key, value in message.items() if key not in _CALLED}
             self.since.append({**kept, "content": content})
         self.since += calls
@@ -133,7 +211,7 @@ class _Turns:
         self._settle(is_last=False)
         kept = {key: value for key, value in message.items() if key != "name"}
         if self.is_group and message.get("name"):
-            kept["content"] = _joined([f"[{message['name']}] ", *_parts(message.get("content"))], "")
+            kept["content"] = _labeled(f"[{message['name']}] ", message.get("content"))
         self._add({**kept, "role": "user"})
 
     def end(self) -> list[Message]:
@@ -166,6 +244,10 @@ class _Turns:
             self.turns[-1] = {**last, **message}
 
 
+def _labeled(label: str, content: Any) -> Any:
+    return [{"type": "text", "text": label}, *content] if isinstance(content, list) else f"{label}{content or ''}"
+
+
 def _one_after_other(first: Any, second: Any) -> Any:
     """The contents of two turns as that of one; what is a list of parts already keeps them as they are."""
     if isinstance(first, str) and isinstance(second, str):
@@ -190,11 +272,6 @@ def _call(function: Any, call_id: str | None) -> _Call:
     given = function.get("arguments", function.get("input"))
     arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, default=str) if given else ""
     return _Call(call_id, str(function.get("name") or "unknown"), arguments)
-
-
-def _is_notice(text: str) -> bool:
-    """What langgraph-supervisor lets an agent say when it hands back."""
-    return len(text) < 100 and text.startswith("Transferring ")
 
 
 def _said(messages: Sequence[Message]) -> Message:

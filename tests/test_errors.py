@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+import copy
+import importlib
+import inspect
+import pickle
+import pkgutil
 import sys
 import tomllib
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
+import mollm
 from mollm import errors
-from mollm.errors import missing
+from mollm.errors import MollmError, missing
+from mollm.types import Failure, Proposal
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))
 
@@ -71,3 +81,68 @@ def test_every_extra_is_brought_by_what_it_installs() -> None:
 
     assert {name: set(packages.split()) for name, packages in errors._BROUGHT_BY.items()} == declared  # noqa: SLF001
     assert Requirement(*extras["all"]).extras == declared.keys() - {"weights"}
+
+
+def every_error() -> list[type[MollmError]]:
+    """All classes, also those that modules other than `errors` define."""
+    for module in pkgutil.walk_packages(mollm.__path__, "mollm."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    found, waiting = set[type[MollmError]](), [MollmError]
+    while waiting:
+        kind = waiting.pop()
+        found.add(kind)
+        waiting += kind.__subclasses__()
+    return sorted(found, key=lambda kind: kind.__name__)
+
+
+def some(name: str, annotation: str) -> Any:
+    """A value for a parameter of an error's constructor."""
+    proposals = (
+        Proposal("w", "a", 1, "", error=Failure("empty", 503, "nothing came", 2.0)),
+        Proposal("v", "a", 1, "x"),
+    )
+    known = {"str": f"the {name}", "int": 429, "float": 2.5, "Sequence[Proposal]": proposals}
+    return next(value for kind, value in known.items() if kind in annotation)
+
+
+def made(kind: type[MollmError]) -> MollmError:
+    """An error with something in every field that it takes."""
+    if kind.__init__ is Exception.__init__:
+        return kind("what happened")
+    given: dict[str, Any] = {}
+    for name, parameter in list(inspect.signature(kind.__init__).parameters.items())[1:]:
+        given[name] = some(name, str(parameter.annotation))
+    return kind(**given)
+
+
+def sent_back(error: MollmError) -> MollmError:
+    """What a worker process does."""
+    raise error
+
+
+@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])  # noqa: S301
+def test_every_error_survives_the_way_to_another_process(again: Any) -> None:
+    """The class, the text and every field; a note stays, too."""
+    kinds = every_error()
+    assert {
+        kind for kind in vars(errors).values() if isinstance(kind, type) and kind.__module__ == errors.__name__
+    } <= {*kinds}
+    for kind in kinds:
+        error = made(kind)
+        error.add_note("seen on the way")
+
+        found = again(error)
+
+        assert type(found) is kind
+        assert (str(found), found.args, vars(found)) == (str(error), error.args, vars(error))
+
+
+def test_an_error_of_a_pool_reaches_who_waits_for_it() -> None:
+    """Raised there, it is raised here, and the pool goes on working."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        for kind in (errors.QuorumError, errors.RateLimited, errors.Overloaded):
+            error = made(kind)
+            with pytest.raises(kind) as caught:
+                pool.submit(sent_back, error).result(timeout=60)
+            assert str(caught.value) == str(error)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mollm.messages import IMAGE_TOKENS, image_tokens, question_of, text_of, tokens_at_most
+from mollm.transcript import without_tools
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 9000}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": json.dumps({"x": "y" * 600})}}
@@ -36,6 +37,75 @@ def test_the_result_of_a_tool_is_a_question_with_tools() -> None:
     assert question_of([user("x")], tools=[{"type": "function"}]).has_tools
     assert question_of([user("x"), {"role": "tool", "content": "7"}]).has_tools
     assert not question_of([{"role": "tool", "content": "7"}, user("x")]).has_tools
+
+
+def calling(*names: str, **more: Any) -> dict[str, Any]:
+    """An assistant that calls tools."""
+    calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in names]
+    return {"role": "assistant", "content": None, "tool_calls": calls, **more}
+
+
+def result(call_id: str, text: str = "7", **more: Any) -> dict[str, Any]:
+    """What a tool returned."""
+    return {"role": "tool", "tool_call_id": call_id, "content": text, **more}
+
+
+@pytest.mark.parametrize("is_agent", [True, False])
+@pytest.mark.parametrize(
+    ("messages", "is_ours"),
+    [
+        ([calling("find"), result("find")], True),
+        ([calling("find", "read"), result("read"), result("find")], True),
+        ([calling("transfer_to_x"), result("transfer_to_x")], False),
+        ([calling("find", "transfer_to_x"), result("transfer_to_x"), result("find")], False),
+        ([calling("ask"), result("ask", "Successfully transferred to experts")], False),
+        ([calling("find", name="scout"), result("find")], False),
+        ([result("c1", name="transfer_to_x")], False),
+        ([calling("find"), result("find"), {"role": "assistant", "content": "x"}], False),
+        ([calling("find")], False),
+        ([{"role": "assistant", "function_call": {"name": "find"}}, {"role": "function", "content": "7"}], True),
+    ],
+    ids=[
+        "ours",
+        "two",
+        "hand-over",
+        "beside one",
+        "told",
+        "another's",
+        "no call",
+        "answered",
+        "no result",
+        "old style",
+    ],
+)
+def test_the_result_of_another_agents_tool_is_none_of_ours(
+    messages: list[Any], *, is_ours: bool, is_agent: bool
+) -> None:
+    """Whatever it is, it does not switch the mixture off."""
+    assert question_of([user("x"), *messages], is_agent=is_agent).has_tools == is_ours
+
+
+def test_among_agents_a_result_that_nobody_asked_for_is_no_question_with_tools() -> None:
+    """There is no call of ours that it could belong to."""
+    assert not question_of([user("x"), result("c1")], is_agent=True).has_tools
+
+
+SHOWN = [
+    calling("find", "transfer_to_x"),
+    calling("find", name="ann"),
+    result("find", "y" * 99),
+    result("zzz"),
+    {"role": "assistant", "content": "w" * 50, "name": "bob"},
+    {"role": "assistant", "content": "v"},
+]
+
+
+@given(st.lists(st.sampled_from(SHOWN)))
+def test_what_is_shown_as_text_is_counted(messages: list[Any]) -> None:
+    """The fences around calls, results and answers as well."""
+    asked = [user("x" * 99), *messages]
+
+    assert question_of(asked).tokens >= question_of(without_tools(asked)).tokens
 
 
 @pytest.mark.parametrize(

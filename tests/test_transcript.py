@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mollm.messages import is_handover, text_of
-from mollm.transcript import OPENING, without_tools
+from mollm.messages import is_handover, question_of, text_of
+from mollm.transcript import OPENING, as_asked, without_tools
 
 if TYPE_CHECKING:
     from mollm.types import Message
@@ -160,6 +160,67 @@ def test_a_result_cannot_close_its_fence() -> None:
     assert found["content"].splitlines()[-1] not in (fence, "")
 
 
+def test_the_result_of_a_tool_that_is_named_like_a_hand_over_is_shown() -> None:
+    """A bank has such tools."""
+    (found,) = without_tools([user("How much?"), said("", call("transfer_to_savings")), result("Balance: 5.20")])
+
+    assert "Balance: 5.20" in found["content"]
+
+
+TOOL = {"type": "function", "function": {"name": "find"}}
+REAL = (said("", call("find", "f1")), result("7", "f1"))
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([user("x"), *HANDED_OVER], [user("x")]),
+        ([user("x"), *HANDED_OVER, *REAL], [user("x"), *REAL]),
+        ([user("x"), *REAL, *HANDED_OVER, *HANDED_BACK, user("y")], [user("x"), *REAL, user("y")]),
+        (
+            [user("x"), said("", call("find", "f1"), call("transfer_to_a", "c1")), result("ok"), result("7", "f1")],
+            [user("x"), *REAL],
+        ),
+        ([user("x"), said("", call("transfer_to_a", "c1")), *REAL], [user("x"), *REAL]),
+        ([user("x"), said("", call("transfer_to_a", "f1")), result("ok", "f1"), *REAL], [user("x"), *REAL]),
+        ([user("x"), said("I ask.", call("transfer_to_a")), result("ok"), *REAL], [user("x"), said("I ask."), *REAL]),
+    ],
+    ids=["alone", "before", "there and back", "beside", "no result", "same id", "with a word"],
+)
+def test_where_tools_are_offered_only_hand_overs_go(messages: list[Message], expected: list[Message]) -> None:
+    """The LLM for tools gets its calls and results as they were."""
+    found = as_asked(question_of(messages, tools=[TOOL]), [TOOL], may_continue=True)
+
+    assert list(found.messages) == expected
+
+
+def test_a_hand_over_that_is_offered_stays() -> None:
+    """A mixture may be the model of an agent that hands over."""
+    offered = [{"type": "function", "function": {"name": "transfer_to_experts"}}]
+    asked = question_of([user("x"), *HANDED_OVER], tools=offered)
+
+    assert as_asked(asked, offered, may_continue=True) == asked
+
+
+def test_a_hand_over_with_a_task_stays_whole_where_tools_are_offered() -> None:
+    """Call and result, or neither: no provider takes one without the other."""
+    task = [said("", call("transfer_to_a", "c1", '{"task": "Count."}')), result("Successfully transferred to a", "c1")]
+    found = as_asked(question_of([user("x"), *task], tools=[TOOL]), [TOOL], may_continue=True)
+
+    assert list(found.messages) == [user("x"), *task]
+
+
+@pytest.mark.parametrize("may_continue", [True, False])
+def test_what_is_said_before_a_hand_over_is_no_beginning_of_an_answer(*, may_continue: bool) -> None:
+    """Even where the asking program could begin one."""
+    messages = [user("x"), said("I ask them.", call("transfer_to_a")), result("ok")]
+    for tools in ([TOOL], None):
+        found = as_asked(question_of(messages, tools=tools), tools, may_continue=may_continue)
+
+        assert [m["role"] for m in found.messages] == ["user"]
+        assert "I ask them." in found.messages[0]["content"]
+
+
 CONTENT = (
     st.none() | st.text() | st.lists(st.sampled_from([IMAGE, {"type": "text", "text": "t"}, "s", {"type": "odd"}, 7]))
 )
@@ -191,6 +252,17 @@ def test_any_conversation_alternates_and_ends_with_the_user(messages: list[Messa
     assert not any(key in m for m in spoken for key in ("tool_calls", "function_call", "tool_call_id", "name"))
     assert without_tools(messages) == found
     assert without_tools(found) == found
+
+
+@given(st.lists(MESSAGES, max_size=8), st.booleans(), st.sampled_from([None, [TOOL], [{}]]))
+def test_any_conversation_can_be_asked(messages: list[Message], is_agent: bool, tools: Any) -> None:
+    """Whatever somebody sends; no result is left without its call where the hand-overs are taken out."""
+    before = question_of(messages, tools=tools, is_agent=is_agent)
+    after = as_asked(before, tools, may_continue=not is_agent)
+
+    assert after.has_tools == before.has_tools
+    last = after.messages[-1]["role"] if after.messages else "user"
+    assert not is_agent or after.has_tools or last in ("user", "system", "developer")
 
 
 @given(st.lists(MESSAGES, max_size=8))
@@ -225,6 +297,10 @@ def test_nothing_that_a_tool_returned_is_lost(messages: list[Message]) -> None:
         ("transfer_money", False),
         ("wire_transfer", False),
         ("delegates_of", False),
+        ("transferToExperts", True),
+        ("escalate_to_human", True),
+        ("transfer_to_专家", True),
+        ("translate_together", False),
         ("transfer_together", False),
     ],
 )

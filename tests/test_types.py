@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
+import pickle
 from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mollm.calling.base import Request
+from mollm.errors import RateLimited
 from mollm.options import Options, RequestOptions, Settings
 from mollm.types import (
     Answer,
@@ -189,6 +193,26 @@ def test_an_answer_survives_being_stored(answer: Answer) -> None:
 
     assert answer_from_plain(json.loads(json.dumps(plain))) == answer
     assert list(plain) == [field.name for field in dataclasses.fields(Answer)]
+
+
+@given(ANSWERS)
+def test_values_survive_the_way_to_another_process(answer: Answer) -> None:
+    """An answer, with all that is in it, and the events that tell of it; one that holds an error as well."""
+    call = Call("worker", "w", Usage(), None, 1.0)
+    ended = CallEnded(1, call, None, RateLimited("slow", llm="w", retry_after_seconds=2.0))
+    started = CallStarted(1, "worker", "w", Request(({"role": "user", "content": "x"},), Settings(seed=1)), False)
+    events = (
+        Done(answer),
+        *map(Arrived, answer.proposals),
+        Routed(answer.route),
+        started,
+        Token("x", {"content": "x"}),
+    )
+
+    assert pickle.loads(pickle.dumps(events)) == events  # noqa: S301
+    found = pickle.loads(pickle.dumps(ended))  # noqa: S301
+    assert (found.call, str(found.error), vars(found.error)) == (call, str(ended.error), vars(ended.error))
+    assert copy.deepcopy(answer) == answer
 
 
 @given(PROPOSALS, CALLS)

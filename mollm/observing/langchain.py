@@ -165,12 +165,13 @@ def _tool_call_chunk(call: Message) -> ToolCallChunk:
     )
 
 
-def answer_message(answer: Answer) -> AIMessage:
-    """Return the answer as a LangChain message, with the id of its streamed tokens."""
+def answer_message(answer: Answer, *, name: str | None = None) -> AIMessage:
+    """Return the answer of the agent `name` as a LangChain message, with the id of its streamed tokens."""
     extra = [value for key, value in answer.message.items() if key not in ("role", "content") and value]
     message = shown_as(answer.message) if extra else AIMessage(content=answer.text)
     metadata = {"model_name": answer.mixture, "finish_reason": answer.finish_reason}
-    update = {"id": answer.id, "usage_metadata": usage_metadata(answer.usage), "response_metadata": metadata}
+    usage = usage_metadata(answer.usage)
+    update = {"id": answer.id, "name": name or message.name, "usage_metadata": usage, "response_metadata": metadata}
     return cast("AIMessage", message.model_copy(update=update))
 
 
