@@ -24,7 +24,8 @@ from mollm.cli.main import app
 from mollm.config.load import load_config
 from mollm.config.variables import VARIABLE
 from mollm.errors import ConfigError
-from mollm.server.auth import LEAST_LENGTH, Keys, is_loopback
+from mollm.server.auth import LEAST_LENGTH, Keys
+from mollm.server.origins import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,10 +17,10 @@ import yaml
 import mollm
 from mollm import errors, extending, flow, options, server, types
 from mollm.cli.checks import check_config
+from mollm.config.forwarding import FORBIDDEN
 from mollm.config.load import load_config
 from mollm.config.variables import VARIABLE
 from mollm.observing.prometheus import Metrics
-from mollm.server.body import FORBIDDEN
 from mollm.server.failures import problem_of
 from tests.docstrings import ARCHITECTURE, REFERENCE, architecture_text, reference_text
 from tests.reference import PAGE, ROOT, SCHEMA, SECTIONS, page_text, schema_text, table

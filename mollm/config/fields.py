@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -20,7 +20,9 @@ def _number_or_all(value: Any) -> Any:
     raise ValueError("must be a number of at least 1, or 'all'")
 
 
-OneOrMore: TypeAlias = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
+T = TypeVar("T")
+OneOrMoreOf: TypeAlias = Annotated[list[T], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
+OneOrMore: TypeAlias = OneOrMoreOf[str]
 NumberOrAll: TypeAlias = Annotated[
     int | Literal["all"], BeforeValidator(_number_or_all, json_schema_input_type=int | Literal["all"])
 ]

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field, SecretStr
 
 from mollm.config.fields import Count, OneOrMore, Sampling, Seconds, Section
+from mollm.config.headers import Headers  # noqa: TC001 - pydantic evaluates the annotations
 
 Client: TypeAlias = Literal["openai_compatible", "litellm", "langchain-openai"]
 Dialect: TypeAlias = Literal["vllm", "llama_cpp"]
@@ -43,6 +44,7 @@ class LLMConfig(Sampling):
     client: Client | None = Field(None, description="Overrides the client that follows from `model`.")
     api_base: OneOrMore | None = Field(None, description="One address, or a list to balance over.")
     api_key: SecretStr | None = Field(None, description="`${VAR}`, or a literal (masked everywhere).")
+    headers: Headers = Field({}, description="Further HTTP headers of each call, `${VAR}` or literal (masked).")
     max_tokens: Count = Field(1024, description="Always sent.")
     context_window: Count | None = Field(None, description="Tokens; unset: asked from the server, or 8192.")
     timeout: TimeoutConfig = Field(TimeoutConfig(), description="Seconds until a call is given up.")

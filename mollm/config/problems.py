@@ -9,6 +9,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mollm.config.hosts import ANY
 from mollm.config.mixtures import METHODS
 from mollm.config.routers import ChainRouterConfig, FixedRouterConfig, LearnedMemberConfig, LLMMemberConfig
 from mollm.config.variables import VARIABLE
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from mollm.config.places import KeyPath
     from mollm.config.routers import RouterSection
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9@~][A-Za-z0-9_.:@~+=-]*(/[A-Za-z0-9_@~][A-Za-z0-9_.:@~+=-]*)*")
+"""As other programs name models: `provider/name`, `name:tag`. No part of one is `..`, and none holds the `#` that tells
+the samples of a worker apart."""
 RESERVED_NAMES = ("auto", "router")
 LLMS: KeyPath = ("llms",)
 MIXTURES: KeyPath = ("mixtures",)
@@ -57,7 +60,10 @@ def _name_problems(config: Config) -> Iterator[Problem]:
     for section, names in ((LLMS, config.llms), (MIXTURES, config.mixtures)):
         for name in names:
             if not NAME.fullmatch(name):
-                text = "a name is 1 to 64 letters, digits, '_', '.' or '-', and begins with a letter or a digit"
+                text = (
+                    "a name is 1 to 128 letters, digits and any of '_.:@~+=-', in parts with '/' between them, "
+                    "and begins with a letter or a digit"
+                )
                 yield Problem((*section, name), text, [section])
             if name in RESERVED_NAMES:
                 yield Problem((*section, name), f"the name {name!r} is reserved for the router", [section])
@@ -76,6 +82,12 @@ def _llm_problems(config: Config) -> Iterator[Problem]:
         if llm.kind != "openai_compatible" and len(llm.api_base or ()) > 1:
             yield Problem((*key, "api_base"), f"the client {llm.kind} takes one address, not several", client)
         yield from _extra_problems((*key, "extra_body"), llm.extra_body)
+        headers = (*key, "headers")
+        if llm.headers and llm.kind in ("local", "replay", "scripted"):
+            yield Problem(headers, f"{llm.model!r} is not called by HTTP, so it has no headers", [*client, headers])
+        if llm.api_key and any(name.lower() == "authorization" for name in llm.headers):
+            text = "`api_key` is sent as Authorization too; leave one of them out"
+            yield Problem(headers, text, [headers, (*key, "api_key")])
         if llm.kind != "replay" and llm.pace:
             pace = (*key, "pace")
             yield Problem(pace, "only recorded answers (replay/...) have a pace", [*client, pace])
@@ -171,6 +183,10 @@ def _method_problems(name: str, mixture: MixtureConfig, methods: Sequence[str]) 
 
 def warnings(config: Config) -> Iterator[str]:
     """Find what can be used as it stands, but is probably not meant so."""
+    for key, names in (("origins", config.server.origins), ("hosts", config.server.hosts)):
+        if ANY in names and not config.server.api_keys:
+            text = "without `api_keys`, any page that is open in a browser on this machine may ask"
+            yield f"{config.place('server', key)}: {text}"
     for name, llm in config.llms.items():
         if llm.api_key and not VARIABLE.search(llm.api_key.get_secret_value()):
             yield f"{config.place('llms', name, 'api_key')}: a key in the file; write ${{VARIABLE}} instead"

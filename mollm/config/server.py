@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from mollm.config.fields import MAX_COUNT, Count, Seconds, Section
+from mollm.config.fields import MAX_COUNT, Count, OneOrMoreOf, Seconds, Section
+from mollm.config.forwarding import FORWARDED, is_settable
+from mollm.config.hosts import host_name, origin
 
 
 def _bytes(value: Any) -> Any:
@@ -17,6 +19,19 @@ def _bytes(value: Any) -> Any:
     if match is None or not int(match[1]):
         raise ValueError("must be a number of bytes, or as in '512 KiB' or '4 MiB'")
     return int(match[1]) << (10 if match[2].startswith("K") else 20)
+
+
+def _forwarded(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", name):
+        raise ValueError("must be the name of a request field")
+    if not is_settable(name):
+        raise ValueError(f"{name!r} cannot be forwarded: no client may set it, or it has an option of its own")
+    return name
+
+
+Host: TypeAlias = Annotated[str, BeforeValidator(host_name, json_schema_input_type=str)]
+Origin: TypeAlias = Annotated[str, BeforeValidator(origin, json_schema_input_type=str)]
+Forwarded: TypeAlias = Annotated[str, AfterValidator(_forwarded)]
 
 
 class ServerConfig(Section):
@@ -29,10 +44,24 @@ class ServerConfig(Section):
         description="Bearer tokens that are accepted, `${VAR}` or literal (masked); at least 16 characters beyond "
         "loopback.",
     )
+    hosts: OneOrMoreOf[Host] = Field(
+        [],
+        description="Names besides those of this machine under which a server without keys may be asked; "
+        "`*.example.org`: every name below it, `*`: any.",
+    )
+    origins: OneOrMoreOf[Origin] = Field(
+        [],
+        description="Pages and extensions besides those of this machine that may ask from a browser, as in "
+        "`https://app.example.org`, `chrome-extension://*` or `*`.",
+    )
+    forward: OneOrMoreOf[Forwarded] = Field(
+        list(FORWARDED),
+        description="Further request fields that are handed on to the LLM that writes the answer.",
+    )
     max_in_flight: Count = Field(256, description="Requests that are worked on at once.")
     queue: int = Field(256, ge=0, le=MAX_COUNT, description="HTTP requests that wait; one more is refused with 503.")
     keep_alive: Seconds = Field(10, description="Seconds until a stream that has nothing to show sends an empty chunk.")
     drain: float = Field(30, ge=0, allow_inf_nan=False, description="Seconds running questions have after SIGTERM.")
     max_body: Annotated[int, BeforeValidator(_bytes, json_schema_input_type=int | str)] = Field(
-        4 * 1024 * 1024, description="Bytes of an HTTP request, or as in `4 MiB`; a larger one is refused unread."
+        32 * 1024 * 1024, description="Bytes of an HTTP request, or as in `4 MiB`; a larger one is refused unread."
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mollm.calling.attempt import Price
 from mollm.calling.base import LLM
+from mollm.config.headers import header_value
 from mollm.config.variables import expand
 from mollm.errors import ConfigError
 
@@ -42,13 +43,13 @@ def clients_of(config: Config, name: str, shared: Shared) -> list[LLM]:
             return [_local(config, settings, shared)]
         if settings.kind == "replay":
             return [_replay(config, name, settings, shared)]
-        return _others(settings, key, bases)
+        return _others(settings, key, bases, headers_of(config, name))
     except ConfigError as error:
         place = config.place("llms", name, "model")
         raise ConfigError([f"{place}: {problem}" for problem in error.problems]) from error
 
 
-def _others(settings: LLMConfig, key: str | None, bases: list[str]) -> list[LLM]:
+def _others(settings: LLMConfig, key: str | None, bases: list[str], headers: dict[str, str]) -> list[LLM]:
     kind, model, timeout = settings.kind, settings.model_name, settings.timeout
     if kind == "scripted":
         from mollm.llms.scripted import ScriptedLLM
@@ -58,16 +59,17 @@ def _others(settings: LLMConfig, key: str | None, bases: list[str]) -> list[LLM]
         from mollm.llms.openai_compatible import OpenAICompatibleLLM
 
         return [
-            OpenAICompatibleLLM(model, api_base=base, api_key=key, connect_seconds=timeout.connect) for base in bases
+            OpenAICompatibleLLM(model, api_base=base, api_key=key, headers=headers, connect_seconds=timeout.connect)
+            for base in bases
         ]
     base = bases[0] if bases else None
     if kind == "langchain-openai":
         from mollm.llms.langchain import chat_openai
 
-        return [chat_openai(model, api_base=base, api_key=key, timeout_seconds=timeout.total)]
+        return [chat_openai(model, api_base=base, api_key=key, headers=headers, timeout_seconds=timeout.total)]
     from mollm.llms.litellm import LiteLLM
 
-    return [LiteLLM(settings.model, api_base=base, api_key=key, timeout_seconds=timeout.total)]
+    return [LiteLLM(settings.model, api_base=base, api_key=key, headers=headers, timeout_seconds=timeout.total)]
 
 
 def _local(config: Config, settings: LLMConfig, shared: Shared) -> LLM:
@@ -114,6 +116,27 @@ def address_of(config: Config, name: str) -> tuple[str | None, list[str]]:
     if problems:
         raise ConfigError(problems)
     return key, bases
+
+
+def headers_of(config: Config, name: str) -> dict[str, str]:
+    """Headers of an LLM, their variables filled in.
+
+    Raises:
+        ConfigError: A variable is not set, or holds what no header can.
+    """
+    found: dict[str, str] = {}
+    problems: list[str] = []
+    for header, value in config.llms[name].headers.items():
+        where = config.place("llms", name, "headers", header)
+        try:
+            found[header] = header_value(expand(value.get_secret_value(), where))
+        except ConfigError as error:
+            problems += error.problems
+        except ValueError as error:
+            problems.append(f"{where}: {error}")
+    if problems:
+        raise ConfigError(problems)
+    return found
 
 
 def price_of(settings: LLMConfig) -> Price | None:

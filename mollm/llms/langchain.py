@@ -24,7 +24,7 @@ from mollm.messages import text_of
 from mollm.types import Message, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Iterator, Mapping
 
     from langchain_core.messages import AIMessageChunk
     from langchain_core.runnables import Runnable
@@ -88,6 +88,7 @@ def chat_openai(
     *,
     api_base: str | None = None,
     api_key: str | None = None,
+    headers: Mapping[str, str] | None = None,
     timeout_seconds: float = 120,
 ) -> LangChainLLM:
     """Build an LLM on `ChatOpenAI`, without its retries; fields that OpenAI does not know are lost by it.
@@ -100,6 +101,8 @@ def chat_openai(
     options: dict[str, Any] = {"model": model, "timeout": timeout_seconds}
     if api_base:
         options["base_url"] = api_base
+    if headers:
+        options["default_headers"] = dict(headers)
     if api_key or api_base:
         # Without a key `OPENAI_API_KEY` would be taken from the environment, and sent to whatever the address is.
         options["api_key"] = api_key or "none"

@@ -8,6 +8,7 @@ import functools
 import importlib
 import inspect
 import json
+import logging
 import os
 import sys
 from contextlib import aclosing, contextmanager, suppress
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from mollm.types import Message, Usage
 
+log = logging.getLogger("mollm.llms")
+
 _ENVIRONMENT = {
     # Without these the import, or a later call, fetches files from GitHub, with retries where there is no network.
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -47,6 +50,15 @@ _LOADED_BY_THE_FIRST_CALL = (
 )
 """What litellm leaves for its first call, where it would hold up the event loop for 0.6 s (1.106.2)."""
 
+_HINTS = frozenset(
+    (
+        *("reasoning_effort", "thinking", "verbosity"),
+        *("prompt_cache_key", "safety_identifier", "user", "service_tier"),
+    )
+)
+"""Settings of OpenAI's that clients send to whatever LLM answers. LiteLLM refuses to call a model that does not take
+them; an answer without them is still the answer."""
+
 _PRICES = "model_prices_and_context_window_backup.json"
 
 
@@ -59,6 +71,7 @@ class LiteLLM:
         *,
         api_base: str | None = None,
         api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout_seconds: float = 120,
     ) -> None:
         """Check that the library is there; it is imported by the first call.
@@ -69,17 +82,19 @@ class LiteLLM:
         if find_spec("litellm") is None:
             raise missing("litellm", f"LiteLLM, which calls {model}, is not installed")
         self.model = model
+        self._untaken: set[str] = set()
         self._target = {
             "model": model,
             **({"api_base": api_base} if api_base else {}),
             **({"api_key": api_key} if api_key else {}),
+            **({"extra_headers": dict(headers)} if headers else {}),
             "timeout": timeout_seconds,
         }
 
     async def complete(self, request: Request) -> Completion:
         library = await _load()
         with _noting_clients(library, self):
-            reply = await library.acompletion(**self._arguments(library, request))
+            reply = await self._call(library, self._arguments(library, request))
         if not reply.choices:
             raise ProviderFailed("the provider sent an answer without a choice")
         choice = reply.choices[0]
@@ -101,9 +116,7 @@ class LiteLLM:
         library = await _load()
         arguments = self._arguments(library, request)
         with _noting_clients(library, self):
-            reply = await library.acompletion(
-                **{**arguments, "stream": True, "stream_options": {"include_usage": True}}
-            )
+            reply = await self._call(library, {**arguments, "stream": True, "stream_options": {"include_usage": True}})
         halves = Halves()
         async with aclosing(reply):
             async for piece in reply:
@@ -114,6 +127,17 @@ class LiteLLM:
                         raise ProviderFailed("the stream ended in the middle of the answer")
                     chunk.finish_reason = _reason(chunk.finish_reason, getattr(reply, "received_finish_reason", None))
                 yield chunk
+
+    async def _call(self, library: Any, arguments: dict[str, Any]) -> Any:
+        try:
+            return await library.acompletion(**arguments)
+        except library.UnsupportedParamsError as error:  # raised before anything is sent
+            untaken = {name for name in _HINTS & arguments.keys() if f"'{name}'" in str(error)}
+            if not untaken:
+                raise
+        self._untaken |= untaken
+        log.warning("%s takes no %s, so it is called without", self.model, ", ".join(sorted(untaken)))
+        return await self._call(library, {name: arguments[name] for name in arguments.keys() - untaken})
 
     async def prepare(self) -> None:
         """Import the library, which the first call would otherwise wait for."""
@@ -138,6 +162,8 @@ class LiteLLM:
         asked = copy.deepcopy({**request.settings.payload(), "messages": list(request.messages)})
         if "seed" in asked and not _takes(library, self.model, "seed"):
             del asked["seed"]  # it goes to every worker, and a wish; the other settings are somebody's intent
+        for name in self._untaken & asked.keys():
+            del asked[name]
         return {
             **asked,
             **self._target,

@@ -7,6 +7,7 @@ per call and 80 µs per streamed chunk; a dictionary from orjson costs 0.06 ms a
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from contextlib import suppress
 from functools import cached_property
@@ -22,7 +23,7 @@ from mollm.calling.translate import from_status
 from mollm.errors import BadRequest, ProviderFailed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     import aiohttp
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """A fan-out multiplies whatever an upstream sends, so a reply has a ceiling."""
+MAX_PIECE_BYTES = 1024 * 1024
+"""Of a request that is written at once; the event loop would wait for a larger one, which is sent in pieces."""
 MAX_ERROR_BYTES = 64 * 1024
 """Of an error only the beginning is looked at."""
 _SAFE_PLACE = re.compile(r"https?://[A-Za-z0-9.:\[\]-]{1,100}")
@@ -50,6 +53,7 @@ class OpenAICompatibleLLM:
         *,
         api_base: str,
         api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
         connect_seconds: float = 5.0,
         sessions: Sessions | None = None,
     ) -> None:
@@ -59,6 +63,7 @@ class OpenAICompatibleLLM:
             model: As the server names it.
             api_base: The address up to and including `/v1`.
             api_key: Sent as a bearer token; to this address only, redirects are not followed.
+            headers: Sent beside it, to this address only as well.
             connect_seconds: Time for a connection to open.
             sessions: Shared with other LLMs, and closed by whoever opened them; None: its own.
         """
@@ -67,6 +72,7 @@ class OpenAICompatibleLLM:
         self._models_url = api_base.rstrip("/") + "/models"
         self._model = model
         self._api_key = api_key
+        self._own_headers = dict(headers or {})
         self._connect_seconds = connect_seconds
         self._owns_sessions = sessions is None
         self._sessions = sessions or Sessions()
@@ -142,7 +148,8 @@ class OpenAICompatibleLLM:
             raise BadRequest(f"the request cannot be written as JSON: {error}") from None
 
     def _post(self, session: aiohttp.ClientSession, body: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return session.post(self._url, data=body, headers=self._headers, timeout=self._timeout, allow_redirects=False)
+        data = io.BytesIO(body) if len(body) > MAX_PIECE_BYTES else body
+        return session.post(self._url, data=data, headers=self._headers, timeout=self._timeout, allow_redirects=False)
 
     # These come from aiohttp, which is imported when it is first needed, and would be made anew for every call.
 
@@ -150,7 +157,7 @@ class OpenAICompatibleLLM:
     def _headers(self) -> CIMultiDict[str]:
         from multidict import CIMultiDict
 
-        headers = CIMultiDict({"content-type": "application/json"})
+        headers = CIMultiDict({**self._own_headers, "content-type": "application/json"})
         if self._api_key:
             headers["authorization"] = f"Bearer {self._api_key}"
         return headers

@@ -44,7 +44,7 @@ def read(reply: str, options: Sequence[str]) -> str | None:
 def mentioned(reply: str, options: Sequence[str]) -> list[str]:
     """Return the options that occur in `reply` as words of their own."""
     text = reply.casefold()
-    return [o for o in options if re.search(rf"(?<![\w-]){re.escape(o.casefold())}(?![\w-])", text)]
+    return [o for o in options if re.search(rf"(?<![\w/-]){re.escape(o.casefold())}(?![\w/-])", text)]
 
 
 def shares(options: Sequence[str], chosen: str, logprobs: Any) -> dict[str, float] | None:

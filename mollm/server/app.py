@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from mollm.server import health, models, openapi
 from mollm.server.auth import Authentication
 from mollm.server.chat.endpoint import chat_completions
+from mollm.server.cors import CORS
 from mollm.server.deployment import Deployment
 from mollm.server.failures import EXPECTED, INTERNAL, failed, report, response_for
 from mollm.server.predict import predict
@@ -63,15 +64,16 @@ def app_of(deployment: Deployment) -> FastAPI:
         finally:
             await deployment.aclose()
 
-    app = FastAPI(title="mollm", version="1", lifespan=lifespan, redoc_url=None)
+    app = FastAPI(title="mollm", version="1", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
     app.state.deployment = deployment
     for paths in (openapi.paths, models.paths, health.paths):
         app.include_router(paths)
     # The last one added is the first one passed.
     endpoints = {"/v1/chat/completions": chat_completions, "/predict": predict}
     app.add_middleware(Shortcut, deployment=deployment, endpoints=endpoints)
-    app.add_middleware(Authentication, keys=lambda: deployment.keys)
+    app.add_middleware(Authentication, keys=lambda: deployment.keys, origins=lambda: deployment.origins)
     app.add_middleware(_CatchAll)
+    app.add_middleware(CORS, origins=lambda: deployment.origins)
     for kind in EXPECTED:
         app.add_exception_handler(kind, _failed)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign] # FastAPI's own way to extend it
@@ -102,6 +104,6 @@ class _CatchAll:
                 await response_for(INTERNAL)(scope, receive, send)
 
 
-async def _failed(_: Request, error: Exception) -> Response:
+async def _failed(request: Request, error: Exception) -> Response:
     # A coroutine, since Starlette would run a plain function in a thread.
-    return failed(error)
+    return failed(request.scope, error)

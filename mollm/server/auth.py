@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
-from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from mollm.config.variables import expand
 from mollm.errors import ConfigError
-from mollm.server.failures import INVALID, Problem, response_for
-from mollm.server.wire import header, path_of
+from mollm.server.failures import INVALID, Problem, note, response_for
+from mollm.server.origins import foreign_host, foreign_origin, is_loopback
+from mollm.server.wire import header, headers, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from mollm.config.config import Config
+    from mollm.server.origins import Origins
 
 OPEN = frozenset(("/health", "/ready", "/docs", "/openapi.json"))
 """Paths that need no key: they tell nothing of the configuration."""
@@ -77,9 +76,9 @@ class Keys:
 class Authentication:
     """Lets in who has a key, before anything of a body is read."""
 
-    def __init__(self, app: ASGIApp, keys: Callable[[], Keys]) -> None:
-        """Stand in front of `app`; `keys` gives those that are in force."""
-        self._app, self._keys = app, keys
+    def __init__(self, app: ASGIApp, keys: Callable[[], Keys], origins: Callable[[], Origins]) -> None:
+        """Stand in front of `app`; `keys` and `origins` give those that are in force."""
+        self._app, self._keys, self._origins = app, keys, origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an HTTP request on, or refuse it."""
@@ -88,53 +87,29 @@ class Authentication:
 
     def _refusal(self, scope: Scope) -> Problem | None:
         keys = self._keys()
-        if keys:
-            if path_of(scope) in OPEN:
-                return None
-            if keys.know(bearer(scope)):
-                return None
-            return Problem(401, INVALID, "invalid_api_key", "a key of this server is needed: Authorization: Bearer ...")
-        # Without keys any page in a browser on this machine could spend money here. It cannot hide its origin; and one
-        # whose name was made to lead here shows that name.
-        origin, host = header(scope, b"origin"), header(scope, b"host")
-        if (origin and not is_loopback(_host(origin))) or _is_domain(host):
-            text = "a page from another origin is not let in; set server.api_keys to tell who may"
-            return Problem(403, INVALID, "foreign_origin", text)
-        return None
+        if not keys:
+            return self._foreign(scope)
+        if path_of(scope) in OPEN or keys.know(bearer(scope)):
+            return None
+        return Problem(401, INVALID, "invalid_api_key", "a key of this server is needed: Authorization: Bearer ...")
+
+    def _foreign(self, scope: Scope) -> Problem | None:
+        origins, origin = self._origins(), header(scope, b"origin")
+        refused = None
+        if origin and not origins.has_origin(origin):
+            refused = foreign_origin(origin)
+        for host in headers(scope, b"host"):
+            if not origins.has_host(host):
+                refused = refused or foreign_host(host)
+        if refused:
+            note(scope, refused)
+        return refused
 
 
 def bearer(scope: Scope) -> str:
     """Return the key in the `Authorization` header; empty if there is none."""
     scheme, _, key = header(scope, b"authorization").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether nobody outside this machine can reach `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _host(origin: str) -> str:
-    try:
-        return urlsplit(origin).hostname or ""
-    except ValueError:
-        return ""
-
-
-@lru_cache(maxsize=32)
-def _is_domain(host: str) -> bool:
-    # What the public name system can lead here: a name with a dot that is no address. Clients send the same again.
-    host = _host(f"http://{host}")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return "." in host.strip(".") and not host.endswith(".localhost")
-    return False
 
 
 def _digest(key: str) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict
 
-from mollm.errors import BadField, ClientGone, TooLarge, TooSlow
+from mollm.config.forwarding import FORBIDDEN
+from mollm.errors import BadField, ClientGone, Overloaded, TooLarge, TooSlow
 from mollm.server.wire import header
 
 if TYPE_CHECKING:
@@ -17,21 +18,31 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from starlette.types import Receive, Scope
 
-FORBIDDEN = frozenset(
-    (
-        *("api_base", "base_url", "api_key", "api_keys", "api_token", "authorization", "azure_endpoint"),
-        *("extra_headers", "headers", "default_headers", "user_config", "litellm_params", "model_list"),
-        *("custom_llm_provider", "proxy", "proxies", "azure_ad_token", "vertex_credentials", "fallbacks"),
-        *("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_bedrock_runtime_endpoint"),
-    )
-)
-"""Names of fields that choose an address, a key or headers where a gateway hands them on."""
 BODY_SECONDS = 30.0
 """Until the body of an HTTP request must be there."""
+SMALL = 64 * 1024
+"""Bytes of a body that is always read: others fill the room, and a connection holds as much by itself."""
+MOST_HELD, AT_ONCE = 256 * 1024 * 1024, 8
+"""Bytes of all larger bodies together, or so many of the largest if these are more."""
+RETRY_SECONDS = 5.0
+"""After which a client tries again that found no room."""
 DEEPEST = 100
 """Levels of lists and objects in a body; what goes deeper could neither be counted nor sent on."""
+LARGE = 4 * 1024 * 1024
+"""Bytes of a body from which on its values are counted before it is parsed."""
+MOST_VALUES = 1_000_000
+"""Values in a large body, by its commas and brackets: as objects of Python they take up to twenty times its bytes. What
+makes an honest body large are photographs, which are a few long texts."""
 MOST_PARTS = 100_000
 """Lists and objects in a body; more would keep everybody else waiting while they are looked through."""
+
+DATA = frozenset(
+    (
+        *("messages", "tools", "functions", "response_format", "metadata", "prediction", "documents", "logit_bias"),
+        *("guided_json", "guided_choice", "structured_outputs", "json_schema", "chat_template_kwargs"),
+    )
+)
+"""Fields of a body whose names inside are the caller's own words: what is called what there says nothing to us."""
 
 _NESTED = frozenset((dict, list))
 
@@ -42,57 +53,110 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
 
-async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
-    """Read the body of an HTTP request.
+class Bodies:
+    """The bodies of all HTTP requests that are read or worked on.
 
-    Args:
-        scope: Of ASGI; its headers may say how long the body is.
-        receive: Of ASGI.
-        most: Bytes it may have.
-
-    Raises:
-        TooLarge: It has more; nothing is read of one that says so.
-        TooSlow: It was not there within `BODY_SECONDS`.
-        ClientGone: The client went away.
+    Attributes:
+        most: Bytes of one.
     """
-    length = header(scope, b"content-length")
-    if length.isdecimal() and int(length) > most:
-        raise _too_large(most)
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone("the client went away with its body")
-                part = message.get("body", b"")
-                size += len(part)
-                if size > most:
-                    raise _too_large(most)
-                parts.append(part)
-                if not message.get("more_body", False):
-                    return b"".join(parts)
-    except TimeoutError:
-        raise TooSlow(f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._held = 0
+
+    def share(self) -> Share:
+        """Hold one body while the block runs."""
+        return Share(self)
+
+    def take(self, size: int) -> None:
+        """Hold so many bytes more. Raises `Overloaded`."""
+        room = max(MOST_HELD, AT_ONCE * self.most)
+        if self._held + size > room:
+            text = f"the bodies of the HTTP requests in flight take {room >> 20} MiB, which is all there is room for"
+            raise Overloaded(text, retry_after_seconds=RETRY_SECONDS)
+        self._held += size
+
+    def give(self, size: int) -> None:
+        """Hold so many bytes less."""
+        self._held -= size
+
+
+class Share:
+    """What one HTTP request holds of the bodies."""
+
+    __slots__ = ("_bodies", "_counted", "_size")
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self._size = self._counted = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bodies.give(self._counted)
+
+    async def read(self, scope: Scope, receive: Receive) -> bytes:
+        """Read the body of an HTTP request.
+
+        Args:
+            scope: Of ASGI; its headers may say how long the body is.
+            receive: Of ASGI.
+
+        Raises:
+            TooLarge: It has more bytes than a body may; nothing is read of one that says so.
+            TooSlow: It was not there within `BODY_SECONDS`.
+            Overloaded: There is no room for it beside the others.
+            ClientGone: The client went away.
+        """
+        length = header(scope, b"content-length")
+        if length.isdecimal() and int(length) > self._bodies.most:
+            raise _too_large(self._bodies.most)
+        parts = []
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGone("the client went away with its body")
+                    part = message.get("body", b"")
+                    self._grow(len(part))
+                    parts.append(part)
+                    if not message.get("more_body", False):
+                        return b"".join(parts)
+        except TimeoutError:
+            raise TooSlow(f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
+
+    def _grow(self, size: int) -> None:
+        self._size += size
+        if self._size > self._bodies.most:
+            raise _too_large(self._bodies.most)
+        if self._size > SMALL:
+            self._bodies.take(self._size - self._counted)
+            self._counted = self._size
 
 
 def read_json(body: bytes) -> Any:
     """Parse a body and refuse what holds a forbidden field, or is nested too deeply. Raises `BadField`."""
+    if len(body) > LARGE and len(body) - len(body.translate(None, b"[{,")) > MOST_VALUES:
+        raise BadField(f"a body of more than {LARGE >> 20} MiB holds more than {MOST_VALUES} values")
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadField(f"the body is not JSON: {error.msg} at character {error.pos}") from None
-    # The arguments of a tool and the shape of an answer are the caller's own words: they go no further than the LLM.
-    own_words = [_at(data, "response_format", "json_schema", "schema")]
+    # What a tool takes and how an answer looks goes no further than the LLM, and is as deep as a body by itself.
+    schemas = _containers([_at(data, "response_format", "json_schema", "schema")])
     for kind, *place in (("tools", "function", "parameters"), ("functions", "parameters")):
         offered = _at(data, kind)
-        own_words += [_at(tool, *place) for tool in offered] if isinstance(offered, list) else []
-    exempt = {id(schema): schema for schema in own_words if type(schema) in _NESTED}
-    names, count = _names(data, exempt)
+        schemas |= _containers(_at(tool, *place) for tool in offered) if isinstance(offered, list) else {}
+    own_words = _containers(data[name] for name in DATA & data.keys()) if isinstance(data, dict) else {}
+    names, count = _names(data, own_words)
     for name in names:
         if name.lower().replace("-", "_") in FORBIDDEN:
             raise BadField(f"{name}: addresses, keys and headers are the configuration's, not the request's", name)
-    for schema in exempt.values():
+    for words in own_words.values():
+        count = _names(words, schemas, count, DEEPEST - 1)[1]
+    for schema in schemas.values():
         count = _names(schema, (), count)[1]
     return data
 
@@ -113,12 +177,12 @@ def _too_large(most: int) -> TooLarge:
     return TooLarge(f"a body of more than {most} bytes")
 
 
-def _names(data: Any, left_out: Collection[int], count: int = 0) -> tuple[Iterable[str], int]:
+def _names(data: Any, left_out: Collection[int], count: int = 0, deepest: int = DEEPEST) -> tuple[Iterable[str], int]:
     # Every name in a document but those inside what is left out, each once, and how many lists and objects there are
     # beside the `count` before it; too deep a document is refused, and too many parts.
     names: dict[str, Any] = {}
     level = [data] if type(data) in _NESTED else []
-    for _ in range(DEEPEST):
+    for _ in range(deepest):
         count += len(level)
         if count > MOST_PARTS:
             raise BadField(f"the body holds more than {MOST_PARTS} lists and objects")
@@ -141,6 +205,10 @@ def _at(data: Any, *keys: str) -> Any:
     for key in keys:
         data = data.get(key) if isinstance(data, dict) else None
     return data
+
+
+def _containers(values: Iterable[Any]) -> dict[int, Any]:
+    return {id(value): value for value in values if type(value) in _NESTED}
 
 
 def _is_type(part: int | str) -> bool:

@@ -1,4 +1,4 @@
-"""A connection that bounds the head of an HTTP request in size and time."""
+"""A connection that bounds the head of an HTTP request in size and time, and says that its client has gone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
     import asyncio
+
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 30.0
@@ -20,6 +22,7 @@ class Connection(HttpToolsProtocol):
     _head_bytes = 0
     _is_in_head = False
     _timer: asyncio.TimerHandle | None = None
+    _answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Wait for the first HTTP request."""
@@ -48,7 +51,16 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more comes."""
         self._end_head()
+        # uvicorn tells the latest HTTP request only, which a client that sends several at once has not come to yet.
+        answering = self._answering
+        if answering is not None and answering is not self.cycle and not answering.response_complete:
+            answering.disconnected = True
+            answering.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _begin_head(self) -> None:
         self._is_in_head, self._head_bytes = True, 0

@@ -13,8 +13,10 @@ from mollm.errors import MollmError
 from mollm.observing.prometheus import Metrics
 from mollm.server.admission import Admission
 from mollm.server.auth import Keys
+from mollm.server.body import Bodies
 from mollm.server.failures import report
 from mollm.server.handling import Handling
+from mollm.server.origins import Origins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,8 +40,10 @@ class Deployment:
         mollm: What answers.
         settings: The section `server`.
         keys: Who is let in.
+        origins: Under which names, and from which pages.
         created: Unix time at which the configuration was read.
         admission: How many are let in at once.
+        bodies: How much of what they sent is held.
         metrics: What was counted.
     """
 
@@ -71,7 +75,9 @@ class Deployment:
         # A socket stays where it was bound, whatever a file that is read later says of its host.
         self._source, self._host = config, host or loaded.server.host
         self.settings, self.keys = loaded.server, Keys(loaded, self._host)
+        self.origins = Origins(self.settings)
         self.admission = Admission(self.settings.max_in_flight, self.settings.queue)
+        self.bodies = Bodies(self.settings.max_body)
         self.metrics = Metrics(in_flight=lambda: self.admission.in_flight, waiting=lambda: self.admission.waiting)
         self.mollm = MoLLM(loaded, llms=llms, router=router, aggregators=aggregators, observers=observers)
         self.created = int(time.time())
@@ -109,7 +115,9 @@ class Deployment:
         if (config.server.host, config.server.port) != (self.settings.host, self.settings.port):
             log.warning("server.host and server.port change with a restart only")
         self.settings, self.keys, self.created = config.server, keys, int(time.time())
+        self.origins = Origins(self.settings)
         self.admission.resize(self.settings.max_in_flight, self.settings.queue)
+        self.bodies.most = self.settings.max_body
         log.info("the configuration was read again: %s", summary(config))
         self.metrics.reloaded(is_good=True)
         return True

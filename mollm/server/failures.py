@@ -12,6 +12,7 @@ import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from mollm.errors import (
     AggregationError,
@@ -36,16 +37,21 @@ from mollm.errors import (
     UnknownMixture,
     UserError,
 )
-from mollm.server.wire import json_response
+from mollm.server.paths import meant_by
+from mollm.server.wire import json_response, path_of, shown
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from starlette.responses import Response
+    from starlette.types import Scope
 
 log = logging.getLogger("mollm.server")
 
 LONGEST_RETRY_AFTER = 3600
+NOTED = frozenset((404, 405, 408, 413))
+"""Statuses of HTTP requests that leave a line in the log although nobody was asked."""
+LONGEST_REFUSAL = 1000
+"""Characters of a line in the log."""
 
 
 class Problem(NamedTuple):
@@ -104,12 +110,9 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, MollmError):
         return Problem(502, SERVER, "run_failed", str(error))
     if isinstance(error, HTTPException):
-        text = _OF_STATUS.get(error.status_code, "this cannot be served")
+        text = "the body is too large" if error.status_code == 413 else "this cannot be served"
         return Problem(error.status_code, INVALID, None, text, cause="request")
     return INTERNAL
-
-
-_OF_STATUS = {404: "there is no such path", 405: "this path has no such method", 413: "the body is too large"}
 
 
 def _of_user(error: UserError) -> Problem:
@@ -167,14 +170,31 @@ def report(error: BaseException, what: str = "an HTTP request was answered") -> 
         log.error("%s while %s, at\n%s", type(error).__name__, what, frames)
 
 
+def note(scope: Scope, problem: Problem) -> None:
+    """Log an HTTP request that was refused before anybody was asked: neither its query nor its body is told."""
+    said = " ".join(problem.message.split())
+    log.warning("%s %s: %d, %s", shown(scope["method"]), shown(path_of(scope)), problem.status, said[:LONGEST_REFUSAL])
+
+
 _BESIDE = {401: {"www-authenticate": "Bearer"}, 408: {"connection": "close"}}
 
 
-def failed(error: Exception) -> Response:
+def failed(scope: Scope, error: Exception) -> Response:
     """Report one of `EXPECTED` and lay it out as a response."""
     report(error)
-    response = response_for(problem_of(error))
-    response.headers.update(getattr(error, "headers", None) or {})
+    beside = dict(getattr(error, "headers", None) or {})
+    status = getattr(error, "status_code", None)
+    if status == 405 and scope["method"] == "OPTIONS":
+        return Response(status_code=204, headers=beside)
+    problem = said = problem_of(error)
+    if status in (404, 405):
+        what = f"{shown(scope['method'])} {shown(path_of(scope))}"
+        meant = meant_by(path_of(scope)) if status == 404 else f"this path takes {beside.get('Allow')}"
+        said, problem = said._replace(message=meant), problem._replace(message=f"there is no {what}: {meant}")
+    if problem.status in NOTED:
+        note(scope, said)
+    response = response_for(problem)
+    response.headers.update(beside)
     return response
 
 

@@ -89,6 +89,8 @@ class Handling:
     def _failed(self, recorder: Recorder, error: Exception) -> None:
         problem = problem_of(error)
         self.metrics.failed(recorder.mixture, problem.cause)
+        if problem.status == 404:
+            return  # nobody was asked; whoever answers says so, with what was asked for
         said = "; ".join(problem.message.splitlines())
         log.warning("%s: failed after %.3f s: %s", recorder.mixture or "not routed", self.seconds, said)
 

@@ -29,6 +29,7 @@ async def ready(request: Request) -> Response:
     return json_response({"status": "ready"})
 
 
+@paths.head("/metrics", include_in_schema=False)
 @paths.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **fails(401, 403)})
 async def metrics(request: Request) -> Response:
     """What Prometheus reads."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 paths = APIRouter()
 
 
+@paths.head("/v1/models", include_in_schema=False)
 @paths.get("/v1/models", responses=fails(401, 403))
 async def list_models(request: Request) -> Response:
     """List what `model` may name, each with what it is."""
@@ -25,14 +26,15 @@ async def list_models(request: Request) -> Response:
     return json_response({"object": "list", "data": list(models(deployment.config, deployment.created).values())})
 
 
+@paths.head("/v1/models/{name:path}", include_in_schema=False)
 @paths.get("/v1/models/{name:path}", responses=fails(401, 403, 404))
 async def one_model(request: Request, name: str) -> Response:
     """Say what one of them is."""
     deployment = deployment_of(request)
-    found = models(deployment.config, deployment.created).get(name)
-    if found is None:
-        raise UnknownMixture(f"no mixture and no LLM {name!r}")
-    return json_response(found)
+    found = models(deployment.config, deployment.created)
+    if name not in found:
+        raise UnknownMixture(f"no mixture and no LLM {name!r}; there are: {', '.join(found)}")
+    return json_response(found[name])
 
 
 def models(config: Config, created: int) -> dict[str, dict[str, Any]]:

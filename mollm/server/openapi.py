@@ -24,7 +24,7 @@ SCHEMAS = "#/components/schemas/{model}"
 ERRORS = {
     400: "The HTTP request cannot be answered as it stands.",
     401: "The key is missing or wrong.",
-    403: "A page from another origin asks a server without keys.",
+    403: "A page from another origin, or one under a foreign name, asks a server without keys.",
     404: "There is no such mixture or LLM.",
     408: "The body did not come in time.",
     413: "The body is too large.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from mollm.loops import all_of
-from mollm.server.body import Body, bad_field, read_body, read_json
+from mollm.server.body import Body, bad_field, read_json
 from mollm.server.failures import problem_of, report
 from mollm.server.wire import send_json
 
@@ -41,22 +41,26 @@ _LISTED = TypeAdapter(Annotated[list[Prediction], Field(min_length=1, max_length
 
 async def predict(deployment: Deployment, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a question, or each of a list, by the mixture that suits it."""
-    queries = read_predict(await read_body(scope, receive, deployment.settings.max_body))
+    with deployment.bodies.share() as share:
+        queries = read_predict(await share.read(scope, receive))
+        found = await _answers(deployment, queries, receive)
+    await send_json(send, found, {})
+
+
+async def _answers(deployment: Deployment, queries: list[str] | str, receive: Receive) -> Any:
     async with deployment.handle(receive) as handling:
         if isinstance(queries, str):
-            found: Any = _prediction(await handling.ask(queries))
-        else:
-            at_once = asyncio.Semaphore(AT_ONCE)
+            return _prediction(await handling.ask(queries))
+        at_once = asyncio.Semaphore(AT_ONCE)
 
-            async def one(query: str) -> Answer | Exception:
-                try:
-                    async with at_once:
-                        return await handling.ask(query)
-                except Exception as error:  # noqa: BLE001 - told in its place in the list
-                    return error
+        async def one(query: str) -> Answer | Exception:
+            try:
+                async with at_once:
+                    return await handling.ask(query)
+            except Exception as error:  # noqa: BLE001 - told in its place in the list
+                return error
 
-            found = _listed(await all_of([one(query) for query in queries]))
-    await send_json(send, found, {})
+        return _listed(await all_of([one(query) for query in queries]))
 
 
 def read_predict(body: bytes) -> list[str] | str:

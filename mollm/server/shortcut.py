@@ -29,6 +29,9 @@ class Shortcut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
+        path = scope.get("path", "")
+        if path.endswith("/") and path != "/":  # clients put addresses together in either way
+            scope = {**scope, "path": path.rstrip("/") or "/"}
         endpoint = self._endpoints.get(path_of(scope)) if scope.get("method") == "POST" else None
         if endpoint is None:
             await self._app(scope, receive, send)
@@ -36,4 +39,4 @@ class Shortcut:
         try:
             await endpoint(self._deployment, scope, receive, send)
         except EXPECTED as error:
-            await failed(error)(scope, receive, send)
+            await failed(scope, error)(scope, receive, send)

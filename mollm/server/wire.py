@@ -43,6 +43,12 @@ def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
+def shown(text: str, most: int = 200) -> str:
+    """Make what a client sent fit to be told and logged: one line of printable ASCII, shortened."""
+    line = "".join(letter if "!" <= letter <= "~" else "?" for letter in text[: most + 1])
+    return f"{line[:most]}..." if len(line) > most else line
+
+
 def header(scope: Scope, name: bytes) -> str:
     """Return a header of an HTTP request; empty where it has none. Of several of one name the last counts."""
     found = b""
@@ -50,6 +56,11 @@ def header(scope: Scope, name: bytes) -> str:
         if given == name:
             found = value
     return str(found, "latin-1")
+
+
+def headers(scope: Scope, name: bytes) -> list[str]:
+    """Return every value of a header of an HTTP request."""
+    return [str(value, "latin-1") for given, value in scope["headers"] if given == name]
 
 
 def path_of(scope: Scope) -> str:

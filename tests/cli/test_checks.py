@@ -177,6 +177,30 @@ def test_asking_some_first_with_a_reason_to_stop_is_fine(tmp_path: Path, keys: s
     assert checked(tmp_path, LLMS + f"mixtures:\n  m: {{description: d, workers: [a, b], {keys}}}\n").warnings == ()
 
 
+def test_a_server_without_keys_that_any_page_may_ask_is_warned_of(tmp_path: Path) -> None:
+    """By either key; with a key of the server there is nothing to warn of."""
+    text = LLMS + "mixtures:\n  m: {description: d, workers: [a, b]}\nserver:\n"
+    report = checked(tmp_path, text + "  origins: ['*', 'https://x.example']\n  hosts: '*'\n")
+
+    assert where(tmp_path, report.warnings) == [
+        f"my.yaml:{line}: server.{key}: without `api_keys`, any page that is open in a browser on this machine may ask"
+        for line, key in ((7, "origins"), (8, "hosts"))
+    ]
+    assert checked(tmp_path, text + "  origins: '*'\n  api_keys: ['${MOLLM_NONE}']\n").warnings == ()
+
+
+def test_a_field_that_no_client_may_set_is_not_forwarded(tmp_path: Path) -> None:
+    """Each is named with its line."""
+    text = LLMS + "mixtures:\n  m: {description: d, workers: [a, b]}\nserver:\n  forward:\n  - top_k\n"
+    report = checked(tmp_path, text + "  - api_base\n  - max_tokens\n  - mock_response\n")
+
+    assert where(tmp_path, report.problems) == [
+        f"my.yaml:{line}: server.forward[{line - 8}]: {name!r} cannot be forwarded: no client may set it, or it has an "
+        "option of its own"
+        for line, name in ((9, "api_base"), (10, "max_tokens"), (11, "mock_response"))
+    ]
+
+
 def test_a_mixture_that_is_never_picked_is_warned_of(tmp_path: Path) -> None:
     """The fixed router picks the fallback alone; the others can be asked by name."""
     report = checked(

@@ -163,10 +163,14 @@ def test_the_example_is_valid() -> None:
         ("llms.auto", {"model": "scripted/x"}, "llms.auto: the name 'auto' is reserved for the router"),
         ("mixtures.router", VALID["mixtures"]["chat"], "mixtures.router: the name 'router' is reserved"),
         ("mixtures.small", VALID["mixtures"]["chat"], "mixtures.small: an LLM has the name 'small' too"),
-        ("llms.a b", {"model": "scripted/x"}, "llms.a b: a name is 1 to 64 letters, digits, '_', '.' or '-'"),
-        ("llms.-a", {"model": "scripted/x"}, "llms.-a: a name is 1 to 64 letters"),
-        ("mixtures.ü", VALID["mixtures"]["chat"], "mixtures.ü: a name is 1 to 64 letters"),
-        (f"mixtures.{'x' * 65}", VALID["mixtures"]["chat"], f"mixtures.{'x' * 65}: a name is 1 to 64 letters"),
+        ("llms.a b", {"model": "scripted/x"}, "llms.a b: a name is 1 to 128 letters, digits and any of '_.:@~+=-'"),
+        ("llms.-a", {"model": "scripted/x"}, "llms.-a: a name is 1 to 128 letters"),
+        ("mixtures.ü", VALID["mixtures"]["chat"], "mixtures.ü: a name is 1 to 128 letters"),
+        (f"mixtures.{'x' * 129}", VALID["mixtures"]["chat"], f"mixtures.{'x' * 129}: a name is 1 to 128 letters"),
+        *(
+            (f"llms.{name}", {"model": "scripted/x"}, f"llms.{name}: a name is 1 to 128 letters")
+            for name in ("small#2", "/a", "a/", "a//b", "a/-b", " a", "a ", "a?b", "a%2Fb", "{a}", "a,b", "a\\b", "")
+        ),
         # references
         ("mixtures.chat.workers", ["smal"], "mixtures.chat.workers[0].llm: no LLM 'smal'; did you mean 'small'?"),
         ("mixtures.chat.workers", ["x"], "mixtures.chat.workers[0].llm: no LLM 'x'; allowed: small, large"),

@@ -77,7 +77,7 @@ FAULTS = [
     Fault("llms.b.api_base", ..., "llms.b: 'hosted_vllm/b' needs an api_base"),
     Fault("llms.b.api_base", [3], "llms.b.api_base[0]: must be a valid string"),
     Fault("llms.auto", {"model": "scripted/x"}, "llms.auto: the name 'auto' is reserved"),
-    Fault("llms.ü", {"model": "scripted/x"}, "llms.ü: a name is 1 to 64 letters"),
+    Fault("llms.ü", {"model": "scripted/x"}, "llms.ü: a name is 1 to 128 letters"),
     Fault("llms.chat", {"model": "scripted/x"}, "mixtures.chat: an LLM has the name 'chat' too"),
     Fault("llms", [], "llms: must be a valid dictionary", hides="mixtures"),
     Fault("router", "chain", "router: must be a mapping of: kind, fallback"),

@@ -356,6 +356,46 @@ async def test_a_stream_fails_as_it_did(reply: Reply, expected: type[LLMError]) 
     assert (type(failed), tries) == (expected, 1)
 
 
+# What only some models take
+
+
+HINTS = {
+    "reasoning_effort": "low",
+    "thinking": {"type": "enabled", "budget_tokens": 64},
+    "verbosity": "low",
+    "prompt_cache_key": "k",
+    "safety_identifier": "s",
+}
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o", "openai/gpt-5", "mistral/mistral-large-latest", "hosted_vllm/m"])
+async def test_hints_that_a_model_does_not_take_are_left_out(model: str, caplog: pytest.LogCaptureFixture) -> None:
+    """LiteLLM would refuse the whole call; the log says once what was left out, and what can be sent is."""
+    async with Upstream(answer("4"), answer("4"), stream("4")) as upstream:
+        llm = LiteLLM(model, api_base=upstream.base_url, api_key="sk-1", timeout_seconds=10)
+        for _ in range(2):
+            completion = await llm.complete(ask(extra_body={**HINTS, "top_k": 5}))
+            assert completion.text == "4"
+        assert await streamed(llm, ask(extra_body=HINTS))
+        await llm.aclose()
+
+    assert upstream.received[0].body["top_k"] == 5
+    said = [record.getMessage() for record in caplog.records if record.name == "mollm.llms"]
+    assert said
+    assert len(said) == len({line for line in said if line.startswith(f"{model} takes no ")})
+
+
+async def test_what_somebody_means_is_not_left_out() -> None:
+    """A model that takes no tools is not asked without them."""
+    async with Upstream() as upstream:
+        llm = LiteLLM("mistral/mistral-large-latest", api_base=upstream.base_url, api_key="sk-1")
+        with pytest.raises(Exception, match=r"does not support parameters.*logit_bias"):
+            await llm.complete(ask(extra_body={"logit_bias": {"5": 1}, "verbosity": "low"}))
+        await llm.aclose()
+
+    assert not upstream.received
+
+
 # Connections
 
 

@@ -8,6 +8,7 @@ async with Upstream(answer("Four.")) as upstream, served(config_of(upstream)) as
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import socket
 from contextlib import asynccontextmanager, nullcontext
@@ -118,7 +119,8 @@ class Caller:
 
     async def post(self, path: str, body: Any, **headers: str) -> Reply:
         """Post a JSON document, or bytes as they are; underscores in header names become dashes."""
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = io.BytesIO(raw) if len(raw) > 1 << 20 else raw  # which aiohttp sends in pieces
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.session.post(self.base + path, data=data, headers=named) as response:
             return Reply(response.status, response.headers, await response.read())

@@ -13,11 +13,13 @@ import pytest_asyncio
 from mollm import load_config
 from mollm.errors import ConfigError
 from mollm.server.app import create_app
-from mollm.server.auth import LEAST_LENGTH, OPEN, Keys, is_loopback
-from mollm.server.body import BODY_SECONDS
+from mollm.server.auth import LEAST_LENGTH, OPEN, Keys
+from mollm.server.body import BODY_SECONDS, MOST_HELD, SMALL
 from mollm.server.deployment import Deployment
+from mollm.server.origins import is_loopback
 from tests.clock import run_virtual
-from tests.server.served import HI, Reply, served, until
+from tests.server.served import HI, Reply, config_of, served, until
+from tests.upstream import Upstream, answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -510,49 +512,38 @@ def test_a_body_that_does_not_come_in_time_is_not_waited_for(pieces: list[bytes]
     assert error["type"] == "invalid_request_error"
 
 
-# What is not served
+# What all bodies take together
 
 
-@on_one_loop
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", "/nope"), ("POST", "/v1/completions"), ("GET", "/v1"), ("GET", "/redoc"), ("POST", "/")],
-    ids=["nowhere", "older endpoint", "part of a path", "other docs", "top"],
-)
-async def test_a_path_that_does_not_exist_is_told_as_openai_would(servers: Servers, method: str, path: str) -> None:
-    """Clients read the error object."""
-    reply = await tell(servers.open, head(method, path, content_length=0))
+async def test_bodies_take_so_much_together_and_no_more() -> None:
+    """Whoever finds no room is told when to come back, and small ones are always read; what ends makes room."""
+    body = BODY.ljust(SMALL + 1)
+    async with served(config()) as server:
+        bodies = server.deployment.bodies
+        bodies.take(MOST_HELD - len(body))
+        fits = await server.post("/v1/chat/completions", body)
+        bodies.take(1)
+        full = [await server.post(path, body) for path in ("/v1/chat/completions", "/predict")]
+        small = await server.post("/v1/chat/completions", BODY.ljust(SMALL))
+        bodies.give(1)
+        again = await server.post("/v1/chat/completions", body)
+        bodies.give(MOST_HELD - len(body))
+        bodies.take(MOST_HELD)  # nothing is held that was given back
 
-    assert (reply.status, reply.headers["content-type"]) == (404, "application/json")
-    assert reply.body["error"] == {
-        "message": "there is no such path",
-        "type": "invalid_request_error",
-        "param": None,
-        "code": None,
-    }
+    assert [reply.status for reply in (fits, small, again)] == [200, 200, 200]
+    assert [(reply.status, reply.headers["retry-after"]) for reply in full] == [(503, "5")] * 2
+    assert full[0].body["error"]["code"] == "overloaded"
+    assert full[0].body["error"]["message"] == (
+        "the bodies of the HTTP requests in flight take 256 MiB, which is all there is room for"
+    )
 
 
-@on_one_loop
-@pytest.mark.parametrize(
-    ("method", "path", "allowed"),
-    [
-        ("GET", "/v1/chat/completions", "POST"),
-        ("PUT", "/predict", "POST"),
-        ("POST", "/v1/models", "GET"),
-        ("DELETE", "/v1/models/m", "GET"),
-        ("POST", "/metrics", "GET"),
-    ],
-)
-async def test_a_method_that_a_path_does_not_have_is_told_with_those_it_has(
-    servers: Servers, method: str, path: str, allowed: str
-) -> None:
-    """405 with `Allow`, and the error object."""
-    reply = await tell(servers.open, head(method, path, content_length=0))
+async def test_three_photographs_are_no_large_body() -> None:
+    """As clients send them: base64 in one text each, of 8 MiB; the LLM gets all of it."""
+    photo = {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64," + "A" * (8 << 20)}}
+    question = [{"role": "user", "content": [{"type": "text", "text": "Which one?"}, photo, photo, photo]}]
+    async with Upstream(answer("Four.")) as upstream, served(config_of(upstream)) as server:
+        reply = await server.chat(model="one", messages=question)
 
-    assert (reply.status, reply.headers["allow"]) == (405, allowed)
-    assert reply.body["error"] == {
-        "message": "this path has no such method",
-        "type": "invalid_request_error",
-        "param": None,
-        "code": None,
-    }
+    assert (reply.status, reply.body["choices"][0]["message"]["content"]) == (200, "Four.")
+    assert upstream.received[0].body["messages"] == question

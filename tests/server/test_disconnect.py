@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -203,3 +204,22 @@ async def test_an_application_in_front_that_gives_the_body_again_and_again(has_s
     assert sent[0]["status"] == 200
     assert b"Four." in b"".join(message.get("body", b"") for message in sent)
     assert not sent[-1].get("more_body")
+
+
+async def test_with_a_second_question_behind_the_first(caplog: pytest.LogCaptureFixture) -> None:
+    """Sent over one connection before the first was answered: both are given up, and neither is a failure of ours."""
+    body = json.dumps({"model": "one", "messages": HI, "stream": True}).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+    upstream = Upstream(stream("Fo", asyncio.Event(), "ur."))
+    async with upstream, served(config_of(upstream)) as server:
+        async with nothing_is_left(server, upstream):
+            reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(server.base).port)
+            writer.write((head + body) * 2)
+            async with asyncio.timeout(20):
+                await reader.readuntil(b'"Fo"')
+            writer.close()
+        gone = await server.metric("request_failures_total", mixture="one", cause="client_gone")
+
+    assert gone == 1
+    assert closed(upstream) == [True]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

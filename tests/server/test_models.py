@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from urllib.parse import quote
 
 from tests.server.served import Client, config_of, served
 from tests.upstream import Upstream
@@ -87,18 +88,55 @@ async def test_everything_that_may_be_named_is_listed_and_can_be_asked() -> None
 
 
 async def test_what_does_not_exist_is_not_found() -> None:
-    """404 as OpenAI tells it, also for names with slashes and none at all."""
+    """404 as OpenAI tells it, also for names with slashes; the message says what there is."""
     async with served(CONFIG) as server:
-        for path, name in (("gpt-4.1", "gpt-4.1"), ("meta/llama%20x", "meta/llama x"), ("", ""), ("Auto", "Auto")):
+        for path, name in (("gpt-4.1", "gpt-4.1"), ("meta/llama%20x", "meta/llama x"), ("Auto", "Auto")):
             reply = await server.get(f"/v1/models/{path}")
 
             assert reply.status == 404
             assert reply.body["error"] == {
-                "message": f"no mixture and no LLM {name!r}",
+                "message": f"no mixture and no LLM {name!r}; there are: {', '.join(KINDS)}",
                 "type": "invalid_request_error",
                 "param": "model",
                 "code": "model_not_found",
             }
+
+
+PUBLIC = ["openai/gpt-4o", "ollama:qwen3:8b", "hf.co/org/Mix-GGUF:Q4_K_M", "@cf/meta/llama-3", "local/one", "a:cat:b"]
+
+
+async def test_names_may_be_those_that_other_programs_use() -> None:
+    """With provider and tag, of LLMs and of mixtures: listed, looked up with slashes raw or not, asked, counted."""
+    llms = {name: {"model": "scripted/Four."} for name in PUBLIC}
+    mixtures = {f"mix/{name}": {"description": "x", "workers": [name, {"llm": name}]} for name in PUBLIC}
+    async with served({"llms": llms, "mixtures": mixtures, "router": {"fallback": f"mix/{PUBLIC[0]}"}}) as server:
+        listed = [entry["id"] for entry in (await server.get("/v1/models")).body["data"]]
+        for name in (*mixtures, *llms):
+            raw, encoded = f"/v1/models/{name}", f"/v1/models/{quote(name, safe='')}"
+            found = [(await server.get(path)).body for path in (raw, encoded, f"{raw}/")]
+            reply = await server.chat(model=name, mollm={"trace": True})
+            streamed = await server.chat(model=name, stream=True)
+
+            assert name in listed
+            assert [entry["id"] for entry in found] == [name] * 3
+            assert (reply.body["model"], reply.headers["x-mollm-mixture"]) == (name, name)
+            workers = [proposal["worker"] for proposal in reply.body["mollm"]["proposals"]]
+            assert workers == [name.removeprefix("mix/"), f"{name.removeprefix('mix/')}#2"][: len(workers)]
+            assert (streamed.text, streamed.headers["x-mollm-mixture"]) == ("Four.", name)
+            assert await server.metric("requests_total", mixture=name) == 2
+
+
+async def test_the_list_is_found_with_a_slash_and_by_its_head() -> None:
+    """Clients put addresses together in different ways."""
+    async with served(CONFIG) as server:
+        listed = (await server.get("/v1/models")).body
+        assert (await server.get("/v1/models/")).body == listed
+        for path in ("/v1/models", "/v1/models/single", "/health", "/ready", "/metrics"):
+            async with server.session.head(server.base + path) as response:
+                assert (response.status, await response.read()) == (200, b"")
+        question = {"model": "single", "messages": [{"role": "user", "content": "Hi"}]}
+        assert (await server.post("/v1/chat/completions/", question)).status == 200
+        assert (await server.post("/predict/", {"query": "Hi"})).status == 200
 
 
 async def test_the_description_of_the_endpoints_is_whole() -> None:

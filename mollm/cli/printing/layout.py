@@ -24,7 +24,7 @@ def console(*, stderr: bool = False) -> Console:
     """Return a console for one of the standard streams."""
     # rich drops colors under NO_COLOR but keeps bold and dim; here it means no escape sequences in lines of text.
     system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    return Console(stderr=stderr, highlight=False, color_system=system)
+    return Console(stderr=stderr, highlight=False, emoji=False, color_system=system)  # `a:cat:b` is a name
 
 
 def print_rows(rows: Sequence[tuple[str, Text]]) -> None:

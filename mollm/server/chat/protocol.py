@@ -1,18 +1,22 @@
 """A chat completion as clients ask for it, as far as it counts here.
 
-The fields are OpenAI's. Clients send many more than a server knows, so unknown ones are ignored.
+The fields are OpenAI's. Clients send many more than a server knows: those that the configuration names are handed on
+to the LLM that writes the answer, the others are left out, and the response says which.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator
 
+from mollm.config.forwarding import FORWARDED
 from mollm.errors import BadField
 from mollm.server.body import Body, bad_field, read_json
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from mollm.options import RequestOptions
     from mollm.types import Message
 
@@ -69,6 +73,9 @@ class ChatRequest(Body):
     reasoning_effort: str | None = None
     mollm: Extras | None = None
 
+    _further: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _dropped: tuple[str, ...] = PrivateAttr(())
+
     @field_validator("max_tokens", "max_completion_tokens", "seed", "n", "top_logprobs", mode="before")
     @classmethod
     def _whole(cls, value: Any) -> Any:
@@ -80,6 +87,11 @@ class ChatRequest(Body):
     def conversation(self) -> list[Message]:
         """The messages; `developer` is a newer name for `system`, which chat templates do not know."""
         return [{**m, "role": "system"} if m["role"] == "developer" else m for m in self.messages]
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Names of fields that were sent and reach nobody."""
+        return self._dropped
 
     @property
     def wants_usage(self) -> bool:
@@ -95,7 +107,7 @@ class ChatRequest(Body):
     def options(self) -> RequestOptions:
         """What it sets, as the Python API takes it; what equals OpenAI's default is left to the LLM."""
         limit = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
-        options: RequestOptions = {"mixture": self.model, "extra_body": self._further()}
+        options: RequestOptions = {"mixture": self.model, "extra_body": self._extra_body()}
         if limit is not None and limit > 0:
             options["max_tokens"] = limit
         if self.response_format and self.response_format.get("type") != "text":
@@ -109,19 +121,32 @@ class ChatRequest(Body):
                 options[name] = value
         return options
 
-    def _further(self) -> dict[str, Any]:
+    def _extra_body(self) -> dict[str, Any]:
         found = {
             "presence_penalty": self.presence_penalty or None,
             "frequency_penalty": self.frequency_penalty or None,
             "logit_bias": self.logit_bias or None,
-            "reasoning_effort": self.reasoning_effort,
             "parallel_tool_calls": self.parallel_tool_calls if self.tools else None,
+            **self._further,
         }
         return {name: value for name, value in found.items() if value is not None}
 
+    def sort_out(self, data: Mapping[str, Any], forward: Collection[str]) -> None:
+        """Keep what is handed on of the fields that it does not read by itself, and the names of the others."""
+        further = [name for name in data.keys() - _READ if data[name] is not None]
+        self._further = {name: data[name] for name in further if name in forward}
+        self._dropped = tuple(sorted(name for name in further if name not in forward))
 
-def read_chat(body: bytes) -> ChatRequest:
+
+_READ = frozenset(ChatRequest.model_fields.keys() - {"reasoning_effort"})
+
+
+def read_chat(body: bytes, forward: Collection[str] = FORWARDED) -> ChatRequest:
     """Read and check the body of a chat completion.
+
+    Args:
+        body: JSON.
+        forward: Names of further fields that are handed on to the LLM that writes the answer.
 
     Raises:
         BadField: It is not JSON, holds a forbidden field, or a field has no value that it may have.
@@ -133,6 +158,7 @@ def read_chat(body: bytes) -> ChatRequest:
         request = ChatRequest.model_validate(data)
     except ValidationError as error:
         raise bad_field(error) from None
+    request.sort_out(data, forward)
     if request.top_logprobs and not request.logprobs:
         raise BadField("top_logprobs needs logprobs to be true", "top_logprobs")
     for place, message in enumerate(request.messages):

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from mollm.server.wire import to_json
+from mollm.server.wire import shown, to_json
 from mollm.types import to_plain
 
 if TYPE_CHECKING:
     from mollm.server.chat.protocol import ChatRequest
     from mollm.types import Alternative, Answer, Message, Routed, Usage
+
+MOST_NAMES, MAX_NAME = 20, 64
+"""Of fields in a header, and the characters of each."""
 
 
 def completion(answer: Answer, request: ChatRequest) -> dict[str, Any]:
@@ -126,3 +129,12 @@ def answer_headers(answer: Answer) -> dict[str, str]:
         reasons = "; ".join(answer.degraded).encode("ascii", "replace").decode()
         headers["x-mollm-degraded"] = "".join(c if c.isprintable() else " " for c in reasons)[:1000]
     return headers
+
+
+def dropped_headers(request: ChatRequest) -> dict[str, str]:
+    """Which fields of the request reached nobody; nothing where all did."""
+    if not request.dropped:
+        return {}
+    names = [shown(name, MAX_NAME).replace(",", "?") for name in request.dropped[:MOST_NAMES]]
+    more = len(request.dropped) - len(names)
+    return {"x-mollm-dropped": ", ".join([*names, f"and {more} more"] if more else names)}

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mollm.errors import ClientGone
-from mollm.server.chat.replies import Chunks, framed, route_headers
+from mollm.server.chat.replies import Chunks, dropped_headers, framed, route_headers
 from mollm.server.failures import problem_of, report
 from mollm.server.handling import Recorder
 from mollm.server.outlet import Outlet
@@ -124,7 +124,7 @@ class _Stream(Recorder):
         return Chunks(self.id, self.mixture or request.model, self._created, has_usage=request.wants_usage)
 
     def _headers(self) -> dict[str, str]:
-        return {**HEADERS, **(route_headers(self.routed) if self.routed else {})}
+        return {**HEADERS, **(route_headers(self.routed) if self.routed else {}), **dropped_headers(self._request)}
 
     def _say_alive(self) -> None:
         chunks = self._chunks or self._begin()

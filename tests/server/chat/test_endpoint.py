@@ -267,6 +267,11 @@ WRITING = {
     "frequency_penalty": -0.5,
     "logit_bias": {"1734": -100.0},
     "reasoning_effort": "low",
+    "chat_template_kwargs": {"enable_thinking": False, "headers": "x"},
+    "top_k": 5,
+    "guided_json": {"properties": {"headers": {}}},
+    "thinking": {"type": "enabled", "budget_tokens": 512},
+    "prompt_cache_key": "k",
     "max_tokens": 77,
 }
 
@@ -283,6 +288,49 @@ async def test_how_to_write_goes_to_the_llm_that_writes_the_answer(stage: Stage)
     for body in workers:
         assert set(body) == {"model", "messages", "max_tokens"}
         assert body["max_tokens"] == 1024
+
+
+@pytest.mark.parametrize("has_stream", [False, True], ids=["unstreamed", "streamed"])
+async def test_what_reaches_nobody_is_named(stage: Stage, has_stream: bool) -> None:
+    """In a header, by names that a header can hold; where nothing was left out there is none."""
+    odd = {
+        "user": "kim",
+        "functions": [],
+        "a,b": 1,
+        "x" * 70: 1,
+        "sn\u00f6\r\nset-cookie: x": 1,
+        "top_k": 5,
+        "store": None,
+    }
+    many = {f"field_{number:02}": number for number in range(30)}
+    seen = []
+    for fields in ({"top_k": 5}, odd, many):
+        stage.script(stream("Four.") if has_stream else answer("Four."))
+        reply = await stage.server.chat(model="one", stream=has_stream, **fields)
+        assert reply.status == 200
+        assert "set-cookie" not in reply.headers
+        seen.append(reply.headers.get("x-mollm-dropped"))
+
+    assert seen == [
+        None,
+        f"a?b, functions, sn???set-cookie:?x, user, {'x' * 64}...",
+        f"{', '.join(list(many)[:20])}, and 10 more",
+    ]
+
+
+async def test_the_configuration_says_what_is_handed_on() -> None:
+    """What it names, and nothing else; the header names the rest."""
+    async with (
+        Upstream(answer("Four."), answer("Four.")) as upstream,
+        served(config_of(upstream, server={"forward": ["user", "store"]})) as some,
+        served(config_of(upstream, server={"forward": []})) as none,
+    ):
+        fields = {"user": "kim", "top_k": 5, "reasoning_effort": "low"}
+        replies = [await server.chat(model="one", **fields) for server in (some, none)]
+
+    assert [fields.keys() & received.body.keys() for received in upstream.received] == [{"user"}, set()]
+    dropped = [reply.headers["x-mollm-dropped"] for reply in replies]
+    assert dropped == ["reasoning_effort, top_k", "reasoning_effort, top_k, user"]
 
 
 async def test_a_single_worker_writes_the_answer(stage: Stage) -> None:
@@ -315,7 +363,6 @@ IGNORED = {
     "store": True,
     "service_tier": "auto",
     "metadata": {"a": "b"},
-    "chat_template_kwargs": {"x": 1},
     "cache": {"no-cache": True},
     "route": "x",
 }

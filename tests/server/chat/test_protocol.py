@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mollm.config.forwarding import FORBIDDEN, FORWARDED, is_settable
 from mollm.errors import BadField
-from mollm.options import Options
-from mollm.server.body import DEEPEST, FORBIDDEN, MOST_PARTS
+from mollm.options import COUNTED, Options
+from mollm.server.body import DATA, DEEPEST, LARGE, MOST_PARTS, MOST_VALUES
 from mollm.server.chat.protocol import ROLES, ChatRequest, read_chat
 from mollm.server.predict import MOST_QUESTIONS, read_predict
 from tests.server.served import HI, config_of, served
@@ -161,20 +162,14 @@ STYLES: dict[str, Callable[[str], str]] = {
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 PLACES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "top": lambda bad: bad,
-    "unknown field": lambda bad: {"metadata": bad},
+    "unknown field": lambda bad: {"extra_body": bad},
     "deep in an unknown field": lambda bad: {"x": [[{"y": {"z": [1, bad]}}]]},
-    "message": lambda bad: {"messages": [{"role": "user", "content": "Hi", **bad}]},
-    "part of a message": lambda bad: {
-        "messages": [{"role": "user", "content": [{"type": "text", "text": "x", **bad}]}]
-    },
-    "tool": lambda bad: {"tools": [TOOL, {**TOOL, **bad}]},
-    "function of a tool": lambda bad: {"tools": [{"type": "function", "function": {**TOOL["function"], **bad}}]},  # type: ignore[dict-item]
     "tool_choice": lambda bad: {"tools": [TOOL], "tool_choice": {"type": "function", **bad}},
-    "response_format": lambda bad: {"response_format": {"type": "json_object", **bad}},
-    "json_schema": lambda bad: {"response_format": {"type": "json_schema", "json_schema": {"name": "x", **bad}}},
     "stream_options": lambda bad: {"stream_options": bad},
     "mollm": lambda bad: {"mollm": bad},
+    "what is handed on": lambda bad: {"thinking": bad, "reasoning": {"x": [bad]}},
     "what looks like a tool": lambda bad: {"parameters": bad, "function": {"parameters": bad}},
+    "what looks like data": lambda bad: {"x": {"messages": [bad], "tools": [bad], "metadata": bad}},
 }
 
 
@@ -209,26 +204,47 @@ SCHEMA = {
     "properties": {name: {"type": "object", "properties": {"api_key": {"type": "string"}}} for name in FORBIDDEN},
     "required": sorted(FORBIDDEN),
 }
+NAMED = {written: "http://x" for name in FORBIDDEN for written in (name, name.upper(), name.replace("_", "-"))}
+"""Every forbidden name, as somebody's data may have it."""
 
 
 @pytest.mark.parametrize(
     "fields",
     [
         {"tools": [TOOL, {"type": "function", "function": {"name": "get", "parameters": SCHEMA}}]},
+        {"tools": [{**TOOL, **NAMED, "extra_content": {"google": NAMED}}]},
+        {"tools": [{"type": "function", "function": {"name": "f", **NAMED}}]},
+        {"functions": [{"name": "f", "parameters": SCHEMA}]},
         {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}},
+        {"response_format": {"type": "json_object", "schema": SCHEMA}},
+        {"guided_json": SCHEMA},
+        {"structured_outputs": {"json": SCHEMA}},
+        {"json_schema": SCHEMA},
+        {"metadata": {"authorization": "x", "nested": [NAMED]}},
+        {"documents": [{"title": "x", **NAMED}]},
+        {"chat_template_kwargs": {"documents": [NAMED]}},
+        {"messages": [{"role": "user", "content": "Hi", **NAMED}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", **NAMED}]}]},
+        {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": ""}, **NAMED}]}]},
         {"messages": [{"role": "user", "content": "What is an api_key? And headers?"}]},
         {"messages": [{"role": "assistant", "content": "", "tool_calls": []}, *HI], "user": "authorization"},
         {"heading": 1, "api": {"key": 1, "base": 2}, "my_headers": {}, "headers_": 3},
     ],
-    ids=["tool", "response_format", "text", "value", "other names"],
+    ids=lambda fields: f"{'+'.join(fields)} {len(str(fields))}",
 )
 def test_the_callers_own_words_may_be_called_anything(fields: dict[str, Any]) -> None:
-    """Arguments of a tool, the shape of an answer, texts, and names that only look alike."""
+    """Arguments of a tool, the shape of an answer, what is said, texts, and names that only look alike."""
     request = read_chat(chat(**fields))
 
-    assert {name: getattr(request, name) for name in fields if name in ChatRequest.model_fields} == {
-        name: value for name, value in fields.items() if name in ChatRequest.model_fields and name != "user"
-    }
+    known = fields.keys() & ChatRequest.model_fields.keys()
+    assert {name: getattr(request, name) for name in known} == {name: fields[name] for name in known}
+
+
+@pytest.mark.parametrize("data", ["text", 5, None, [], {}, [["x"]]], ids=str)
+def test_fields_of_data_may_hold_anything(data: Any) -> None:
+    """Whatever stands where a list or an object is usual, nothing breaks."""
+    for name in DATA - ChatRequest.model_fields.keys():
+        assert read_chat(chat(**{name: data}))
 
 
 # Nesting
@@ -245,6 +261,7 @@ def nested(levels: int) -> Any:
 NESTS: dict[str, tuple[int, Callable[[Any], dict[str, Any]]]] = {
     "unknown field": (1, lambda deep: {"x": deep}),
     "message": (3, lambda deep: {"messages": [{**HI[0], "x": deep}]}),
+    "metadata": (2, lambda deep: {"metadata": {"x": deep}}),
     "tool": (3, lambda deep: {"tools": [{**TOOL, "x": deep}]}),
     "schema of a tool": (0, lambda deep: {"tools": [{"function": {"name": "f", "parameters": deep}}]}),
     "schema of an answer": (0, lambda deep: {"response_format": {"type": "x", "json_schema": {"schema": deep}}}),
@@ -287,6 +304,7 @@ CROWDS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
         1,
         lambda crowd: b'"response_format": {"type": "json_schema", "json_schema": {"schema": ' + crowd + b"}}",
     ),
+    "metadata": (1, lambda crowd: b'"metadata": {"x": ' + crowd + b"}"),
     "schemas of tools": (
         10,
         lambda crowd: b'"tools": [' + b",".join([b'{"function": {"parameters": ' + crowd + b"}}"] * 10) + b"]",
@@ -559,3 +577,72 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
 
     assert asked.options["max_tokens"] == 100
     assert type(asked.options["n"]) is int
+
+
+# Fields that are handed on, and those that are not
+
+
+def test_what_a_provider_knows_is_handed_on_and_the_rest_is_named() -> None:
+    """As it was sent; what is null was not sent."""
+    sent = {"top_k": 5, "thinking": {"type": "enabled"}, "chat_template_kwargs": {"enable_thinking": False}}
+    request = read_chat(chat(**sent, reasoning_effort="low", user="u", store=False, min_p=None, logit_bias=None))
+
+    assert request.options["extra_body"] == {**sent, "reasoning_effort": "low"}
+    assert request.dropped == ("store", "user")
+
+
+@pytest.mark.parametrize("forward", [[], ["user"], ["user", "Top_K"]], ids=str)
+def test_the_configuration_says_what_is_handed_on(forward: list[str]) -> None:
+    """By its exact name, and nothing else."""
+    sent = {"top_k": 5, "user": "u", "reasoning_effort": "low", "Top_K": 6}
+    request = read_chat(chat(**sent), forward)
+
+    assert request.options["extra_body"] == {name: sent[name] for name in forward}
+    assert request.dropped == tuple(sorted(sent.keys() - set(forward)))
+
+
+@given(st.dictionaries(TEXT, JSON, max_size=4), st.lists(TEXT, max_size=3))
+def test_every_field_reaches_somebody_or_is_named(fields: dict[str, Any], forward: list[str]) -> None:
+    """No field is lost without a word, and none is both."""
+    fields = {name: value for name, value in fields.items() if name not in ChatRequest.model_fields}
+    try:
+        request = read_chat(chat(**fields), forward)
+    except BadField:  # half of a character, or a number that JSON does not know
+        return
+
+    handed_on = request.options["extra_body"]
+    assert not handed_on.keys() & set(request.dropped)
+    assert handed_on.keys() | set(request.dropped) == {name for name, value in fields.items() if value is not None}
+
+
+def test_what_is_handed_on_by_default_can_be_set_by_anybody() -> None:
+    """None of these chooses an address, counts, or has an option of its own."""
+    assert all(map(is_settable, FORWARDED))
+    assert not any(map(is_settable, COUNTED | FORBIDDEN | (ChatRequest.model_fields.keys() - {"reasoning_effort"})))
+
+
+INSTRUCTIONS = """timeout mock_response callbacks success_callback num_retries max_retries cache caching base_url
+organization azure_scope vertex_location aws_region_name extra_query extra_body drop_params client api_version
+context_window_fallback_dict input_cost_per_token litellm_metadata ssl_verify langfuse_secret _skip_mcp_handler
+proxy_server_request region_name model_info mock_timeout stream_timeout request_timeout Api-Base silent_model
+no-log allowed_openai_params additional_drop_params deployment_id custom_prompt_dict anthropic_issuer_url"""
+HARMLESS = """user metadata store service_tier prediction web_search_options top_a typical_p min_tokens ignore_eos
+stop_token_ids bad_words thinking_budget max_thinking_tokens mirostat dry_multiplier num_ctx keep_alive grammar lora
+cache_prompt id_slot provider transforms plugins models safety_settings prompt_cache_retention allowed_token_ids
+skip_special_tokens truncate_prompt_tokens return_token_ids session_id vllm_xargs mm_processor_kwargs priority"""
+
+
+def test_instructions_to_a_client_library_are_told_from_settings_of_an_llm() -> None:
+    """The former would be followed here; the latter go to the provider."""
+    assert [name for name in INSTRUCTIONS.split() if is_settable(name)] == []
+    assert [name for name in HARMLESS.split() if not is_settable(name)] == []
+
+
+def test_a_large_body_is_a_few_long_texts() -> None:
+    """Many small values would take twenty times its bytes; photographs do not."""
+    photo = "A" * (LARGE + 1)
+    assert read_chat(chat(messages=[{"role": "user", "content": [{"type": "text", "text": photo}]}]))
+
+    for crowd in (b"1," * MOST_VALUES, b'"",' * MOST_VALUES, b"[]," * MOST_VALUES, b'{"":[]},' * MOST_VALUES):
+        body = (b'{"x": [' + crowd + b"1]}").ljust(LARGE + 1)
+        assert str(refusal(read_chat, body)) == f"a body of more than 4 MiB holds more than {MOST_VALUES} values"
