@@ -314,6 +314,8 @@ def _why(error: BaseException, cls: type[LLMError]) -> str:
         return "its address is not one; check `api_base`"
     if cls is not Unreachable:
         return _MESSAGES[cls]
+    if names & {"ClientProxyConnectionError", "ClientHttpProxyError", "ProxyError"}:
+        return "the proxy cannot be reached, or refused; check `proxy`"
     if names & {"gaierror", "ClientConnectorDNSError"}:
         return "no such host; check `api_base`"
     if names & {"SSLError", "ServerFingerprintMismatch"}:

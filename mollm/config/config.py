@@ -11,7 +11,7 @@ from mollm.config.files import find, read_examples
 from mollm.config.limits import LimitsConfig
 from mollm.config.llms import LLMConfig
 from mollm.config.mixtures import MixtureConfig
-from mollm.config.places import Places
+from mollm.config.places import KeyPath, Places
 from mollm.config.routers import (
     ChainRouterConfig,
     FixedRouterConfig,
@@ -24,6 +24,7 @@ from mollm.config.server import ServerConfig
 from mollm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -46,16 +47,21 @@ class Config(Section):
     server: ServerConfig = Field(ServerConfig(), description="How `mollm serve` listens.")
 
     _places: Places = PrivateAttr(default_factory=Places)
+    _unset: tuple[tuple[KeyPath, str], ...] = PrivateAttr(())
 
     @model_validator(mode="before")
     @classmethod
     def _with_kind(cls, data: Any) -> Any:
         return with_kind(data)
 
-    def located(self, places: Places) -> Self:
-        """Remember where its keys stand; returns itself."""
-        self._places = places
+    def located(self, places: Places, unset: Iterable[tuple[KeyPath, str]] = ()) -> Self:
+        """Remember where its keys stand, and which variables are missing of what is built later; returns itself."""
+        self._places, self._unset = places, tuple(unset)
         return self
+
+    def unset(self, *section: str) -> list[str]:
+        """The variables that are missing from a section, `llms` and a name or `server`, each with its place."""
+        return [f"{self.place(*key)}: {text}" for key, text in self._unset if key[: len(section)] == section]
 
     @property
     def path(self) -> Path | None:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
-from mollm.calling.addresses import host_and_port
 from mollm.calling.base import Chunk, Completion, Request
 from mollm.calling.http import Sessions
 from mollm.calling.sse import EventParser, EventTooLarge
 from mollm.calling.translate import from_status
+from mollm.config.addresses import ENDPOINT, BaseURL
 from mollm.errors import BadRequest, ProviderFailed
 from mollm.types import Usage
 
@@ -47,6 +47,7 @@ class OpenAICompatibleLLM:
         *,
         api_base: str,
         api_key: str | None = None,
+        proxy: str | None = None,
         connect_seconds: float = 5.0,
         sessions: Sessions | None = None,
     ) -> None:
@@ -54,16 +55,22 @@ class OpenAICompatibleLLM:
 
         Args:
             model: As the server names it.
-            api_base: The address up to and including `/v1`.
+            api_base: The address up to and including `/v1`, and a query that every request is to have.
             api_key: Sent as a bearer token; to this address only, redirects are not followed.
+            proxy: The address of an HTTP proxy to call through, with user and password; None: none, whatever the
+                environment says.
             connect_seconds: Time for a connection to open.
             sessions: Shared with other LLMs, and closed by whoever opened them; None: its own.
+
+        Raises:
+            ValueError: `api_base` is no address.
         """
-        self.address = host_and_port(api_base)
-        self._url = api_base.rstrip("/") + "/chat/completions"
-        self._models_url = api_base.rstrip("/") + "/models"
+        base = BaseURL.parse(api_base)
+        self.address = base.address
+        self._url, self._models_url = base.join(ENDPOINT), base.join("/models")
         self._model = model
         self._api_key = api_key
+        self._proxy = proxy
         self._connect_seconds = connect_seconds
         self._owns_sessions = sessions is None
         self._sessions = sessions or Sessions()
@@ -106,7 +113,7 @@ class OpenAICompatibleLLM:
     async def context_window(self) -> int | None:
         """Ask the server how many tokens a prompt and its answer may have; None where it does not say."""
         session = await self._sessions.get()
-        async with session.get(self._models_url, headers=self._headers, allow_redirects=False) as response:
+        async with session.get(self._models_url, **self._options) as response:
             if response.status != 200:
                 return None
             models = orjson.loads(await _read(response)).get("data") or []
@@ -138,7 +145,7 @@ class OpenAICompatibleLLM:
             raise BadRequest(f"the request cannot be written as JSON: {error}") from None
 
     def _post(self, session: aiohttp.ClientSession, body: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return session.post(self._url, data=body, headers=self._headers, timeout=self._timeout, allow_redirects=False)
+        return session.post(self._url, data=body, timeout=self._timeout, **self._options)
 
     # These come from aiohttp, which is imported when it is first needed, and would be made anew for every call.
 
@@ -150,6 +157,11 @@ class OpenAICompatibleLLM:
         if self._api_key:
             headers["authorization"] = f"Bearer {self._api_key}"
         return headers
+
+    @cached_property
+    def _options(self) -> dict[str, Any]:
+        options = {"headers": self._headers, "allow_redirects": False}
+        return {**options, "proxy": self._proxy} if self._proxy else options
 
     @cached_property
     def _timeout(self) -> aiohttp.ClientTimeout:

@@ -309,7 +309,7 @@ def test_merged_keys_are_checked_where_they_are_used(tmp_path: Path) -> None:
     assert (config.llms["b"].model, config.llms["b"].temperature) == ("scripted/y", 1.5)
 
     path.write_text(path.read_text().replace("1.5", "3.5"))
-    assert [problem.split(": ")[0] for problem in problems(path)] == [f"{path}:2", f"{path}:3"]
+    assert [problem.split(": ")[0] for problem in problems(path)] == [f"{path}:2"] * 2
 
 
 @pytest.mark.parametrize(("text", "what"), [("", "empty"), ("- a", "not a mapping"), ("word", "not a mapping")])
@@ -496,7 +496,9 @@ def test_a_variable_stays_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> N
 
     config = load_config(changed({"llms.large.api_key": "${MOLLM_TEST_KEY}", "llms.small.api_key": "${MISSING}"}))
 
-    assert config.llms["large"].secrets == ("${MOLLM_TEST_KEY}", "http://a/v1", "http://b/v1")
+    key = config.llms["large"].api_key
+    assert key
+    assert key.get_secret_value() == "${MOLLM_TEST_KEY}"
     assert SECRET not in repr(config) + config.model_dump_json()
 
 
