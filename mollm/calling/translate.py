@@ -182,6 +182,7 @@ _STATUS_MESSAGES = {
     401: "the key was refused; check `api_key`",
     402: "the account has no credit",
     404: "no such model or address; check `model` and `api_base`",
+    407: "the proxy refused the login; check `proxy`",
     413: "the request is too large",
 }
 

@@ -140,7 +140,9 @@ class _Parts:
             raise ValueError(f"has no scheme; write `http://` or `https://` in front, as in `{example}`")
         _check_scheme(match[1].lower())
         if "#" in text:
-            raise ValueError("holds a `#`, behind which nothing is sent; leave it out, or write `%23` in a password")
+            raise ValueError(
+                f"holds a `#`, behind which nothing is sent; {'write `%23`' if '@' in text else 'leave it out'}"
+            )
         rest = text[match.end() :]
         end = min((found for found in (rest.find("/"), rest.find("?")) if found >= 0), default=len(rest))
         path, _, query = rest[end:].partition("?")
@@ -179,7 +181,7 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
     else:
         host, _, port = authority.partition(":")
         if ":" in port:
-            raise ValueError("holds a second `:`; an IPv6 address stands in brackets, and `:` in a password is `%3A`")
+            raise ValueError("holds a second `:`; an IPv6 address stands in brackets, as in `http://[::1]:8001`")
     if not host:
         raise ValueError("names no host")
     if not authority.startswith("[") and not _is_host(host):
@@ -198,9 +200,11 @@ def _is_ipv6(host: str) -> bool:
 
 
 def _is_host(host: str) -> bool:
-    if not host.isascii():
+    host = host.lower()
+    if not host.isascii() or "xn--" in host:
         try:
             host = host.encode("idna").decode()
+            host.encode().decode("idna")
         except UnicodeError:
             return False
     return bool(_HOST.fullmatch(host)) and max(map(len, host.split("."))) <= 63

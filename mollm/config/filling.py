@@ -80,6 +80,6 @@ def typed(text: str) -> Any:
     word = text.strip()
     if re.fullmatch(r"[-+]?[0-9]{1,30}", word):
         return int(word)
-    if re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?", word):
+    if re.fullmatch(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]{1,3})?", word):
         return float(word)
     return {"true": True, "false": False}.get(word.lower(), text)

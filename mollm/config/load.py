@@ -56,10 +56,12 @@ def _validated(data: Any, places: Places, methods: Collection[str]) -> Config:
     config, found, gaps = parse(filled.data, filled=filled.written, unknown=unknown)
     found = [*filled.mistakes, *lacking, *(_explained(problem, filled, places) for problem in found)]
     found += [problem for problem in problems(config, methods) if not problem.follows_from(gaps)]
+    later = [problem for problem in filled.unset if _matters_later(problem)]
     if found:
+        found += [problem for problem in later if problem.key[:1] == ("llms",) and problem.key[1] in config.used_llms]
         # Two routers of a chain may have one and the same problem.
         raise ConfigError(list(dict.fromkeys(f"{places.name(*problem.key)}: {problem.text}" for problem in found)))
-    return config.located(places, [(lack.key, lack.text) for lack in filled.unset if _matters_later(lack)])
+    return config.located(places, [(problem.key, problem.text) for problem in later])
 
 
 def _matters_later(problem: Problem) -> bool:
@@ -77,7 +79,10 @@ def _explained(problem: Problem, filled: Filled, places: Places) -> Problem:
     if not word:
         return problem._replace(text=f"{problem.text}; nothing stands here, which YAML reads as null")
     shown = "this" if is_later(problem.key) else f"`{word}`"  # a number may be a key
-    return problem._replace(text=f"{problem.text}; YAML reads {shown} as {_reading(value)}; put text in quotes")
+    reading = f"YAML reads {shown} as {_reading(value)}"
+    if problem.wants_text:
+        return problem._replace(text=f"{reading}, where text belongs; put it in quotes")
+    return problem._replace(text=f"{problem.text}; {reading}")
 
 
 def _reading(value: Any) -> str:

@@ -188,8 +188,6 @@ class _Tree:
 
     def _merge(self, node: yaml.MappingNode) -> None:
         """Put the pairs that `<<` stands for in front of the mapping's own, which win; the first of several wins."""
-        if node in self._merging:
-            raise self._error(node, "this mapping is merged into itself")
         self._merging.add(node)
         own, merge = self._pairs(node)
         pairs: dict[str, _Pair] = {}
@@ -222,6 +220,8 @@ class _Tree:
         for source in merged.value if isinstance(merged, yaml.SequenceNode) else [merged]:
             if not isinstance(source, yaml.MappingNode):
                 raise self._error(key, "`<<` needs a mapping, or a list of mappings, whose keys are taken over")
+            if source in self._merging:
+                raise self._error(key, "this mapping is merged into itself")
             self._merge(source)
             sources.append(source)
         return sources

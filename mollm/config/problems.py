@@ -102,7 +102,7 @@ def _address_problems(key: KeyPath, llm: LLMConfig, client: Sequence[KeyPath]) -
         yield Problem((*key, "api_key"), f"the key {text}", [(*key, "api_key")])
     if llm.proxy:
         proxy, secret = (*key, "proxy"), llm.proxy.get_secret_value()
-        if not variables_in(secret) and (text := _refusal(ProxyURL.parse, secret)):
+        if secret.strip() and not variables_in(secret) and (text := _refusal(ProxyURL.parse, secret)):
             yield Problem(proxy, f"the address {text}", [proxy])
         if llm.kind not in ("openai_compatible", "langchain-openai"):
             text = f"the client {llm.kind} takes no proxy; `openai_compatible` and `langchain-openai` do"
@@ -227,7 +227,7 @@ def warnings(config: Config) -> Iterator[str]:
 
 
 def _llm_warnings(config: Config, name: str, llm: LLMConfig) -> Iterator[str]:
-    key = llm.api_key.get_secret_value() if llm.api_key else None
+    key = llm.api_key.get_secret_value() if llm.api_key is not None else None
     if key is not None and not missing_variables(key):
         if not expand(key, "").strip():
             yield f"{config.place('llms', name, 'api_key')}: the key is empty, so none is sent"

@@ -135,8 +135,9 @@ def target_of(config: Config, name: str) -> Target:
     def base(text: str, where: str) -> BaseURL:
         return settings.base_url(expand(text, where, quote=str.strip))
 
-    def proxy(text: str, where: str) -> ProxyURL:
-        return ProxyURL.parse(expand_login(text, where))
+    def proxy(text: str, where: str) -> ProxyURL | None:
+        address = expand_login(text, where)
+        return ProxyURL.parse(address) if address.strip() else None
 
     target = Target()
     if settings.kind not in ("scripted", "local", "replay"):
