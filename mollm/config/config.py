@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
 from mollm.config.fields import Section
 from mollm.config.files import find, read_examples
@@ -36,6 +36,9 @@ def _any_of(schema: dict[str, Any]) -> None:
 
 class Config(Section):
     """A whole configuration."""
+
+    # Left out by `load_config`: what is only there to be merged elsewhere.
+    model_config = ConfigDict(json_schema_extra={"patternProperties": {"^x-": {}}})
 
     version: Literal[1] = Field(1, description="Of this format.")
     llms: dict[str, LLMConfig] = Field(min_length=1, description="The LLMs, by name.")

@@ -14,8 +14,8 @@ from mollm.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>(?:(?!\$\{)[^}])*))?\}")
-_TOKEN = re.compile(rf"\$\$(?=\{{)|{VARIABLE.pattern}")
+_VARIABLE = r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>(?:(?!\$\{)[^}])*))?\}"
+_TOKEN = re.compile(rf"\$\$(?=\{{)|{_VARIABLE}")
 
 
 def variables_in(value: str) -> list[str]:
@@ -25,7 +25,7 @@ def variables_in(value: str) -> list[str]:
 
 def without_variables(value: str) -> str:
     """Leave out variables, and each `$${...}`."""
-    return re.sub(rf"\$\$\{{[^}}]*\}}?|{VARIABLE.pattern}", "", value)
+    return re.sub(rf"\$\$\{{[^}}]*\}}?|{_VARIABLE}", "", value)
 
 
 def defaults(value: str) -> list[str]:
