@@ -108,10 +108,12 @@ def _read_prompt(path: Path, role: Role) -> Prompt:
 
 def _where_it_was_looked_for(config: Config, name: str, has_space: bool) -> str:
     """End the message about a missing file: where it was looked for, and what else may have been meant."""
-    beside = config.path.parent.absolute() if config.path else None
-    places = f" beside the configuration{f' ({beside})' if beside else ''}, in the working directory ({Path.cwd()})"
-    looked = "" if named_path(name).is_absolute() else f"{places} or among the packaged prompts"
-    if any(is_folder(folder / named_path(name)) for folder in (beside or Path.cwd(), Path.cwd())):
+    folders = list(dict.fromkeys([*([config.path.parent.absolute()] if config.path else []), Path.cwd()]))
+    looked = f" ({', '.join(map(str, folders))})"
+    looked = f" beside the configuration, in the working directory or among the packaged prompts{looked}"
+    if named_path(name).is_absolute():
+        looked = ""
+    if any(is_folder(folder / named_path(name)) for folder in folders):
         return f"{looked}; this is a folder"
     if "\\" in name:
         return f"{looked}; folders are separated by `/`"

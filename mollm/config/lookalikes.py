@@ -67,7 +67,7 @@ _INSIDE = re.compile(
 )
 _TO_FILL_IN = re.compile(
     r"(\S+\s+)?((sk-)?(your|insert|replace|paste|enter)([-_]\S*)?[-_](key|token|secret|here|me)"
-    r"|\[[a-z][a-z_ -]*\]|\S*(\.\.\.|…)\S*|(sk-)?x{3,})",
+    r"|\[[a-z][a-z_ -]*\]|\S*(\.\.\.|…)\S*|sk-x{3,})",
     re.IGNORECASE,
 )
 """A key that a manual shows: `YOUR_API_KEY`, `sk-...`, `sk-xxxx`, `[api key]`."""
