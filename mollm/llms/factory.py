@@ -15,7 +15,7 @@ from mollm.config.variables import expand
 from mollm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from mollm.config.addresses import BaseURL
     from mollm.config.config import Config
@@ -141,15 +141,19 @@ def target_of(config: Config, name: str) -> Target:
 
     target = Target()
     if settings.kind not in ("scripted", "local", "replay"):
-        bases = [resolved(base, address, place("api_base")) for address in settings.api_base or ()]
+        key, through = settings.api_key, settings.proxy
         target = Target(
-            tuple(dict.fromkeys(found for found in bases if found)),
-            resolved(resolve_key, settings.api_key.get_secret_value(), place("api_key")) if settings.api_key else None,
-            resolved(proxy, settings.proxy.get_secret_value(), place("proxy")) if settings.proxy else None,
+            key=resolved(resolve_key, key.get_secret_value(), place("api_key")) if key else None,
+            bases=_distinct(resolved(base, address, place("api_base")) for address in settings.api_base or ()),
+            proxy=resolved(proxy, through.get_secret_value(), place("proxy")) if through else None,
         )
     if problems:
         raise ConfigError(problems)
     return target
+
+
+def _distinct(bases: Iterable[BaseURL | None]) -> tuple[BaseURL, ...]:
+    return tuple(dict.fromkeys(base for base in bases if base))
 
 
 def price_of(settings: LLMConfig) -> Price | None:

@@ -354,7 +354,7 @@ def test_a_word_that_yaml_reads_as_something_else_is_named(tmp_path: Path, word:
         "  m:\n"
         f"    description: {word}\n"
         f"    workers: [{word}, {{llm: {word}}}]\n"
-        f"    tools: {word}\n"
+        f"    tools_llm: {word}\n"
         f"    aggregator: {{method: {word}}}\n"
         f"router: {{fallback: {word}, kind: {word}}}\n",
     )
@@ -363,8 +363,8 @@ def test_a_word_that_yaml_reads_as_something_else_is_named(tmp_path: Path, word:
     found = problems(path)
 
     keys = ["2: llms.a.stop[0]", "9: router.kind", "5: mixtures.m.description", "6: mixtures.m.workers[0]"]
-    keys += ["6: mixtures.m.workers[1].llm", "8: mixtures.m.aggregator.method", "7: mixtures.m.tools"]
-    keys += [] if nullable else ["9: router.fallback"]
+    keys += ["6: mixtures.m.workers[1].llm", "8: mixtures.m.aggregator.method"]
+    keys += [] if nullable else ["9: router.fallback", "7: mixtures.m.tools_llm"]
     said = f"YAML reads `{word}` as {reading}, where text belongs; put it in quotes"
     kinds = {"9: router.kind"} if nullable else set()
     assert {f"{path}:{key}: {said}" for key in keys if key not in kinds} <= {*found}

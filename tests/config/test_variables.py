@@ -217,7 +217,6 @@ ELSEWHERE = [
         "INSERT_KEY_HERE",
         "sk-...",
         "sk-xxxx",
-        "xxxxxxxx",
     ),
     *("[api key]", "${NOPE:-YOUR_KEY}"),
 ]
