@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mollm.calling.attempt import ReliableLLM, Timeouts
 from mollm.calling.health import RetryBudget
 from mollm.errors import ConfigError, UserError
-from mollm.llms.factory import Shared, address_of, adopt, clients_of, folder_of, headers_of, price_of
+from mollm.llms.factory import Shared, adopt, clients_of, folder_of, price_of, target_of
 from mollm.messages import image_tokens
 from mollm.options import Settings
 
@@ -123,9 +123,7 @@ class Pool:
         settings = config.llms[name]
         if name in self.given:
             return (name, settings.model_dump_json())
-        key, bases = address_of(config, name) if settings.kind not in ("scripted", "local", "replay") else (None, [])
-        secrets = hash((key, *sorted(headers_of(config, name).items())))
-        return (name, settings.model_dump_json(), secrets, *bases, folder_of(config))
+        return (name, settings.model_dump_json(), target_of(config, name), folder_of(config))
 
     def _build(self, config: Config, name: str) -> ReliableLLM:
         settings = config.llms[name]

@@ -14,6 +14,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import jinja2
@@ -21,6 +22,7 @@ import jinja2.meta
 import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from mollm.config.files import is_folder, looks_like_file_name, named_path
 from mollm.errors import PromptError
 from mollm.messages import text_of, tokens_at_most
 
@@ -69,7 +71,10 @@ class Prompt:
 
 
 def load_prompt(config: Config, reference: str, role: Role, where: str) -> Prompt:
-    """Load the prompt that `reference` names; if it contains white space, it is the prompt itself.
+    """Load the prompt that `reference` names, or is.
+
+    It names a file if there is such a file, if it holds no white space, or if it looks like a file name all the
+    same, as `my prompts/worker.md` does. Anything else is the prompt itself.
 
     Args:
         config: Says in which folders a file is looked for.
@@ -80,14 +85,17 @@ def load_prompt(config: Config, reference: str, role: Role, where: str) -> Promp
     Raises:
         PromptError: No such file, not UTF-8, too large, broken, forbidden, or a placeholder is unknown or missing.
     """
-    if re.search(r"\s", reference):
-        return parse_prompt(reference, role, where)
-    path = config.find(reference)
-    if path is None:
-        raise PromptError(
-            f"{where}: no file {reference!r} beside the configuration, in the working directory or among the "
-            "packaged prompts"
-        )
+    name = reference.strip()
+    path = config.find(name) if name else None
+    if path is not None:
+        return _read_prompt(path, role)
+    has_space = re.search(r"\s", reference) is not None
+    if not has_space or looks_like_file_name(reference):
+        raise PromptError(f"{where}: no file {name!r}{_where_it_was_looked_for(config, name, has_space)}")
+    return parse_prompt(reference, role, where)
+
+
+def _read_prompt(path: Path, role: Role) -> Prompt:
     if path.stat().st_size > MAX_BYTES:
         raise PromptError(f"{path}: larger than {MAX_BYTES // 1024} KiB, the most a prompt may be")
     try:
@@ -96,6 +104,22 @@ def load_prompt(config: Config, reference: str, role: Role, where: str) -> Promp
         raise PromptError(f"{path}: not UTF-8 text") from error
     except OSError as error:
         raise PromptError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _where_it_was_looked_for(config: Config, name: str, has_space: bool) -> str:
+    """End the message about a missing file: where it was looked for, and what else may have been meant."""
+    folders = list(dict.fromkeys([*([config.path.parent.absolute()] if config.path else []), Path.cwd()]))
+    looked = f" ({', '.join(map(str, folders))})"
+    looked = f" beside the configuration, in the working directory or among the packaged prompts{looked}"
+    if named_path(name).is_absolute():
+        looked = ""
+    if any(is_folder(folder / named_path(name)) for folder in folders):
+        return f"{looked}; this is a folder"
+    if "\\" in name:
+        return f"{looked}; folders are separated by `/`"
+    if has_space:
+        return f"{looked}; if this is the prompt itself, let it neither begin nor end like a file name"
+    return f"{looked}; a prompt of one word is written as a block: `|`, and the word on the next line"
 
 
 def parse_prompt(text: str, role: Role, name: str) -> Prompt:

@@ -51,8 +51,24 @@ NAMES = {"integer": "whole number", "number": "number", "string": "text", "boole
 
 def schema_text() -> str:
     """The JSON Schema as it is shipped."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **_with_variables(Config.model_json_schema())}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+VARIABLE = {"pattern": r"\$\{", "type": "string"}
+"""What may stand in place of every number, every truth value and every text of a given form."""
+
+
+def _with_variables(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_with_variables(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if not ({"enum", "const", "pattern"} & schema.keys() or schema.get("type") in ("integer", "number", "boolean")):
+        return {name: _with_variables(inner) for name, inner in schema.items()}
+    told = {name: schema[name] for name in ("title", "description", "default") if name in schema}
+    form = {name: inner for name, inner in schema.items() if name not in told}
+    return {**told, "anyOf": [form, VARIABLE]}
 
 
 def page_text(page: str) -> str:

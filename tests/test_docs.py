@@ -19,7 +19,7 @@ from mollm import errors, extending, flow, options, server, types
 from mollm.cli.checks import check_config
 from mollm.config.forwarding import FORBIDDEN
 from mollm.config.load import load_config
-from mollm.config.variables import VARIABLE
+from mollm.config.variables import missing_variables
 from mollm.observing.prometheus import Metrics
 from mollm.server.failures import problem_of
 from tests.docstrings import ARCHITECTURE, REFERENCE, architecture_text, reference_text
@@ -86,7 +86,7 @@ def save_files(page: Path, folder: Path) -> None:
 
 def spoken_of(page: Path) -> dict[str, str]:
     """The variables that the files of a page name."""
-    return dict.fromkeys(VARIABLE.findall(page.read_text("utf-8")), "unused")
+    return dict.fromkeys(missing_variables(page.read_text("utf-8"), {}), "unused")
 
 
 @pytest.mark.parametrize("page", having("python"), ids=lambda page: page.stem)
@@ -119,7 +119,7 @@ def test_the_yaml_of_a_page_loads(page: Path, tmp_path: Path, monkeypatch: pytes
     save_files(page, tmp_path)
     whole: dict[str, Any] = {}
     for block in blocks(page, "yaml"):
-        for variable in VARIABLE.findall(block.text):
+        for variable in missing_variables(block.text, {}):
             monkeypatch.setenv(variable, "http://127.0.0.1:9/v1")
         path = tmp_path / f"line-{block.line}.yaml"
         data = yaml.safe_load(block.text)

@@ -123,6 +123,15 @@ def address() -> None:
     assert received[0].headers["Authorization"] == "Bearer k3y"
 
 
+@key("llms.NAME.proxy")
+def proxy() -> None:
+    """Nothing is called past it."""
+    received, failure = upstream({"proxy": "http://127.0.0.1:1"}, answer())
+
+    assert received == []
+    assert "check `proxy`" in str(failure)
+
+
 @key("llms.NAME.client")
 def client() -> None:
     """Another client calls the same address."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mollm.catalog import default_prompt
 from mollm.config.load import load_config
-from mollm.errors import PromptError
+from mollm.errors import ConfigError, PromptError
 from mollm.prompts import (
     MAX_BYTES,
     PLACEHOLDERS,
@@ -134,6 +134,124 @@ def test_a_reference_with_white_space_is_the_prompt_itself(tmp_path: Path) -> No
     assert load_prompt(config, "Be brief.", "worker", "w").render() == "Be brief."
     with pytest.raises(PromptError, match=r"^w: no file 'Brief\.' beside the configuration"):
         load_prompt(config, "Brief.", "worker", "w")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "my prompts/worker.md",
+            "my prompts/worker",
+            "worker two.md",
+            "./my prompts/worker.md",
+            "Be brief.",
+            "a b/c.J2",
+        ),
+        *("my prompts/worker.jinja", "my prompts/../my prompts/worker.txt", " my prompts/worker.md\n"),
+    ],
+)
+def test_a_name_with_spaces_is_a_file_where_there_is_one(tmp_path: Path, name: str) -> None:
+    """The path itself is never the prompt."""
+    path = tmp_path / name.strip()
+    (tmp_path / "my prompts").mkdir()
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("From the file.")
+
+    for reference in (name, str(path)):
+        assert load_prompt(config_in(tmp_path), reference, "worker", "w").render() == "From the file."
+
+
+def test_a_name_with_spaces_in_the_home_folder_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As any other."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "my worker.md").write_text("From home.")
+
+    assert load_prompt(config_in(tmp_path), "~/my worker.md", "worker", "w").render() == "From home."
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *(
+            "my prompts/worker.md",
+            "my prompts/worker.MD",
+            "a b.txt",
+            "my prompts/worker.j2",
+            "w x.jinja2",
+            "w x.prompt",
+        ),
+        *(
+            "./my prompts/worker",
+            "../my prompts/worker",
+            "~/my prompts/worker",
+            "/srv/my prompts/worker",
+            "my prompts/",
+        ),
+        *(
+            "C:\\my prompts\\worker",
+            "my prompts\\worker.md",
+            "prompts/worker.md ",
+            "prompts/worker.md\n",
+            "Follow style.md",
+        ),
+    ],
+)
+def test_what_looks_like_a_file_name_is_no_prompt(tmp_path: Path, reference: str) -> None:
+    """A missing file is an error, which says where it was looked for, and how the other thing is meant."""
+    with pytest.raises(PromptError) as caught:
+        load_prompt(config_in(tmp_path), reference, "worker", "w")
+
+    text = str(caught.value)
+    assert text.startswith(f"w: no file {reference.strip()!r}")
+    assert reference.startswith(("/", "~")) or str(tmp_path) in text
+    assert "separated by `/`" in text if "\\" in reference else "neither begin nor end like a file name" in text
+
+
+@pytest.mark.parametrize("reference", ["prompts", "my prompts", "my prompts/", "./my prompts"])
+def test_a_folder_is_no_prompt(tmp_path: Path, reference: str) -> None:
+    """Where its name looks like that of a file."""
+    for name in ("prompts", "my prompts"):
+        (tmp_path / name).mkdir()
+    if reference == "my prompts":  # which may as well be a prompt, and is
+        assert load_prompt(config_in(tmp_path), reference, "worker", "w").render() == reference
+        return
+
+    with pytest.raises(PromptError, match=r"this is a folder$"):
+        load_prompt(config_in(tmp_path), reference, "worker", "w")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "You are a strict reviewer.",
+            "Answer yes/no questions, and/or ask back.",
+            "/no_think Be brief.",
+            "Use Node.js",
+        ),
+        *(
+            "Read docs/style.md first.",
+            "Write in two lines,\nas in style.md",
+            "Is 3.5 more than 3? Say why",
+            "~ Be brief",
+        ),
+        *("{{ description }} see style.md", "Brief.\n", "C: is a drive", "1. Think. 2. Answer", "Q/A style please"),
+    ],
+)
+def test_a_prompt_with_white_space_stays_a_prompt(tmp_path: Path, text: str) -> None:
+    """Slashes and dots do not make it a file name, and a single word is one with a line break behind it."""
+    rendered = load_prompt(config_in(tmp_path), text, "worker", "w").render(mixture="m", description="Sums.")
+
+    assert rendered == text.replace("{{ description }}", "Sums.").strip()
+
+
+@pytest.mark.parametrize("system", ["prompts/worker.md", "my prompts/worker.md", "./x"])
+def test_a_system_message_that_looks_like_a_file_name_is_refused(system: str) -> None:
+    """It is always the text itself."""
+    mixtures = {"m": {"description": "d", "workers": [{"llm": "a", "system": system}]}}
+
+    with pytest.raises(ConfigError, match=r"^mixtures\.m\.workers\[0\]\.system: is the message itself, and this looks"):
+        load_config({"llms": {"a": {"model": "scripted/x"}}, "mixtures": mixtures})
 
 
 def test_a_mistake_in_an_inline_prompt_is_named_by_its_key(tmp_path: Path) -> None:

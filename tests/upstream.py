@@ -53,6 +53,8 @@ class Received:
     """Set when the client closed the connection before the reply was at its end."""
     done: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the reply was sent to its end."""
+    query: str = ""
+    """Of the address, behind its `?`."""
 
 
 class Upstream:
@@ -119,7 +121,7 @@ async def _log(request: web.Request) -> Received:
         body = json.loads(raw)
     except ValueError:
         body = None
-    return Received(request.method, request.path, dict(request.headers), body)
+    return Received(request.method, request.path, dict(request.headers), body, query=request.query_string)
 
 
 async def _send(reply: Reply, request: web.Request) -> web.StreamResponse:

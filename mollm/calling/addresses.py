@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from mollm.calling.health import Breaker, Standing
 from mollm.errors import Unreachable
@@ -137,14 +136,3 @@ class Addresses:
             if address not in tried and address.breaker.standing(now) < Standing.OPEN
         ]
         return max(0.0, min(asked, default=now) - now)
-
-
-def host_and_port(url: str) -> str:
-    """The part of a URL that says where it leads: no credentials, path or query."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:  # a port that is no number; the call will say so
-        return ""
-    host = f"[{host}]" if ":" in host else host
-    return host if port is None else f"{host}:{port}"

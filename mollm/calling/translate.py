@@ -183,6 +183,7 @@ _STATUS_MESSAGES = {
     401: "the key was refused; check `api_key`",
     402: "the account has no credit",
     404: "no such model or address; check `model` and `api_base`",
+    407: "the proxy refused the login; check `proxy`",
     413: "the request is too large",
 }
 
@@ -317,6 +318,8 @@ def _why(error: BaseException, cls: type[LLMError]) -> str:
         return f"a header of its reply has more than {MAX_HEADER_BYTES >> 10} KiB"
     if cls is not Unreachable:
         return _MESSAGES[cls]
+    if names & {"ClientProxyConnectionError", "ClientHttpProxyError", "ProxyError"}:
+        return "the proxy cannot be reached, or refused; check `proxy`"
     if names & {"gaierror", "ClientConnectorDNSError"}:
         return "no such host; check `api_base`"
     if names & {"SSLError", "ServerFingerprintMismatch"}:

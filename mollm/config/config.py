@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
 from mollm.config.fields import Section
 from mollm.config.files import find, read_examples
 from mollm.config.limits import LimitsConfig
 from mollm.config.llms import LLMConfig
 from mollm.config.mixtures import MixtureConfig
-from mollm.config.places import Places
+from mollm.config.places import KeyPath, Places
 from mollm.config.routers import (
     ChainRouterConfig,
     FixedRouterConfig,
@@ -24,6 +24,7 @@ from mollm.config.server import ServerConfig
 from mollm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -36,6 +37,9 @@ def _any_of(schema: dict[str, Any]) -> None:
 class Config(Section):
     """A whole configuration."""
 
+    # Left out by `load_config`: what is only there to be merged elsewhere.
+    model_config = ConfigDict(json_schema_extra={"patternProperties": {"^x-": {}}})
+
     version: Literal[1] = Field(1, description="Of this format.")
     llms: dict[str, LLMConfig] = Field(min_length=1, description="The LLMs, by name.")
     router: RouterConfig = Field(
@@ -46,16 +50,21 @@ class Config(Section):
     server: ServerConfig = Field(ServerConfig(), description="How `mollm serve` listens.")
 
     _places: Places = PrivateAttr(default_factory=Places)
+    _unset: tuple[tuple[KeyPath, str], ...] = PrivateAttr(())
 
     @model_validator(mode="before")
     @classmethod
     def _with_kind(cls, data: Any) -> Any:
         return with_kind(data)
 
-    def located(self, places: Places) -> Self:
-        """Remember where its keys stand; returns itself."""
-        self._places = places
+    def located(self, places: Places, unset: Iterable[tuple[KeyPath, str]] = ()) -> Self:
+        """Remember where its keys stand, and which variables are missing of what is built later; returns itself."""
+        self._places, self._unset = places, tuple(unset)
         return self
+
+    def unset(self, *section: str) -> list[str]:
+        """The variables that are missing from a section, `llms` and a name or `server`, each with its place."""
+        return [f"{self.place(*key)}: {text}" for key, text in self._unset if key[: len(section)] == section]
 
     @property
     def path(self) -> Path | None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from mollm.errors import ConfigError
 
 MAX_EXAMPLE_BYTES = 4 * 1024 * 1024
+_SUFFIX = re.compile(
+    r"\w\.(md|markdown|mdx|txt|text|rst|j2|jinja2?|tmpl|tpl|template|prompt(y|\.yml)?)$", re.IGNORECASE
+)
+_BEGINNING = re.compile(r"\.{1,2}[/\\]|~\w*[/\\]|[A-Za-z]:[/\\]|\\\\|/[^/\s]+/")
 
 
 def packaged_folder() -> Path:
@@ -61,9 +66,26 @@ def read_examples(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
+def looks_like_file_name(text: str) -> bool:
+    """Tell whether a text that may hold spaces is rather the name of a file, such as `my prompts/worker.md`.
+
+    One line that ends as the names of text files do, or begins as a path does: `./`, `../`, `~/`, `C:\\`, or with
+    two folders of an absolute one. A template is none.
+    """
+    name = text.strip()
+    if len(name.splitlines()) != 1 or re.search(r"\{[{%#]", name):
+        return False
+    return bool(_SUFFIX.search(name) or _BEGINNING.match(name) or name.endswith(("/", "\\")))
+
+
 def is_file(path: Path) -> bool:
     """Tell whether `path` is a file; a name that no file can have names none."""
     return os.path.isfile(path)  # noqa: PTH113 - `Path.is_file` raises where the name is too long
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether `path` is a folder, as `is_file` does."""
+    return os.path.isdir(path)  # noqa: PTH112 - see `is_file`
 
 
 def named_path(name: str | Path) -> Path:

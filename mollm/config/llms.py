@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field, SecretStr
 
+from mollm.config.addresses import ENDPOINT, BaseURL
 from mollm.config.fields import Count, OneOrMore, Sampling, Seconds, Section
 from mollm.config.headers import Headers  # noqa: TC001 - pydantic evaluates the annotations
 
@@ -45,6 +46,10 @@ class LLMConfig(Sampling):
     api_base: OneOrMore | None = Field(None, description="One address, or a list to balance over.")
     api_key: SecretStr | None = Field(None, description="`${VAR}`, or a literal (masked everywhere).")
     headers: Headers = Field({}, description="Further HTTP headers of each call, `${VAR}` or literal (masked).")
+    proxy: SecretStr | None = Field(
+        None,
+        description="`http://[USER:PASSWORD@]HOST:PORT` to call through, `${VAR}` or literal (masked); no other is.",
+    )
     max_tokens: Count = Field(1024, description="Always sent.")
     context_window: Count | None = Field(None, description="Tokens; unset: asked from the server, or 8192.")
     timeout: TimeoutConfig = Field(TimeoutConfig(), description="Seconds until a call is given up.")
@@ -95,8 +100,20 @@ class LLMConfig(Sampling):
             return "llama_cpp"
         return "vllm" if self.provider == "hosted_vllm" and self.kind == "openai_compatible" else None
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The strings in which `${VAR}` may stand."""
-        key = (self.api_key.get_secret_value(),) if self.api_key else ()
-        return (*key, *(self.api_base or ()))
+    def base_url(self, address: str) -> BaseURL:
+        """Read one of its addresses, variables filled in.
+
+        Raises:
+            ValueError: It is none, or its client cannot call it; says why.
+        """
+        if self.kind == "litellm" and self.provider != "openai":  # each provider there has its own idea of a base
+            base = BaseURL.parse(address, has_endpoint=True)
+            loses_query = not self.provider.startswith("azure") and not base.path.endswith(ENDPOINT)
+        else:
+            base = BaseURL.parse(address)
+            loses_query = self.kind == "litellm"
+        if base.query and loses_query:
+            raise ValueError(
+                "has a `?`, behind which the client litellm loses its path; use `client: openai_compatible`"
+            )
+        return base

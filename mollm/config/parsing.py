@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from mollm.config.config import Config
+from mollm.config.filling import typed
+from mollm.config.places import pattern_of, value_at
 from mollm.config.problems import Problem, nearest, one_of
 from mollm.config.routers import kind_of, with_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from pydantic_core import ErrorDetails
 
@@ -52,34 +54,59 @@ MOVED: dict[KeyPath, str] = {
     ("mixtures", "*", "tools"): "unknown key; `tools_llm` names the LLM that has the tools of a request"
 }
 """What is said of a key that had another name."""
+WORKER: KeyPath = ("mixtures", "*", "workers", "*")
 A_KEY = "[key]"
 """Stands in a key path for a key that is no text, as in pydantic's."""
 
 
-def parse(data: dict[str, Any]) -> tuple[Config, list[Problem], set[KeyPath]]:
+def parse(
+    data: dict[str, Any], *, filled: Collection[KeyPath] = (), unknown: Collection[KeyPath] = ()
+) -> tuple[Config, list[Problem], set[KeyPath]]:
     """Build a configuration.
+
+    Args:
+        data: What a file holds.
+        filled: Keys of texts that variables brought: each is a number or a truth value where its key wants one.
+        unknown: Keys whose values nobody knows, since a variable is missing; nothing is said about those.
 
     Returns:
         The configuration; what is wrong with the shape of `data`; and the keys that could not be read. What is
         found out about the configuration holds only where it follows from none of these keys.
     """
     try:
-        return Config.model_validate(data), [], set()
+        return Config.model_validate(data), [], set(unknown)
     except ValidationError as error:
-        return _without_wrong_values(with_kind(copy.deepcopy(data)), error)
+        data, failure = with_kind(copy.deepcopy(data)), error
+    return _without_wrong_values(data, failure, filled, set(unknown))
 
 
-def _without_wrong_values(data: dict[str, Any], error: ValidationError) -> tuple[Config, list[Problem], set[KeyPath]]:
+def _give_types(data: dict[str, Any], filled: Collection[KeyPath], error: ValidationError) -> bool:
+    """Read what variables brought as the types that were wanted instead of text; return whether that changes anything.
+
+    Where text is right it stays text: a description may be `2024`.
+    """
+    changed = False
+    for key in [key for key in _shape_problems(error, data) if key in filled]:
+        holder = value_at(data, key[:-1])
+        text = value_at(holder, key[-1:])
+        if isinstance(text, str) and not isinstance(value := typed(text), str):
+            holder[key[-1]], changed = value, True
+    return changed
+
+
+def _without_wrong_values(
+    data: dict[str, Any], error: ValidationError, filled: Collection[KeyPath], gaps: set[KeyPath]
+) -> tuple[Config, list[Problem], set[KeyPath]]:
     problems: list[Problem] = []
-    gaps: set[KeyPath] = set()
     for _ in range(MAX_PASSES):
-        found = _shape_problems(error, data)
-        # What is wrong only since something was left out is not wrong with the file.
-        known = gaps | _above(gaps)
-        problems += [p for key, p in found.items() if key not in known and not p.follows_from(gaps)]
-        if () in found:
-            break
-        gaps |= {_mend(data, key) for key in found}
+        if not _give_types(data, filled, error):
+            found = _shape_problems(error, data)
+            # What is wrong only since something was left out is not wrong with the file.
+            known = gaps | _above(gaps)
+            problems += [p for key, p in found.items() if key not in known and not p.follows_from(gaps)]
+            if () in found:
+                break
+            gaps |= {_mend(data, key) for key in found}
         try:
             return Config.model_validate(data), problems, gaps
         except ValidationError as next_error:
@@ -90,7 +117,7 @@ def _without_wrong_values(data: dict[str, Any], error: ValidationError) -> tuple
 def _mend(data: dict[str, Any], key: KeyPath) -> KeyPath:
     """Leave out the value at `key`, or put a stand-in in its place; return the key at which that was possible."""
     *above, last = key
-    holder, pattern = _at(data, tuple(above)), _pattern(key)
+    holder, pattern = value_at(data, tuple(above)), pattern_of(key)
     if holder is None:
         return key  # left out already, with all that was around it
     if last == A_KEY:
@@ -122,7 +149,10 @@ def _shape_problems(error: ValidationError, data: dict[str, Any]) -> dict[KeyPat
     # A value that may be of several types has a problem for each, and the deepest knows best what was meant.
     above = _above(found)
     return {
-        key: problems[0]._replace(text=", or ".join(dict.fromkeys(problem.text for problem in problems)))
+        key: problems[0]._replace(
+            text=", or ".join(dict.fromkeys(problem.text for problem in problems)),
+            wants_text=any(problem.wants_text for problem in problems),
+        )
         for key, problems in found.items()
         if key not in above
     }
@@ -132,6 +162,7 @@ def _shape_problem(item: ErrorDetails, data: dict[str, Any]) -> tuple[KeyPath, P
     kind, loc = item["type"], _untagged(item["loc"])
     text = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     text = MESSAGES.get(kind, text[0].lower() + text[1:])
+    wants_text = kind in ("string_type", "literal_error", "union_tag_invalid")
     key, holder = _real_key(loc, data), _real_key(loc[:-1], data)
     if kind == "invalid_key" or loc[-1:] == (A_KEY,):
         holder = holder if kind == "invalid_key" else _real_key(loc[:-2], data)
@@ -142,12 +173,13 @@ def _shape_problem(item: ErrorDetails, data: dict[str, Any]) -> tuple[KeyPath, P
         return _unknown((*holder, loc[-1]), data)
     if kind in ("model_type", "model_attributes_type"):
         names = dict.fromkeys(name for found in _classes(key) for name in found.model_fields)
-        text = f"must be a mapping of: {', '.join(names)}"
+        wants_text = pattern_of(key) == WORKER
+        text = f"must be a mapping of: {', '.join(names)}{', or the name of an LLM' if wants_text else ''}"
     elif kind == "union_tag_not_found":
         key, text = (*key, "kind"), MESSAGES["missing"]
     elif kind == "union_tag_invalid":
         key, text = (*key, "kind"), f"must be {one_of([kind_of(found) for found in _classes(key)])}"
-    return key, Problem(key, text, [])
+    return key, Problem(key, text, [], wants_text=wants_text)
 
 
 def _missing(key: KeyPath, data: dict[str, Any]) -> tuple[KeyPath, Problem]:
@@ -167,9 +199,12 @@ def _unknown(key: KeyPath, data: dict[str, Any]) -> tuple[KeyPath, Problem]:
     if owners:
         text = f"a router of kind {kind_of(section)!r} has no such key; it belongs to {' or '.join(map(repr, owners))}"
         return key, Problem(key, text, [(*key[:-1], "kind")])
-    if hint := MOVED.get(_pattern(key)):
+    if hint := MOVED.get(pattern_of(key)):
         return key, Problem(key, hint, [])
-    return key, Problem(key, f"unknown key{nearest(name, section.model_fields)}", [])
+    near = nearest(name, section.model_fields)
+    if len(key) == 1 and near.startswith("; allowed") and isinstance(data.get(name), dict | list):
+        near += "; what is only merged elsewhere stands under a key that begins with `x-`"
+    return key, Problem(key, f"unknown key{near}", [])
 
 
 def _untagged(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
@@ -188,21 +223,6 @@ def _real_key(loc: tuple[str | int, ...], data: Any) -> KeyPath:
     return tuple(key)
 
 
-def _at(data: Any, key: KeyPath) -> Any:
-    """Return the value at `key`; None where there is none any more."""
-    for part in key:
-        try:
-            data = data[part]
-        except (LookupError, TypeError):
-            return None
-    return data
-
-
-def _pattern(key: KeyPath) -> KeyPath:
-    named = key[0] in ("llms", "mixtures")
-    return tuple("*" if isinstance(part, int) or (named and index == 1) else part for index, part in enumerate(key))
-
-
 def _above(keys: Iterable[KeyPath]) -> set[KeyPath]:
     return {key[:length] for key in keys for length in range(len(key))}
 
@@ -215,7 +235,7 @@ def _classes(key: KeyPath, data: Any = None) -> list[type[BaseModel]]:
     classes = [item for item in found if isinstance(item, type) and issubclass(item, BaseModel)]
     if data is None or len(classes) < 2:
         return classes
-    return [item for item in classes if kind_of(item) == _at(data, (*key, "kind"))]
+    return [item for item in classes if kind_of(item) == value_at(data, (*key, "kind"))]
 
 
 def _inside(annotation: Any, part: str | int) -> Iterator[Any]:

@@ -9,16 +9,20 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mollm.config.addresses import ProxyURL
+from mollm.config.files import looks_like_file_name
 from mollm.config.hosts import ANY
+from mollm.config.keys import key_problem
 from mollm.config.mixtures import METHODS
 from mollm.config.routers import ChainRouterConfig, FixedRouterConfig, LearnedMemberConfig, LLMMemberConfig
-from mollm.config.variables import VARIABLE
+from mollm.config.variables import expand, missing_variables, variables_in
 from mollm.options import COUNTED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from mollm.config.config import Config
+    from mollm.config.llms import LLMConfig
     from mollm.config.mixtures import MixtureConfig
     from mollm.config.places import KeyPath
     from mollm.config.routers import RouterSection
@@ -39,6 +43,8 @@ class Problem(NamedTuple):
     text: str
     reads: Sequence[KeyPath]
     """The keys it follows from; where one of them could not be read, nobody knows whether it is a problem."""
+    wants_text: bool = False
+    """Text would be right in place of what stands there."""
 
     def follows_from(self, gaps: Collection[KeyPath]) -> bool:
         """It may be there only because of what could not be read at these keys."""
@@ -81,6 +87,7 @@ def _llm_problems(config: Config) -> Iterator[Problem]:
             yield Problem(key, f"{llm.model!r} needs an api_base", client)
         if llm.kind != "openai_compatible" and len(llm.api_base or ()) > 1:
             yield Problem((*key, "api_base"), f"the client {llm.kind} takes one address, not several", client)
+        yield from _address_problems(key, llm, client)
         yield from _extra_problems((*key, "extra_body"), llm.extra_body)
         headers = (*key, "headers")
         if llm.headers and llm.kind in ("local", "replay", "scripted"):
@@ -91,6 +98,35 @@ def _llm_problems(config: Config) -> Iterator[Problem]:
         if llm.kind != "replay" and llm.pace:
             pace = (*key, "pace")
             yield Problem(pace, "only recorded answers (replay/...) have a pace", [*client, pace])
+
+
+def _address_problems(key: KeyPath, llm: LLMConfig, client: Sequence[KeyPath]) -> Iterator[Problem]:
+    """Addresses and a key that cannot be used; those with variables are read when the LLM is built."""
+    for index, address in enumerate(llm.api_base or ()):
+        where = (*key, "api_base", index) if len(llm.api_base or ()) > 1 else (*key, "api_base")
+        if not variables_in(address) and (text := _refusal(llm.base_url, address)):
+            yield Problem(where, f"the address {text}", [*client, where])
+    if (
+        llm.api_key
+        and not variables_in(secret := llm.api_key.get_secret_value())
+        and (text := key_problem(secret.strip()))
+    ):
+        yield Problem((*key, "api_key"), f"the key {text}", [(*key, "api_key")])
+    if llm.proxy:
+        proxy, secret = (*key, "proxy"), llm.proxy.get_secret_value()
+        if secret.strip() and not variables_in(secret) and (text := _refusal(ProxyURL.parse, secret)):
+            yield Problem(proxy, f"the address {text}", [proxy])
+        if llm.kind not in ("openai_compatible", "langchain-openai"):
+            text = f"the client {llm.kind} takes no proxy; `openai_compatible` and `langchain-openai` do"
+            yield Problem(proxy, text, [proxy, *client])
+
+
+def _refusal(parse: Callable[[str], object], text: str) -> str | None:
+    try:
+        parse(text)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _extra_problems(key: KeyPath, extra_body: Mapping[str, Any]) -> Iterator[Problem]:
@@ -148,6 +184,9 @@ def _reference_problems(config: Config, name: str, mixture: MixtureConfig) -> It
     used += [(("tools_llm",), mixture.tools_llm)]
     for index, worker in enumerate(mixture.workers):
         yield from _extra_problems((*MIXTURES, name, "workers", index, "extra_body"), worker.extra_body)
+        if worker.system and looks_like_file_name(worker.system):
+            key = (*MIXTURES, name, "workers", index, "system")
+            yield Problem(key, "is the message itself, and this looks like a file name; `prompt` takes a file", [key])
     reported = set()
     for key, llm in used:
         if llm is not None and llm not in config.llms and llm not in reported:
@@ -188,8 +227,7 @@ def warnings(config: Config) -> Iterator[str]:
             text = "without `api_keys`, any page that is open in a browser on this machine may ask"
             yield f"{config.place('server', key)}: {text}"
     for name, llm in config.llms.items():
-        if llm.api_key and not VARIABLE.search(llm.api_key.get_secret_value()):
-            yield f"{config.place('llms', name, 'api_key')}: a key in the file; write ${{VARIABLE}} instead"
+        yield from _llm_warnings(config, name, llm)
         if name not in config.used_llms:
             yield f"{config.place('llms', name)}: no mixture uses this LLM"
     for name, mixture in config.mixtures.items():
@@ -202,6 +240,25 @@ def warnings(config: Config) -> Iterator[str]:
             yield f"{place}: without `examples` the router never picks it; only by name"
         if mixture.ask_first != "all" and mixture.agree is None and mixture.enough is None:
             yield f"{config.place('mixtures', name, 'ask_first')}: without `agree` or `enough` all are asked in the end"
+
+
+def _llm_warnings(config: Config, name: str, llm: LLMConfig) -> Iterator[str]:
+    key = llm.api_key.get_secret_value() if llm.api_key is not None else None
+    if key is not None and not missing_variables(key):
+        if not expand(key, "").strip():
+            yield f"{config.place('llms', name, 'api_key')}: the key is empty, so none is sent"
+        elif not variables_in(key):
+            yield f"{config.place('llms', name, 'api_key')}: a key in the file; write ${{VARIABLE}} instead"
+    place = config.place("llms", name, "api_base")
+    if llm.api_base and llm.kind in ("local", "replay", "scripted"):
+        yield f"{place}: nothing is called there; {llm.model!r} answers in this process"
+    if llm.kind != "openai_compatible":
+        return
+    bases = [llm.base_url(address) for address in llm.api_base or () if not variables_in(address)]
+    if len({*bases}) < len(bases):
+        yield f"{place}: an address stands here twice; it is called as one"
+    if any(not base.path for base in bases):
+        yield f"{place}: the address has no path; most servers answer below `/v1`"
 
 
 def _needs_no_examples(section: RouterSection) -> bool:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mollm.calling.attempt import Price
 from mollm.calling.base import LLM
+from mollm.config.addresses import ProxyURL, expand_login
 from mollm.config.headers import header_value
+from mollm.config.keys import resolve_key
 from mollm.config.variables import expand
 from mollm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mollm.config.addresses import BaseURL
     from mollm.config.config import Config
     from mollm.config.llms import LLMConfig
     from mollm.llms.local import LocalLLM
     from mollm.llms.replay import Questions
+
+Resolved = TypeVar("Resolved")
 
 
 @dataclass
@@ -35,22 +43,22 @@ def clients_of(config: Config, name: str, shared: Shared) -> list[LLM]:
     Raises:
         ConfigError: It cannot be used as it is configured.
     """
-    settings = config.llms[name]
-    is_called_by_address = settings.kind not in ("scripted", "local", "replay")
-    key, bases = address_of(config, name) if is_called_by_address else (None, [])
+    settings, target = config.llms[name], target_of(config, name)
     try:
         if settings.kind == "local":
             return [_local(config, settings, shared)]
         if settings.kind == "replay":
             return [_replay(config, name, settings, shared)]
-        return _others(settings, key, bases, headers_of(config, name))
+        return _others(settings, target)
     except ConfigError as error:
         place = config.place("llms", name, "model")
         raise ConfigError([f"{place}: {problem}" for problem in error.problems]) from error
 
 
-def _others(settings: LLMConfig, key: str | None, bases: list[str], headers: dict[str, str]) -> list[LLM]:
+def _others(settings: LLMConfig, target: Target) -> list[LLM]:
     kind, model, timeout = settings.kind, settings.model_name, settings.timeout
+    proxy = target.proxy.url if target.proxy else None
+    headers = dict(target.headers)
     if kind == "scripted":
         from mollm.llms.scripted import ScriptedLLM
 
@@ -59,17 +67,35 @@ def _others(settings: LLMConfig, key: str | None, bases: list[str], headers: dic
         from mollm.llms.openai_compatible import OpenAICompatibleLLM
 
         return [
-            OpenAICompatibleLLM(model, api_base=base, api_key=key, headers=headers, connect_seconds=timeout.connect)
-            for base in bases
+            OpenAICompatibleLLM(
+                model,
+                api_base=str(base),
+                api_key=target.key,
+                headers=headers,
+                proxy=proxy,
+                connect_seconds=timeout.connect,
+            )
+            for base in target.bases
         ]
-    base = bases[0] if bases else None
+    address = str(target.bases[0]) if target.bases else None
     if kind == "langchain-openai":
         from mollm.llms.langchain import chat_openai
 
-        return [chat_openai(model, api_base=base, api_key=key, headers=headers, timeout_seconds=timeout.total)]
+        return [
+            chat_openai(
+                model,
+                api_base=address,
+                api_key=target.key,
+                headers=headers,
+                proxy=proxy,
+                timeout_seconds=timeout.total,
+            )
+        ]
     from mollm.llms.litellm import LiteLLM
 
-    return [LiteLLM(settings.model, api_base=base, api_key=key, headers=headers, timeout_seconds=timeout.total)]
+    return [
+        LiteLLM(settings.model, api_base=address, api_key=target.key, headers=headers, timeout_seconds=timeout.total)
+    ]
 
 
 def _local(config: Config, settings: LLMConfig, shared: Shared) -> LLM:
@@ -95,48 +121,68 @@ def folder_of(config: Config) -> Path:
     return config.path.parent if config.path else Path()
 
 
-def address_of(config: Config, name: str) -> tuple[str | None, list[str]]:
-    """Key and addresses of an LLM, their variables filled in.
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an LLM is called and how it lets us in: what `${VAR}` stands for is known only here."""
+
+    bases: tuple[BaseURL, ...] = ()
+    """Each once."""
+    key: str | None = field(default=None, repr=False)
+    proxy: ProxyURL | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+def target_of(config: Config, name: str) -> Target:
+    """Fill in the variables of an LLM; nothing for one that is not called at an address.
 
     Raises:
-        ConfigError: A variable is not set.
+        ConfigError: A variable is not set, or what it stands for cannot be used; lists everything.
     """
     settings = config.llms[name]
-    problems: list[str] = []
+    problems = config.unset("llms", name)
+    place = functools.partial(config.place, "llms", name)
 
-    def filled(value: str, key: str) -> str:
+    def resolved(resolve: Callable[[str, str], Resolved], text: str, where: str) -> Resolved | None:
         try:
-            return expand(value, config.place("llms", name, key))
+            return resolve(text, where)
         except ConfigError as error:
             problems.extend(error.problems)
-            return ""
-
-    key = filled(settings.api_key.get_secret_value(), "api_key") if settings.api_key else None
-    bases = [filled(base, "api_base") for base in settings.api_base or ()]
-    if problems:
-        raise ConfigError(problems)
-    return key, bases
-
-
-def headers_of(config: Config, name: str) -> dict[str, str]:
-    """Headers of an LLM, their variables filled in.
-
-    Raises:
-        ConfigError: A variable is not set, or holds what no header can.
-    """
-    found: dict[str, str] = {}
-    problems: list[str] = []
-    for header, value in config.llms[name].headers.items():
-        where = config.place("llms", name, "headers", header)
-        try:
-            found[header] = header_value(expand(value.get_secret_value(), where))
-        except ConfigError as error:
-            problems += error.problems
         except ValueError as error:
-            problems.append(f"{where}: {error}")
+            problems.append(f"{where}: the address {error}")
+        return None
+
+    def base(text: str, where: str) -> BaseURL:
+        return settings.base_url(expand(text, where, quote=str.strip))
+
+    def proxy(text: str, where: str) -> ProxyURL | None:
+        address = expand_login(text, where)
+        return ProxyURL.parse(address) if address.strip() else None
+
+    def resolve_header(text: str, where: str) -> str:
+        try:
+            return header_value(expand(text, where))
+        except ValueError as error:
+            raise ConfigError([f"{where}: {error}"]) from None
+
+    target = Target()
+    if settings.kind not in ("scripted", "local", "replay"):
+        key, through = settings.api_key, settings.proxy
+        target = Target(
+            key=resolved(resolve_key, key.get_secret_value(), place("api_key")) if key else None,
+            bases=_distinct(resolved(base, address, place("api_base")) for address in settings.api_base or ()),
+            proxy=resolved(proxy, through.get_secret_value(), place("proxy")) if through else None,
+            headers=tuple(
+                (header, resolved(resolve_header, value.get_secret_value(), place("headers", header)) or "")
+                for header, value in settings.headers.items()
+            ),
+        )
     if problems:
         raise ConfigError(problems)
-    return found
+    return target
+
+
+def _distinct(bases: Iterable[BaseURL | None]) -> tuple[BaseURL, ...]:
+    return tuple(dict.fromkeys(base for base in bases if base))
 
 
 def price_of(settings: LLMConfig) -> Price | None:

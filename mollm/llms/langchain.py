@@ -6,6 +6,7 @@ import asyncio
 from contextlib import aclosing, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -18,6 +19,7 @@ from mollm.calling.finish import finish_reason
 from mollm.calling.inband import error_beside
 from mollm.calling.lenient import Halves, mended
 from mollm.calling.usage import usage_of
+from mollm.config.addresses import BaseURL
 from mollm.conversion import KEPT, assistant_message, from_openai, reasoning_of
 from mollm.errors import BadRequest, ProviderFailed, missing
 from mollm.messages import text_of
@@ -89,31 +91,34 @@ def chat_openai(
     api_base: str | None = None,
     api_key: str | None = None,
     headers: Mapping[str, str] | None = None,
+    proxy: str | None = None,
     timeout_seconds: float = 120,
 ) -> LangChainLLM:
     """Build an LLM on `ChatOpenAI`, without its retries; fields that OpenAI does not know are lost by it.
 
     Raises:
         ConfigError: langchain-openai is not installed.
+        ValueError: `api_base` is no address.
     """
     if find_spec("langchain_openai") is None:
         raise missing("langchain-openai", f"langchain-openai, which calls {model}, is not installed")
     options: dict[str, Any] = {"model": model, "timeout": timeout_seconds}
     if api_base:
-        options["base_url"] = api_base
+        base = BaseURL.parse(api_base)
+        options |= {"base_url": base.base, "default_query": dict(parse_qsl(base.query, keep_blank_values=True))}
     if headers:
         options["default_headers"] = dict(headers)
     if api_key or api_base:
         # Without a key `OPENAI_API_KEY` would be taken from the environment, and sent to whatever the address is.
         options["api_key"] = api_key or "none"
-    return LangChainLLM(_ChatOpenAIPerLoop(options))
+    return LangChainLLM(_ChatOpenAIPerLoop(options, proxy))
 
 
 class _ChatOpenAIPerLoop:
     """A ChatOpenAI for each event loop, since its connections belong to one, and langchain-openai shares them all."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self._options = options
+    def __init__(self, options: dict[str, Any], proxy: str | None) -> None:
+        self._options, self._proxy = options, proxy
         self._open: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Model, Any]] = WeakKeyDictionary()
 
     async def open(self) -> Model:
@@ -132,7 +137,9 @@ class _ChatOpenAIPerLoop:
         from langchain_openai import ChatOpenAI
         from openai import DefaultAsyncHttpxClient
 
-        client = DefaultAsyncHttpxClient(timeout=self._options["timeout"])
+        # Proxies of the environment are left out: keys go where the configuration says and nowhere else.
+        route: Any = {"proxy": self._proxy} if self._proxy else {"mounts": {"http://": None, "https://": None}}
+        client = DefaultAsyncHttpxClient(timeout=self._options["timeout"], **route)
         # Ours are the only retries and the only timeout between chunks; without `stream_usage` usage is lost.
         fixed = {"max_retries": 0, "stream_usage": True, "stream_chunk_timeout": None}
         return ChatOpenAI(**self._options, **fixed, http_async_client=client), client

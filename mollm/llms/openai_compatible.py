@@ -16,10 +16,10 @@ from urllib.parse import urljoin, urlsplit
 
 import orjson
 
-from mollm.calling.addresses import host_and_port
 from mollm.calling.http import Sessions
 from mollm.calling.reading import ReplyReader
 from mollm.calling.translate import from_status
+from mollm.config.addresses import ENDPOINT, BaseURL
 from mollm.errors import BadRequest, ProviderFailed
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class OpenAICompatibleLLM:
         api_base: str,
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
         connect_seconds: float = 5.0,
         sessions: Sessions | None = None,
     ) -> None:
@@ -61,18 +62,24 @@ class OpenAICompatibleLLM:
 
         Args:
             model: As the server names it.
-            api_base: The address up to and including `/v1`.
+            api_base: The address up to and including `/v1`, and a query that every request is to have.
             api_key: Sent as a bearer token; to this address only, redirects are not followed.
             headers: Sent beside it, to this address only as well.
+            proxy: The address of an HTTP proxy to call through, with user and password; None: none, whatever the
+                environment says.
             connect_seconds: Time for a connection to open.
             sessions: Shared with other LLMs, and closed by whoever opened them; None: its own.
+
+        Raises:
+            ValueError: `api_base` is no address.
         """
-        self.address = host_and_port(api_base)
-        self._url = api_base.rstrip("/") + "/chat/completions"
-        self._models_url = api_base.rstrip("/") + "/models"
+        base = BaseURL.parse(api_base)
+        self.address = base.address
+        self._url, self._models_url = base.join(ENDPOINT), base.join("/models")
         self._model = model
         self._api_key = api_key
         self._own_headers = dict(headers or {})
+        self._proxy = proxy
         self._connect_seconds = connect_seconds
         self._owns_sessions = sessions is None
         self._sessions = sessions or Sessions()
@@ -116,7 +123,7 @@ class OpenAICompatibleLLM:
     async def context_window(self) -> int | None:
         """Ask the server how many tokens a prompt and its answer may have; None where it does not say."""
         session = await self._sessions.get()
-        async with session.get(self._models_url, headers=self._headers, allow_redirects=False) as response:
+        async with session.get(self._models_url, **self._options) as response:
             if response.status != 200:
                 return None
             models = orjson.loads(await _read(response)).get("data") or []
@@ -149,7 +156,7 @@ class OpenAICompatibleLLM:
 
     def _post(self, session: aiohttp.ClientSession, body: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         data = io.BytesIO(body) if len(body) > MAX_PIECE_BYTES else body
-        return session.post(self._url, data=data, headers=self._headers, timeout=self._timeout, allow_redirects=False)
+        return session.post(self._url, data=data, timeout=self._timeout, **self._options)
 
     # These come from aiohttp, which is imported when it is first needed, and would be made anew for every call.
 
@@ -161,6 +168,11 @@ class OpenAICompatibleLLM:
         if self._api_key:
             headers["authorization"] = f"Bearer {self._api_key}"
         return headers
+
+    @cached_property
+    def _options(self) -> dict[str, Any]:
+        options = {"headers": self._headers, "allow_redirects": False}
+        return {**options, "proxy": self._proxy} if self._proxy else options
 
     @cached_property
     def _timeout(self) -> aiohttp.ClientTimeout:
@@ -201,7 +213,7 @@ def _redirect(response: aiohttp.ClientResponse) -> str:
     """Say that it redirects and where to, without the path and the query, which may hold a secret."""
     try:
         to = urlsplit(urljoin(str(response.url), response.headers["location"]))
-        place = f"{to.scheme}://{host_and_port(to.geturl())}"
+        place = f"{to.scheme}://{to.netloc.rpartition('@')[2]}"
     except (KeyError, ValueError):
         place = ""
     named = f" to {place}" if _SAFE_PLACE.fullmatch(place) else ""

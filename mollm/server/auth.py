@@ -38,7 +38,8 @@ class Keys:
         """
         host = host or config.server.host
         found: list[str] = []
-        problems: list[str] = []
+        if problems := config.unset("server"):
+            raise ConfigError(problems)
         for number, key in enumerate(config.server.api_keys):
             where = config.place("server", "api_keys", number)
             try:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mollm.calling.addresses import Addresses, host_and_port
+from mollm.calling.addresses import Addresses
 from mollm.calling.health import Standing
 from mollm.errors import Unreachable
 from mollm.llms.scripted import ScriptedLLM
@@ -137,20 +136,3 @@ def test_an_attempt_ends_once() -> None:
 
     assert (address.in_flight, address.breaker.failures) == (0, 1)
     assert only.pick(0) is address
-
-
-@pytest.mark.parametrize(
-    ("url", "name"),
-    [
-        ("http://127.0.0.1:8001/v1", "127.0.0.1:8001"),
-        ("https://llm.example/v1?key=s3ntinel", "llm.example"),
-        ("http://user:s3ntinel@host:80/v1", "host:80"),
-        ("http://[::1]:8001/v1", "[::1]:8001"),
-        ("http://host:s3ntinel/v1", ""),
-        ("http://[::1/v1", ""),
-        ("no address", ""),
-    ],
-)
-def test_an_address_is_named_without_credentials(url: str, name: str) -> None:
-    """Host and port, nothing else of the URL; empty where it has none."""
-    assert host_and_port(url) == name

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def test_route_shows_the_decision(config: Path) -> None:
     """For people a line each, for programs always a list, and no LLM is needed."""
     config.write_text(
-        TEAM.replace("model: scripted/from a", "model: hosted_vllm/a, api_base: x, api_key: '${NOT_THERE}'")
+        TEAM.replace("model: scripted/from a", "model: hosted_vllm/a, api_base: 'http://x/v1', api_key: '${NOT_THERE}'")
     )
 
     people = run("route", "Hi", "Ho", cwd=config.parent)

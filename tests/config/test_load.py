@@ -313,7 +313,7 @@ def test_merged_keys_are_checked_where_they_are_used(tmp_path: Path) -> None:
     assert (config.llms["b"].model, config.llms["b"].temperature) == ("scripted/y", 1.5)
 
     path.write_text(path.read_text().replace("1.5", "3.5"))
-    assert [problem.split(": ")[0] for problem in problems(path)] == [f"{path}:2", f"{path}:3"]
+    assert [problem.split(": ")[0] for problem in problems(path)] == [f"{path}:2"] * 2
 
 
 @pytest.mark.parametrize(("text", "what"), [("", "empty"), ("- a", "not a mapping"), ("word", "not a mapping")])
@@ -337,6 +337,85 @@ def test_names_may_look_like_anything_yaml_knows(tmp_path: Path) -> None:
     path = written(tmp_path, "llms:\n  4: {model: scripted/x}\nmixtures:\n  no: {description: Nay., workers: ['4']}\n")
 
     assert load_config(path).mixtures["no"].workers[0].llm == "4"
+
+
+@pytest.mark.parametrize(
+    ("word", "reading"),
+    [
+        *[(word, "false") for word in ("no", "No", "off", "false")],
+        *[(word, "true") for word in ("yes", "ON", "true")],
+        *[(word, "null") for word in ("~", "null")],
+        *[(word, "a number") for word in ("1.0", "4", "0x10", "12:30", "1_000", ".inf", "9" * 400)],
+        ("2024-01-01", "a date"),
+    ],
+)
+def test_a_word_that_yaml_reads_as_something_else_is_named(tmp_path: Path, word: str, reading: str) -> None:
+    """Wherever a name or a text belongs: what stands there, what YAML makes of it, and what to do."""
+    path = written(
+        tmp_path,
+        f"llms:\n  a: {{model: scripted/x, stop: [{word}]}}\n"
+        "mixtures:\n"
+        "  m:\n"
+        f"    description: {word}\n"
+        f"    workers: [{word}, {{llm: {word}}}]\n"
+        f"    tools_llm: {word}\n"
+        f"    aggregator: {{method: {word}}}\n"
+        f"router: {{fallback: {word}, kind: {word}}}\n",
+    )
+    nullable = word in ("~", "null")
+
+    found = problems(path)
+
+    keys = ["2: llms.a.stop[0]", "9: router.kind", "5: mixtures.m.description", "6: mixtures.m.workers[0]"]
+    keys += ["6: mixtures.m.workers[1].llm", "8: mixtures.m.aggregator.method"]
+    keys += [] if nullable else ["9: router.fallback", "7: mixtures.m.tools_llm"]
+    said = f"YAML reads `{word}` as {reading}, where text belongs; put it in quotes"
+    kinds = {"9: router.kind"} if nullable else set()
+    assert {f"{path}:{key}: {said}" for key in keys if key not in kinds} <= {*found}
+
+
+def test_a_number_where_a_key_belongs_is_not_shown(tmp_path: Path) -> None:
+    """It may be the key."""
+    path = written(
+        tmp_path, "llms:\n  a: {model: x/y, api_key: 12345678}\nmixtures: {m: {description: d, workers: [a]}}\n"
+    )
+
+    assert problems(path) == [
+        f"{path}:2: llms.a.api_key: YAML reads this as a number, where text belongs; put it in quotes"
+    ]
+
+
+def test_what_is_left_empty_is_named(tmp_path: Path) -> None:
+    """YAML reads it as null."""
+    path = written(tmp_path, "llms:\n  a: {model: scripted/x}\nmixtures:\n  m:\n    description:\n    workers:\n")
+
+    assert problems(path) == [
+        f"{path}:5: mixtures.m.description: must be a valid string; nothing stands here, which YAML reads as null",
+        f"{path}:6: mixtures.m.workers: must be a valid list; nothing stands here, which YAML reads as null",
+    ]
+
+
+def test_a_key_of_ones_own_holds_what_is_merged_elsewhere(tmp_path: Path) -> None:
+    """Nothing below it is looked at, or filled in; anywhere else such a key is unknown."""
+    path = written(
+        tmp_path,
+        "x-shared: &shared {temperature: 0.5, api_key: '${MOLLM_NONE_AT_ALL}', anything: [$X, no]}\n"
+        "x-: 5\n"
+        "x-llm: &llm {retries: 0}\n"
+        "llms:\n"
+        "  a: {<<: *llm, model: scripted/x}\n"
+        "mixtures:\n"
+        "  m: {description: d, workers: [a]}\n",
+    )
+    assert load_config(path).llms["a"].retries == 0
+
+    path.write_text(path.read_text().replace("x-llm: &llm {", "shared: &llm {x-y: 1, "))
+    assert problems(path) == [
+        f"{path}:3: llms.a.x-y: unknown key; allowed: {', '.join(LLMConfig.model_fields)}",
+        f"{path}:3: shared: unknown key; allowed: {', '.join(Config.model_fields)}; "
+        "what is only merged elsewhere stands under a key that begins with `x-`",
+    ]
+    assert load_config({**VALID, "x-mine": object()}) == load_config(VALID)
 
 
 def test_a_hexadecimal_giant_is_refused(tmp_path: Path) -> None:
@@ -500,7 +579,9 @@ def test_a_variable_stays_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> N
 
     config = load_config(changed({"llms.large.api_key": "${MOLLM_TEST_KEY}", "llms.small.api_key": "${MISSING}"}))
 
-    assert config.llms["large"].secrets == ("${MOLLM_TEST_KEY}", "http://a/v1", "http://b/v1")
+    key = config.llms["large"].api_key
+    assert key
+    assert key.get_secret_value() == "${MOLLM_TEST_KEY}"
     assert SECRET not in repr(config) + config.model_dump_json()
 
 

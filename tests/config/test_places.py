@@ -25,7 +25,7 @@ def problem(raw: str | bytes) -> str:
 
 def data(raw: str | bytes) -> Any:
     """What stands in a file that can be used."""
-    return parse_yaml(raw if isinstance(raw, bytes) else raw.encode(), "f.yaml")[0]
+    return parse_yaml(raw if isinstance(raw, bytes) else raw.encode(), "f.yaml").data
 
 
 BOMB = "\n".join(["x0: &x0 [a]", *(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 10))])
@@ -47,8 +47,13 @@ CHAIN = "\n".join(["x0: &x0 [a]", *(f"x{n}: &x{n} [*x{n - 1}]" for n in range(1,
         pytest.param("a: 1\n---\nb: 2", 2, "found another document", id="two documents"),
         pytest.param("a: 1\nb: !python/name:os.system", 2, "could not determine a constructor", id="foreign tag"),
         pytest.param("a: 1\nb: !!python/object:x y", 2, "could not determine a constructor", id="python tag"),
+        pytest.param("a: 1\nb:\n  <<: 3", 3, "`<<` needs a mapping, or a list of mappings", id="merge of a number"),
+        pytest.param("a: &a [1]\nb:\n  c: 1\n  <<: *a", 4, "`<<` needs a mapping", id="merge of a list of numbers"),
+        pytest.param("a: 1\nb:\n  <<: [{x: 1}, y]", 3, "`<<` needs a mapping", id="merge of a word in a list"),
+        pytest.param("a: 1\nb:\n  <<:\n", 3, "`<<` needs a mapping", id="merge of nothing"),
+        pytest.param("a: &a\n  b: 1\n  <<: *a", 3, "this mapping is merged into itself", id="merge of itself"),
         pytest.param(
-            "a: 1\nb:\n  <<: 3", 3, "expected a mapping or list of mappings for merging", id="merge of a number"
+            "a: &a {x: 1}\nb: {x: 2, <<: *a, x: 3}", 2, "key 'x' stands here twice", id="twice around a merge"
         ),
         pytest.param("a: 1\nb: 2001-99-99", 2, "this is no timestamp", id="month 99"),
         pytest.param("a: 1\nb: !!timestamp soon", 2, "this is no timestamp", id="timestamp that is none"),
@@ -100,6 +105,14 @@ def test_an_empty_file_is_nothing(raw: bytes) -> None:
         ("a: &x {b: 1, c: 2}\nd:\n  <<: *x\n  c: 3", {"a": {"b": 1, "c": 2}, "d": {"b": 1, "c": 3}}),
         ("a: &x {b: 1}\nd:\n  c: 3\n  <<: [*x, {b: 2, e: 4}]", {"a": {"b": 1}, "d": {"b": 1, "c": 3, "e": 4}}),
         ("a: &x {<<: {b: 1}}\nc: {<<: *x}", {"a": {"b": 1}, "c": {"b": 1}}),
+        ("a: &a {x: 1, y: 1}\nb: &b {x: 2, z: 2}\nc: {<<: [*a, *b]}",
+         {"a": {"x": 1, "y": 1}, "b": {"x": 2, "z": 2}, "c": {"x": 1, "y": 1, "z": 2}}),
+        ("a: &a {x: 1}\nb: &b {<<: *a, x: 2, y: 2}\nc: {w: 0, <<: [*b, *a], y: 9}",
+         {"a": {"x": 1}, "b": {"x": 2, "y": 2}, "c": {"w": 0, "x": 2, "y": 9}}),
+        ("a: &a {x: {p: 1, q: 1}}\nb: {x: {p: 2}, <<: *a}", {"a": {"x": {"p": 1, "q": 1}}, "b": {"x": {"p": 2}}}),
+        ("a: &a {x: {<<: {p: 1}, q: 2}}\nb: {<<: [*a, *a]}",
+         {"a": {"x": {"p": 1, "q": 2}}, "b": {"x": {"p": 1, "q": 2}}}),
+        ("a: {<<: []}\n<<: {b: 1}", {"a": {}, "b": 1}),
         ("'<<': 1", {"<<": 1}),
         ("- " * MAX_DEPTH + "x", None),
         ("# ü 😀\na: 日本", {"a": "日本"}),
@@ -122,7 +135,7 @@ def test_every_key_knows_its_line() -> None:
     """Lines count from 1; comments, blank lines and block texts count too."""
     raw = b"# head\na: 1\n\nb:\n  - c: |\n      text\n      more\n    d: {e: 1,\n      f: 2}\n  - 3\n"
 
-    _, lines = parse_yaml(raw, "f")
+    lines = parse_yaml(raw, "f").lines
 
     assert lines[("a",)] == 2
     assert lines[("b",)] == 4
@@ -130,6 +143,49 @@ def test_every_key_knows_its_line() -> None:
     assert lines[("b", 0, "d", "e")] == 8
     assert lines[("b", 0, "d", "f")] == 9
     assert lines[("b", 1)] == 10
+
+
+def test_what_is_merged_stands_where_it_is_written() -> None:
+    """Its keys and everything below them; the mapping's own stand where they are."""
+    raw = b"a: &a\n  x: 1\n  y:\n    z: [2,\n      3]\nb:\n  <<: *a\n  x: 4\n"
+
+    lines = parse_yaml(raw, "f").lines
+
+    assert [lines["b", *key] for key in [(), ("x",), ("y",), ("y", "z"), ("y", "z", 1)]] == [6, 8, 3, 4, 5]
+    assert ("b", "<<") not in lines
+
+
+MAPPINGS = st.dictionaries(st.sampled_from("pqrs"), st.integers(0, 9), max_size=4)
+
+
+@given(st.lists(MAPPINGS, min_size=1, max_size=4), MAPPINGS, st.integers(0, 4), st.booleans())
+def test_the_first_of_several_merged_mappings_wins(
+    sources: list[dict[str, int]], own: dict[str, int], place: int, is_nested: bool
+) -> None:
+    """The mapping's own keys win over all, wherever `<<` stands among them; merged mappings may merge others."""
+    lines = [f"s{n}: &s{n} {source}" for n, source in enumerate(sources)]
+    names = [f"*s{n}" for n in range(len(sources))]
+    if is_nested:
+        lines.append(f"s: &s {{<<: [{', '.join(names)}]}}")
+        names = ["*s"]
+    pairs = [f"{key}: {value}" for key, value in own.items()]
+    pairs.insert(place, f"<<: [{', '.join(names)}]")
+    raw = "\n".join([*lines, f"m: {{{', '.join(pairs)}}}"]).replace("'", "")
+
+    expected: dict[str, int] = {}
+    for mapping in (own, *sources):
+        expected = {**mapping, **expected}
+    assert data(raw)["m"] == expected
+
+
+def test_words_that_yaml_reads_as_something_else_are_kept() -> None:
+    """Not what stands in quotes, or is text anyway."""
+    raw = b"a: no\nb: ['no', 'yes', on, 1.0, ~, 2024-01-01, 12:30, 0o7, \"1\", text]\nc:\n"
+
+    words = parse_yaml(raw, "f").words
+
+    kept = {2: "on", 3: "1.0", 4: "~", 5: "2024-01-01", 6: "12:30"}
+    assert words == {("a",): "no", ("c",): ""} | {("b", index): word for index, word in kept.items()}
 
 
 def test_a_place_falls_back_on_what_surrounds_it() -> None:

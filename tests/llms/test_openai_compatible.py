@@ -490,10 +490,24 @@ async def test_closing_one_llm_leaves_the_calls_of_others_alone() -> None:
 
 
 @pytest.mark.parametrize("base", ["127.0.0.1:8000/v1", "http://h:port/v1", "ftp://x/v1", "", "http://[::1/v1"])
-async def test_what_is_no_address_is_named_as_the_reason(base: str) -> None:
-    """Whatever was written there, the error says which key to look at."""
-    llm = ReliableLLM("m", OpenAICompatibleLLM("m", api_base=base))
+def test_what_is_no_address_is_refused_before_any_call(base: str) -> None:
+    """Whatever was written there: no request is ever sent to what it might have meant."""
+    with pytest.raises(ValueError, match=r"^(has no scheme|begins with|is empty|holds)"):
+        OpenAICompatibleLLM("m", api_base=base)
 
-    with pytest.raises(BadRequest, match="check `api_base`"):
+
+@pytest.mark.parametrize("base", ["/v1/?api-version=preview", "/v1/chat/completions/?api-version=preview"])
+async def test_the_query_of_an_address_stays_behind_the_path(base: str) -> None:
+    """For calls, streams and what is asked about the model alike."""
+    async with Upstream(answer(), stream("Four.")) as upstream:
+        llm = OpenAICompatibleLLM("m", api_base=upstream.base_url.removesuffix("/v1") + base)
         await llm.complete(ASK)
-    await llm.aclose()
+        async for _ in llm.stream(ASK):
+            pass
+        await llm.context_window()
+        await llm.aclose()
+
+    paths = ["/v1/chat/completions", "/v1/chat/completions", "/v1/models"]
+    assert [(request.path, request.query) for request in upstream.received] == [
+        (path, "api-version=preview") for path in paths
+    ]
