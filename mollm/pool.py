@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mollm.calling.attempt import ReliableLLM, Timeouts
 from mollm.calling.health import RetryBudget
 from mollm.errors import ConfigError, UserError
-from mollm.llms.factory import Shared, address_of, adopt, clients_of, folder_of, price_of
+from mollm.llms.factory import Shared, address_of, adopt, clients_of, folder_of, price_of, secrets_of
 from mollm.messages import image_tokens
 from mollm.options import Settings
 
@@ -149,6 +149,7 @@ class Pool:
             dialect=None if is_given else settings.dialect,
             image_tokens=image_tokens(settings.model),
             moves_thoughts=settings.think_tags == "move",
+            secrets=() if is_given else secrets_of(config, name),
         )
 
 

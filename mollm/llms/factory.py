@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from mollm.calling.attempt import Price
 from mollm.calling.base import LLM
+from mollm.calling.fields import Fields
 from mollm.config.variables import expand
 from mollm.errors import ConfigError
 
@@ -35,8 +37,7 @@ def clients_of(config: Config, name: str, shared: Shared) -> list[LLM]:
         ConfigError: It cannot be used as it is configured.
     """
     settings = config.llms[name]
-    is_called_by_address = settings.kind not in ("scripted", "local", "replay")
-    key, bases = address_of(config, name) if is_called_by_address else (None, [])
+    key, bases = address_of(config, name) if _is_called_by_address(settings) else (None, [])
     try:
         if settings.kind == "local":
             return [_local(config, settings, shared)]
@@ -50,6 +51,7 @@ def clients_of(config: Config, name: str, shared: Shared) -> list[LLM]:
 
 def _others(settings: LLMConfig, key: str | None, bases: list[str]) -> list[LLM]:
     kind, model, timeout = settings.kind, settings.model_name, settings.timeout
+    fields = _fields(settings)
     if kind == "scripted":
         from mollm.llms.scripted import ScriptedLLM
 
@@ -58,7 +60,8 @@ def _others(settings: LLMConfig, key: str | None, bases: list[str]) -> list[LLM]
         from mollm.llms.openai_compatible import OpenAICompatibleLLM
 
         return [
-            OpenAICompatibleLLM(model, api_base=base, api_key=key, connect_seconds=timeout.connect) for base in bases
+            OpenAICompatibleLLM(model, api_base=base, api_key=key, connect_seconds=timeout.connect, fields=fields)
+            for base in bases
         ]
     base = bases[0] if bases else None
     if kind == "langchain-openai":
@@ -67,7 +70,12 @@ def _others(settings: LLMConfig, key: str | None, bases: list[str]) -> list[LLM]
         return [chat_openai(model, api_base=base, api_key=key, timeout_seconds=timeout.total)]
     from mollm.llms.litellm import LiteLLM
 
-    return [LiteLLM(settings.model, api_base=base, api_key=key, timeout_seconds=timeout.total)]
+    return [LiteLLM(settings.model, api_base=base, api_key=key, timeout_seconds=timeout.total, fields=fields)]
+
+
+def _fields(settings: LLMConfig) -> Fields:
+    limit, usage = settings.max_tokens_field, settings.stream_usage
+    return Fields(None if limit == "auto" else limit, None if usage == "auto" else usage)
 
 
 def _local(config: Config, settings: LLMConfig, shared: Shared) -> LLM:
@@ -114,6 +122,26 @@ def address_of(config: Config, name: str) -> tuple[str | None, list[str]]:
     if problems:
         raise ConfigError(problems)
     return key, bases
+
+
+def secrets_of(config: Config, name: str) -> tuple[str, ...]:
+    """What an LLM is called with and nobody may read: its key, and what stands before the host of an address."""
+    if not _is_called_by_address(config.llms[name]):
+        return ()
+    key, bases = address_of(config, name)
+    return tuple(filter(None, (key, *(part for base in bases for part in _userinfo(base)))))
+
+
+def _userinfo(url: str) -> tuple[str | None, str | None]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # the call will say so
+        return None, None
+    return parts.username, parts.password
+
+
+def _is_called_by_address(settings: LLMConfig) -> bool:
+    return settings.kind not in ("scripted", "local", "replay")
 
 
 def price_of(settings: LLMConfig) -> Price | None:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from mollm.calling.base import Chunk, Completion, Request
+from mollm.calling.fields import AUTO, Fields
+from mollm.calling.translate import translate
 from mollm.calling.usage import usage_of
 from mollm.errors import BadRequest, ProviderFailed, missing
 
@@ -57,6 +59,7 @@ class LiteLLM:
         api_base: str | None = None,
         api_key: str | None = None,
         timeout_seconds: float = 120,
+        fields: Fields = AUTO,
     ) -> None:
         """Check that the library is there; it is imported by the first call.
 
@@ -66,6 +69,7 @@ class LiteLLM:
         if find_spec("litellm") is None:
             raise missing("litellm", f"LiteLLM, which calls {model}, is not installed")
         self.model = model
+        self._fields = fields
         self._target = {
             "model": model,
             **({"api_base": api_base} if api_base else {}),
@@ -75,8 +79,7 @@ class LiteLLM:
 
     async def complete(self, request: Request) -> Completion:
         library = await _load()
-        with _noting_clients(library, self):
-            reply = await library.acompletion(**self._arguments(library, request))
+        reply = await self._send(library, request)
         if not reply.choices:
             raise ProviderFailed("the provider sent an answer without a choice")
         choice = reply.choices[0]
@@ -94,11 +97,7 @@ class LiteLLM:
             ProviderFailed: The reply broke off; litellm itself would end it with an invented `stop`.
         """
         library = await _load()
-        arguments = self._arguments(library, request)
-        with _noting_clients(library, self):
-            reply = await library.acompletion(
-                **{**arguments, "stream": True, "stream_options": {"include_usage": True}}
-            )
+        reply = await self._send(library, request, stream=True)
         async with aclosing(reply):
             async for piece in reply:
                 chunk = _chunk(piece, reply)
@@ -123,12 +122,30 @@ class LiteLLM:
         """Tokens that a prompt and its answer may have together, by LiteLLM's map."""
         return await asyncio.to_thread(context_window_of, self.model)
 
-    def _arguments(self, library: Any, request: Request) -> dict[str, Any]:
+    async def _send(self, library: Any, request: Request, *, stream: bool = False) -> Any:
+        """Call litellm, once more where only a field was refused that another name or none makes good."""
         _check_provider(library, self._target)
+        sent = self._fields
+        try:
+            with _noting_clients(library, self):
+                return await library.acompletion(**self._arguments(library, request, sent, stream=stream))
+        except Exception as error:
+            fields = sent.without(translate(error, "").refused)
+            if fields == sent:
+                raise
+        with _noting_clients(library, self):
+            reply = await library.acompletion(**self._arguments(library, request, fields, stream=stream))
+        self._fields = fields
+        return reply
+
+    def _arguments(self, library: Any, request: Request, fields: Fields, *, stream: bool) -> dict[str, Any]:
         # A deep copy, since litellm edits messages and tools where they lie, and workers share them.
         asked = copy.deepcopy({**request.settings.payload(), "messages": list(request.messages)})
         if "seed" in asked and not _takes(library, self.model, "seed"):
             del asked["seed"]  # it goes to every worker, and a wish; the other settings are somebody's intent
+        if stream:
+            asked["stream"] = True
+        fields.write(asked, stream=stream)
         return {
             **asked,
             **self._target,
