@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import re
-import unicodedata
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -37,7 +36,7 @@ _CONTROLS = {"n": " ", "r": " ", "t": " ", "b": " ", "f": " "}
 
 _NAMED = re.compile(
     # key=..., api_key: ..., "password": "...", authorization: ...
-    r"(?i)((?:api|access|auth|secret|session|subscription|private|client|account|x)[-_ ]?(?:api[-_ ]?)?"
+    r"(?i)((?<![a-z])(?:api|access|auth|secret|session|subscription|private|client|account)[-_ ]?(?:api[-_ ]?)?"
     r"(?:key|token|secret)s?(?: [a-z]+){0,2}|password|passwd|pwd|secret|credentials?|authorization|signature"
     r"|[?&](?:key|token|sig|code|auth))"
     r"([\"'`]?\s*(?:[:=]|=>)\s*[\"'`]?)((?:bearer|basic|token)\s+)?[^\s\"'`,;&)}\]]{3,}"
@@ -58,8 +57,7 @@ _SOLID = re.compile(r"[A-Za-z0-9]{24,}")
 
 def clean(text: str) -> str:
     """Put what a provider said on one line, at most 2,000 characters, without whatever looks like a secret."""
-    text = _ESCAPES.sub(_unescaped, text[: 2 * _READ_AT_MOST])
-    text = " ".join("".join(char if _is_shown(char) else " " for char in text).split())
+    text = _plain(text[: 2 * _READ_AT_MOST])
     text = _IN_URL.sub(f"{CUT}@", text)
     text = _NAMED.sub(lambda found: f"{found[1]}{found[2]}{CUT}", text)
     text = _BEARER.sub(lambda found: f"{found[1]} {CUT}", text)
@@ -111,8 +109,7 @@ def _strings(value: Any, depth: int = 0) -> Iterator[str]:
     if isinstance(value, str):
         if not value.startswith("data:"):  # an image; what is repeated of it is a run of base64
             text = value if len(value) <= 2 * _MOST_TEXT else f"{value[:_MOST_TEXT]}\0{value[-_MOST_TEXT:]}"
-            text = _ESCAPES.sub(_unescaped, text) if "\\" in text else text
-            yield " ".join(text.split())
+            yield _plain(text)
     elif depth < 12:
         if isinstance(value, dict):
             for key, item in value.items():
@@ -168,8 +165,14 @@ def _unescaped(found: re.Match[str]) -> str:
     return _CONTROLS.get(code, code)
 
 
-def _is_shown(char: str) -> bool:
-    return (char.isascii() and char.isprintable()) or unicodedata.category(char)[0] not in "CZ"
+def _plain(text: str) -> str:
+    """Undo escapes, and leave single spaces for all that cannot be seen."""
+    if "\\" in text:
+        text = _ESCAPES.sub(_unescaped, text)
+    text = " ".join(text.split())
+    if not text.isprintable():
+        text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return text
 
 
 def _is_random(run: str) -> bool:

@@ -30,14 +30,14 @@ _BEFORE = any_of(
 )
 """`Unknown field "seed"`."""
 _AFTER = any_of(
-    rf"(?<![\w-]){_FIELD}[`'\"\])]*(?: ?[:,]| ->)? ?"
+    rf"(?<![\w-]){_FIELD}(?=[`'\"\])]*(?: ?[:,]| ->)? ?"
     r"(?:(?:request |parameter |field |argument |option |property |value |with value )*)"
     r"(?:(?:is|are|was|has been|were|currently) )*(?:value_error\.extra"
     r"|(?:un-?supported|un-?recogni[sz]ed|unknown|unexpected|extraneous|forbidden|disallowed|deprecated|removed)\b"
     r"|(?:not|no longer) (?:\w+ )?(?:a |an |be )?(?:supported|recogni[sz]ed|valid|allowed|permitted|known|accepted"
     r"|available|implemented|support)\b(?! to)"
     r"|extra (?:inputs|fields) (?:are )?not permitted|(?:does|do|did)(?: not|n't) support"
-    r"|(?:and `?\w+`? )?(?:cannot|can't) (?:both )?be (?:specified|used|set)|: cannot find field)"
+    r"|(?:and `?\w+`? )?(?:cannot|can't) (?:both )?be (?:specified|used|set)|: cannot find field))"
 )
 """`seed: Extra inputs are not permitted`."""
 _LISTED = any_of(

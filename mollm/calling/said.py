@@ -13,7 +13,8 @@ from mollm.calling.quoting import clean
 READ_AT_MOST = 64 * 1024
 """Bytes of a body that are looked at: error objects are far smaller, and HTML need not be read to its end."""
 
-_DEEPEST, _MOST_WORDS = 8, 200
+_DEEPEST, _MOST_LINES, _LONGEST_LINE, _LONGEST = 8, 200, 2000, 8000
+"""Of what is said only so much is looked through for its meaning: the event loop waits meanwhile."""
 
 _ECHOED = frozenset(
     (
@@ -76,8 +77,9 @@ def said_in(parsed: Any, text: str) -> Said:
     if isinstance(parsed, list) and parsed and isinstance(parsed[0], Mapping) and "loc" not in parsed[0]:
         parsed = parsed[0]
     if not isinstance(parsed, Mapping | list):
-        return Said(text.lower(), clean(_TAGS.sub(" ", text)))
-    words = "\n".join(_words(parsed))
+        text = " ".join(_TAGS.sub(" ", text).split())
+        return Said(text[:_LONGEST].lower(), clean(text))
+    words = "\n".join(_words(parsed))[:_LONGEST]
     quote = clean(_sentence(parsed) or words)
     inner = parsed.get("error") if isinstance(parsed, Mapping) else None
     error = inner if isinstance(inner, Mapping) else parsed
@@ -99,13 +101,13 @@ def _words(value: Any, key: str = "", depth: int = 0) -> list[str]:
             return [f"{value.get('type', '')}: {_located(value)}"]
         parts = [_words(item, str(name), depth + 1) for name, item in value.items() if name not in _ECHOED]
     elif isinstance(value, list | tuple):
-        parts = [_words(item, key, depth + 1) for item in value[:_MOST_WORDS]]
+        parts = [_words(item, key, depth + 1) for item in value[:_MOST_LINES]]
     elif isinstance(value, str) and value[:1] in ("{", "[") and (inner := _parsed(value)) is not None:
         return _words(inner, key, depth + 1)  # what another provider said, handed on as it was
     else:
-        line = " ".join(str(value).split())
+        line = " ".join(str(value)[:_LONGEST_LINE].split())
         return [f"{key}: {line}" if key else line]
-    return [line for lines in parts for line in lines][:_MOST_WORDS]
+    return [line for lines in parts for line in lines][:_MOST_LINES]
 
 
 def _sentence(value: Any, depth: int = 0) -> str:

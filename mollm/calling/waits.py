@@ -25,7 +25,7 @@ _PART = re.compile(rf"(\d+(?:\.\d+)?) ?({_UNIT})?")
 _IN_WORDS = re.compile(
     r"(?:(?:try|retry|available|resets?|request)(?: \w+){0,3}? (?:in|after)"
     r"|retry[-_ ]?(?:delay|after|in)(?:[-_ ]?seconds)?|(?:please )?wait(?: (?:for|at least))?)"
-    rf"[\"'`]?(?::| =|=)? ?[\"'`]?(?:about |approximately )?({_DURATION.pattern})"
+    rf"[\"'`]?(?::| =|=)? ?[\"'`]?(?:about |approximately )?(?!\d+(?:\.\d+)?e[+-]?\d)({_DURATION.pattern})"
 )
 _IN_MILLISECONDS = re.compile(
     r"retry[-_]?after[-_]?(?:ms|millis(?:econds)?)[\"'`]?[:=] ?[\"'`]?(\d{1,12}(?:\.\d{1,9})?)\b"
