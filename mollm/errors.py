@@ -15,9 +15,10 @@ MollmError
 │   ├── RoutingError     no mixture could be picked
 │   ├── LLMError         one call failed
 │   │   ├── RateLimited  429
+│   │   │   └── QuotaExceeded  402, or a quota that waiting does not refill
 │   │   ├── TimedOut     connect, first token, between tokens, or in all
 │   │   ├── Unreachable  refused, reset, no such host, breaker open
-│   │   ├── AuthFailed   401, 402, 403
+│   │   ├── AuthFailed   401, 403
 │   │   ├── ContextTooLong
 │   │   ├── BadRequest   other 4xx
 │   │   ├── EmptyReply   an answer without text or tool calls
@@ -152,7 +153,19 @@ class RoutingError(RunError):
 
 
 class LLMError(RunError):
-    """One call to an LLM failed."""
+    """One call to an LLM failed.
+
+    Attributes:
+        message: What happened, in mollm's words.
+        llm: Name of the LLM.
+        address: Host and port where it happened; empty where that is not known.
+        status: HTTP status of the provider, or None.
+        code: The provider's word for it, or mollm's.
+        retry_after_seconds: When to try again, if the provider said so.
+        said: What the provider said, in at most 300 characters, for whoever runs this. Keys and what it repeats of
+            the request are taken out. It is in no message, and no client is shown it.
+        refused: Request fields that the provider does not take, or not as they were set.
+    """
 
     kind: ClassVar[str] = "provider"
     is_retryable: ClassVar[bool] = False
@@ -168,6 +181,8 @@ class LLMError(RunError):
         status: int | None = None,
         code: str | None = None,
         retry_after_seconds: float | None = None,
+        said: str = "",
+        refused: Sequence[str] = (),
     ) -> None:
         super().__init__(f"{llm}: {message}" if llm else message)
         self.message = message
@@ -175,14 +190,24 @@ class LLMError(RunError):
         self.status = status
         self.code = code
         self.retry_after_seconds = retry_after_seconds
+        self.address = ""
+        self.said = said
+        self.refused = tuple(refused)
 
 
 class RateLimited(LLMError):
-    """429: too many requests, or a quota is used up."""
+    """429: too many requests for now."""
 
     kind = "rate_limited"
     is_retryable = True
     trips_breaker = True
+
+
+class QuotaExceeded(RateLimited):
+    """A quota or credit is used up, which waiting does not mend: an account without credit, the limit of a day."""
+
+    kind = "quota"
+    is_retryable = False
 
 
 class TimedOut(LLMError):
@@ -202,7 +227,7 @@ class Unreachable(LLMError):
 
 
 class AuthFailed(LLMError):
-    """401, 402 or 403: the key is wrong, missing, or not allowed to do this."""
+    """401 or 403: the key is wrong, missing, or not allowed to do this."""
 
     kind = "auth"
     trips_breaker = True

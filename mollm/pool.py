@@ -149,6 +149,7 @@ class Pool:
             image_tokens=image_tokens(settings.model),
             collects=settings.stream == "always",
             moves_thoughts=settings.think_tags == "move",
+            secrets=() if is_given else target_of(config, name).secrets,
         )
 
 

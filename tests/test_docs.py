@@ -226,7 +226,7 @@ def test_the_errors_of_the_serving_page_are_those_of_the_code() -> None:
     failed = [types.Proposal("a", "a", 1, "", error=cause) for cause in causes]
     plain: list[Callable[[str], Exception]] = [
         *(errors.ConfigError, errors.PromptError, errors.RequestError, errors.UnknownMixture, errors.LimitError),
-        *(errors.RunError, errors.RoutingError, errors.AggregationError, errors.Unexpected),
+        *(errors.RunError, errors.RoutingError, errors.AggregationError, errors.Unexpected, errors.QuotaExceeded),
         *errors.LLMError.__subclasses__(),
     ]
     raised: list[Exception] = [

@@ -160,6 +160,24 @@ def writing() -> None:
     assert {k: v for k, v in plain[0].body.items() if k not in ("model", "messages")} == {"max_tokens": 1024}
 
 
+@key("llms.NAME.max_tokens_field")
+def max_tokens_field() -> None:
+    """The token limit is sent under that name."""
+    for llm, name in (({}, "max_tokens"), ({"max_tokens_field": "max_completion_tokens"}, "max_completion_tokens")):
+        received, _ = upstream({**llm, "max_tokens": 7}, answer())
+
+        assert {k: v for k, v in received[0].body.items() if "tokens" in k} == {name: 7}
+
+
+@key("llms.NAME.stream_usage")
+def stream_usage() -> None:
+    """A stream is asked for its usage, or not."""
+    for llm, is_asked in (({}, True), ({"stream_usage": True}, True), ({"stream_usage": False}, False)):
+        received, _ = upstream(llm, stream("Hi"), streamed=True)
+
+        assert ("stream_options" in received[0].body) == is_asked
+
+
 @key("llms.NAME.context_window")
 def context_window() -> None:
     """Proposals that do not fit the aggregator's window are shortened, and the answer says so."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from mollm.calling.finish import finish_reason
 from mollm.calling.health import Breaker, RetryBudget
 from mollm.calling.history import as_sent
 from mollm.calling.patience import Patience
+from mollm.calling.quoting import quoted, with_quote
 from mollm.calling.replies import check_reply, up_to_first_token
 from mollm.calling.retries import Retries, harmless
 from mollm.calling.shapes import streamed, whole
@@ -26,10 +28,13 @@ from mollm.types import Usage
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from mollm.calling.addresses import Attempt
+    from mollm.calling.addresses import Address, Attempt
     from mollm.calling.retries import Tell
     from mollm.config.llms import Dialect
+    from mollm.errors import LLMError
     from mollm.types import Message
+
+log = logging.getLogger("mollm")
 
 DEFAULT_WINDOW = 8192
 WINDOW_SECONDS = 2.0
@@ -84,6 +89,7 @@ class ReliableLLM:
         image_tokens: int = 2000,
         collects: bool = False,
         moves_thoughts: bool = True,
+        secrets: Sequence[str] = (),
         breaker: Callable[[], Breaker] = Breaker,
     ) -> None:
         """Wrap `llm`.
@@ -103,6 +109,7 @@ class ReliableLLM:
             image_tokens: The most tokens that one image takes in a prompt.
             collects: Every call is made streamed, and its pieces collected where the whole reply is wanted.
             moves_thoughts: Thoughts between tags at the beginning of a reply are taken out of its text.
+            secrets: Its keys, taken out of what a provider said before anybody reads it.
             breaker: Makes the breaker of an address.
         """
         self.name = name
@@ -112,11 +119,13 @@ class ReliableLLM:
         self.image_tokens = image_tokens
         self._addresses = Addresses(llm if isinstance(llm, Sequence) else [llm], breaker)
         self._timeouts = timeouts
-        self._retries = Retries(name, self._addresses, retries, budget or RetryBudget())
+        self._retries = Retries(name, self._addresses, retries, budget or RetryBudget(), secrets)
         self._collects = collects
         self._slots = Slots(max_in_flight)
         self._window = window
         self._moves_thoughts = moves_thoughts
+        self._secrets = secrets
+        self._without_window: set[str] = set()
 
     @property
     def clients(self) -> list[LLM]:
@@ -147,7 +156,7 @@ class ReliableLLM:
             return completion
 
         async with self._slots.slot(clock, self.name):
-            completion = await self._retries.reach(ask, clock, tell, hedge=True)
+            completion = await self._retries.reach(ask, request, clock, tell, hedge=True)
         if completion.usage is None:
             usage = self.estimate(request.messages, completion.text)
             return Completion(completion.message, completion.finish_reason, usage, completion.logprobs)
@@ -173,7 +182,7 @@ class ReliableLLM:
             return attempt, held, chunks
 
         async with self._slots.slot(clock, self.name):
-            attempt, held, chunks = await self._retries.reach(ask, clock, tell)
+            attempt, held, chunks = await self._retries.reach(ask, request, clock, tell)
             patience = Patience(timeouts.idle, clock.until)
             try:
                 for chunk in held:
@@ -185,7 +194,9 @@ class ReliableLLM:
                         attempt.succeeded()
                         return
                     except Exception as error:  # noqa: BLE001 - raised as ours
-                        raise self._retries.judge(attempt, error, clock, tell) from harmless(error)
+                        ours = self._retries.judge(attempt, error, request, clock, tell)
+                        self._retries.report(ours)
+                        raise ours from harmless(error)
                     yield chunk
             finally:
                 patience.close()
@@ -207,8 +218,16 @@ class ReliableLLM:
                     if self._window is not None:
                         break
                 except Exception as error:  # noqa: BLE001 - an address that fails here may still answer the question
-                    translate(error, self.name)
+                    self._report_no_window(address, translate(error, self.name))
         return self._window or None
+
+    def _report_no_window(self, address: Address, error: LLMError) -> None:
+        if address.name in self._without_window:
+            return  # said once; it is asked again with every question
+        self._without_window.add(address.name)
+        said = with_quote(error.message, quoted(error.said, Request(()), self._secrets))
+        place = f"{self.name} at {address.name}" if address.name else self.name
+        log.warning("%s: could not be asked for its context window: %s", place, said)
 
     def estimate(self, messages: Sequence[Message], text: str = "") -> Usage:
         """Estimate the tokens of a call from its characters."""

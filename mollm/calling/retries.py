@@ -9,6 +9,7 @@ all LLMs of a pool share: an outage does not multiply its own load.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -17,16 +18,20 @@ import tenacity
 from mollm.calling.addresses import Attempt
 from mollm.calling.health import Standing
 from mollm.calling.hedge import Hedge
+from mollm.calling.quoting import quoted, with_quote
 from mollm.calling.translate import NOT_CONNECTED, translate
 from mollm.errors import LLMError, TimedOut, UserError
 from mollm.types import BreakerOpened, Event, Failure, Retried
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine
+    from collections.abc import Collection, Coroutine, Sequence
 
     from mollm.calling.addresses import Address, Addresses
+    from mollm.calling.base import Request
     from mollm.calling.bounds import Clock
     from mollm.calling.health import RetryBudget
+
+log = logging.getLogger("mollm")
 
 T = TypeVar("T")
 Ask: TypeAlias = Callable[[Attempt], Awaitable[T]]
@@ -43,7 +48,9 @@ BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, min=0.1, max=8)
 class Retries:
     """Tries the calls to one LLM, again where it makes sense."""
 
-    def __init__(self, llm: str, addresses: Addresses, retries: int, budget: RetryBudget) -> None:
+    def __init__(
+        self, llm: str, addresses: Addresses, retries: int, budget: RetryBudget, secrets: Sequence[str] = ()
+    ) -> None:
         """Take what the calls share.
 
         Args:
@@ -51,18 +58,21 @@ class Retries:
             addresses: Where it is served.
             retries: How often a call is tried again.
             budget: Taken from for every retry at an address that is not sound.
+            secrets: Taken out of what a provider said, before anybody reads it.
         """
         self._llm = llm
         self._addresses = addresses
         self._most = retries
         self._hedges = retries > 0 and len(addresses) > 1
         self._budget = budget
+        self._secrets = secrets
 
-    async def reach(self, ask: Ask[T], clock: Clock, tell: Tell | None, *, hedge: bool = False) -> T:
+    async def reach(self, ask: Ask[T], request: Request, clock: Clock, tell: Tell | None, *, hedge: bool = False) -> T:
         """Return what `ask` brings from the first address that answers.
 
         Args:
             ask: Called with one attempt after another.
+            request: What it asks; nothing of it is in the log.
             clock: Holds for all of them together.
             tell: Is told of every retry, and of every breaker that opens.
             hedge: A second address may be asked while the first does not answer; `ask` then runs twice at once.
@@ -76,13 +86,14 @@ class Retries:
         while True:
             attempt = self._begin(clock.now(), tried)
             try:
-                call = self._try(attempt, ask, clock, tell)
+                call = self._try(attempt, ask, request, clock, tell)
                 if not hedge or not self._hedges:
                     return await call
-                return await self._hedge(attempt, ask, clock, tell, tried).first_reply(call)
+                return await self._hedge(attempt, ask, request, clock, tell, tried).first_reply(call)
             except LLMError as error:
                 tried.append(attempt.address)
                 wait = self._wait(error, retried, tried, clock)
+                self.report(error, is_tried_again=wait is not None)
                 if wait is None:
                     raise
                 self._tell_retried(tell, error, wait, attempt.address)
@@ -92,15 +103,22 @@ class Retries:
             if wait:
                 await asyncio.sleep(wait)
 
-    def judge(self, attempt: Attempt, error: Exception, clock: Clock, tell: Tell | None) -> LLMError:
+    def judge(self, attempt: Attempt, error: Exception, request: Request, clock: Clock, tell: Tell | None) -> LLMError:
         """Make the error of an attempt one of ours, and hold it against the address where it speaks against it."""
         ours = translate(error, self._llm)
+        ours.address, ours.said = attempt.address.name, quoted(ours.said, request, self._secrets)
         if not self._speaks_against_address(ours) or clock.ended_by_caller(ours):
             attempt.abandoned()
         elif attempt.failed(clock.now(), ours.retry_after_seconds or 0.0) and tell:
             breaker = attempt.address.breaker
             tell(BreakerOpened(self._llm, breaker.failures, breaker.open_seconds, attempt.address.name))
         return ours
+
+    def report(self, error: LLMError, *, is_tried_again: bool = False) -> None:
+        """Tell the operator how a call failed, and what the provider said."""
+        level, outcome = (logging.INFO, " (tried again)") if is_tried_again else (logging.WARNING, "")
+        place = f"{self._llm} at {error.address}" if error.address else self._llm
+        log.log(level, "%s: %s%s", place, with_quote(error.message, error.said), outcome)
 
     def _begin(self, now: float, tried: list[Address]) -> Attempt:
         attempt = self._addresses.begin(now, tried)
@@ -111,19 +129,27 @@ class Retries:
             raise self._addresses.unavailable(now, self._llm)
         return attempt
 
-    async def _try(self, attempt: Attempt, ask: Ask[T], clock: Clock, tell: Tell | None) -> T:
+    async def _try(self, attempt: Attempt, ask: Ask[T], request: Request, clock: Clock, tell: Tell | None) -> T:
         try:
             return await ask(attempt)
         except (UserError, MemoryError):
             attempt.abandoned()
             raise
         except Exception as error:  # noqa: BLE001 - raised as ours
-            raise self.judge(attempt, error, clock, tell) from harmless(error)
+            raise self.judge(attempt, error, request, clock, tell) from harmless(error)
         except BaseException:
             attempt.abandoned()
             raise
 
-    def _hedge(self, attempt: Attempt, ask: Ask[T], clock: Clock, tell: Tell | None, tried: list[Address]) -> Hedge[T]:
+    def _hedge(
+        self,
+        attempt: Attempt,
+        ask: Ask[T],
+        request: Request,
+        clock: Clock,
+        tell: Tell | None,
+        tried: list[Address],
+    ) -> Hedge[T]:
         half = (clock.until - clock.now()) / 2
 
         def second() -> Coroutine[Any, Any, T] | None:
@@ -137,8 +163,8 @@ class Retries:
             return answer_at(other)
 
         async def answer_at(other: Address) -> T:
-            reply = await self._try(other.begin(clock.now()), ask, clock, tell)
-            self.judge(attempt, TimedOut("another address answered first"), clock, tell)
+            reply = await self._try(other.begin(clock.now()), ask, request, clock, tell)
+            self.judge(attempt, TimedOut("another address answered first"), request, clock, tell)
             return reply
 
         return Hedge(second, after=half)

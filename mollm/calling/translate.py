@@ -1,69 +1,41 @@
 """Foreign errors become ours here, and nowhere else.
 
 `from_status` reads an HTTP answer that is not a success, `translate` an exception of any library.
-What an upstream wrote only chooses the class; none of it reaches a message, as it may hold a key or a prompt.
+What an upstream wrote chooses the class (`wordings.py`) and the wait (`waits.py`). None of it reaches a message, as it
+may hold a key or a prompt; it is kept beside the message, cleaned, for whoever runs this (`quoting.py`).
 No library is imported: classes are told apart by name, so a library that was never loaded costs nothing.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import TypeAlias
 
 from mollm.calling.foreign import mapped, name_of
 from mollm.calling.http import MAX_HEADER_BYTES
+from mollm.calling.quoting import clean
+from mollm.calling.refusals import FIELDS, UNSUPPORTED, refused_fields
+from mollm.calling.said import READ_AT_MOST, Said, read, said_in
+from mollm.calling.waits import wait_of
+from mollm.calling.wordings import meaning_of
 from mollm.errors import (
     AuthFailed,
     BadRequest,
     ContextTooLong,
     LLMError,
     ProviderFailed,
+    QuotaExceeded,
     RateLimited,
     Refused,
     TimedOut,
     Unexpected,
     Unreachable,
 )
-from mollm.options import Settings
 
-_READ_AT_MOST = 64 * 1024
-"""Bytes of a body that are looked at: error objects are far smaller, and HTML need not be read to its end."""
-
-_CONTEXT_TOO_LONG = re.compile(
-    r"context_length_exceeded|maximum context length|exceed_context_size|available context size"
-    r"|maximum model length|max_model_len|context window|contextwindowexceeded|prompt is too long"
-    r"|input is too long|input token count|reduce the length of the (messages|prompt)"
-)
-"""How OpenAI, vLLM, llama.cpp, LiteLLM, Anthropic, Bedrock, Gemini and Groq say it, in lower case."""
-
-_REFUSED = re.compile(
-    r"content_filter|content_policy|content management policy|content filtering policy"
-    r"|responsibleaipolicyviolation|data_inspection_failed|moderation_blocked|your input was flagged"
-)
-"""How OpenAI, Azure, Anthropic, DashScope and OpenRouter say it, in lower case."""
-
-_STATUS_OF_CODE = {
-    "authentication_error": 401,
-    "badrequesterror": 400,
-    "insufficient_quota": 429,
-    "invalid_api_key": 401,
-    "invalid_request_error": 400,
-    "model_not_found": 404,
-    "not_found_error": 404,
-    "notfounderror": 404,
-    "overloaded_error": 529,
-    "permission_error": 403,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-}
-"""The status behind an error code or type, for errors with a 200 or inside a stream; others are failures."""
-
+_SDKS = ("openai", "litellm", "langchain_core", "langchain_openai")
+"""Libraries whose errors say what the provider said."""
 NOT_CONNECTED = "not_connected"
 """Our code for a call that did not get as far as a connection, so that nothing can have come of it."""
 _NO_CONNECTION = {
@@ -71,22 +43,10 @@ _NO_CONNECTION = {
     *("ConnectError", "ConnectTimeout", "PoolTimeout"),  # httpx
 }
 
-_SAFE_CODE = re.compile(r"[a-z0-9_.-]{1,64}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """What an upstream said about an error."""
-
-    text: str
-    """In lower case; chooses the class and goes no further."""
-    code: str | None = None
-    status: int | None = None
-
 
 def from_status(status: int, headers: Mapping[str, str], body: bytes, llm: str) -> LLMError:
     """Make an error of an HTTP answer that is not a success, or of a 200 whose body is an error object."""
-    return _error(status, headers, _read(body), llm)
+    return _error(status, headers, read(body), llm)
 
 
 def translate(error: BaseException, llm: str) -> LLMError:
@@ -110,61 +70,73 @@ def translate(error: BaseException, llm: str) -> LLMError:
 def _translate(error: Exception, llm: str) -> LLMError:
     source = _source(error)
     told, cls = mapped(type(error)), mapped(type(source))
-    said = _said_by(source, f"{error}")
+    said = _said_by(source, error)
     status = _status_of(source) or said.status
     if told in (ContextTooLong, Refused):
-        return told(_MESSAGES[told], llm=llm, status=status, code=said.code)
+        words = meaning_of(said.text, status)
+        cls, message, code = words if words and words[0] is BadRequest else (told, _MESSAGES[told], None)
+        return cls(message, llm=llm, status=status, code=code or said.code, said=said.quote)
     if name_of(type(error)) == "litellm.UnsupportedParamsError":
-        return BadRequest(_unsupported(said), llm=llm, code="unsupported_parameter")
+        refused = tuple(name for name in FIELDS if re.search(rf"\b{name}\b", said.text))
+        message = not_taken(refused) if refused else "it does not take one of the settings as it was set"
+        return BadRequest(message, llm=llm, code=UNSUPPORTED, said=said.quote, refused=refused)
     if cls in (TimedOut, Unreachable):
         return cls(_why(error, cls), llm=llm, code=NOT_CONNECTED if _names(error) & _NO_CONNECTION else None)
     if status is not None and not _is_malformed(source):
         return _error(status, _headers_of(source), said, llm)
-    if cls in (None, BadRequest, ProviderFailed):
-        cls = _by_words(said.text) or cls
+    if cls in (None, BadRequest, ProviderFailed) and (words := meaning_of(said.text, None)):
+        cls, message, code = words
+        return cls(message, llm=llm, code=code or said.code, said=said.quote)
     if cls is None:
         is_reported = bool(error.args) and isinstance(error.args[0], Mapping)
-        return (ProviderFailed if is_reported else Unexpected)(f"unexpected {type(error).__name__}", llm=llm)
-    return cls(_why(error, cls), llm=llm, code=said.code, retry_after_seconds=_retry_after(_headers_of(source)))
+        said_of_it = said.quote if is_reported else ""  # any other text may be anything
+        cls = ProviderFailed if is_reported else Unexpected
+        return cls(f"unexpected {type(error).__name__}", llm=llm, said=said_of_it)
+    wait = wait_of(_headers_of(source), said.text if _may_pass(cls) else "", None)
+    quote = said.quote if name_of(type(source)).split(".")[0] in _SDKS else ""
+    return cls(_why(error, cls), llm=llm, code=said.code, retry_after_seconds=wait, said=quote)
 
 
-def _error(status: int, headers: Mapping[str, str], said: _Said, llm: str) -> LLMError:
+def _error(status: int, headers: Mapping[str, str], said: Said, llm: str) -> LLMError:
     if status < 400 and said.status is not None:
         status = said.status
-    cls = _by_status(status, said)
-    message = _STATUS_MESSAGES.get(status) or _MESSAGES[cls]
-    if cls in (ContextTooLong, Refused):
-        message = _MESSAGES[cls]
+    cls, message, code, refused = _meaning(status, said)
     return cls(
-        f"{message} (HTTP {status})",
+        f"{message or _STATUS_MESSAGES.get(status) or _MESSAGES[cls]} (HTTP {status})",
         llm=llm,
         status=status,
-        code=said.code,
-        retry_after_seconds=_retry_after(headers),
+        code=code or said.code,
+        retry_after_seconds=wait_of(headers, said.text if _may_pass(cls) else "", status),
+        said=said.quote,
+        refused=refused,
     )
 
 
-def _by_status(status: int, said: _Said) -> type[LLMError]:
-    if status in (401, 402):
-        return AuthFailed
-    if status == 408:
-        return TimedOut
-    if status == 429:
-        return RateLimited
-    words = _by_words(said.text)  # before 403, with which OpenRouter's moderation answers
-    if words is not None:
-        return words
-    if status == 403:
-        return AuthFailed
-    return BadRequest if 400 <= status < 500 and status != 409 else ProviderFailed
+_Meaning: TypeAlias = tuple[type[LLMError], str, str | None, tuple[str, ...]]
+"""A class, what to say about it (empty: what the class or the status says), our code, and refused request fields."""
 
 
-def _by_words(text: str) -> type[LLMError] | None:
-    if _CONTEXT_TOO_LONG.search(text):
-        return ContextTooLong
-    if _REFUSED.search(text):
-        return Refused
-    return None
+def _meaning(status: int, said: Said) -> _Meaning:
+    if words := meaning_of(said.text, status):
+        return *words, ()
+    if cls := _OF_STATUS.get(status):
+        return cls, "", None, ()
+    if refused := refused_fields(said.text, said.code, said.param):
+        return BadRequest, not_taken(refused), UNSUPPORTED, refused
+    cls = BadRequest if 400 <= status < 500 and status != 409 else ProviderFailed
+    return cls, "", None, ()
+
+
+_OF_STATUS: dict[int, type[LLMError]] = {401: AuthFailed, 403: AuthFailed, 408: TimedOut, 429: RateLimited}
+
+
+def not_taken(fields: Iterable[str]) -> str:
+    """Say which request fields a provider does not take."""
+    return f"it does not take {', '.join(f'`{name}`' for name in fields)} as it was set"
+
+
+def _may_pass(cls: type[LLMError]) -> bool:
+    return cls.is_retryable or cls is QuotaExceeded
 
 
 _MESSAGES: dict[type[LLMError], str] = {
@@ -172,6 +144,7 @@ _MESSAGES: dict[type[LLMError], str] = {
     BadRequest: "the provider refused the request",
     ContextTooLong: "the messages do not fit its context window",
     ProviderFailed: "the provider failed",
+    QuotaExceeded: "its quota or credit is used up",
     RateLimited: "too many requests, or its quota is used up",
     Refused: "its content filter withheld the answer",
     TimedOut: "no answer in time",
@@ -181,70 +154,10 @@ _MESSAGES: dict[type[LLMError], str] = {
 _STATUS_MESSAGES = {
     200: "the provider sent something that is not an answer",
     401: "the key was refused; check `api_key`",
-    402: "the account has no credit",
     404: "no such model or address; check `model` and `api_base`",
     407: "the proxy refused the login; check `proxy`",
     413: "the request is too large",
 }
-
-
-def _read(body: bytes) -> _Said:
-    """Read a body leniently: OpenAI's and vLLM's error objects, plain text, HTML, nothing."""
-    raw = body[:_READ_AT_MOST].decode("utf-8", "replace").lower()
-    try:
-        parsed = json.loads(body) if len(body) <= _READ_AT_MOST else None
-    except (ValueError, RecursionError):
-        parsed = None
-    return _said_in(parsed, raw)
-
-
-def _said_in(parsed: Any, text: str) -> _Said:
-    """Find code and status in an error object, wrapped in `error` or not, or in a list of one (Gemini)."""
-    if isinstance(parsed, list) and parsed:
-        parsed = parsed[0]
-    if isinstance(parsed, Mapping) and isinstance(parsed.get("error"), Mapping):
-        parsed = parsed["error"]
-    if not isinstance(parsed, Mapping):
-        return _Said(text)
-    names = [value for value in (parsed.get("code"), parsed.get("type")) if isinstance(value, str)]
-    code = next((name for name in names if _SAFE_CODE.fullmatch(name)), None)
-    return _Said(text, code, _status_said(parsed.get("code"), names))
-
-
-def _status_said(code: Any, names: list[str]) -> int | None:
-    if isinstance(code, str) and re.fullmatch("[45][0-9]{2}", code):
-        return int(code)  # as LiteLLM's proxy writes it
-    if type(code) is int and 400 <= code < 600:
-        return code
-    return next((_STATUS_OF_CODE[name.lower()] for name in names if name.lower() in _STATUS_OF_CODE), None)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait as the headers tell: milliseconds, seconds or a date; None where they do not."""
-    lower = {str(name).lower(): str(value).strip() for name, value in headers.items()}
-    milliseconds = _number(lower.get("retry-after-ms", ""))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    value = lower.get("retry-after", "")
-    seconds = _number(value)
-    return seconds if seconds is not None else _seconds_until(value)
-
-
-def _number(text: str) -> float | None:
-    """Read a plain decimal number; a sign, an exponent, `nan`, `inf` and an overflow are none."""
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or math.isinf(float(text)):
-        return None
-    return float(text)
-
-
-def _seconds_until(date: str) -> float | None:
-    """Seconds from now to an HTTP date; None where it is past or not a date."""
-    try:
-        then = parsedate_to_datetime(date)
-        seconds = (then if then.tzinfo else then.replace(tzinfo=UTC)) - datetime.now(UTC)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return seconds.total_seconds() if seconds.total_seconds() >= 0 else None
 
 
 # What an exception says
@@ -257,6 +170,8 @@ def _named(error: LLMError, llm: str) -> LLMError:
         status=error.status,
         code=error.code,
         retry_after_seconds=error.retry_after_seconds,
+        said=error.said,
+        refused=error.refused,
     )
 
 
@@ -269,14 +184,21 @@ def _source(error: Exception) -> BaseException:
     return error
 
 
-def _said_by(error: BaseException, text: str) -> _Said:
+def _said_by(source: BaseException, error: BaseException) -> Said:
     """Read an SDK's parsed `body`, or the error object that langchain-openai puts into a ValueError."""
-    body = getattr(error, "body", None)
-    if not isinstance(body, Mapping) and error.args and isinstance(error.args[0], Mapping):
-        body = error.args[0]
-    said = _said_in(body, f"{body} {error} {text}"[:_READ_AT_MOST].lower())
+    body = getattr(source, "body", None)
+    if not isinstance(body, Mapping) and source.args and isinstance(source.args[0], Mapping):
+        body = source.args[0]
+    texts = dict.fromkeys([f"{source}", f"{error}"])
+    said = said_in(body, "\n".join(texts)[:READ_AT_MOST])
+    if isinstance(body, Mapping):  # an SDK keeps only a part of what was sent; its text may have the rest
+        rest = "\n".join(texts)[:READ_AT_MOST].lower()
+        said = replace(said, text=f"{said.text}\n{rest}", quote=said.quote or clean(f"{source}"))
+    if said.code or said.status:
+        return said
     # Not getattr: aiohttp's `code` is a property that warns when it is read.
-    return said if said.code or said.status else _said_in({"code": vars(error).get("code")}, said.text)
+    coded = said_in({"code": vars(source).get("code")}, "")
+    return replace(said, code=coded.code, status=coded.status)
 
 
 def _status_of(error: BaseException) -> int | None:
@@ -301,12 +223,6 @@ def _headers_of(error: BaseException) -> Mapping[str, str]:
 def _is_malformed(error: BaseException) -> bool:
     """Tell aiohttp's 400 for a response that is not HTTP from a status that was really sent."""
     return "aiohttp.HttpProcessingError" in map(name_of, type(error.__cause__).__mro__)
-
-
-def _unsupported(said: _Said) -> str:
-    """Name the settings that litellm would not send; the names are ours, its sentence is not repeated."""
-    names = [f"`{f.name}`" for f in fields(Settings) if re.search(rf"\b{f.name}\b", said.text)]
-    return f"this provider does not take {', '.join(names) or 'one of the settings'} as it was set"
 
 
 def _why(error: BaseException, cls: type[LLMError]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mollm.calling.base import Request
+from mollm.calling.quoting import with_quote
 from mollm.catalog import Catalog
 from mollm.config.load import load_config
 from mollm.config.problems import warnings
@@ -82,12 +83,12 @@ async def check_online(report: Report) -> Report:
             await catalog.llms[name].complete(request)
         except BadRequest as error:
             # The recorded answers were read to get here; that nobody recorded this question says nothing.
-            return None if catalog.config.llms[name].kind == "replay" else str(error)
+            return None if catalog.config.llms[name].kind == "replay" else _told(error)
         except EmptyReply as error:
             # Eight tokens are too few for an LLM that thinks first; it replied, and that was the question.
-            return None if error.code == "reasoning_only" else str(error)
+            return None if error.code == "reasoning_only" else _told(error)
         except LLMError as error:
-            return str(error)
+            return _told(error)
         except UserError as error:
             return f"{name}: {error}"
         return None
@@ -95,3 +96,8 @@ async def check_online(report: Report) -> Report:
     found = await asyncio.gather(*(call(name) for name in catalog.llms))
     await report.pool.aclose()
     return replace(report, problems=(*report.problems, *(problem for problem in found if problem)))
+
+
+def _told(error: LLMError) -> str:
+    """How a call failed, and what the provider said: whoever checks a configuration is who mends it."""
+    return with_quote(str(error), error.said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import sys
 from pathlib import Path
@@ -52,6 +53,8 @@ def mollm(
 def main() -> NoReturn:
     """Run the command and exit with its code: 0 done, 1 a run failed, 2 the user's mistake, 130 interrupted."""
     _mend_streams()
+    # Commands say themselves what failed, in their own places; `serve` has a log.
+    logging.getLogger("mollm").addHandler(logging.NullHandler())
     _leave(_main(sys.argv[1:]))
 
 

@@ -51,6 +51,12 @@ class LLMConfig(Sampling):
         description="`http://[USER:PASSWORD@]HOST:PORT` to call through, `${VAR}` or literal (masked); no other is.",
     )
     max_tokens: Count = Field(1024, description="Always sent.")
+    max_tokens_field: Literal["auto", "max_tokens", "max_completion_tokens"] = Field(
+        "auto", description="Name of the token limit in a request; `auto`: the one that is not refused."
+    )
+    stream_usage: Literal["auto"] | bool = Field(
+        "auto", description="Send `stream_options` to be told a stream's usage; `auto`: unless that is refused."
+    )
     context_window: Count | None = Field(None, description="Tokens; unset: asked from the server, or 8192.")
     timeout: TimeoutConfig = Field(TimeoutConfig(), description="Seconds until a call is given up.")
     retries: int = Field(2, ge=0, le=10, description="Tries after the first, where another try makes sense.")

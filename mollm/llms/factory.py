@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mollm.calling.attempt import Price
 from mollm.calling.base import LLM
+from mollm.calling.fields import Fields
 from mollm.config.addresses import ProxyURL, expand_login
 from mollm.config.headers import header_value
 from mollm.config.keys import resolve_key
@@ -58,7 +59,7 @@ def clients_of(config: Config, name: str, shared: Shared) -> list[LLM]:
 def _others(settings: LLMConfig, target: Target) -> list[LLM]:
     kind, model, timeout = settings.kind, settings.model_name, settings.timeout
     proxy = target.proxy.url if target.proxy else None
-    headers = dict(target.headers)
+    headers, fields = dict(target.headers), _fields(settings)
     if kind == "scripted":
         from mollm.llms.scripted import ScriptedLLM
 
@@ -74,6 +75,7 @@ def _others(settings: LLMConfig, target: Target) -> list[LLM]:
                 headers=headers,
                 proxy=proxy,
                 connect_seconds=timeout.connect,
+                fields=fields,
             )
             for base in target.bases
         ]
@@ -94,8 +96,20 @@ def _others(settings: LLMConfig, target: Target) -> list[LLM]:
     from mollm.llms.litellm import LiteLLM
 
     return [
-        LiteLLM(settings.model, api_base=address, api_key=target.key, headers=headers, timeout_seconds=timeout.total)
+        LiteLLM(
+            settings.model,
+            api_base=address,
+            api_key=target.key,
+            headers=headers,
+            timeout_seconds=timeout.total,
+            fields=fields,
+        )
     ]
+
+
+def _fields(settings: LLMConfig) -> Fields:
+    limit, usage = settings.max_tokens_field, settings.stream_usage
+    return Fields(None if limit == "auto" else limit, None if usage == "auto" else usage)
 
 
 def _local(config: Config, settings: LLMConfig, shared: Shared) -> LLM:
@@ -130,6 +144,12 @@ class Target:
     key: str | None = field(default=None, repr=False)
     proxy: ProxyURL | None = None
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody may read of it."""
+        login = (self.proxy.user, self.proxy.password) if self.proxy else ()
+        return tuple(filter(None, (self.key, *login, *(value for _, value in self.headers))))
 
 
 def target_of(config: Config, name: str) -> Target:

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from mollm.calling.base import Chunk, Completion, Request
+from mollm.calling.fields import AUTO, Fields
 from mollm.calling.finish import finish_reason
 from mollm.calling.inband import error_beside
 from mollm.calling.lenient import Halves, mended
+from mollm.calling.translate import translate
 from mollm.calling.usage import usage_of
 from mollm.errors import BadRequest, ProviderFailed, missing
 
@@ -73,6 +75,7 @@ class LiteLLM:
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_seconds: float = 120,
+        fields: Fields = AUTO,
     ) -> None:
         """Check that the library is there; it is imported by the first call.
 
@@ -83,6 +86,7 @@ class LiteLLM:
             raise missing("litellm", f"LiteLLM, which calls {model}, is not installed")
         self.model = model
         self._untaken: set[str] = set()
+        self._fields = fields
         self._target = {
             "model": model,
             **({"api_base": api_base} if api_base else {}),
@@ -93,8 +97,7 @@ class LiteLLM:
 
     async def complete(self, request: Request) -> Completion:
         library = await _load()
-        with _noting_clients(library, self):
-            reply = await self._call(library, self._arguments(library, request))
+        reply = await self._send(library, request)
         if not reply.choices:
             raise ProviderFailed("the provider sent an answer without a choice")
         choice = reply.choices[0]
@@ -114,9 +117,7 @@ class LiteLLM:
             ProviderFailed: The reply broke off; litellm itself would end it with an invented `stop`.
         """
         library = await _load()
-        arguments = self._arguments(library, request)
-        with _noting_clients(library, self):
-            reply = await self._call(library, {**arguments, "stream": True, "stream_options": {"include_usage": True}})
+        reply = await self._send(library, request, stream=True)
         halves = Halves()
         async with aclosing(reply):
             async for piece in reply:
@@ -127,6 +128,22 @@ class LiteLLM:
                         raise ProviderFailed("the stream ended in the middle of the answer")
                     chunk.finish_reason = _reason(chunk.finish_reason, getattr(reply, "received_finish_reason", None))
                 yield chunk
+
+    async def _send(self, library: Any, request: Request, *, stream: bool = False) -> Any:
+        """Call litellm, once more where only a field was refused that another name or none makes good."""
+        _check_provider(library, self._target)
+        sent = self._fields
+        try:
+            with _noting_clients(library, self):
+                return await self._call(library, self._arguments(library, request, sent, stream=stream))
+        except Exception as error:
+            fields = sent.without(translate(error, "").refused)
+            if fields == sent:
+                raise
+        with _noting_clients(library, self):
+            reply = await self._call(library, self._arguments(library, request, fields, stream=stream))
+        self._fields = fields
+        return reply
 
     async def _call(self, library: Any, arguments: dict[str, Any]) -> Any:
         try:
@@ -156,14 +173,16 @@ class LiteLLM:
         """Tokens that a prompt and its answer may have together, by LiteLLM's map."""
         return await asyncio.to_thread(context_window_of, self.model)
 
-    def _arguments(self, library: Any, request: Request) -> dict[str, Any]:
-        _check_provider(library, self._target)
+    def _arguments(self, library: Any, request: Request, fields: Fields, *, stream: bool) -> dict[str, Any]:
         # A deep copy, since litellm edits messages and tools where they lie, and workers share them.
         asked = copy.deepcopy({**request.settings.payload(), "messages": list(request.messages)})
         if "seed" in asked and not _takes(library, self.model, "seed"):
             del asked["seed"]  # it goes to every worker, and a wish; the other settings are somebody's intent
         for name in self._untaken & asked.keys():
             del asked[name]
+        if stream:
+            asked["stream"] = True
+        fields.write(asked, stream=stream)
         return {
             **asked,
             **self._target,

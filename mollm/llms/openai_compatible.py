@@ -11,20 +11,20 @@ import io
 import re
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import orjson
 
+from mollm.calling.fields import AUTO, Fields
 from mollm.calling.http import Sessions
 from mollm.calling.reading import ReplyReader
 from mollm.calling.translate import from_status
 from mollm.config.addresses import ENDPOINT, BaseURL
-from mollm.errors import BadRequest, ProviderFailed
+from mollm.errors import BadRequest, LLMError, ProviderFailed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-    from contextlib import AbstractAsyncContextManager
 
     import aiohttp
     from multidict import CIMultiDict
@@ -57,6 +57,7 @@ class OpenAICompatibleLLM:
         proxy: str | None = None,
         connect_seconds: float = 5.0,
         sessions: Sessions | None = None,
+        fields: Fields = AUTO,
     ) -> None:
         """Remember where to call; nothing is opened yet.
 
@@ -69,6 +70,7 @@ class OpenAICompatibleLLM:
                 environment says.
             connect_seconds: Time for a connection to open.
             sessions: Shared with other LLMs, and closed by whoever opened them; None: its own.
+            fields: Which request fields the server takes.
 
         Raises:
             ValueError: `api_base` is no address.
@@ -81,14 +83,15 @@ class OpenAICompatibleLLM:
         self._own_headers = dict(headers or {})
         self._proxy = proxy
         self._connect_seconds = connect_seconds
+        self._fields = fields
         self._owns_sessions = sessions is None
         self._sessions = sessions or Sessions()
 
     async def complete(self, request: Request) -> Completion:
         """Return the whole reply."""
         session = self._sessions.of_this_loop() or await self._sessions.get()
-        async with self._post(session, self._body(request)) as response:
-            raw = await _read(response) if 200 <= response.status < 300 else await _refusal(response)
+        async with await self._send(session, request) as response:
+            raw = await _read(response)
         return ReplyReader(response.headers, response.charset).completion(raw, request)
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
@@ -100,9 +103,7 @@ class OpenAICompatibleLLM:
         """
         size = 0
         session = self._sessions.of_this_loop() or await self._sessions.get()
-        async with self._post(session, self._body(request, stream=True)) as response:
-            if not 200 <= response.status < 300:
-                await _refusal(response)
+        async with await self._send(session, request, stream=True) as response:
             reader = ReplyReader(response.headers, response.charset)
             async for received in response.content.iter_any():
                 size += len(received)
@@ -121,15 +122,18 @@ class OpenAICompatibleLLM:
                 yield chunk
 
     async def context_window(self) -> int | None:
-        """Ask the server how many tokens a prompt and its answer may have; None where it does not say."""
+        """Ask the server how many tokens a prompt and its answer may have; None where it does not say.
+
+        Raises:
+            LLMError: It does not let this be asked, although there is such a place.
+        """
         session = await self._sessions.get()
         async with session.get(self._models_url, **self._options) as response:
-            if response.status != 200:
+            if response.status in (404, 405, 501):
                 return None
-            models = orjson.loads(await _read(response)).get("data") or []
-        entry = next((m for m in models if m.get("id") == self._model), models[0] if models else {})
-        found = entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx")
-        return int(found) if found else None
+            if response.status != 200:
+                raise await _refusal(response)
+            return _window_of(self._model, orjson.loads(await _read(response)))
 
     async def prepare(self) -> None:
         """Open the session of the running event loop now; the imports it takes are done in a thread."""
@@ -140,7 +144,34 @@ class OpenAICompatibleLLM:
         if self._owns_sessions:
             await self._sessions.aclose()
 
-    def _body(self, request: Request, *, stream: bool = False) -> bytes:
+    async def _send(
+        self, session: aiohttp.ClientSession, request: Request, *, stream: bool = False
+    ) -> aiohttp.ClientResponse:
+        """Post the request, once more where only a field was refused that another name or none makes good.
+
+        Returns:
+            A response with a status of success, for the caller to close.
+
+        Raises:
+            LLMError: It has another status.
+        """
+        sent = self._fields
+        response = await self._post(session, self._body(request, sent, stream=stream))
+        if _is_success(response):
+            return response
+        async with response:
+            refusal = await _refusal(response)
+        fields = sent.without(refusal.refused)
+        if fields == sent:
+            raise refusal
+        response = await self._post(session, self._body(request, fields, stream=stream))
+        if not _is_success(response):
+            async with response:
+                raise await _refusal(response)
+        self._fields = fields
+        return response
+
+    def _body(self, request: Request, fields: Fields, *, stream: bool) -> bytes:
         body: dict[str, Any] = {
             "model": self._model,
             "messages": list(request.messages),
@@ -148,15 +179,15 @@ class OpenAICompatibleLLM:
         }
         if stream:
             body["stream"] = True
-            body.setdefault("stream_options", {"include_usage": True})
+        fields.write(body, stream=stream)
         try:
             return orjson.dumps(body)
         except orjson.JSONEncodeError as error:
             raise BadRequest(f"the request cannot be written as JSON: {error}") from None
 
-    def _post(self, session: aiohttp.ClientSession, body: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    async def _post(self, session: aiohttp.ClientSession, body: bytes) -> aiohttp.ClientResponse:
         data = io.BytesIO(body) if len(body) > MAX_PIECE_BYTES else body
-        return session.post(self._url, data=data, timeout=self._timeout, **self._options)
+        return await session.post(self._url, data=data, timeout=self._timeout, **self._options)
 
     # These come from aiohttp, which is imported when it is first needed, and would be made anew for every call.
 
@@ -196,10 +227,32 @@ async def _read(response: aiohttp.ClientResponse, most: int | None = None) -> by
     return b"".join(parts)
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> NoReturn:
+def _is_success(response: aiohttp.ClientResponse) -> bool:
+    return 200 <= response.status < 300
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> LLMError:
     if 300 <= response.status < 400:
-        raise ProviderFailed(_redirect(response), status=response.status)
-    raise from_status(response.status, response.headers, await _read(response, MAX_ERROR_BYTES), "")
+        return ProviderFailed(_redirect(response), status=response.status)
+    return from_status(response.status, response.headers, await _read(response, MAX_ERROR_BYTES), "")
+
+
+def _window_of(model: str, listed: Any) -> int | None:
+    """Find the window of a model in what `/models` lists; an adapter has that of the model under it."""
+    found = listed.get("data") if isinstance(listed, dict) else listed
+    entries = [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+    by_id = {entry["id"]: entry for entry in reversed(entries) if isinstance(entry.get("id"), str)}
+    entry = by_id.get(model) or (entries[0] if entries else None)
+    for _ in entries:
+        if entry is None:
+            return None
+        meta = entry.get("meta")
+        loaded = meta.get("n_ctx") if isinstance(meta, dict) else None
+        for size in (entry.get("max_model_len"), loaded, entry.get("context_length")):
+            if isinstance(size, int) and size > 0:
+                return size
+        entry = by_id.get(entry.get("parent") or "")
+    return None
 
 
 async def _finish(response: aiohttp.ClientResponse) -> None:

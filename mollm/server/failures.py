@@ -28,6 +28,7 @@ from mollm.errors import (
     Overloaded,
     PromptError,
     QuorumError,
+    QuotaExceeded,
     RateLimited,
     Refused,
     RoutingError,
@@ -138,6 +139,7 @@ def _of_llm(error: LLMError) -> Problem:
 
 _STATUS: dict[type[LLMError], tuple[int, str, str]] = {
     RateLimited: (429, "rate_limit_error", "rate_limit_exceeded"),
+    QuotaExceeded: (429, "insufficient_quota", "insufficient_quota"),
     TimedOut: (504, SERVER, "upstream_timeout"),
     # The key is ours, not the client's: 401 would send the client looking in the wrong place.
     AuthFailed: (502, SERVER, "upstream_auth"),

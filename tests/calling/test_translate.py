@@ -24,6 +24,7 @@ from mollm.errors import (
     ContextTooLong,
     LLMError,
     ProviderFailed,
+    QuotaExceeded,
     RateLimited,
     Refused,
     TimedOut,
@@ -76,7 +77,7 @@ def shown(error: LLMError) -> str:
     [
         (400, BadRequest),
         (401, AuthFailed),
-        (402, AuthFailed),
+        (402, QuotaExceeded),
         (403, AuthFailed),
         (404, BadRequest),
         (408, TimedOut),
@@ -308,7 +309,7 @@ def test_a_status_error_of_an_sdk_counts_by_its_status() -> None:
     [
         (400, {"code": "context_length_exceeded"}, ContextTooLong),
         (403, {"message": "your input was flagged"}, Refused),
-        (402, None, AuthFailed),
+        (402, None, QuotaExceeded),
         (409, None, ProviderFailed),
         (404, None, BadRequest),
     ],

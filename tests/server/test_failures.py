@@ -32,6 +32,7 @@ from mollm.errors import (
     PromptError,
     ProviderFailed,
     QuorumError,
+    QuotaExceeded,
     RateLimited,
     Refused,
     RequestError,
@@ -99,6 +100,7 @@ CASES: list[tuple[MollmError, Told]] = [
     (LLMError("x"), Told(502, SERVER, "upstream_failed")),
     (RateLimited("x"), Told(429, RATE, "rate_limit_exceeded")),
     (RateLimited("x", retry_after_seconds=7.2), Told(429, RATE, "rate_limit_exceeded", "8")),
+    (QuotaExceeded("x", status=429), Told(429, "insufficient_quota", "insufficient_quota")),
     (TimedOut("x", retry_after_seconds=5), Told(504, SERVER, "upstream_timeout")),
     (Unreachable("x", retry_after_seconds=5), Told(502, SERVER, "upstream_failed")),
     (Unreachable("x", code="breaker_open", retry_after_seconds=14.2), Told(503, SERVER, "upstream_unavailable", "15")),
@@ -167,6 +169,7 @@ def test_when_to_try_again_is_a_whole_number_of_seconds(seconds: float, header: 
 
 ALIKE = {
     "rate_limited": Told(429, RATE, "rate_limit_exceeded"),
+    "quota": Told(429, "insufficient_quota", "insufficient_quota"),
     "timed_out": Told(504, SERVER, "upstream_timeout"),
     "unreachable": Told(502, SERVER, "quorum_not_met"),
     "auth": Told(502, SERVER, "upstream_auth"),
@@ -433,8 +436,8 @@ async def test_no_body_key_or_prompt_is_in_an_exception() -> None:
                     await server.deployment.mollm.aask(f"{PROMPT}?", mixture=model)
 
                 told = "".join(traceback.format_exception(caught.value))
-                # The provider's own code is kept for programs; no message has it.
-                kept = {field: value for field, value in vars(caught.value).items() if field != "code"}
+                # The provider's own code is kept for programs, and what it said for the log; no message has them.
+                kept = {field: value for field, value in vars(caught.value).items() if field not in ("code", "said")}
                 assert_silent(told, repr(caught.value), repr(kept), case=f"{name}, {model}")
             await soothe(server, upstream)
 
