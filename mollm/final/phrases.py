@@ -1,0 +1,123 @@
+"""What stands in front of a final answer, and behind it, in the languages that LLMs are asked in.
+
+Every quantifier over what may repeat (spaces, words) is bounded, so searching takes time linear in the text.
+"""
+
+from __future__ import annotations
+
+import re
+
+_STRONG = {
+    "en": r"(?:(?:final|correct|right|best|numerical|exact)[ _]){0,2}answer(?: choice| option)?(?: to (?:the|this|your) \w{3,12})?"
+    r"|(?:correct|right|best) (?:choice|option)|final (?:verdict|result|value|choice|output)|(?:my )?verdict|tl;dr|ans",
+    "de": r"(?:(?:richtige|korrekte|endgültige|finale|beste) )?(?:schluss|end)?antwort(?:option)?(?: auf (?:die|diese) frage)?",
+    "fr": r"(?:(?:bonne|meilleure|juste) )?r[ée]ponse(?: (?:finale|correcte|exacte|juste|attendue))?(?: à (?:la|cette) question)?",
+    "es": r"(?:mejor )?respuesta(?: (?:final|correcta|exacta|definitiva))?(?: a (?:la|esta) pregunta)?"
+    r"|(?:opción|alternativa) correcta",
+    "pt": r"(?:melhor )?resposta(?: (?:final|correta|certa|exata|definitiva))?|(?:opção|alternativa) (?:correta|certa)",
+    "it": r"risposta(?: (?:finale|corretta|esatta|giusta))?|opzione corretta",
+    "zh": r"(?:最终|正确|标准|参考|最終|正確|的)?(?:答案|答复)(?:选项|選項)?|正确选项|正確選項|(?<![问問回应應])答(?=\s?[:：])",
+    "ja": r"(?:最終的な|正しい|最終)?(?:答え|解答|正解|回答|こたえ|選択肢)|(?<!\w)答(?=\s?[:：])",
+    "ko": r"(?:최종 ?|정확한 ?|올바른 ?)?(?:정답|답안|해답|답변|(?<!\w)답)",
+    "ru": r"(?:(?:правильный|верный|окончательный|итоговый|конечный|точный) )?ответ(?:ом)?|правильный вариант",
+    "hi": r"(?:सही |अंतिम |अन्तिम |सटीक )?(?:उत्तर|जवाब)|सही विकल्प",
+    "ar": r"(?:ال)?(?:إجابة|اجابة|جواب|الإجابة)(?: (?:ال)?(?:صحيحة|نهائية|صحيح|نهائي)){0,2}|الخيار الصحيح",
+}
+"""Names for the answer."""
+_WEAK = {
+    "en": r"(?:total|result|solution|value|output|conclusion|sum|return value|final (?:cost|price|amount|total|count))",
+    "de": r"(?:end)?ergebnis|lösung|(?:end)?resultat|gesamt(?:kosten|betrag|summe|zahl)",
+    "fr": r"résultat(?: final)?|solution|total",
+    "es": r"resultado(?: final)?|solución|total",
+    "pt": r"resultado(?: final)?|solução",
+    "it": r"risultato(?: finale)?|soluzione",
+    "zh": r"(?:最终|最終|计算)?(?:结果|結果)|结论|結論|解(?=\s?[:：])",
+    "ja": r"(?:計算)?結果|結論|解(?=[は:：])",
+    "ko": r"(?:최종 ?)?결과|결론",
+    "ru": r"результат|решение|итог(?:о)?",
+    "hi": r"परिणाम|हल|निष्कर्ष",
+    "ar": r"(?:ال)?(?:نتيجة|ناتج|حل)(?: النهائية?)?",
+}
+"""Names for a result, which could be one on the way: these take a value, and no words."""
+
+_IS = (
+    r"(?:,? (?:then|therefore|thus|hence|also|donc|por tanto|por lo tanto|portanto),?)? ?(?:"
+    r"(?<= )(?:is|are|was|would be|will be|should be|must be|has to be|equals|comes (?:out )?to|turns out to be|ist|lautet"
+    r"|wäre|beträgt|sind|est|sera|serait|vaut|sont|es|sería|será|son|é|seria|são|è|sarebbe|sono|будет|равен|равно|равна"
+    r"|составляет|является|है|हैं|होगा|होगी|هي|هو|هى|يساوي|—|–|-)(?!\w)"
+    r"|应该是|應該是|应当是|应为|應為|是|为|為|应选|選|选|は|が|은|는|이(?!다)|가|=|→)"
+    r"(?: (?:therefore|thus|then|hence|probably|most likely|likely|clearly|simply|indeed|also|somit|daher|donc|por tanto"
+    r"|por lo tanto|portanto|quindi|dunque|entonces|então|wahrscheinlich|alors|, donc),?)?(?: ?[:：])?"
+)
+_COLON = r"[*_ ]{0,6}(?: \([^()\n]{1,40}\))?[*_]{0,3} ?[:：ः](?![:=])"
+
+
+def _any(names: dict[str, str]) -> str:
+    return "(?:" + "|".join(names.values()) + ")"
+
+
+MARKER = re.compile(
+    rf"(?<![^\W_])(?:(?P<strong>{_any(_STRONG)})|(?P<weak>{_any(_WEAK)}))"
+    rf"(?:(?P<colon>{_COLON})|[*_]{{0,3}}(?P<is>{_IS})|(?P<heading>[*_ ]{{0,6}}\n))",
+    re.I,
+)
+"""A name for the answer, and `:`, a verb, or the end of the line."""
+HINTS = (
+    "answer", "box", "####", "choice", "option", "result", "value", "solution", "verdict", "tl;dr", "ans", "total", "sum",
+    "output", "final", "conclu", "antwort", "ergebnis", "lösung", "resultat", "gesamt", "réponse", "reponse", "résultat",
+    "respuesta", "resultado", "solución", "opción", "correcta", "resposta", "solução", "opção", "alternativa", "risposta",
+    "risultato", "soluzione", "答", "结", "結", "解", "选", "選", "こたえ", "정답", "답", "결", "ответ", "результат",
+    "решение", "итог", "вариант", "उत्तर", "जवाब", "विकल्प", "परिणाम", "हल", "निष्कर्ष", "جابة", "جواب", "نتيجة", "ناتج", "حل",
+    "الخيار", "[[", "pick", "choose", "select", "go with", "correct", "right", "richtig", "best", "opt for", "say ",
+)  # fmt: skip
+"""In lower case; a text with none of these has no marker."""
+CONCLUDES = re.compile(
+    r"(?<!\w)(?:(?:so|thus|therefore|hence|consequently|accordingly|finally|in conclusion|overall|also|somit|daher|folglich"
+    r"|donc|ainsi|por lo tanto|por tanto|entonces|portanto|logo|assim|quindi|dunque|таким образом|следовательно|итак"
+    r"|अतः|इसलिए|لذلك|إذن),?\s)|所以|因此|故|したがって|よって|따라서|그러므로|∴|\\therefore",
+    re.I,
+)
+FINAL = re.compile(
+    r"final|correct|right|best|verdict|endgültig|schluss|endantwort|definitiv|最终|最終|正确|正確|정확|최종|окончат|итогов|अंतिम|نهائي",
+    re.I,
+)
+"""What makes it the last word, whatever other answers there are."""
+HYPOTHETICAL = re.compile(r"(?:\bif|whether|unless|suppos\w{1,4}|assum\w{1,4}|\bwenn|\bsi|\bse|если|如果)\s(?:\w{1,6}\s)?\Z", re.I)
+
+_LETTER = r"[(\[*\"'「]{0,4}(?P<letter>[A-HJ])[)\]*\"'」]{0,4}(?![\w'’])"
+PICKED = re.compile(
+    rf"(?<!\w)(?:I(?:['’](?:d|ll)|\swould|\swill|\scan|)?\s(?:(?:therefore|thus|have\sto|must)\s)?(?:pick|choose|chose|select|go\swith"
+    rf"|go\sfor|say|answer|opt\sfor|guess|conclude)|(?:it|this)\s(?:must|has\sto|should|would)\sbe)"
+    rf"\s(?:(?:the\s)?(?:answer|option|choice)\s)?{_LETTER}"
+    rf"|[选選](?:择|擇)?[:：]?\s?{_LETTER.replace('letter', 'letter2')}",
+    re.I,
+)
+"""A choice that is made: `I would pick B`, `故选C`."""
+CALLED_CORRECT = re.compile(
+    rf"(?<!\w)(?:(?:option|choice|answer|statement|antwort|opción|opção|alternativa|вариант)\s)?{_LETTER}"
+    r"(?:[.:]?\s[^.\n:?]{1,60})?\s(?:is|ist|est|es|é|è)\s(?:(?:therefore|also|thus|hence|definitely|clearly)\s)?(?:the\s|die\s|la\s|a\s|il\s)?"
+    r"(?:most\s)?(?:correct|right|best|appropriate|richtig\w{0,2}|korrekt|bonne|correcte|correcta|correta|corretta)(?!\w)",
+    re.I,
+)
+"""A choice that is called right: `Option C is correct`."""
+OPTION = re.compile(
+    r"(?:(?:the|la|le|el|o|a|die|der|das|il)\s|l['’])?(?:(?:option|choice|letter|answer|antwort|buchstabe|lettre|réponse|opción|letra"
+    r"|opção|alternativa|opzione|lettera|вариант|विकल्प|الخيار)\s?|选项|選項|選択肢|)(?=[(*\"]{0,4}[A-J](?![\w'’]))",
+    re.I,
+)
+"""What may stand before the letter of a choice."""
+ENDING = re.compile(
+    r"\s?(?:です|である|となります|になります|となる|だ|でした|입니다|이다|이에요|예요|이며|번|है|हैं|होगा|होगी|होते)\s?\Z|(?<=[0-9])\s?(?:个|個)\Z"
+)
+"""What a sentence still needs after the value, where the verb comes last."""
+DECIMAL_COMMA = re.compile(
+    r"antwort|ergebnis|lösung|resultat|réponse|résultat|respuesta|resultado|solución|resposta|solução|risposta|risultato"
+    r"|soluzione|ответ|результат|решение|итог",
+    re.I,
+)
+"""Languages that write `3,5`."""
+CORRECTION = re.compile(
+    r"\bwait\b|correct(?:ion|ed|ing)|mistake|re-?check|double.check|sorry|oops|actually|scratch that|revis|instead|\berror\b"
+    r"|reconsider|re-?evaluat|recalculat|\bno[,.]|wrong|korrektur|fehler|corrección|correction|erreur|更正|修正|错|訂正|정정|ошибк",
+    re.I,
+)
