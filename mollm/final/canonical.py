@@ -30,7 +30,7 @@ _MAX_DEPTH = 20
 
 BOX = re.compile(r"\\f?box(?:ed)?\s*+(?=\{)")
 _NO_ANSWER = frozenset(
-    ("n/a", "na", "n.a", "unknown", "unsure", "tbd", "not sure", "i don't know", "i do not know", "not available")
+    ("n/a", "n.a", "unknown", "unsure", "tbd", "not sure", "i don't know", "i do not know", "not available")
     + ("not applicable", "no answer", "not provided", "not given", "not specified")
 )
 """What stands in the place of an answer where there is none; `none` and `no solution` are answers."""
@@ -66,7 +66,7 @@ def unwrap(text: str) -> str:
 _LEFT_HAND_SIDE = re.compile(
     r"\s*+(?:\\?(?:[^\W\d_]++ ){0,3}\\?[^\W\d_]++(?:_\{?\w++\}?)?(?:\(\w\))?\s*+(?:∈|\\in(?![a-z])|=(?!=))"
     r"|[\s0-9+\-*/^().,$%\u00d7]*+=(?![=>])"
-    r"|(?i:approximately|about|roughly|exactly|precisely|only|just|simply|probably|likely|nearly|almost"
+    r"|(?i:(?:approximately|about|roughly|exactly|precisely|only|just|simply)(?=\s[-+$€£¥.\\0-9])|probably|likely"
     r"|(?:it|that|this|there|the\s\w+)\s+(?:is|are)(?!\s+an?\b))\s"
     r"|\\approx|\\therefore|\\implies|[≈~∴⇒→]|=>)\s*+"
 )
@@ -169,11 +169,14 @@ def _bare_list(text: str) -> str | None:
             return None
         return " or ".join(letters) if is_either else _listed(letters, is_sorted=letters == sorted(letters))
     sides = [_right_hand_side(piece).strip() for piece in pieces]
+    named = {piece.removesuffix(side).strip() for piece, side in zip(pieces, sides, strict=True)}
+    if len(named - {""}) > 1:
+        return None
     numbers = [number(side, is_bare=True) for side in sides]
     if None in numbers:
         return None
     known = [str(value) for value in numbers]
-    is_named = sides != pieces
+    is_named = named != {""}
     if is_either and not is_named:
         return " or ".join(known)
     ascends = all(Fraction(a) < Fraction(b) for a, b in pairwise(known))
@@ -211,7 +214,7 @@ def _inequality(text: str) -> str | None:
 
 
 _SYMBOLIC = re.compile("sin|cos|tan|sec|csc|cot|log|ln|exp|inf|mod|max|min|gcd|lcm|frac|yes|no|true|false|none|null")
-_WORDS = re.compile(r"[^\W\d_]+(?:[\s.,:;!?'\u2019\"()-]+[^\W\d_]+)*[\s.,:;!?'\u2019\")-]*")
+_WORDS = re.compile(r"[^\W\d_]+(?:[\s.,:;!?'\u2019\"()-]+[^\W\d_]+)*[\s.,:;!?'\u2019\")]*")
 _INITIALS = re.compile(r"(?<![^\W\d_])(?:[^\W\d_]\.){2,}(?![^\W\d_])")
 
 
@@ -220,10 +223,10 @@ def _wording(text: str, words: int) -> str | None:
     text = text.casefold()
     # A language written without spaces counts four characters as a word.
     found = re.findall(r"[\u3040-\u9fff]{1,4}|[^\W\d_\u3040-\u9fff]{2,}", text)
-    if sum(not _SYMBOLIC.fullmatch(word) for word in found) > words or not re.search(r"\w|∅", text):
+    if sum(not _SYMBOLIC.fullmatch(word) for word in found) > words or not re.search(r"[^\W_]|∅", text):
         return None
     text = _INITIALS.sub(lambda initials: initials[0].replace(".", ""), text)
-    if not _WORDS.fullmatch(text):
+    if not _WORDS.fullmatch(text) or re.fullmatch(r"\w!+", text):
         return _expression(text)
     plain = " ".join(re.sub(r"[^\w\s]", "", text.replace("-", " ")).split())
     return "none" if plain == "null" else re.sub(r"\A(?:the|an?)\s+(?!and\b|or\b)", "", plain)

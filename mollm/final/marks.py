@@ -12,17 +12,18 @@ from mollm.final.forms import Form
 from mollm.final.notation import typed
 from mollm.final.numbers import number
 from mollm.final.phrases import (
+    ASIDE,
     CALLED_CORRECT,
     CONCLUDES,
     CORRECTION,
     DECIMAL_COMMA,
     ENDING,
     FINAL,
-    HINTS,
     HYPOTHETICAL,
     MARKER,
     OPTION,
     PICKED,
+    STEMS,
 )
 
 if TYPE_CHECKING:
@@ -50,15 +51,50 @@ def last(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
     return list(deque(pattern.finditer(text), maxlen=_MARKS))[::-1]
 
 
+_BEFORE_STEM, _AFTER_STEM = 60, 120
+"""Characters around a stem in which a phrase with it lies."""
+
+
+def _passages(prose: str) -> list[tuple[int, int]]:
+    """Where phrases may be, from the first to the last: around the last places of each stem."""
+    lowered = prose.lower()
+    if len(lowered) != len(prose):
+        lowered = prose  # a letter that is two in lower case would shift all places behind it
+    places = []
+    for stem in STEMS:
+        at = len(lowered)
+        for _ in range(_MARKS):
+            at = lowered.rfind(stem, 0, at)
+            if at < 0:
+                break
+            places.append(at)
+    passages: list[tuple[int, int]] = []
+    for at in sorted(places):
+        start, end = max(0, at - _BEFORE_STEM), at + _AFTER_STEM
+        if passages and start <= passages[-1][1]:
+            start = passages.pop()[0]
+        passages.append((start, end))
+    return passages
+
+
+def _said(patterns: tuple[re.Pattern[str], ...], prose: str, passages: list[tuple[int, int]]) -> list[re.Match[str]]:
+    return [
+        found
+        for pattern in patterns
+        for found in deque((f for span in passages for f in pattern.finditer(prose, *span)), maxlen=_MARKS)
+    ]
+
+
 def marked(prose: str) -> tuple[Form | None, bool]:
     """Return what is marked as the answer, of several the last, and whether that settles it.
 
     It is settled without an answer where the marks are those of a worksheet: several questions with an answer each.
     """
-    lowered = prose.lower()
-    if not any(hint in lowered for hint in HINTS):
-        return None, False
-    marks = sorted((*_boxed(prose), *_tagged(prose), *_named(prose), *_chosen(prose)), key=lambda mark: mark.start)
+    passages = _passages(prose)
+    marks = [*_boxed(prose), *_tagged(prose)]
+    if passages:
+        marks += [*_named(prose, passages), *_chosen(prose, passages)]
+    marks.sort(key=lambda mark: mark.start)
     if not marks:
         return None, False
     finals = [mark for mark in marks if mark.is_final]
@@ -128,12 +164,13 @@ _NEAR_THE_END = 250
 """Characters before the end within which a result may be taken for the answer."""
 
 
-def _named(prose: str) -> Iterator[_Mark]:
+def _named(prose: str, passages: list[tuple[int, int]]) -> Iterator[_Mark]:
     """Labels, headings and sentences which name the answer."""
-    for found in last(MARKER, prose):
+    for found in _said((MARKER,), prose, passages):
         before = _line_before(prose, found.start())
         begins_line = _BEFORE_LABEL.fullmatch(before) is not None
         is_last_line = "\n" not in prose[found.end() :]
+        words_follow = prose[found.end() : found.end() + 4].lstrip(" *")[:1] in tuple("'\"`")
         if found["weak"] and not (found["colon"] and begins_line) and not (found["is"] and is_last_line):
             if not (found["is"] and CONCLUDES.search(before)):
                 continue
@@ -143,26 +180,27 @@ def _named(prose: str) -> Iterator[_Mark]:
             continue
         if HYPOTHETICAL.search(before):
             continue
-        is_label = begins_line and not found["is"]
-        words = 0 if found["weak"] else LABELLED_WORDS if is_label else _SAID_WORDS if is_last_line else 0
+        is_label = begins_line and bool(found["colon"] or found["heading"])
+        words = _SAID_WORDS if words_follow else 0 if found["weak"] else LABELLED_WORDS if is_label else _SAID_WORDS if is_last_line else 0
         value = value_at(prose, found.end(), words, has_decimal_comma=DECIMAL_COMMA.search(found[0]) is not None)
         if value:
             is_final = is_label and FINAL.search(found[0]) is not None
             yield _Mark(found.start(), found.end(), value, is_final, is_label, bool(_ITEM.fullmatch(before)))
 
 
-def _chosen(prose: str) -> Iterator[_Mark]:
-    for pattern in (PICKED, CALLED_CORRECT):
-        for found in last(pattern, prose):
-            if not HYPOTHETICAL.search(_line_before(prose, found.start())):
-                letter = next(letter for letter in found.groups() if letter)
-                if letter.isupper():
-                    yield _Mark(found.start(), found.end(), Form(letter.casefold()))
+def _chosen(prose: str, passages: list[tuple[int, int]]) -> Iterator[_Mark]:
+    """Letters that are picked, or called right."""
+    for found in _said((PICKED, CALLED_CORRECT), prose, passages):
+        letter = next(letter for letter in found.groups() if letter)
+        if letter.isupper() and not HYPOTHETICAL.search(_line_before(prose, found.start())):
+            yield _Mark(found.start(), found.end(), Form(letter.casefold()))
 
 
+ASSERTION = re.compile(r"(?:>>> )?`?assert\s[^\n]{1,400}?\) ?== ?([^\n`]{1,400})`?(?=\s*\Z|\n)")
 _DECORATION = re.compile(r"[\s*_:：>\"“”「#]*+")
 _DISPLAYED = re.compile(r"\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$", re.S)
-_ITEMIZED = re.compile(r"[0-9]{1,3}[.)]\s|[-*•]\s")
+_ITEMIZED = re.compile(r"[-*•]\s|1[.)]\s(?=[^\n]{0,400}\n\s{0,4}2[.)]\s)")
+_ANOTHER = re.compile(rf"(?:(?:so|thus|therefore),? )?(?:(?:the|die|la|a|el|o|il) )?{MARKER.pattern}", re.I)
 _CODE = re.compile(r"`([^`\n]{1,400})`")
 _SENTENCE_END = re.compile(r"[.!?;](?=[*_\"'”’)\]$]{0,4}(?:\s|\Z))|[。！？；؟।؛]")
 _ABBREVIATION = re.compile(
@@ -197,7 +235,7 @@ def value_at(text: str, start: int, words: int, *, has_decimal_comma: bool = Fal
     skipped = _DECORATION.match(text, start)
     start = skipped.end() if skipped else start
     rest = text[start : start + MAX_LITERAL_CHARS]
-    if not rest or _ITEMIZED.match(rest) or MARKER.match(rest):
+    if not rest or _ITEMIZED.match(rest) or _ANOTHER.match(rest):
         return None
     if displayed := _DISPLAYED.match(rest):
         return canonical(displayed[1] or displayed[2], words)
@@ -205,6 +243,8 @@ def value_at(text: str, start: int, words: int, *, has_decimal_comma: bool = Fal
         return canonical(in_brackets(rest, box.end()), words)
     if rest[0] in "[{(" and (end := closing(rest)) > 0 and re.match(r"[*_`\"]{0,3}(?:[.,;。]|\s*\Z|\n)", rest[end + 1 : end + 8]):
         return canonical(rest[: end + 1], words)
+    if asserted := ASSERTION.match(rest):
+        return value_at(asserted[1], 0, words)
     if code := _CODE.match(rest):
         return None if _GOES_ON.match(rest[code.end() : code.end() + 20]) else canonical(code[1], words)
     line = rest.partition("\n")[0][: 2 * MAX_CHARS]
@@ -220,8 +260,12 @@ def _from_sentence(line: str, words: int) -> Form | None:
     sentence, mark = _first_sentence(line)
     if mark in ("?", "？", "؟"):
         return None
-    plain = OPTION.sub("", _plain(sentence), count=1) if OPTION.match(_plain(sentence)) else _plain(sentence)
+    plain = _plain(sentence)
+    if option := OPTION.match(plain):
+        plain = plain[option.end() :]
     plain = ENDING.sub("", plain)
+    if (aside := ASIDE.search(plain, 1)) and (value := canonical(plain[: aside.start()], words)):
+        return value
     if value := canonical(plain, words):
         return value
     emphasized = _EMPHASIZED.match(sentence)
@@ -239,7 +283,7 @@ def _first_sentence(line: str) -> tuple[str, str]:
     """The first sentence of `line` without the mark at its end, and the mark."""
     for end in _SENTENCE_END.finditer(line):
         before = line[: end.start()]
-        is_other = end[0] == "!" and re.search(r"[0-9)]\Z", before) if end[0] != "." else _ABBREVIATION.search(before[-12:])
+        is_other = end[0] == "!" and re.search(r"(?:[0-9)]|(?<!\w)[a-z])\Z", before) if end[0] != "." else _ABBREVIATION.search(before[-12:])
         if not is_other:
             return before, end[0]
     return line, ""

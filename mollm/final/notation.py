@@ -6,14 +6,14 @@ import re
 import unicodedata
 
 _TYPED = str.maketrans(
-    {raised: f"^{digit}" for digit, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
-    | {lowered: f"_{digit}" for digit, lowered in enumerate("₀₁₂₃₄₅₆₇₈₉")}
-    | {fraction: f" {unicodedata.normalize('NFKC', fraction)}".replace("\u2044", "/") for fraction in "¼½¾⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
+    {fraction: f" {unicodedata.normalize('NFKC', fraction)}".replace("\u2044", "/") for fraction in "¼½¾⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
     | dict.fromkeys("\u00d7·⋅\u2217", "*")
     | dict.fromkeys("\u2212\u2010\u2011\u2012\u2013\u2014", "-")
     | {"÷": "/", "\u2044": "/", "\u2215": "/", "∞": "inf", "≤": "<=", "≥": ">=", "⩽": "<=", "⩾": ">=", "≠": "!="}
-    | {"º": "°", "\u066b": ".", "\u066c": ",", "\u066a": "%", "√": "√", "⁻": "^-", "µ": "µ", "μ": "µ", "′": "'"}
+    | {"º": "°", "\u066b": ".", "\u066c": ",", "\u066a": "%", "√": "√", "µ": "µ", "μ": "µ", "′": "'"}
 )
+_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+|[₀₁₂₃₄₅₆₇₈₉₋]+")
+_LEVEL = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺₀₁₂₃₄₅₆₇₈₉₋", "0123456789-+0123456789-")
 _COMMANDS = (
     dict.fromkeys(("left", "right", "big", "bigl", "bigr", "Big", "Bigl", "Bigr", "displaystyle", "limits"), "")
     | {"dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "sqrt": "√", "pi": "π", "quad": " ", "infinity": "inf"}
@@ -32,7 +32,7 @@ _PLAIN = (
     (r"\*\*", "^"),
     (r"(?<=[0-9)])\\frac", r" \\frac"),
     (r"(?<=[0-9])\s?[xX]\s?(?=10\s?\^)", "*"),
-    (r"\s?([*/^_{}√])\s?", r"\1"),
+    (r"\s?([*/^_{√])\s?|\s(?=\})", r"\1"),
 )
 _ARGUMENT = r"\s?(?:\{([^{}]*)\}|([0-9A-Za-zπ]))"
 _NESTED = (
@@ -60,8 +60,9 @@ def typed(text: str) -> str:
     Args:
         text: Some hundred characters at most; the work grows faster than the length.
     """
-    text = unicodedata.normalize("NFKC", text.translate(_TYPED)).translate(_TYPED)
     if not text.isascii():
+        text = _RAISED.sub(lambda run: ("_" if run[0][0] in "₀₁₂₃₄₅₆₇₈₉₋" else "^") + run[0].translate(_LEVEL), text)
+        text = unicodedata.normalize("NFKC", text.translate(_TYPED)).translate(_TYPED)
         text = re.sub(r"[^\x00-\x7f]", lambda found: str(unicodedata.decimal(found[0], found[0])), text)
     text = " ".join(text.split())
     text = _COMMAND.sub(lambda found: _COMMANDS.get(found[1] or found[0], found[0]), text)

@@ -66,9 +66,8 @@ def _scale_and_unit(tail: str, currency: str, *, is_one: bool) -> tuple[Fraction
         if found["percent"]:
             return scale, PERCENT if not tail.strip() else None
     unit = unit_after(tail, is_one=is_one)
-    if currency and unit is not None:
-        unit = unit if not unit or unit.startswith(currency) else currency + " " + unit
-        unit = unit or currency
+    if currency and unit != currency:
+        unit = unit_after(f" {currency}{tail}", is_one=False)
     return scale, unit
 
 
@@ -99,7 +98,7 @@ _PARTS = {
         1000: "thousandth", 10**6: "millionth",
     }.items() for name in names.split()
 }  # fmt: skip
-_SPELLED = re.compile(r"(?:[-+]\s?|(?:negative|minus|plus)\s|)(?=[a-z]|[0-9]+[\s-][a-z])", re.I)
+_SPELLED = re.compile(r"(?:negative|minus|plus)\s(?=[a-z0-9.$€£¥₹])|(?:[-+]\s?|)(?=[a-z]|[0-9]+[\s-][a-z])", re.I)
 _WORD = re.compile(r"[a-z]+|[0-9]+", re.I)
 _PART = re.compile(r"[\s-](?:(?P<and>and)\s(?:(?P<count>an?|one|two|three|[0-9]+)\s))?(?P<name>[a-z]+)(?!\w)", re.I)
 
@@ -112,7 +111,7 @@ def in_digits(text: str) -> str:
     text, minus = text[sign.end() :], "-" if sign[0][:1] in tuple("-nNmM") else ""
     value, end = _cardinal(text)
     if not end:
-        return sign[0] + text
+        return (minus if text[:1] in "0123456789.$€£¥₹" else sign[0]) + text
     part = _PART.match(text, end)
     name = part["name"].casefold() if part else ""
     times = _count(part["count"]) if part and part["and"] else value

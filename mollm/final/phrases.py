@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 _STRONG = {
-    "en": r"(?:(?:final|correct|right|best|numerical|exact)[ _]){0,2}answer(?: choice| option)?(?: to (?:the|this|your) \w{3,12})?"
-    r"|(?:correct|right|best) (?:choice|option)|final (?:verdict|result|value|choice|output)|(?:my )?verdict|tl;dr|ans",
+    "en": r"(?:(?:final|correct|right|best|numerical|exact)[ _]){0,2}answers?(?: choices?| options?)?(?: to (?:the|this|your) \w{3,12})?"
+    r"|(?:correct|right|best) (?:choice|option)s?|final (?:verdict|result|value|choice|output)|(?:my )?verdict|tl;dr|ans",
     "de": r"(?:(?:richtige|korrekte|endgültige|finale|beste) )?(?:schluss|end)?antwort(?:option)?(?: auf (?:die|diese) frage)?",
     "fr": r"(?:(?:bonne|meilleure|juste) )?r[ée]ponse(?: (?:finale|correcte|exacte|juste|attendue))?(?: à (?:la|cette) question)?",
     "es": r"(?:mejor )?respuesta(?: (?:final|correcta|exacta|definitiva))?(?: a (?:la|esta) pregunta)?"
@@ -41,12 +41,12 @@ _WEAK = {
 """Names for a result, which could be one on the way: these take a value, and no words."""
 
 _IS = (
-    r"(?:,? (?:then|therefore|thus|hence|also|donc|por tanto|por lo tanto|portanto),?)? ?(?:"
+    r"(?: \([^()\n]{1,40}\))?(?:,? (?:then|therefore|thus|hence|also|donc|por tanto|por lo tanto|portanto),?)? ?(?:"
     r"(?<= )(?:is|are|was|would be|will be|should be|must be|has to be|equals|comes (?:out )?to|turns out to be|ist|lautet"
     r"|wäre|beträgt|sind|est|sera|serait|vaut|sont|es|sería|será|son|é|seria|são|è|sarebbe|sono|будет|равен|равно|равна"
     r"|составляет|является|है|हैं|होगा|होगी|هي|هو|هى|يساوي|—|–|-)(?!\w)"
     r"|应该是|應該是|应当是|应为|應為|是|为|為|应选|選|选|は|が|은|는|이(?!다)|가|=|→)"
-    r"(?: (?:therefore|thus|then|hence|probably|most likely|likely|clearly|simply|indeed|also|somit|daher|donc|por tanto"
+    r"(?:,? (?:therefore|thus|then|hence|probably|most likely|likely|clearly|simply|indeed|also|somit|daher|donc|por tanto"
     r"|por lo tanto|portanto|quindi|dunque|entonces|então|wahrscheinlich|alors|, donc),?)?(?: ?[:：])?"
 )
 _COLON = r"[*_ ]{0,6}(?: \([^()\n]{1,40}\))?[*_]{0,3} ?[:：ः](?![:=])"
@@ -56,21 +56,29 @@ def _any(names: dict[str, str]) -> str:
     return "(?:" + "|".join(names.values()) + ")"
 
 
+_START = r"(?:(?<![^\W_])|(?<=[\u3040-\u9fff\uac00-\ud7a3]))"
+"""No letter before it, but for scripts without spaces."""
+_AROUND = (
+    r"(?P<around>ist (?:die|das) (?:richtige |korrekte |endgültige )?(?:antwort|ergebnis|lösung) (?!auf)"
+    r"|(?:सही |अंतिम )?(?:उत्तर|जवाब) (?=[^\n।:]{1,40} (?:है|हैं|होगा|होगी)[ ।.]?))"
+)
+"""The verb stands before the name, or behind the value."""
 MARKER = re.compile(
-    rf"(?<![^\W_])(?:(?P<strong>{_any(_STRONG)})|(?P<weak>{_any(_WEAK)}))"
-    rf"(?:(?P<colon>{_COLON})|[*_]{{0,3}}(?P<is>{_IS})|(?P<heading>[*_ ]{{0,6}}\n))",
+    rf"{_START}(?:{_AROUND}|(?:(?P<strong>{_any(_STRONG)})|(?P<weak>{_any(_WEAK)}))"
+    rf"(?:(?P<colon>{_COLON})|[*_]{{0,3}}(?P<is>{_IS})|(?P<heading>[*_ ]{{0,6}}\n)))",
     re.I,
 )
 """A name for the answer, and `:`, a verb, or the end of the line."""
-HINTS = (
-    "answer", "box", "####", "choice", "option", "result", "value", "solution", "verdict", "tl;dr", "ans", "total", "sum",
-    "output", "final", "conclu", "antwort", "ergebnis", "lösung", "resultat", "gesamt", "réponse", "reponse", "résultat",
-    "respuesta", "resultado", "solución", "opción", "correcta", "resposta", "solução", "opção", "alternativa", "risposta",
-    "risultato", "soluzione", "答", "结", "結", "解", "选", "選", "こたえ", "정답", "답", "결", "ответ", "результат",
-    "решение", "итог", "вариант", "उत्तर", "जवाब", "विकल्प", "परिणाम", "हल", "निष्कर्ष", "جابة", "جواب", "نتيجة", "ناتج", "حل",
-    "الخيار", "[[", "pick", "choose", "select", "go with", "correct", "right", "richtig", "best", "opt for", "say ",
+STEMS = (
+    "answer", "choice", "option", "verdict", "tl;dr", "ans", "total", "result", "solution", "value", "output", "conclusion",
+    "sum", "final", "antwort", "ergebnis", "lösung", "resultat", "gesamt", "réponse", "reponse", "résultat", "respuesta",
+    "resultado", "solución", "correct", "corret", "opción", "opção", "alternativa", "resposta", "solução", "risposta", "risultato", "soluzione", "答", "果", "论",
+    "論", "解", "选", "選", "こたえ", "답", "결과", "결론", "ответ", "результат", "решение", "итог", "вариант", "उत्तर", "जवाब",
+    "विकल्प", "परिणाम", "हल", "निष्कर्ष", "جابة", "جواب", "نتيجة", "ناتج", "حل", "الخيار", "pick", "choose", "chose", "select",
+    "go with", "go for", "opt for", "guess", "conclude", " say ", "must be", "should be", "has to be", "right",
+    "richtig", "korrekt", "best", "appropriate", "bonne",
 )  # fmt: skip
-"""In lower case; a text with none of these has no marker."""
+"""In lower case; whatever `MARKER`, `PICKED` and `CALLED_CORRECT` find is near one of these."""
 CONCLUDES = re.compile(
     r"(?<!\w)(?:(?:so|thus|therefore|hence|consequently|accordingly|finally|in conclusion|overall|also|somit|daher|folglich"
     r"|donc|ainsi|por lo tanto|por tanto|entonces|portanto|logo|assim|quindi|dunque|таким образом|следовательно|итак"
@@ -84,7 +92,7 @@ FINAL = re.compile(
 """What makes it the last word, whatever other answers there are."""
 HYPOTHETICAL = re.compile(r"(?:\bif|whether|unless|suppos\w{1,4}|assum\w{1,4}|\bwenn|\bsi|\bse|если|如果)\s(?:\w{1,6}\s)?\Z", re.I)
 
-_LETTER = r"[(\[*\"'「]{0,4}(?P<letter>[A-HJ])[)\]*\"'」]{0,4}(?![\w'’])"
+_LETTER = r"[(\[*\"'「]{0,4}(?P<letter>[A-HJ])[)\]*\"'」]{0,4}(?![A-Za-z0-9_'’])"
 PICKED = re.compile(
     rf"(?<!\w)(?:I(?:['’](?:d|ll)|\swould|\swill|\scan|)?\s(?:(?:therefore|thus|have\sto|must)\s)?(?:pick|choose|chose|select|go\swith"
     rf"|go\sfor|say|answer|opt\sfor|guess|conclude)|(?:it|this)\s(?:must|has\sto|should|would)\sbe)"
@@ -102,12 +110,12 @@ CALLED_CORRECT = re.compile(
 """A choice that is called right: `Option C is correct`."""
 OPTION = re.compile(
     r"(?:(?:the|la|le|el|o|a|die|der|das|il)\s|l['’])?(?:(?:option|choice|letter|answer|antwort|buchstabe|lettre|réponse|opción|letra"
-    r"|opção|alternativa|opzione|lettera|вариант|विकल्प|الخيار)\s?|选项|選項|選択肢|)(?=[(*\"]{0,4}[A-J](?![\w'’]))",
+    r"|opção|alternativa|opzione|lettera|вариант|विकल्प|الخيار)\s?|选项|選項|選択肢|)(?=[(*\"]{0,4}[A-J](?![A-Za-z0-9_'’]))",
     re.I,
 )
 """What may stand before the letter of a choice."""
 ENDING = re.compile(
-    r"\s?(?:です|である|となります|になります|となる|だ|でした|입니다|이다|이에요|예요|이며|번|है|हैं|होगा|होगी|होते)\s?\Z|(?<=[0-9])\s?(?:个|個)\Z"
+    r"\s?(?:です|である|となります|になります|となる|だ|でした|번?(?:입니다|이다|이에요|예요|이며)|번|है|हैं|होगा|होगी|होते)\s?\Z"
 )
 """What a sentence still needs after the value, where the verb comes last."""
 DECIMAL_COMMA = re.compile(
@@ -116,6 +124,15 @@ DECIMAL_COMMA = re.compile(
     re.I,
 )
 """Languages that write `3,5`."""
+ASIDE = re.compile(
+    r",? (?:because|since|weil|parce que|porque|puisque|perché|потому что|так как) "
+    r"|, (?:including|excluding|not|as|which|where|so|though|although|but|rounded|assuming|given|after|before|local time|making|giving"
+    r"|meaning|that|corresponding|I (?:think|believe|guess|am)|da|car|denn|was|ce qui|lo que|o que)(?!\w)"
+    r"|[，,、] ?(?:因为|因為|因|由于|由於|理由|なぜなら)| \((?:rounded|approx|about|or |i\.e|since|because|as |see|not |including|which|≈|~|forty|"
+    r"twenty|thirty|fifty|sixty|seventy|eighty|ninety|one|two|three|four|five|six|seven|eight|nine|ten)",
+    re.I,
+)
+"""Where what follows a value only comments on it."""
 CORRECTION = re.compile(
     r"\bwait\b|correct(?:ion|ed|ing)|mistake|re-?check|double.check|sorry|oops|actually|scratch that|revis|instead|\berror\b"
     r"|reconsider|re-?evaluat|recalculat|\bno[,.]|wrong|korrektur|fehler|corrección|correction|erreur|更正|修正|错|訂正|정정|ошибк",

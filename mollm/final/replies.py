@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mollm.final.canonical import MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, compound, unescape
 from mollm.final.forms import is_same, unscaled
-from mollm.final.marks import LABELLED_WORDS, concluded, last, marked, value_at
+from mollm.final.marks import ASSERTION, LABELLED_WORDS, concluded, last, marked, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +34,7 @@ def final_answer(text: str) -> Form | None:
         it has no answer.
     """
     text = _window(text)
-    parts = text.split("```")
-    prose, blocks = "\n".join(parts[::2]).strip(), parts[1::2]
+    prose, blocks = _parts(text)
     if not prose and len(blocks) == 1 and re.match(r"(?:json|markdown|md|te?xt|(?:la)?tex)\b", blocks[0]):
         text = prose = _body(blocks.pop())
     found = _from_json(text, blocks)
@@ -63,6 +62,7 @@ def is_right(reply: str, reference: str) -> bool:
     return found is not None and wanted is not None and (is_same(found, wanted) or unscaled(found) == wanted)
 
 
+_ORNAMENTS = re.compile("[\u2705\u2713\u2714\u2728\u2b50\ufe0f\u200b-\u200f\ufeff\U0001f300-\U0001faff]")
 _SPACES = str.maketrans(dict.fromkeys("\t\xa0\u2002\u2003\u2009\u202f\u3000", " "))
 
 
@@ -72,8 +72,23 @@ def _window(text: str) -> str:
         # A fence that is opened in what is left out is opened in what is read.
         fence = "\n```\n" if text.count("```", _HEAD, -_TAIL) % 2 else "\n"
         text = text[:_HEAD] + fence + text[-_TAIL:]
-    text = text.encode("utf-8", "ignore").decode().translate(_SPACES)
+    if not text.isascii():
+        text = _ORNAMENTS.sub("", text.encode("utf-8", "ignore").decode())
+    text = text.translate(_SPACES)
     return re.sub(r"\s{17,}", lambda run: "\n" if "\n" in run[0] else " ", text)
+
+
+_OPENS = re.compile(r"[A-Za-z][\w+-]*+ *+\n")
+
+
+def _parts(text: str) -> tuple[str, list[str]]:
+    """The text outside of fences, and the blocks inside; a fence with the name of a language opens a new block."""
+    prose, *fenced = text.split("```")
+    outside, blocks, is_inside = [prose], [], False
+    for part in fenced:
+        is_inside = not is_inside or _OPENS.match(part) is not None
+        (blocks if is_inside else outside).append(part)
+    return "\n".join(outside).strip(), blocks
 
 
 _JSON_KEY = re.compile(
@@ -90,11 +105,16 @@ def _body(block: str) -> str:
 
 def _from_json(text: str, blocks: list[str]) -> Form | None:
     objects = [body for block in blocks if (body := _body(block)).startswith("{")]
-    if text.startswith("{") or (not objects and text.endswith("}") and re.search(r"^[ \t]{0,16}\{", text, re.M)):
-        objects = [text]
-    found = {canonical(raw, LABELLED_WORDS) for raw in _fields(objects[-1])} if objects else set()
-    # Several different ones in one object are data, or a list of questions.
-    return found.pop() if len(found) == 1 else None
+    whole = text.strip("`").lstrip("json \n") if text.startswith("```") else text
+    if whole.startswith("{") or (not objects and text.endswith("}") and re.search(r"^ {0,16}\{", text, re.M)):
+        # A block inside a string of the object parts it in two, of which neither may have the field.
+        objects = [whole, *objects] if text.startswith("```") else [whole]
+    for source in reversed(objects):
+        found = {canonical(raw, LABELLED_WORDS) for raw in _fields(source)}
+        if found:
+            # Several different ones in one object are data, or a list of questions.
+            return found.pop() if len(found) == 1 else None
+    return None
 
 
 def _fields(source: str) -> Iterator[str]:
@@ -105,15 +125,12 @@ def _fields(source: str) -> Iterator[str]:
         yield unescape(string[1]) if string else literal
 
 
-_ASSERTION = re.compile(r"\A(?:>>>\s)?assert\s[^\n]{1,400}?\)\s?==\s?([^\n]{1,400})\Z")
-
-
 def _from_block(prose: str, blocks: list[str]) -> Form | None:
     """The only block, if it holds a literal and nothing else, or asserts what a call returns."""
     body = _body(blocks[0])
     if len(blocks) > 1 or len(prose) > 2 * MAX_CHARS or '"answer"' in body:
         return None
-    if asserted := _ASSERTION.match(body):
+    if asserted := ASSERTION.match(body):
         return value_at(asserted[1], 0, LABELLED_WORDS)
     is_scalar = re.match(r"[\"']|[-+]?[0-9.]+\s*\Z|(?:[Tt]rue|[Ff]alse|None|null)\s*\Z", body)
     return canonical(body, LABELLED_WORDS) if is_scalar else canonical(body, 0) if compound(body, 0, 0) else None
@@ -124,7 +141,11 @@ _GIVES = re.compile(
     r"[^`]{0,200}\b(?:returns?|prints?|outputs?|is|are|to|gives|be|yields|equals|produces|devuelve|ergibt|renvoie)[ :]+"
     r"`([^`]+)`[.\s]*\Z"
 )
-_OPENING = re.compile(r"(?:[*_]{2}|)\(?([A-J])(?:[.):]{0,2}[*_]{2}|\)|[.:](?=\s))[.:]?(?:\s|\Z)|(?:[*_]{2}|)([A-J])(?:[*_]{2}|)[ \t]*\n")
+_OPENING = re.compile(
+    r"(?:[*_]{2})\(?([A-J])(?:[.:)](?: [^*\n]{1,80})?|)[*_]{2}[.:]?(?=\s|\Z)|\(?([A-J])\)[^\n]{0,80}(?=\n)|(?:[*_]{2}|)([A-J])\.?(?:[*_]{2}|) *+\n"
+)
+_LETTERED = re.compile(r"^[*_(]{0,3}[A-J][.):]", re.M)
+_TITLED = re.compile(r"(?:[^\W\d_][\w'’-]{0,20} ){0,4}[^\W\d_][\w'’-]{1,20} ?[:：=] ?(?=\S)")
 
 
 def _from_whole(prose: str) -> Form | None:
@@ -134,8 +155,14 @@ def _from_whole(prose: str) -> Form | None:
     # An answer was announced, and it was none; a question; a refusal.
     if re.search(r"answer|boxed|\?\Z|\A(?:(?:i|we|you)(?:['\u2019]\w+)?\s|sorry\b|n/a\b)", prose, re.I):
         return None
+    if asserted := ASSERTION.match(prose):
+        return value_at(asserted[1], 0, LABELLED_WORDS)
     if len(prose) < 2 * MAX_LITERAL_CHARS and (inline := _GIVES.match(prose)):
         return canonical(inline[1], 0)
+    if (opening := _OPENING.match(prose)) and len(_LETTERED.findall(prose)) < 2:
+        return canonical(next(filter(None, opening.groups())), 0)
     if "\n" in prose and prose[:1] not in ("[", "{", "("):
         return None
+    if (titled := _TITLED.match(prose)) and (value := canonical(prose[titled.end() :], 0)):
+        return value
     return canonical(prose, _BARE_WORDS)

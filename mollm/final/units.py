@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _SYMBOLS = (
-    "mm cm dm m km nm µm in ft yd mi mg g kg t lb oz ml mL dl cl l L ms s min h mph rpm Hz kHz MHz GHz kB MB GB TB KB"
+    "mm cm dm m km nm µm in ft yd mi mg g kg t lb oz ml mL dl cl l L ms s min h mph rpm Hz kHz MHz GHz kB MB GB TB KB Mb Gb Kb kb KiB MiB GiB"
     " kW MW mW W kWh Wh J kJ MJ Pa kPa MPa hPa bar atm N kN V kV mV Ω kΩ mol mmol K eV keV MeV cal kcal ppm dB ha rad"
 )
 _ONE_LETTER = re.compile("[mgtlLshJNVWK]")
@@ -19,13 +19,13 @@ _ALIASES = {
     "J": "joule", "N": "newton", "V": "volt", "Pa": "pascal", "Hz": "hertz", "K": "kelvin", "mol": "mole", "Ω": "ohm",
     "°": "degree deg", "rad": "radian", "dollar": "$ USD usd US$ Dollar", "euro": "€ EUR eur Euro",
     "sterling": "£ GBP gbp", "yen": "¥ JPY 円", "rupee": "₹ INR Rs", "yuan": "RMB CNY 元 元人民币", "won": "₩ KRW 원",
-    "ruble": "₽ RUB rub рублей рубля рубль", "real": "R$ BRL reais Reais", "franc": "CHF", "cent": "¢ ct",
+    "ruble": "₽ RUB rub рублей рубля рубль", "real": "R$ BRL reais Reais", "franc": "CHF", "peso": "MXN", "cent": "¢ ct",
     "cal": "calorie", "kcal": "kilocalorie", "day": "Tage Tag días jours dias", "week": "wk", "year": "yr yrs Jahre",
     "month": "Monate meses mois", "century": "centuries", "person": "people Personen personas personnes pessoas 人 명",
     "child": "children", "man": "men", "woman": "women", "mouse": "mice", "tooth": "teeth", "goose": "geese",
     "fish": "", "sheep": "", "deer": "", "acre": "", "cup": "", "tbsp": "tablespoon", "tsp": "teaspoon", "unit": "",
     "point": "pt pts", "step": "", "way": "", "gal": "gallon", "pint": "", "quart": "", "byte": "", "bit": "",
-    "egg": "", "apple": "", "item": "", "piece": "Stück", "page": "", "个": "個 個", "euro/h": "", "hectare": "",
+    "egg": "", "apple": "", "item": "", "piece": "Stück", "page": "", "个": "個", "개": "", "명": "", "번": "", "euro/h": "", "hectare": "",
     "night": "", "decade": "", "box": "boxes", "student": "", "ticket": "", "stunde": "Stunden", "metro": "metros",
     "mètre": "mètres", "heure": "heures", "hora": "horas", "minuto": "minutos", "apfel": "Äpfel", "метр": "м метров",
     "km²": "", "час": "часов часа ч", "год": "лет года",
@@ -38,7 +38,7 @@ _CURRENCIES = {sign: _KNOWN[sign] for sign in ("$", "US$", "€", "£", "¥", "�
 
 _CHANGING = re.compile(
     # Fractions and multiples.
-    r".+(?:ths?|[^s]nds|rds)|thirds?|hal(?:f|ves)|quarters?|dozens?|pairs?|couples?|scores?|gross|percents?|per\s?cent|tens|ones"
+    r"(?:four|fif|six|seven|eigh|nin|ten|eleven|twelf|\w+teen|\w+tie|hundred|thousand|\w*illion)ths?|thirds?|hal(?:f|ves)|quarters?|dozens?|pairs?|couples?|scores?|gross|percents?|per\s?cent|tens|ones"
     r"|hundreds?|thousands?|[a-z]*illions?|lakhs?|crores?|times|squared?|cubed?|factorials?|roots?|powers?|logs?|basis"
     # Signs, directions, sides, what something is compared with.
     r"|negatives?|positives?|minus|plus|los(?:s|ses|t)|wins?|won|gains?|profits?|debits?|credits?|deficits?|surplus(?:es)?"
@@ -56,7 +56,7 @@ _TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?|R\$|US\$|[$€£¥₹₩
 _AFTERTHOUGHT = re.compile(
     r"\s+(?:in\s+(?:total|all)|total|altogether|overall|left|remaining|old|tall|long|wide|deep|high)\Z", re.I
 )
-_RATE = ("/", "per", "a", "an", "each", "every", "pro", "par", "por")
+_RATE = ("/", "per", "a", "an", "every", "pro", "par", "por")
 
 
 def currency_of(sign: str) -> str:
@@ -97,6 +97,8 @@ def _measure(parts: list[str]) -> str | None:
             unit += part
         elif not expected and (part in _RATE or part == "*"):
             unit, expected = unit + ("*" if part == "*" else "/"), True
+        elif not expected and part.casefold() in ("each", "apiece"):
+            unit += "/piece"
         elif unit == "°" and part.casefold() in ("c", "f", "celsius", "fahrenheit"):
             return unit + part[0].upper()
         else:
@@ -126,6 +128,6 @@ def _counted(parts: list[str], *, is_one: bool) -> str | None:
     if any(not _COUNTED.fullmatch(word) or _CHANGING.fullmatch(word) for word in (*things, *words[at + 1 :])):
         return None
     noun = things[-1]
-    if not (_known(noun) or (len(things) == 1 and is_one) or re.fullmatch(r"\w{2,}(?<![suio])s", noun)):
+    if not (_known(noun) or (len(things) == 1 and is_one) or re.fullmatch(r"\w{2,}(?<![sui])s", noun)):
         return None
     return " ".join([*things[:-1], _known(noun) or noun.removesuffix("s"), *words[at:]])
