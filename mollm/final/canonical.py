@@ -80,7 +80,10 @@ def _right_hand_side(text: str) -> str:
     return text if not left or is_several else text[left.end() :]
 
 
-_MARK = re.compile(r""""[^"\\]*+(?:\\.[^"\\]*+)*+"|(?<!\w)'[^'\\]*+(?:\\.[^'\\]*+)*+'|[\[\](){},:]""", re.S)
+# A string without an end goes to the end of the text: to look for the end of each would take time squared.
+_MARK = re.compile(
+    r""""[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|(?<![\w'])'[^'\\]*+(?:\\.[^'\\]*+)*+(?:'|\\?\Z)|[\[\](){},:]""", re.S
+)
 
 
 def _marks(text: str) -> Iterator[tuple[str, int, int]]:

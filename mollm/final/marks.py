@@ -138,7 +138,8 @@ def _boxed(prose: str) -> Iterator[_Mark]:
 
 _TAG = re.compile(r"(?:<|\[)(?:final[_ ]?)?(?:answer|output|result|solution|final)(?:>|\])", re.I)
 _TAG_END = re.compile(r"(?:</|\[/)(?:final[_ ]?)?(?:answer|output|result|solution|final)(?:>|\])", re.I)
-_VERDICT = re.compile(r"(?<![\[`\w])\[\[(?:([A-Za-z])|(?:(?<=: \[\[)|(?<=is \[\[))(-?[0-9]{1,4}(?:\.[0-9]{1,4})?))\]\](?![\]`])")
+_VERDICT = re.compile(r"(?<![\[`\w])\[\[([A-Za-z]|-?[0-9]{1,4}(?:\.[0-9]{1,4})?)\]\](?![\]`])")
+_JUDGED = re.compile(r"(?:rating|score|verdict|answer|choice|grade|is)\W{0,4}\Z", re.I)
 _HASHES = re.compile(r"^####[ \t]{1,4}(\S[^\n]{0,60})\s*\Z", re.M)
 
 
@@ -150,7 +151,9 @@ def _tagged(prose: str) -> Iterator[_Mark]:
         if value:
             yield _Mark(tag.start(), tag.end(), value, is_final=True)
     for verdict in last(_VERDICT, prose):
-        if value := canonical(verdict[1] or verdict[2], 0):
+        # A number in such brackets may as well be a list in a list.
+        is_verdict = verdict[1].isalpha() or _JUDGED.search(_line_before(prose, verdict.start()))
+        if is_verdict and (value := canonical(verdict[1], 0)):
             yield _Mark(verdict.start(), verdict.end(), value, is_final=True)
     if (hashes := _HASHES.search(prose, max(0, len(prose) - MAX_CHARS))) and (value := canonical(hashes[1], 0)):
         yield _Mark(hashes.start(), hashes.end(), value, is_final=True)
@@ -171,10 +174,10 @@ def _named(prose: str, passages: list[tuple[int, int]]) -> Iterator[_Mark]:
         begins_line = _BEFORE_LABEL.fullmatch(before) is not None
         is_last_line = "\n" not in prose[found.end() :]
         words_follow = prose[found.end() : found.end() + 4].lstrip(" *")[:1] in tuple("'\"`")
-        if found["weak"] and not (found["colon"] and begins_line) and not (found["is"] and is_last_line):
-            if not (found["is"] and CONCLUDES.search(before)):
-                continue
-        elif found["weak"] and len(prose) - found.end() > _NEAR_THE_END < found.start():
+        is_conclusion = CONCLUDES.search(before) is not None or (begins_line and is_last_line)
+        if found["weak"] and not (found["colon"] and begins_line) and not (found["is"] and is_conclusion):
+            continue
+        if found["weak"] and not is_conclusion and len(prose) - found.end() > _NEAR_THE_END < found.start():
             continue
         if found["heading"] and not (begins_line and (FINAL.search(found[0]) or "#" in before or "*" in before + found[0])):
             continue
@@ -188,11 +191,17 @@ def _named(prose: str, passages: list[tuple[int, int]]) -> Iterator[_Mark]:
             yield _Mark(found.start(), found.end(), value, is_final, is_label, bool(_ITEM.fullmatch(before)))
 
 
+_SUBJECT = re.compile(r"(?:\A|[.!?:;,(*\"])\W{0,4}\Z|\b(?:so|thus|therefore|hence|that|think|believe|options?)\s\W{0,3}\Z", re.I)
+"""What stands before the letter of a choice, where others are part of a name: `Vitamin C`."""
+
+
 def _chosen(prose: str, passages: list[tuple[int, int]]) -> Iterator[_Mark]:
     """Letters that are picked, or called right."""
     for found in _said((PICKED, CALLED_CORRECT), prose, passages):
         letter = next(letter for letter in found.groups() if letter)
-        if letter.isupper() and not HYPOTHETICAL.search(_line_before(prose, found.start())):
+        before = _line_before(prose, found.start())
+        is_name = found.re is CALLED_CORRECT and found.start() == found.start("letter") and not _SUBJECT.search(before)
+        if letter.isupper() and not is_name and not HYPOTHETICAL.search(before):
             yield _Mark(found.start(), found.end(), Form(letter.casefold()))
 
 
@@ -235,7 +244,7 @@ def value_at(text: str, start: int, words: int, *, has_decimal_comma: bool = Fal
     skipped = _DECORATION.match(text, start)
     start = skipped.end() if skipped else start
     rest = text[start : start + MAX_LITERAL_CHARS]
-    if not rest or _ITEMIZED.match(rest) or _ANOTHER.match(rest):
+    if not rest or _ITEMIZED.match(rest) or ((other := _ANOTHER.match(rest)) and other["strong"]):
         return None
     if displayed := _DISPLAYED.match(rest):
         return canonical(displayed[1] or displayed[2], words)
@@ -256,6 +265,15 @@ def _localized(line: str) -> str:
     return re.sub(r"(?<![0-9.,])([0-9]{1,12}),(?=[0-9]{1,2}(?![0-9])|[0-9]{4})", r"\1.", line)
 
 
+_NO_VALUE = re.compile(
+    r"\W*(?:that|it|to|we|you|i|he|she|they|there|this|shown|given|provided|found|based|as follows|below|above|depends|complicated|simple"
+    r"|obvious|clear|different|not (?:simple|clear|easy|known|that|so|a |an |the |obvious|always|necessarily)|the following)(?:\s|\Z)"
+    r"|.*(?:ます|ません|でしょう|れる|습니다|릅니다|됩니다|어요|아요)\Z",
+    re.I,
+)
+"""Where a sentence about the answer goes on without naming it."""
+
+
 def _from_sentence(line: str, words: int) -> Form | None:
     sentence, mark = _first_sentence(line)
     if mark in ("?", "？", "؟"):
@@ -264,6 +282,8 @@ def _from_sentence(line: str, words: int) -> Form | None:
     if option := OPTION.match(plain):
         plain = plain[option.end() :]
     plain = ENDING.sub("", plain)
+    if _NO_VALUE.match(plain):
+        return None
     if (aside := ASIDE.search(plain, 1)) and (value := canonical(plain[: aside.start()], words)):
         return value
     if value := canonical(plain, words):
@@ -290,12 +310,13 @@ def _first_sentence(line: str) -> tuple[str, str]:
 
 
 _FIGURE = re.compile(r"[-\u2212]?(?:[$€£¥₹]\s?)?[0-9][0-9,]*+(?:\.[0-9]+)?(?:/[0-9]+)?%?")
-_TOTALS = re.compile(r"\b(?:total|altogether|left|remain\w{0,3}|in all|so|therefore|thus|hence)\b|=", re.I)
+_TOTALS = re.compile(r"\b(?:total|altogether|left|remain\w{0,3}|in all|so(?!\sthat)|therefore|thus|hence)\b|=", re.I)
+_TOLD = re.compile(r":|\byou\b", re.I)
 _PREDICATE = re.compile(
     r"(?:\b(?:ha[sd]|have|is|are|was|were|be|ma[dk]es?|pa(?:ys|id)|pay|costs?|earn(?:s|ed)|gets?|got|needs?|needed|sells|sold|spen(?:ds|t)"
     r"|saves?|saved|takes|took|gives|gave|equals?|total(?:s|ed|ing)?|weighs?|leaves|left|remains?|receive[sd]|collect(?:s|ed)"
     r"|drives?|drove|travel(?:s|ed)|ate|eats|b(?:ought|uys)|reads?|walk(?:s|ed)|used?|uses|owes?|contains?|holds?|produce[sd]?"
-    r"|only|of|by|about|approximately|exactly|for|lasts?|covers?|requires?|worth|after|in)|=)\s\Z",
+    r"|only|about|approximately|exactly|lasts?|covers?|requires?|worth)|=)\s\Z",
     re.I,
 )
 
@@ -306,7 +327,7 @@ def concluded(line: str) -> Form | None:
         return None
     conclusion = CONCLUDES.match(line)
     rest = line[conclusion.end() :] if conclusion else line
-    emphasized = [found for found in _EMPHASIZED.finditer(line) if number(typed(unwrap(found[0])))]
+    emphasized = [found for found in _EMPHASIZED.finditer(line) if line[found.start()] != "`" and number(typed(unwrap(found[0])))]
     if len(emphasized) == 1 and (conclusion or _TOTALS.search(line)):
         found = emphasized[0]
         after = line[found.end() : found.end() + 20]
@@ -322,7 +343,7 @@ def concluded(line: str) -> Form | None:
 def _stated(sentence: str) -> Form | None:
     """The only number of `Tom has 18 marbles left`, with what it counts."""
     figures = list(_FIGURE.finditer(sentence))
-    if len(figures) != 1 or ":" in sentence or not _PREDICATE.search(sentence, 0, figures[0].start()):
+    if len(figures) != 1 or _TOLD.search(sentence) or not _PREDICATE.search(sentence, 0, figures[0].start()):
         return None
     words = sentence[figures[0].start() :].split(" ")
     for count in range(min(5, len(words)), 0, -1):

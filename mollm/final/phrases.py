@@ -90,9 +90,9 @@ FINAL = re.compile(
     re.I,
 )
 """What makes it the last word, whatever other answers there are."""
-HYPOTHETICAL = re.compile(r"(?:\bif|whether|unless|suppos\w{1,4}|assum\w{1,4}|\bwenn|\bsi|\bse|если|如果)\s(?:\w{1,6}\s)?\Z", re.I)
+HYPOTHETICAL = re.compile(r"\bif\b[^.\n]{0,60}, (?:then )?(?:the )?\Z|(?:\bif|whether|unless|suppos\w{1,4}|assum\w{1,4}|\bwenn|\bsi|\bse|если|如果)\s(?:\w{1,6}\s)?\Z", re.I)
 
-_LETTER = r"[(\[*\"'「]{0,4}(?P<letter>[A-HJ])[)\]*\"'」]{0,4}(?![A-Za-z0-9_'’])"
+_LETTER = r"[(\[*\"'「]{0,4}(?P<letter>[A-HJ])[)\]*\"'」]{0,4}(?![A-Za-z0-9_'’]|-[a-z])"
 PICKED = re.compile(
     rf"(?<!\w)(?:I(?:['’](?:d|ll)|\swould|\swill|\scan|)?\s(?:(?:therefore|thus|have\sto|must)\s)?(?:pick|choose|chose|select|go\swith"
     rf"|go\sfor|say|answer|opt\sfor|guess|conclude)|(?:it|this)\s(?:must|has\sto|should|would)\sbe)"

@@ -92,7 +92,7 @@ def _parts(text: str) -> tuple[str, list[str]]:
 
 
 _JSON_KEY = re.compile(
-    r'"(?:(?:final|correct)?[ _]?(?:answer|result|choice|output)|final|antwort|respuesta|réponse|resposta|答案)"\s{0,16}:\s{0,16}'
+    r'"(?:(?:final|correct)?[ _]?(?:answer|result|choice|output)|final|antwort|respuesta|réponse|resposta|答案)"\s{0,16}+:\s{0,16}+'
     r"(?!null\b)",
     re.I,
 )
@@ -141,6 +141,14 @@ _GIVES = re.compile(
     r"[^`]{0,200}\b(?:returns?|prints?|outputs?|is|are|to|gives|be|yields|equals|produces|devuelve|ergibt|renvoie)[ :]+"
     r"`([^`]+)`[.\s]*\Z"
 )
+_NO_VALUE = re.compile(
+    # An answer was announced, and it was none; a question; several sentences; markup; a refusal; chat.
+    r"answer|boxed|antwort|réponse|respuesta|resposta|risposta|答|정답|ответ|उत्तर|जवाब|إجابة|جواب|[?？؟]|[!！] *\S|\w{4}\. +[A-Z]"
+    r"|\A(?:<\w|(?:i|we|you|that|this|there|please)(?:['\u2019]\w+)?\s|n/a\b"
+    r"|(?:sorry|ok|okay|sure|thanks|thank|hello|hi|hey|welcome|done|bye|goodbye|great|congratulations|of course|no problem"
+    r"|good (?:morning|evening|afternoon|night|luck|question|idea|job|point))\b)",
+    re.I,
+)
 _OPENING = re.compile(
     r"(?:[*_]{2})\(?([A-J])(?:[.:)](?: [^*\n]{1,80})?|)[*_]{2}[.:]?(?=\s|\Z)|\(?([A-J])\)[^\n]{0,80}(?=\n)|(?:[*_]{2}|)([A-J])\.?(?:[*_]{2}|) *+\n"
 )
@@ -152,8 +160,7 @@ def _from_whole(prose: str) -> Form | None:
     """A reply that is nothing but a value, begins with the letter of a choice, or says what an expression gives."""
     if prose.count(" ", 0, MAX_CHARS) > 2 * _BARE_WORDS and not _NO_PROSE.search(prose, 0, MAX_CHARS):
         return None  # most replies: seen in 1 us, where reading one as a value takes 100
-    # An answer was announced, and it was none; a question; a refusal.
-    if re.search(r"answer|boxed|\?\Z|\A(?:(?:i|we|you)(?:['\u2019]\w+)?\s|sorry\b|n/a\b)", prose, re.I):
+    if _NO_VALUE.search(prose):
         return None
     if asserted := ASSERTION.match(prose):
         return value_at(asserted[1], 0, LABELLED_WORDS)
@@ -165,4 +172,4 @@ def _from_whole(prose: str) -> Form | None:
         return None
     if (titled := _TITLED.match(prose)) and (value := canonical(prose[titled.end() :], 0)):
         return value
-    return canonical(prose, _BARE_WORDS)
+    return canonical(prose, _BARE_WORDS if not re.search("[0-9]", prose) else _BARE_WORDS - 1)
