@@ -41,6 +41,8 @@ def canonical(raw: str, words: int) -> Form | None:
     if len(raw) > MAX_LITERAL_CHARS:
         return None
     text = unwrap(raw)
+    if letter := re.fullmatch(r"\[([A-J])\]", text):
+        return Form(letter[1].casefold())
     found = compound(text, words, 0)
     return Form(found) if found else _scalar(text, words)
 
@@ -65,7 +67,7 @@ def unwrap(text: str) -> str:
 
 _LEFT_HAND_SIDE = re.compile(
     r"\s*+(?:\\?(?:[^\W\d_]++ ){0,3}\\?[^\W\d_]++(?:_\{?\w++\}?)?(?:\(\w\))?\s*+(?:∈|\\in(?![a-z])|=(?!=))"
-    r"|[\s0-9+\-*/^().,$%\u00d7]*+=(?![=>])"
+    r"|\(\w(?:,\s?\w)+\)\s*+=(?!=)|[\s0-9+\-*/^().,$%\u00d7]*+=(?![=>])"
     r"|(?i:(?:approximately|about|roughly|exactly|precisely|only|just|simply)(?=\s[-+$€£¥.\\0-9])|probably|likely"
     r"|(?:it|that|this|there|the\s\w+)\s+(?:is|are)(?!\s+an?\b))\s"
     r"|\\approx|\\therefore|\\implies|[≈~∴⇒→]|=>)\s*+"
@@ -132,7 +134,7 @@ def _element(text: str, words: int, depth: int) -> str | None:
 
 _CHOICE = re.compile(
     r"\(?([A-J])\)?[.:]?|(?:[Oo]ption|[Cc]hoice|[Aa]nswer|[Ll]etter)\s\(?([A-J])\)?(?:[.:)]\s?[^\s].*)?"
-    r"|\(?([A-Ja-j])\)\s?(?!and\b|or\b|&)[^\s,;&/*+^=<>-].*|([A-J])[.:]\s(?![a-z]).*|([A-J])\s(?:\(.*\)|[-–—]\s.*)"
+    r"|\(?([A-Ja-j])\)\s?(?!and\b|or\b|&)[^\s,;&/*+^=<>-].*|([A-J])[.:]\s(?:(?![a-z])|(?=(?:because|since|the|it|all)\b)).*|([A-J])\s(?:\(.*\)|[-–—]\s.*)"
 )
 
 

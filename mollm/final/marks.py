@@ -13,6 +13,7 @@ from mollm.final.notation import typed
 from mollm.final.numbers import number
 from mollm.final.phrases import (
     ASIDE,
+    CALLED_ANSWER,
     CALLED_CORRECT,
     CONCLUDES,
     CORRECTION,
@@ -196,17 +197,20 @@ _SUBJECT = re.compile(r"(?:\A|[.!?:;,(*\"])\W{0,4}\Z|\b(?:so|thus|therefore|henc
 
 
 def _chosen(prose: str, passages: list[tuple[int, int]]) -> Iterator[_Mark]:
-    """Letters that are picked, or called right."""
+    """Letters that are picked, letters and numbers that are called right."""
     for found in _said((PICKED, CALLED_CORRECT), prose, passages):
         letter = next(letter for letter in found.groups() if letter)
         before = _line_before(prose, found.start())
         is_name = found.re is CALLED_CORRECT and found.start() == found.start("letter") and not _SUBJECT.search(before)
         if letter.isupper() and not is_name and not HYPOTHETICAL.search(before):
             yield _Mark(found.start(), found.end(), Form(letter.casefold()))
+    for found in _said((CALLED_ANSWER,), prose, passages):
+        if value := canonical(found["value"], 0):
+            yield _Mark(found.start(), found.end(), value)
 
 
 ASSERTION = re.compile(r"(?:>>> )?`?assert\s[^\n]{1,400}?\) ?== ?([^\n`]{1,400})`?(?=\s*\Z|\n)")
-_DECORATION = re.compile(r"[\s*_:：>\"“”「#]*+")
+_DECORATION = re.compile(r"[\s*_:：、>\"“”#]*+")
 _DISPLAYED = re.compile(r"\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$", re.S)
 _ITEMIZED = re.compile(r"[-*•]\s|1[.)]\s(?=[^\n]{0,400}\n\s{0,4}2[.)]\s)")
 _ANOTHER = re.compile(rf"(?:(?:so|thus|therefore),? )?(?:(?:the|die|la|a|el|o|il) )?{MARKER.pattern}", re.I)
@@ -261,7 +265,7 @@ def value_at(text: str, start: int, words: int, *, has_decimal_comma: bool = Fal
 
 
 def _localized(line: str) -> str:
-    line = re.sub(r"(?<![0-9.,])([0-9]{1,3}(?:\.[0-9]{3})+)(?![0-9.])", lambda found: found[1].replace(".", ""), line)
+    line = re.sub(r"(?<![0-9.,])([0-9]{1,3}(?:\.[0-9]{3})+)(?!\.?[0-9])", lambda found: found[1].replace(".", ""), line)
     return re.sub(r"(?<![0-9.,])([0-9]{1,12}),(?=[0-9]{1,2}(?![0-9])|[0-9]{4})", r"\1.", line)
 
 
@@ -309,44 +313,59 @@ def _first_sentence(line: str) -> tuple[str, str]:
     return line, ""
 
 
-_FIGURE = re.compile(r"[-\u2212]?(?:[$€£¥₹]\s?)?[0-9][0-9,]*+(?:\.[0-9]+)?(?:/[0-9]+)?%?")
+_FIGURE = re.compile(r"(?<![\w^.,/])[-\u2212]?(?:[$€£¥₹]\s?)?[0-9][0-9,]*+(?:\.[0-9]+)?(?:/[0-9]+)?%?")
 _TOTALS = re.compile(r"\b(?:total|altogether|left|remain\w{0,3}|in all|so(?!\sthat)|therefore|thus|hence)\b|=", re.I)
-_TOLD = re.compile(r":|\byou\b", re.I)
+_TOLD = re.compile(r":|\byou\b|\bI\b")
 _PREDICATE = re.compile(
-    r"(?:\b(?:ha[sd]|have|is|are|was|were|be|ma[dk]es?|pa(?:ys|id)|pay|costs?|earn(?:s|ed)|gets?|got|needs?|needed|sells|sold|spen(?:ds|t)"
-    r"|saves?|saved|takes|took|gives|gave|equals?|total(?:s|ed|ing)?|weighs?|leaves|left|remains?|receive[sd]|collect(?:s|ed)"
+    r"(?:\b(?:ha[sd]|have|is|are|was|were|be|ma[dk]es?|pa(?:ys|id)|pay|costs?|earn(?:s|ed)?|gets?|got|needs?|needed|sells|sold|spen(?:ds|t)"
+    r"|saves?|saved|takes|took|gives|gave|equals?|total(?:s|ed|ing)?|weighs?|leaves|left|remains?|receive[sd]?|collect(?:s|ed)"
     r"|drives?|drove|travel(?:s|ed)|ate|eats|b(?:ought|uys)|reads?|walk(?:s|ed)|used?|uses|owes?|contains?|holds?|produce[sd]?"
-    r"|only|about|approximately|exactly|lasts?|covers?|requires?|worth)|=)\s\Z",
+    r"|measures?|lasts?|covers?|requires?|worth|(?:total|sum|profit|cost|price|amount|average|distance|speed|area|rate) of"
+    r"|(?:travel|driv|mov|go|run|fl)\w{1,4} at)|(?<![<>!=])=)\s(?:(?:about|approximately|exactly|only|just|a total of)\s)?\Z",
     re.I,
 )
+_SO = re.compile(r"(?:,|;)\s(?:and\s)?(?:so|thus|therefore|hence)\s")
+_EQUATION = re.compile(r"([^<>!]*)(?<![<>!=])=([^=<>]*)")
+_SEVERAL = re.compile(r",\s|\band\b|\bor\b")
+_RECKONING = re.compile(r"[0-9]\s?(?:[-+*/×÷]|\\times|\\cdot)\s?\$?[0-9]")
+_FORMULA = re.compile(r"[=<>≤≥∈$\\]")
 
 
 def concluded(line: str) -> Form | None:
     """Return the number in which a last line concludes: `= 42`, `So she earns **$18** a day.`"""
     if len(line) > 2 * MAX_CHARS:
         return None
-    conclusion = CONCLUDES.match(line)
+    conclusion = CONCLUDES.match(line) or _SO.search(line)
     rest = line[conclusion.end() :] if conclusion else line
-    emphasized = [found for found in _EMPHASIZED.finditer(line) if line[found.start()] != "`" and number(typed(unwrap(found[0])))]
+    emphasized = [
+        found
+        for found in _EMPHASIZED.finditer(line)
+        if line[found.start()] != "`" and number(typed(unwrap(found[found.lastindex or 0])))
+    ]
     if len(emphasized) == 1 and (conclusion or _TOTALS.search(line)):
         found = emphasized[0]
-        after = line[found.end() : found.end() + 20]
-        return None if _GOES_ON.match(after) else number(typed(unwrap(found[0])))
-    if emphasized or len(rest) > MAX_CHARS:
+        goes_on = _GOES_ON.match(line, found.end())
+        return None if goes_on else number(typed(unwrap(found[found.lastindex or 0])))
+    if len(rest) > MAX_CHARS:
         return None
-    plain = _plain(rest)
-    if "=" in plain and (value := number(typed(unwrap(plain)))):
+    plain = _first_sentence(_plain(rest))[0]
+    if (equation := _EQUATION.fullmatch(plain)) and not _SEVERAL.search(plain):
+        left, right = equation.groups()
+        is_reckoned = conclusion or "=" in left or _RECKONING.search(left)
+        value = number(typed(unwrap(plain)))
+        return value or ((number(typed(unwrap(right))) or stated(f"={right}")) if is_reckoned else None)
+    if conclusion and _FORMULA.search(rest) and (value := canonical(plain, 0)):
         return value
-    return _stated(_first_sentence(plain)[0]) if conclusion else None
+    return stated(plain) if conclusion and not emphasized else None
 
 
-def _stated(sentence: str) -> Form | None:
-    """The only number of `Tom has 18 marbles left`, with what it counts."""
+def stated(sentence: str) -> Form | None:
+    """Return the only number of a sentence like `Tom has 18 marbles left`, with what it counts."""
     figures = list(_FIGURE.finditer(sentence))
     if len(figures) != 1 or _TOLD.search(sentence) or not _PREDICATE.search(sentence, 0, figures[0].start()):
         return None
     words = sentence[figures[0].start() :].split(" ")
     for count in range(min(5, len(words)), 0, -1):
         if value := number(typed(" ".join(words[:count]).rstrip(",."))):
-            return value if count > 1 or not _GOES_ON.match(" ".join(words[1:])) else None
+            return value if count > 1 or not _GOES_ON.match(" " + " ".join(words[1:])) else None
     return None

@@ -68,6 +68,7 @@ def typed(text: str) -> str:
     text = _COMMAND.sub(lambda found: _COMMANDS.get(found[1] or found[0], found[0]), text)
     for pattern, plain in _PLAIN_RULES:
         text = pattern.sub(plain, text)
+    text = " ".join(text.split())
     text = _POINTS.sub(lambda found: found[0].replace(".", "").replace(",", "."), text)
     text = _THOUSANDS.sub(lambda found: re.sub(r"[^0-9.]", "", found[0]), text)
     if re.search(r"[_^√(\\]", text):

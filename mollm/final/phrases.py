@@ -9,7 +9,7 @@ import re
 
 _STRONG = {
     "en": r"(?:(?:final|correct|right|best|numerical|exact)[ _]){0,2}answers?(?: choices?| options?)?(?: to (?:the|this|your) \w{3,12})?"
-    r"|(?:correct|right|best) (?:choice|option)s?|final (?:verdict|result|value|choice|output)|(?:my )?verdict|tl;dr|ans",
+    r"|(?:correct|right|best) (?:choice|option)s?|final (?:verdict|result|value|choice|output)|(?:correct |right )letter|(?:my )?verdict|tl;dr|ans|(?<=\?\n)a(?=:)",
     "de": r"(?:(?:richtige|korrekte|endgültige|finale|beste) )?(?:schluss|end)?antwort(?:option)?(?: auf (?:die|diese) frage)?",
     "fr": r"(?:(?:bonne|meilleure|juste) )?r[ée]ponse(?: (?:finale|correcte|exacte|juste|attendue))?(?: à (?:la|cette) question)?",
     "es": r"(?:mejor )?respuesta(?: (?:final|correcta|exacta|definitiva))?(?: a (?:la|esta) pregunta)?"
@@ -17,7 +17,7 @@ _STRONG = {
     "pt": r"(?:melhor )?resposta(?: (?:final|correta|certa|exata|definitiva))?|(?:opção|alternativa) (?:correta|certa)",
     "it": r"risposta(?: (?:finale|corretta|esatta|giusta))?|opzione corretta",
     "zh": r"(?:最终|正确|标准|参考|最終|正確|的)?(?:答案|答复)(?:选项|選項)?|正确选项|正確選項|(?<![问問回应應])答(?=\s?[:：])",
-    "ja": r"(?:最終的な|正しい|最終)?(?:答え|解答|正解|回答|こたえ|選択肢)|(?<!\w)答(?=\s?[:：])",
+    "ja": r"(?:最終的な|正しい|最終)?(?:答え|正答|解答|正解|回答|こたえ|選択肢)|(?<!\w)答(?=\s?[:：])",
     "ko": r"(?:최종 ?|정확한 ?|올바른 ?)?(?:정답|답안|해답|답변|(?<!\w)답)",
     "ru": r"(?:(?:правильный|верный|окончательный|итоговый|конечный|точный) )?ответ(?:ом)?|правильный вариант",
     "hi": r"(?:सही |अंतिम |अन्तिम |सटीक )?(?:उत्तर|जवाब)|सही विकल्प",
@@ -25,7 +25,7 @@ _STRONG = {
 }
 """Names for the answer."""
 _WEAK = {
-    "en": r"(?:total|result|solution|value|output|conclusion|sum|return value|final (?:cost|price|amount|total|count))",
+    "en": r"(?:total|results?|solutions?(?: set)?|roots?|values?|output|conclusion|sum|return value|(?:final|total) (?:cost|price|amount|total|count|sum|number))",
     "de": r"(?:end)?ergebnis|lösung|(?:end)?resultat|gesamt(?:kosten|betrag|summe|zahl)",
     "fr": r"résultat(?: final)?|solution|total",
     "es": r"resultado(?: final)?|solución|total",
@@ -45,11 +45,11 @@ _IS = (
     r"(?<= )(?:is|are|was|would be|will be|should be|must be|has to be|equals|comes (?:out )?to|turns out to be|ist|lautet"
     r"|wäre|beträgt|sind|est|sera|serait|vaut|sont|es|sería|será|son|é|seria|são|è|sarebbe|sono|будет|равен|равно|равна"
     r"|составляет|является|है|हैं|होगा|होगी|هي|هو|هى|يساوي|—|–|-)(?!\w)"
-    r"|应该是|應該是|应当是|应为|應為|是|为|為|应选|選|选|は|が|은|는|이(?!다)|가|=|→)"
+    r"|of(?= [*$\\(]{0,4}[-−]?[0-9])|就是|应该是|應該是|应当是|应为|應為|是|为|為|应选|選|选|は|が|은|는|이(?!다)|가|=|→)"
     r"(?:,? (?:therefore|thus|then|hence|probably|most likely|likely|clearly|simply|indeed|also|somit|daher|donc|por tanto"
     r"|por lo tanto|portanto|quindi|dunque|entonces|então|wahrscheinlich|alors|, donc),?)?(?: ?[:：])?"
 )
-_COLON = r"[*_ ]{0,6}(?: \([^()\n]{1,40}\))?[*_]{0,3} ?[:：ः](?![:=])"
+_COLON = r"[*_ ]{0,6}(?: \([^()\n]{1,40}\))?[*_]{0,3} ?[:：ः】](?![:=])"
 
 
 def _any(names: dict[str, str]) -> str:
@@ -59,7 +59,7 @@ def _any(names: dict[str, str]) -> str:
 _START = r"(?:(?<![^\W_])|(?<=[\u3040-\u9fff\uac00-\ud7a3]))"
 """No letter before it, but for scripts without spaces."""
 _AROUND = (
-    r"(?P<around>ist (?:die|das) (?:richtige |korrekte |endgültige )?(?:antwort|ergebnis|lösung) (?!auf)"
+    r"(?P<around>(?:ist|lautet|beträgt|wäre) (?:die|das) (?:richtige |korrekte |endgültige )?(?:antwort|ergebnis|lösung) (?!auf)"
     r"|(?:सही |अंतिम )?(?:उत्तर|जवाब) (?=[^\n।:]{1,40} (?:है|हैं|होगा|होगी)[ ।.]?))"
 )
 """The verb stands before the name, or behind the value."""
@@ -74,13 +74,13 @@ STEMS = (
     "sum", "final", "antwort", "ergebnis", "lösung", "resultat", "gesamt", "réponse", "reponse", "résultat", "respuesta",
     "resultado", "solución", "correct", "corret", "opción", "opção", "alternativa", "resposta", "solução", "risposta", "risultato", "soluzione", "答", "果", "论",
     "論", "解", "选", "選", "こたえ", "답", "결과", "결론", "ответ", "результат", "решение", "итог", "вариант", "उत्तर", "जवाब",
-    "विकल्प", "परिणाम", "हल", "निष्कर्ष", "جابة", "جواب", "نتيجة", "ناتج", "حل", "الخيار", "pick", "choose", "chose", "select",
+    "विकल्प", "परिणाम", "हल", "निष्कर्ष", "جابة", "جواب", "نتيجة", "ناتج", "حل", "الخيار", "pick", "choose", "chose", "select", "going", "root",
     "go with", "go for", "opt for", "guess", "conclude", " say ", "must be", "should be", "has to be", "right",
     "richtig", "korrekt", "best", "appropriate", "bonne",
 )  # fmt: skip
 """In lower case; whatever `MARKER`, `PICKED` and `CALLED_CORRECT` find is near one of these."""
 CONCLUDES = re.compile(
-    r"(?<!\w)(?:(?:so|thus|therefore|hence|consequently|accordingly|finally|in conclusion|overall|also|somit|daher|folglich"
+    r"(?<!\w)(?:(?:so|thus|therefore|hence|consequently|accordingly|finally|in conclusion|overall|altogether|in (?:total|all|sum|summary)|as a result|this means(?: that)?|also|somit|daher|folglich"
     r"|donc|ainsi|por lo tanto|por tanto|entonces|portanto|logo|assim|quindi|dunque|таким образом|следовательно|итак"
     r"|अतः|इसलिए|لذلك|إذن),?\s)|所以|因此|故|したがって|よって|따라서|그러므로|∴|\\therefore",
     re.I,
@@ -94,7 +94,7 @@ HYPOTHETICAL = re.compile(r"\bif\b[^.\n]{0,60}, (?:then )?(?:the )?\Z|(?:\bif|wh
 
 _LETTER = r"[(\[*\"'「]{0,4}(?P<letter>[A-HJ])[)\]*\"'」]{0,4}(?![A-Za-z0-9_'’]|-[a-z])"
 PICKED = re.compile(
-    rf"(?<!\w)(?:I(?:['’](?:d|ll)|\swould|\swill|\scan|)?\s(?:(?:therefore|thus|have\sto|must)\s)?(?:pick|choose|chose|select|go\swith"
+    rf"(?<!\w)(?:my\s(?:choice|pick|selection|guess|vote)\s(?:is|would\sbe)|I['’]m\sgoing\s(?:with|for)|I(?:['’](?:d|ll)|\swould|\swill|\scan|)?\s(?:(?:therefore|thus|have\sto|must)\s)?(?:pick|choose|chose|select|go\swith"
     rf"|go\sfor|say|answer|opt\sfor|guess|conclude)|(?:it|this)\s(?:must|has\sto|should|would)\sbe)"
     rf"\s(?:(?:the\s)?(?:answer|option|choice)\s)?{_LETTER}"
     rf"|[选選](?:择|擇)?[:：]?\s?{_LETTER.replace('letter', 'letter2')}",
@@ -104,10 +104,16 @@ PICKED = re.compile(
 CALLED_CORRECT = re.compile(
     rf"(?<!\w)(?:(?:option|choice|answer|statement|antwort|opción|opção|alternativa|вариант)\s)?{_LETTER}"
     r"(?:[.:]?\s[^.\n:?]{1,60})?\s(?:is|ist|est|es|é|è)\s(?:(?:therefore|also|thus|hence|definitely|clearly)\s)?(?:the\s|die\s|la\s|a\s|il\s)?"
-    r"(?:most\s)?(?:correct|right|best|appropriate|richtig\w{0,2}|korrekt|bonne|correcte|correcta|correta|corretta)(?!\w)",
+    r"(?:most\s)?(?:correct|right|best|appropriate|richtig\w{0,2}|korrekt|bonne|correcte|correcta|correta|corretta|(?:(?<=the )|(?<=my )|(?<=our ))(?:\w{4,9}\s)?answer)(?!\w)",
     re.I,
 )
 """A choice that is called right: `Option C is correct`."""
+CALLED_ANSWER = re.compile(
+    r"(?<![\w.,$/^=+*-])(?P<value>[*$\\(]{0,4}(?:[-−]|)[$€£]?[0-9][0-9,.]{0,20}%?[*$\\)]{0,4}) is (?:therefore |thus |also )?"
+    r"(?:the|our|my) (?:\w{4,9} )?answer(?!\w)",
+    re.I,
+)
+"""A number that is called the answer: `73 is the correct answer`."""
 OPTION = re.compile(
     r"(?:(?:the|la|le|el|o|a|die|der|das|il)\s|l['’])?(?:(?:option|choice|letter|answer|antwort|buchstabe|lettre|réponse|opción|letra"
     r"|opção|alternativa|opzione|lettera|вариант|विकल्प|الخيار)\s?|选项|選項|選択肢|)(?=[(*\"]{0,4}[A-J](?![A-Za-z0-9_'’]))",
@@ -126,10 +132,10 @@ DECIMAL_COMMA = re.compile(
 """Languages that write `3,5`."""
 ASIDE = re.compile(
     r",? (?:because|since|weil|parce que|porque|puisque|perché|потому что|так как) "
-    r"|, (?:including|excluding|not|as|which|where|so|though|although|but|rounded|assuming|given|after|before|local time|making|giving"
+    r"|, (?=(?:the|an?) [a-z])|, (?:including|excluding|not|as|which|where|so|though|although|but|rounded|assuming|given|after|before|local time|making|giving"
     r"|meaning|that|corresponding|I (?:think|believe|guess|am)|da|car|denn|was|ce qui|lo que|o que)(?!\w)"
-    r"|[，,、] ?(?:因为|因為|因|由于|由於|理由|なぜなら)| \((?:rounded|approx|about|or |i\.e|since|because|as |see|not |including|which|≈|~|forty|"
-    r"twenty|thirty|fifty|sixty|seventy|eighty|ninety|one|two|three|four|five|six|seven|eight|nine|ten)",
+    r"|[，,、] ?(?:因为|因為|因|由于|由於|理由|なぜなら)|(?<=[0-9%a-z)])"
+    r" \((?!mod|base|bin|hex|oct|dec|in base|if |when |where |neg|loss|debit|deficit|[^()\n]*,|[a-z]\))",
     re.I,
 )
 """Where what follows a value only comments on it."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mollm.final.canonical import MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, compound, unescape
 from mollm.final.forms import is_same, unscaled
-from mollm.final.marks import ASSERTION, LABELLED_WORDS, concluded, last, marked, value_at
+from mollm.final.marks import ASSERTION, LABELLED_WORDS, concluded, last, marked, stated, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,8 +92,8 @@ def _parts(text: str) -> tuple[str, list[str]]:
 
 
 _JSON_KEY = re.compile(
-    r'"(?:(?:final|correct)?[ _]?(?:answer|result|choice|output)|final|antwort|respuesta|réponse|resposta|答案)"\s{0,16}+:\s{0,16}+'
-    r"(?!null\b)",
+    r"([\"'])(?:(?:final|correct)?[ _]?(?:answer|result|choice|output)|final|antwort|respuesta|réponse|resposta|答案)\1"
+    r"\s{0,16}+:\s{0,16}+(?!null\b)",
     re.I,
 )
 _JSON_STRING = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.S)
@@ -149,6 +149,7 @@ _NO_VALUE = re.compile(
     r"|good (?:morning|evening|afternoon|night|luck|question|idea|job|point))\b)",
     re.I,
 )
+_TOLD = re.compile(r"(?:choose|pick|select|it['’]s|it is) (?:(?:the )?(?:answer|option|choice) )?\(?([A-J])\)?\.?", re.I)
 _OPENING = re.compile(
     r"(?:[*_]{2})\(?([A-J])(?:[.:)](?: [^*\n]{1,80})?|)[*_]{2}[.:]?(?=\s|\Z)|\(?([A-J])\)[^\n]{0,80}(?=\n)|(?:[*_]{2}|)([A-J])\.?(?:[*_]{2}|) *+\n"
 )
@@ -160,8 +161,12 @@ def _from_whole(prose: str) -> Form | None:
     """A reply that is nothing but a value, begins with the letter of a choice, or says what an expression gives."""
     if prose.count(" ", 0, MAX_CHARS) > 2 * _BARE_WORDS and not _NO_PROSE.search(prose, 0, MAX_CHARS):
         return None  # most replies: seen in 1 us, where reading one as a value takes 100
+    if "\n" not in prose and len(prose) <= MAX_CHARS and (value := stated(prose.rstrip("."))):
+        return value
     if _NO_VALUE.search(prose):
         return None
+    if told := _TOLD.fullmatch(prose):
+        return canonical(told[1], 0)
     if asserted := ASSERTION.match(prose):
         return value_at(asserted[1], 0, LABELLED_WORDS)
     if len(prose) < 2 * MAX_LITERAL_CHARS and (inline := _GIVES.match(prose)):
@@ -170,6 +175,6 @@ def _from_whole(prose: str) -> Form | None:
         return canonical(next(filter(None, opening.groups())), 0)
     if "\n" in prose and prose[:1] not in ("[", "{", "("):
         return None
-    if (titled := _TITLED.match(prose)) and (value := canonical(prose[titled.end() :], 0)):
+    if (titled := _TITLED.match(prose.strip("*_"))) and (value := canonical(prose.strip("*_")[titled.end() :], 0)):
         return value
     return canonical(prose, _BARE_WORDS if not re.search("[0-9]", prose) else _BARE_WORDS - 1)
