@@ -41,6 +41,8 @@ def canonical(raw: str, words: int) -> Form | None:
     if len(raw) > MAX_LITERAL_CHARS:
         return None
     text = unwrap(raw)
+    if raw.endswith(".") and re.fullmatch(r"(?:[A-Z]\.)+[A-Z]", text):
+        text = text.replace(".", "")
     if letter := re.fullmatch(r"\[([A-J])\]", text):
         return Form(letter[1].casefold())
     found = compound(text, words, 0)
@@ -219,8 +221,8 @@ def _inequality(text: str) -> str | None:
 
 
 _SYMBOLIC = re.compile("sin|cos|tan|sec|csc|cot|log|ln|exp|inf|mod|max|min|gcd|lcm|frac|yes|no|true|false|none|null")
-_WORDS = re.compile(r"[^\W\d_]+(?:[\s.,:;!?'\u2019\"()-]+[^\W\d_]+)*[\s.,:;!?'\u2019\")]*")
-_INITIALS = re.compile(r"(?<![^\W\d_])(?:[^\W\d_]\.){2,}(?![^\W\d_])")
+_WORDS = re.compile(r"[^\W\d_]+(?:(?:['\u2019-]|[.,:;!?'\u2019\")]*\s[\"'(]*)[^\W\d_]+)*[\s.,:;!?'\u2019\")]*")
+_INITIALS = re.compile(r"(?<![^\W\d_])(?:(?:[^\W\d_]\.){2,}[^\W\d_]?|ph\.d)(?![^\W\d_])")
 
 
 def _wording(text: str, words: int) -> str | None:

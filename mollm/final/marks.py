@@ -192,7 +192,7 @@ def _named(prose: str, passages: list[tuple[int, int]]) -> Iterator[_Mark]:
             yield _Mark(found.start(), found.end(), value, is_final, is_label, bool(_ITEM.fullmatch(before)))
 
 
-_SUBJECT = re.compile(r"(?:\A|[.!?:;,(*\"])\W{0,4}\Z|\b(?:so|thus|therefore|hence|that|think|believe|options?)\s\W{0,3}\Z", re.I)
+_SUBJECT = re.compile(r"(?:\A|[.!?:;,(*\"])\W{0,4}\Z|\b(?:so|thus|therefore|hence|that|think|believe|options?|only)\s\W{0,3}\Z", re.I)
 """What stands before the letter of a choice, where others are part of a name: `Vitamin C`."""
 
 
@@ -209,15 +209,16 @@ def _chosen(prose: str, passages: list[tuple[int, int]]) -> Iterator[_Mark]:
             yield _Mark(found.start(), found.end(), value)
 
 
-ASSERTION = re.compile(r"(?:>>> )?`?assert\s[^\n]{1,400}?\) ?== ?([^\n`]{1,400})`?(?=\s*\Z|\n)")
-_DECORATION = re.compile(r"[\s*_:：、>\"“”#]*+")
+ASSERTION = re.compile(r"`?(?:assert\s[^\n]{0,40}|)[\w.]{1,40}\([^\n]{0,400}?\) ?== ?([^\n`]{1,400})`?(?=\s*\Z|\n)")
+"""What a call is said to return: `assert f(2) == [1, 2]`."""
+_DECORATION = re.compile(r"(?:[\s*_:：、\"“”#]|(?<=\n)>)*+")
 _DISPLAYED = re.compile(r"\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$", re.S)
 _ITEMIZED = re.compile(r"[-*•]\s|1[.)]\s(?=[^\n]{0,400}\n\s{0,4}2[.)]\s)")
 _ANOTHER = re.compile(rf"(?:(?:so|thus|therefore),? )?(?:(?:the|die|la|a|el|o|il) )?{MARKER.pattern}", re.I)
 _CODE = re.compile(r"`([^`\n]{1,400})`")
 _SENTENCE_END = re.compile(r"[.!?;](?=[*_\"'”’)\]$]{0,4}(?:\s|\Z))|[。！？；؟।؛]")
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:dr|mr|mrs|ms|st|mt|no|vs|jr|sr|prof|inc|ltd|co|approx|ca|fig|nr|bzw|etc|e\.g|i\.e|cf|sq|cu)|(?<![^\W\d_])[^\W\d_]\.[^\W\d_]"
+    r"(?:\b(?:dr|mr|mrs|ms|st|mt|no|vs|jr|sr|prof|inc|ltd|co|approx|ca|fig|nr|bzw|etc|rs|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|e\.g|i\.e|cf|sq|cu)|(?<![^\W\d_])[^\W\d_]\.[^\W\d_]"
     r"|\A\W{0,4}[^\W\d_]|\s[^\W\d_](?=\.\s[A-Z])|\\)\Z",
     re.I,
 )
@@ -300,7 +301,7 @@ def _from_sentence(line: str, words: int) -> Form | None:
 
 
 def _plain(sentence: str) -> str:
-    return _INLINE.sub(r" \1\2 ", _EMPHASIS.sub("", sentence)).strip()
+    return " ".join(_INLINE.sub(r" \1\2 ", _EMPHASIS.sub("", sentence)).split())
 
 
 def _first_sentence(line: str) -> tuple[str, str]:
@@ -320,7 +321,7 @@ _PREDICATE = re.compile(
     r"(?:\b(?:ha[sd]|have|is|are|was|were|be|ma[dk]es?|pa(?:ys|id)|pay|costs?|earn(?:s|ed)?|gets?|got|needs?|needed|sells|sold|spen(?:ds|t)"
     r"|saves?|saved|takes|took|gives|gave|equals?|total(?:s|ed|ing)?|weighs?|leaves|left|remains?|receive[sd]?|collect(?:s|ed)"
     r"|drives?|drove|travel(?:s|ed)|ate|eats|b(?:ought|uys)|reads?|walk(?:s|ed)|used?|uses|owes?|contains?|holds?|produce[sd]?"
-    r"|measures?|lasts?|covers?|requires?|worth|(?:total|sum|profit|cost|price|amount|average|distance|speed|area|rate) of"
+    r"|obtain|find|(?:that|it|which|there)['’]s|ends? up with|measures?|lasts?|covers?|requires?|worth|(?:total|sum|profit|cost|price|amount|average|distance|speed|area|rate) of"
     r"|(?:travel|driv|mov|go|run|fl)\w{1,4} at)|(?<![<>!=])=)\s(?:(?:about|approximately|exactly|only|just|a total of)\s)?\Z",
     re.I,
 )
@@ -349,6 +350,8 @@ def concluded(line: str) -> Form | None:
     if len(rest) > MAX_CHARS:
         return None
     plain = _first_sentence(_plain(rest))[0]
+    if conclusion and (value := number(typed(unwrap(plain))) or _letter(plain)):
+        return value
     if (equation := _EQUATION.fullmatch(plain)) and not _SEVERAL.search(plain):
         left, right = equation.groups()
         is_reckoned = conclusion or "=" in left or _RECKONING.search(left)
@@ -359,8 +362,14 @@ def concluded(line: str) -> Form | None:
     return stated(plain) if conclusion and not emphasized else None
 
 
+def _letter(text: str) -> Form | None:
+    letter = re.fullmatch(r"(?:option |choice |answer )?\(?([A-J])\)?\.?", text)
+    return Form(letter[1].casefold()) if letter else None
+
+
 def stated(sentence: str) -> Form | None:
     """Return the only number of a sentence like `Tom has 18 marbles left`, with what it counts."""
+    sentence = _plain(sentence)
     figures = list(_FIGURE.finditer(sentence))
     if len(figures) != 1 or _TOLD.search(sentence) or not _PREDICATE.search(sentence, 0, figures[0].start()):
         return None

@@ -15,7 +15,7 @@ _MAX_BITS = 4000
 _DIGITS = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3}(?![0-9]))?"
 _POWER = rf"{_DIGITS}(?:\^\(?-?[0-9]{{1,3}}(?![0-9])\)?)?"
 _QUANTITY = re.compile(
-    r"(?P<sign>[-+]|)\s?(?P<currency>(?:US|R)?[$€£¥₹₩₽]\s?|(?:USD|EUR|GBP|Rs\.?)\s|)(?P<inner>[-+]|)"
+    r"(?P<sign>[-+]|)\s?(?P<currency>(?:US|R)?[$€£¥₹₩₽]\s?|(?:USD|EUR|GBP|CHF|CAD|AUD|JPY|CNY|INR|RUB|BRL|MXN|KRW|Rs\.?)\s|)(?P<inner>[-+]|)"
     r"(?:(?P<whole>[0-9]+)\s(?:and\s)?(?=[0-9]+/[0-9]))?"
     rf"(?P<top>{_POWER}(?:\*{_POWER})*+)(?:/(?P<under>-?{_POWER}))?(?P<tail>.*)",
     re.S,

@@ -41,12 +41,12 @@ _WEAK = {
 """Names for a result, which could be one on the way: these take a value, and no words."""
 
 _IS = (
-    r"(?: \([^()\n]{1,40}\))?(?:,? (?:then|therefore|thus|hence|also|donc|por tanto|por lo tanto|portanto),?)? ?(?:"
+    r"(?: \([^()\n]{1,40}\))?(?: (?:that )?(?:I|we|you) [a-z ]{2,20}(?= is))?(?:,? (?:then|therefore|thus|hence|also|donc|por tanto|por lo tanto|portanto),?)? ?(?:"
     r"(?<= )(?:is|are|was|would be|will be|should be|must be|has to be|equals|comes (?:out )?to|turns out to be|ist|lautet"
     r"|wäre|beträgt|sind|est|sera|serait|vaut|sont|es|sería|será|son|é|seria|são|è|sarebbe|sono|будет|равен|равно|равна"
     r"|составляет|является|है|हैं|होगा|होगी|هي|هو|هى|يساوي|—|–|-)(?!\w)"
     r"|of(?= [*$\\(]{0,4}[-−]?[0-9])|就是|应该是|應該是|应当是|应为|應為|是|为|為|应选|選|选|は|が|은|는|이(?!다)|가|=|→)"
-    r"(?:,? (?:therefore|thus|then|hence|probably|most likely|likely|clearly|simply|indeed|also|somit|daher|donc|por tanto"
+    r"(?:,? (?:therefore|thus|then|hence|probably|most likely|likely|clearly|simply|indeed|also|obviously|definitely|actually|certainly|surely|in fact|of course|going to be|somit|daher|donc|por tanto"
     r"|por lo tanto|portanto|quindi|dunque|entonces|então|wahrscheinlich|alors|, donc),?)?(?: ?[:：])?"
 )
 _COLON = r"[*_ ]{0,6}(?: \([^()\n]{1,40}\))?[*_]{0,3} ?[:：ः】](?![:=])"
@@ -75,7 +75,7 @@ STEMS = (
     "resultado", "solución", "correct", "corret", "opción", "opção", "alternativa", "resposta", "solução", "risposta", "risultato", "soluzione", "答", "果", "论",
     "論", "解", "选", "選", "こたえ", "답", "결과", "결론", "ответ", "результат", "решение", "итог", "вариант", "उत्तर", "जवाब",
     "विकल्प", "परिणाम", "हल", "निष्कर्ष", "جابة", "جواب", "نتيجة", "ناتج", "حل", "الخيار", "pick", "choose", "chose", "select", "going", "root",
-    "go with", "go for", "opt for", "guess", "conclude", " say ", "must be", "should be", "has to be", "right",
+    "go with", "go for", "opt for", "guess", "conclude", "think it", "believe it", "that it", " say ", "must be", "should be", "has to be", "right",
     "richtig", "korrekt", "best", "appropriate", "bonne",
 )  # fmt: skip
 """In lower case; whatever `MARKER`, `PICKED` and `CALLED_CORRECT` find is near one of these."""
@@ -94,7 +94,7 @@ HYPOTHETICAL = re.compile(r"\bif\b[^.\n]{0,60}, (?:then )?(?:the )?\Z|(?:\bif|wh
 
 _LETTER = r"[(\[*\"'「]{0,4}(?P<letter>[A-HJ])[)\]*\"'」]{0,4}(?![A-Za-z0-9_'’]|-[a-z])"
 PICKED = re.compile(
-    rf"(?<!\w)(?:my\s(?:choice|pick|selection|guess|vote)\s(?:is|would\sbe)|I['’]m\sgoing\s(?:with|for)|I(?:['’](?:d|ll)|\swould|\swill|\scan|)?\s(?:(?:therefore|thus|have\sto|must)\s)?(?:pick|choose|chose|select|go\swith"
+    rf"(?<!\w)(?:my\s(?:choice|pick|selection|guess|vote)\s(?:is|would\sbe)|I['’]m\sgoing\s(?:with|for)|(?:think|believe|guess|say)\s(?:that\s)?it(?:['’]s|\sis)|(?:I|we)(?:['’](?:d|ll)|\swould|\swill|\scan|)?\s(?:(?:therefore|thus|have\sto|must)\s)?(?:pick|choose|chose|select|go\swith"
     rf"|go\sfor|say|answer|opt\sfor|guess|conclude)|(?:it|this)\s(?:must|has\sto|should|would)\sbe)"
     rf"\s(?:(?:the\s)?(?:answer|option|choice)\s)?{_LETTER}"
     rf"|[选選](?:择|擇)?[:：]?\s?{_LETTER.replace('letter', 'letter2')}",
@@ -115,6 +115,7 @@ CALLED_ANSWER = re.compile(
 )
 """A number that is called the answer: `73 is the correct answer`."""
 OPTION = re.compile(
+    r"(?:the )?(?:interval|set|point|number|value|list|pair|ordered pair) (?=[\[({\\$0-9-])|"
     r"(?:(?:the|la|le|el|o|a|die|der|das|il)\s|l['’])?(?:(?:option|choice|letter|answer|antwort|buchstabe|lettre|réponse|opción|letra"
     r"|opção|alternativa|opzione|lettera|вариант|विकल्प|الخيار)\s?|选项|選項|選択肢|)(?=[(*\"]{0,4}[A-J](?![A-Za-z0-9_'’]))",
     re.I,
@@ -134,8 +135,9 @@ ASIDE = re.compile(
     r",? (?:because|since|weil|parce que|porque|puisque|perché|потому что|так как) "
     r"|, (?=(?:the|an?) [a-z])|, (?:including|excluding|not|as|which|where|so|though|although|but|rounded|assuming|given|after|before|local time|making|giving"
     r"|meaning|that|corresponding|I (?:think|believe|guess|am)|da|car|denn|was|ce qui|lo que|o que)(?!\w)"
-    r"|[，,、] ?(?:因为|因為|因|由于|由於|理由|なぜなら)|(?<=[0-9%a-z)])"
-    r" \((?!mod|base|bin|hex|oct|dec|in base|if |when |where |neg|loss|debit|deficit|[^()\n]*,|[a-z]\))",
+    r"|[，,、] ?(?:因为|因為|因|由于|由於|理由|なぜなら)| as (?:shown|above|expected|required|desired|given)(?!\w)"
+    r"|(?<=[0-9%a-zA-Z)]) \((?=≈|~|[0-9](?![^()\n]*,)|(?:rounded|approx\w*|about|or|i\.e|since|because|as|see|not|including|which|confidence"
+    r"|note|after|in words|forty|twenty|thirty|fifty|sixty|seventy|eighty|ninety|one|two|three|four|five|six|seven|eight|nine|ten)\b)",
     re.I,
 )
 """Where what follows a value only comments on it."""

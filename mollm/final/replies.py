@@ -149,7 +149,11 @@ _NO_VALUE = re.compile(
     r"|good (?:morning|evening|afternoon|night|luck|question|idea|job|point))\b)",
     re.I,
 )
-_TOLD = re.compile(r"(?:choose|pick|select|it['’]s|it is) (?:(?:the )?(?:answer|option|choice) )?\(?([A-J])\)?\.?", re.I)
+_RETURNS = re.compile(
+    r"(?:>>> [^\n]{1,400}\n|[^\n\"'\[({]{0,100}(?:\([^()\n]{0,100}\) )?\b(?:returns?|prints?|outputs?|evaluates to|yields|produces) )"
+    r"([\[({\"'][^\n]{0,1000}|True|False|None|-?[0-9.]{1,40})\.?\Z"
+)
+_TOLD = re.compile(r"(?:choose|pick|select|answer(?= )|it['’]s|it is) (?:(?:the )?(?:answer|option|choice) )?\(?([A-J])\)?\.?", re.I)
 _OPENING = re.compile(
     r"(?:[*_]{2})\(?([A-J])(?:[.:)](?: [^*\n]{1,80})?|)[*_]{2}[.:]?(?=\s|\Z)|\(?([A-J])\)[^\n]{0,80}(?=\n)|(?:[*_]{2}|)([A-J])\.?(?:[*_]{2}|) *+\n"
 )
@@ -171,6 +175,8 @@ def _from_whole(prose: str) -> Form | None:
         return value_at(asserted[1], 0, LABELLED_WORDS)
     if len(prose) < 2 * MAX_LITERAL_CHARS and (inline := _GIVES.match(prose)):
         return canonical(inline[1], 0)
+    if returned := _RETURNS.match(prose):
+        return canonical(returned[1], _BARE_WORDS)
     if (opening := _OPENING.match(prose)) and len(_LETTERED.findall(prose)) < 2:
         return canonical(next(filter(None, opening.groups())), 0)
     if "\n" in prose and prose[:1] not in ("[", "{", "("):

@@ -19,7 +19,7 @@ _ALIASES = {
     "J": "joule", "N": "newton", "V": "volt", "Pa": "pascal", "Hz": "hertz", "K": "kelvin", "mol": "mole", "Ω": "ohm",
     "°": "degree deg", "rad": "radian", "dollar": "$ USD usd US$ Dollar", "euro": "€ EUR eur Euro",
     "sterling": "£ GBP gbp", "yen": "¥ JPY 円", "rupee": "₹ INR Rs", "yuan": "RMB CNY 元 元人民币", "won": "₩ KRW 원",
-    "ruble": "₽ RUB rub рублей рубля рубль", "real": "R$ BRL reais Reais", "franc": "CHF", "peso": "MXN", "cent": "¢ ct",
+    "ruble": "₽ RUB rub рублей рубля рубль", "real": "R$ BRL reais Reais", "franc": "CHF", "peso": "MXN", "CAD": "", "AUD": "", "cent": "¢ ct",
     "cal": "calorie", "kcal": "kilocalorie", "day": "Tage Tag días jours dias", "week": "wk", "year": "yr yrs Jahre",
     "month": "Monate meses mois", "century": "centuries", "person": "people Personen personas personnes pessoas 人 명",
     "child": "children", "man": "men", "woman": "women", "mouse": "mice", "tooth": "teeth", "goose": "geese",
@@ -34,7 +34,7 @@ _KNOWN = {symbol: symbol for symbol in _SYMBOLS.split()}
 _KNOWN |= {name: unit for unit, names in _ALIASES.items() for name in (unit, *names.split()) if name not in _KNOWN}
 _KNOWN |= {"L": "l", "mL": "ml", "μm": "µm", "mph": "mi/h", "ha": "hectare"}
 _KINDS = {"square": "^2", "sq": "^2", "cubic": "^3", "cu": "^3"}
-_CURRENCIES = {sign: _KNOWN[sign] for sign in ("$", "US$", "€", "£", "¥", "₹", "R$", "₩", "₽", "USD", "EUR", "GBP", "Rs")}
+_CURRENCIES = {sign: _KNOWN[sign] for sign in ("$", "US$", "€", "£", "¥", "₹", "R$", "₩", "₽", "USD", "EUR", "GBP", "CHF", "JPY", "CNY", "INR", "RUB", "BRL", "MXN", "KRW", "Rs", "CAD", "AUD")}
 
 _CHANGING = re.compile(
     # Fractions and multiples.
