@@ -21,9 +21,10 @@ import sys
 import time
 from collections import Counter, defaultdict
 from datetime import date
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from machine import shape
 
@@ -60,7 +61,9 @@ def by_kind(file: Path) -> list[str]:
             what = row.get("reply") or row.get("open") or " / ".join(row.get("same") or row.get("different") or ())
             missed.append(f"- {kind}, `{' '.join(what.split())[:80]}`: {row.get('reason', 'not known')}")
     total = {name: kinds.pop(name) for name in ("found", "same", "different", "open") if name in kinds}
-    lines = [f"| {name} | {len(held)} | {statistics.mean(held):.3f} |" for name, held in (*total.items(), *kinds.items())]
+    lines = [
+        f"| {name} | {len(held)} | {statistics.mean(held):.3f} |" for name, held in (*total.items(), *kinds.items())
+    ]
     return [f"| `tests/data/{file.name}` | rows | as they should be |", "|---|---:|---:|", *lines, "", *missed, ""]
 
 
@@ -73,7 +76,9 @@ def published(data: Path) -> dict[str, list[float | None]]:
 def recorded(data: Path, place: int, seconds: list[float], fields: Counter[tuple[str, str]]) -> list[Recorded]:
     """Read all replies to one set; add the seconds of each, and the distinct answers with their references."""
     folder, accuracies, results = data / "answers" / SETS[place], published(data), []
-    gold = {row["id"]: row["gold"] for row in map(json.loads, (folder / "questions.jsonl").read_text("utf-8").splitlines())}
+    gold = {
+        row["id"]: row["gold"] for row in map(json.loads, (folder / "questions.jsonl").read_text("utf-8").splitlines())
+    }
     for file in sorted(folder.glob("*.jsonl.gz")):
         counts: Counter[str] = Counter()
         with gzip.open(file, "rt", encoding="utf-8") as lines:
@@ -101,12 +106,17 @@ def _begins_with(answer: str, reference: str) -> bool:
 def recorded_lines(name: str, results: list[Recorded]) -> list[str]:
     """Write the results of one set as a table."""
     lines = [
-        f"| {name} | replies | without an answer | right, % | published, % | difference | only the first number | without those |",
+        f"| {name} | replies | without an answer | right, % | published, % | difference | only the first number |"
+        " without those |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for llm, right, of, without, first, share in results:
         difference = 100 * right / of - share if share is not None else None
-        cells = [f"{difference:+.2f}", str(first), f"{difference + 100 * first / of:+.2f}"] if difference is not None else []
+        cells = (
+            [f"{difference:+.2f}", str(first), f"{difference + 100 * first / of:+.2f}"]
+            if difference is not None
+            else []
+        )
         cells = cells or ["", str(first), ""]
         lines.append(f"| {llm} | {of} | {without} | {100 * right / of:.2f} | {share or ''} | {' | '.join(cells)} |")
     return [*lines, ""]
@@ -114,16 +124,21 @@ def recorded_lines(name: str, results: list[Recorded]) -> list[str]:
 
 def oracle_lines(name: str, fields: Counter[tuple[str, str]]) -> list[str]:
     """Compare each distinct answer and its reference with what math-verify says of them."""
-    from math_verify import parse, verify
+    verifier = import_module("math_verify")
 
     disagreements: dict[str, list[str]] = defaultdict(list)
     for answer, reference in fields:
         ours = same_answer(f"Answer: {answer}", f"Answer: {reference}")
-        theirs = bool(verify(parse(reference), parse(answer.replace("\\\\", "\\"))))
+        theirs = bool(verifier.verify(verifier.parse(reference), verifier.parse(answer.replace("\\\\", "\\"))))
         if ours != theirs:
-            disagreements[f"{'same' if ours else 'different'} here: {_category(answer)}"].append(f"`{answer[:40]}` for {reference}")
+            disagreements[f"{'same' if ours else 'different'} here: {_category(answer)}"].append(
+                f"`{answer[:40]}` for {reference}"
+            )
     count = sum(map(len, disagreements.values()))
-    lines = [f"{name}: {count} of {len(fields)} distinct pairs of answer and reference are judged otherwise by math-verify.", ""]
+    lines = [
+        f"{name}: {count} of {len(fields)} distinct pairs of answer and reference are judged otherwise by math-verify.",
+        "",
+    ]
     for category, pairs in sorted(disagreements.items(), key=lambda entry: -len(entry[1])):
         lines.append(f"- {len(pairs)} {category}, such as {', '.join(pairs[:3])}")
     return [*lines, ""]
@@ -153,7 +168,9 @@ def report(data: Path | None) -> str:
             lines += oracle_lines(name, fields)
     if seconds:
         p50, p99 = statistics.median(seconds), statistics.quantiles(seconds, n=100)[-1]
-        lines.append(f"CPU per reply: p50 {1e6 * p50:.0f} µs, p99 {1e3 * p99:.1f} ms, worst {1e3 * max(seconds):.1f} ms.")
+        lines.append(
+            f"CPU per reply: p50 {1e6 * p50:.0f} µs, p99 {1e3 * p99:.1f} ms, worst {1e3 * max(seconds):.1f} ms."
+        )
     lines.append(f"`uv run python benchmarks/final_answers.py`, {shape()}, {date.today()}.")
     return "\n".join(lines) + "\n"
 

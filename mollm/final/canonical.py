@@ -29,10 +29,10 @@ _MAX_DEPTH = 20
 """Deepest nesting that is followed."""
 
 BOX = re.compile(r"\\f?box(?:ed)?\s*+(?=\{)")
-_NO_ANSWER = frozenset(
-    ("n/a", "n.a", "unknown", "unsure", "tbd", "not sure", "i don't know", "i do not know", "not available")
-    + ("not applicable", "no answer", "not provided", "not given", "not specified")
-)
+_NO_ANSWER = frozenset((
+    "n/a", "n.a", "unknown", "unsure", "tbd", "not sure", "i don't know", "i do not know", "not available", "not given",
+    "not applicable", "no answer", "not provided", "not specified",
+))  # fmt: skip
 """What stands in the place of an answer where there is none; `none` and `no solution` are answers."""
 
 
@@ -49,14 +49,14 @@ def canonical(raw: str, words: int) -> Form | None:
     return Form(found) if found else _scalar(text, words)
 
 
-_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("'", "'"), ("‘", "’"), ("«", "»"), ("「", "」"))
+_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("'", "'"), ("«", "»"), ("「", "」"))
 _SPACING = re.compile(r"\\(?:left|right)(?![a-zA-Z])|\\(?=[{}])")
 
 
 def unwrap(text: str) -> str:
     """Take off emphasis, delimiters of mathematics, quotation marks, full stops and what stands before `=`."""
     for _ in range(4):
-        text = text.strip('*_`"“”„ \t\n\u3000').rstrip(".,;:。،؛।、，； ")
+        text = text.strip('*_`"“”„ \t\n\u3000').rstrip(".,;:。،؛।、 ")
         for opening, ending in _DELIMITERS:
             if text.startswith(opening) and text.endswith(ending) and len(text) > len(opening) + len(ending):
                 text = text[len(opening) : -len(ending)]
@@ -136,8 +136,11 @@ def _element(text: str, words: int, depth: int) -> str | None:
 
 _CHOICE = re.compile(
     r"\(?([A-J])\)?[.:]?|(?:[Oo]ption|[Cc]hoice|[Aa]nswer|[Ll]etter)\s\(?([A-J])\)?(?:[.:)]\s?[^\s].*)?"
-    r"|\(?([A-Ja-j])\)\s?(?!and\b|or\b|&)[^\s,;&/*+^=<>-].*|([A-J])[.:]\s(?:(?![a-z])|(?=(?:because|since|the|it|all)\b)).*|([A-J])\s(?:\(.*\)|[-–—]\s.*)"
+    r"|\(?([A-J]|[a-j](?=\)\s?[A-Za-z]|\)\Z))\)\s?(?!and\b|or\b|&)(?:[^\s,;&/*+^=<>-].*|)"
+    r"|([A-J])[.:]\s(?:(?![a-z])|(?=(?:because|since|the|it|all)\b)).*|([A-J])\s(?:\(.*\)|[-\u2013\u2014]\s.*)"
 )
+_OTHER_CHOICE = re.compile(r"(?<!\w)\(?[A-Ja-j](?:\)|[.:]\s)")
+"""Several parts with a value each, `(a) 5, (b) 6`, are no choice of the first."""
 
 
 def _scalar(text: str, words: int) -> Form | None:
@@ -147,7 +150,9 @@ def _scalar(text: str, words: int) -> Form | None:
     if len(text) > 2 * MAX_CHARS or text.casefold() in _NO_ANSWER:
         return None
     if choice := _CHOICE.fullmatch(text):
-        return Form(str(choice[choice.lastindex or 0]).casefold())
+        group = choice.lastindex or 0
+        if not _OTHER_CHOICE.search(text, choice.end(group) + 1):
+            return Form(choice[group].casefold())
     if value := number(text):
         return value
     found = moment(text) or _bare_list(text) or _inequality(text) or _wording(text, words)

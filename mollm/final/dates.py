@@ -26,7 +26,9 @@ _DATES = [
         rf"{_YEAR}年(?P<month>[01]?[0-9])月{_DAY}日",
     )
 ]
-_TIME = re.compile(r"(?P<hour>[01]?[0-9])(?::(?P<rest>[0-5][0-9](?::[0-5][0-9])?))?\s?(?P<half>[ap])\.?\s?m\.?(?!\w)", re.I)
+_TIME = re.compile(
+    r"(?P<hour>[01]?[0-9])(?::(?P<rest>[0-5][0-9](?::[0-5][0-9])?))?\s?(?P<half>[ap])\.?\s?m\.?(?!\w)", re.I
+)
 
 
 def moment(text: str) -> str | None:

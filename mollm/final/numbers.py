@@ -15,7 +15,8 @@ _MAX_BITS = 4000
 _DIGITS = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3}(?![0-9]))?"
 _POWER = rf"{_DIGITS}(?:\^\(?-?[0-9]{{1,3}}(?![0-9])\)?)?"
 _QUANTITY = re.compile(
-    r"(?P<sign>[-+]|)\s?(?P<currency>(?:US|R)?[$€£¥₹₩₽]\s?|(?:USD|EUR|GBP|CHF|CAD|AUD|JPY|CNY|INR|RUB|BRL|MXN|KRW|Rs\.?)\s|)(?P<inner>[-+]|)"
+    r"(?P<sign>[-+]|)\s?(?P<currency>(?:US|R)?[$€£¥₹₩₽]\s?|(?:USD|EUR|GBP|CHF|CAD|AUD|JPY|CNY|INR|RUB|BRL|MXN"
+    r"|KRW|Rs\.?)\s|)(?P<inner>[-+]|)"
     r"(?:(?P<whole>[0-9]+)\s(?:and\s)?(?=[0-9]+/[0-9]))?"
     rf"(?P<top>{_POWER}(?:\*{_POWER})*+)(?:/(?P<under>-?{_POWER}))?(?P<tail>.*)",
     re.S,
@@ -58,9 +59,7 @@ def number(text: str, *, is_bare: bool = False) -> Form | None:
 
 def _scale_and_unit(tail: str, currency: str, *, is_one: bool) -> tuple[Fraction, str | None]:
     scale = Fraction(1)
-    for found in iter(lambda: _SCALE.match(tail), None):
-        if found["letter"] and not currency:
-            break
+    while (found := _SCALE.match(tail)) and (currency or not found["letter"]):
         word = PERCENT if found["percent"] else (found["word"] or found["myriad"] or found["letter"].casefold())
         scale, tail, is_one = scale * _SCALES[word], tail[found.end() :], False
         if found["percent"]:
@@ -85,12 +84,13 @@ def _power(text: str) -> Fraction:
     return Fraction(value ** int(exponent or 1))
 
 
-_ONES = (
+_UNDER_20 = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
     " eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_CARDINALS = {word: value for value, word in enumerate(_ONES)} | {word: 10 * value for value, word in enumerate(_TENS, 2)}
+)
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_CARDINALS = {word: value for value, word in enumerate(_UNDER_20.split())}
+_CARDINALS |= {word: 10 * value for value, word in enumerate(_TENS.split(), 2)}
 _PARTS = {
     name: size for size, names in {
         2: "half halves", 3: "third", 4: "fourth quarter", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth",

@@ -10,8 +10,10 @@ import re
 from typing import TYPE_CHECKING
 
 from mollm.final.canonical import MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, compound, unescape
+from mollm.final.conclusions import concluded, stated
 from mollm.final.forms import is_same, unscaled
-from mollm.final.marks import ASSERTION, LABELLED_WORDS, concluded, last, marked, stated, value_at
+from mollm.final.marks import LABELLED_WORDS, last, marked
+from mollm.final.reading import ASSERTION, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +65,12 @@ def is_right(reply: str, reference: str) -> bool:
 
 
 _ORNAMENTS = re.compile("[\u2705\u2713\u2714\u2728\u2b50\ufe0f\u200b-\u200f\ufeff\U0001f300-\U0001faff]")
-_SPACES = str.maketrans(dict.fromkeys("\t\xa0\u2002\u2003\u2009\u202f\u3000", " "))
+_PUNCTUATION = str.maketrans(
+    dict.fromkeys("\t\xa0\u2002\u2003\u2009\u202f\u3000", " ")
+    | dict.fromkeys("\u2018\u2019", "'")
+    | {"\uff1a": ":", "\uff0c": ", ", "\uff1b": "; ", "\uff01": "! ", "\uff1f": "? ", "\u3010": "", "\u3011": ": "}
+)
+"""Spaces, quotation marks and the wide punctuation of East Asia, as the phrases have them."""
 
 
 def _window(text: str) -> str:
@@ -74,7 +81,7 @@ def _window(text: str) -> str:
         text = text[:_HEAD] + fence + text[-_TAIL:]
     if not text.isascii():
         text = _ORNAMENTS.sub("", text.encode("utf-8", "ignore").decode())
-    text = text.translate(_SPACES)
+    text = text.translate(_PUNCTUATION)
     return re.sub(r"\s{17,}", lambda run: "\n" if "\n" in run[0] else " ", text)
 
 
@@ -84,7 +91,8 @@ _OPENS = re.compile(r"[A-Za-z][\w+-]*+ *+\n")
 def _parts(text: str) -> tuple[str, list[str]]:
     """The text outside of fences, and the blocks inside; a fence with the name of a language opens a new block."""
     prose, *fenced = text.split("```")
-    outside, blocks, is_inside = [prose], [], False
+    outside, is_inside = [prose], False
+    blocks: list[str] = []
     for part in fenced:
         is_inside = not is_inside or _OPENS.match(part) is not None
         (blocks if is_inside else outside).append(part)
@@ -138,27 +146,36 @@ def _from_block(prose: str, blocks: list[str]) -> Form | None:
 
 _NO_PROSE = re.compile(r"[0-9`\\=\[{(]")
 _GIVES = re.compile(
-    r"[^`]{0,200}\b(?:returns?|prints?|outputs?|is|are|to|gives|be|yields|equals|produces|devuelve|ergibt|renvoie)[ :]+"
+    r"[^`]{0,200}\b(?:returns?|prints?|outputs?|is|are|to|gives|be|yields|equals|produces|devuelve|ergibt"
+    r"|renvoie)[ :]+"
     r"`([^`]+)`[.\s]*\Z"
 )
 _NO_VALUE = re.compile(
     # An answer was announced, and it was none; a question; several sentences; markup; a refusal; chat.
-    r"answer|boxed|antwort|réponse|respuesta|resposta|risposta|答|정답|ответ|उत्तर|जवाब|إجابة|جواب|[?？؟]|[!！] *\S|\w{4}\. +[A-Z]"
-    r"|\A(?:<\w|(?:i|we|you|that|this|there|please)(?:['\u2019]\w+)?\s|n/a\b"
-    r"|(?:sorry|ok|okay|sure|thanks|thank|hello|hi|hey|welcome|done|bye|goodbye|great|congratulations|of course|no problem"
+    r"answer|boxed|antwort|réponse|respuesta|resposta|risposta|答|정답|ответ|उत्तर|जवाब|إجابة|جواب|[?؟]|! *\S"
+    r"|\w{4}\. +[A-Z]"
+    r"|\A(?:<\w|(?:i|we|you|that|this|there|please)(?:'\w+)?\s|n/a\b"
+    r"|(?:sorry|ok|okay|sure|thanks|thank|hello|hi|hey|welcome|done|bye|goodbye|great|congratulations|of course"
+    r"|no problem"
     r"|good (?:morning|evening|afternoon|night|luck|question|idea|job|point))\b)",
     re.I,
 )
 _RETURNS = re.compile(
-    r"(?:>>> [^\n]{1,400}\n|[^\n\"'\[({]{0,100}(?:\([^()\n]{0,100}\) )?\b(?:returns?|prints?|outputs?|evaluates to|yields|produces) )"
+    r"(?:>>> [^\n]{1,400}\n|[^\n\"'\[({]{0,100}(?:\([^()\n]{0,100}\) )?\b(?:returns?|prints?|outputs?"
+    r"|evaluates to|yields|produces) )"
     r"([\[({\"'][^\n]{0,1000}|True|False|None|-?[0-9.]{1,40})\.?\Z"
 )
-_TOLD = re.compile(r"(?:choose|pick|select|answer(?= )|it['’]s|it is) (?:(?:the )?(?:answer|option|choice) )?\(?([A-J])\)?\.?", re.I)
+_TOLD = re.compile(
+    r"(?:choose|pick|select|answer(?= )|it's|it is) (?:(?:the )?(?:answer|option"
+    r"|choice) )?\(?([A-J])\)?\.?",
+    re.I,
+)
 _OPENING = re.compile(
-    r"(?:[*_]{2})\(?([A-J])(?:[.:)](?: [^*\n]{1,80})?|)[*_]{2}[.:]?(?=\s|\Z)|\(?([A-J])\)[^\n]{0,80}(?=\n)|(?:[*_]{2}|)([A-J])\.?(?:[*_]{2}|) *+\n"
+    r"(?:[*_]{2})\(?([A-J])(?:[.:)](?: [^*\n]{1,80})?|)[*_]{2}[.:]?(?=\s|\Z)|\(?([A-J])\)[^\n]{0,80}(?=\n)"
+    r"|(?:[*_]{2}|)([A-J])\.?(?:[*_]{2}|) *+\n"
 )
 _LETTERED = re.compile(r"^[*_(]{0,3}[A-J][.):]", re.M)
-_TITLED = re.compile(r"(?:[^\W\d_][\w'’-]{0,20} ){0,4}[^\W\d_][\w'’-]{1,20} ?[:：=] ?(?=\S)")
+_TITLED = re.compile(r"(?:[^\W\d_][\w'-]{0,20} ){0,4}[^\W\d_][\w'-]{1,20} ?[:=] ?(?=\S)")
 
 
 def _from_whole(prose: str) -> Form | None:

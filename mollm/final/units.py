@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 _SYMBOLS = (
-    "mm cm dm m km nm µm in ft yd mi mg g kg t lb oz ml mL dl cl l L ms s min h mph rpm Hz kHz MHz GHz kB MB GB TB KB Mb Gb Kb kb KiB MiB GiB"
+    "mm cm dm m km nm µm in ft yd mi mg g kg t lb oz ml mL dl cl l L ms s min h mph rpm Hz kHz MHz GHz kB MB GB"
+    " TB KB Mb Gb Kb kb KiB MiB GiB"
     " kW MW mW W kWh Wh J kJ MJ Pa kPa MPa hPa bar atm N kN V kV mV Ω kΩ mol mmol K eV keV MeV cal kcal ppm dB ha rad"
 )
 _ONE_LETTER = re.compile("[mgtlLshJNVWK]")
@@ -19,40 +20,48 @@ _ALIASES = {
     "J": "joule", "N": "newton", "V": "volt", "Pa": "pascal", "Hz": "hertz", "K": "kelvin", "mol": "mole", "Ω": "ohm",
     "°": "degree deg", "rad": "radian", "dollar": "$ USD usd US$ Dollar", "euro": "€ EUR eur Euro",
     "sterling": "£ GBP gbp", "yen": "¥ JPY 円", "rupee": "₹ INR Rs", "yuan": "RMB CNY 元 元人民币", "won": "₩ KRW 원",
-    "ruble": "₽ RUB rub рублей рубля рубль", "real": "R$ BRL reais Reais", "franc": "CHF", "peso": "MXN", "CAD": "", "AUD": "", "cent": "¢ ct",
+    "ruble": "₽ RUB rub рублей рубля рубль", "real": "R$ BRL reais Reais", "franc": "CHF", "peso": "MXN", "CAD": "",
+    "AUD": "", "cent": "¢ ct",
     "cal": "calorie", "kcal": "kilocalorie", "day": "Tage Tag días jours dias", "week": "wk", "year": "yr yrs Jahre",
     "month": "Monate meses mois", "century": "centuries", "person": "people Personen personas personnes pessoas 人 명",
     "child": "children", "man": "men", "woman": "women", "mouse": "mice", "tooth": "teeth", "goose": "geese",
     "fish": "", "sheep": "", "deer": "", "acre": "", "cup": "", "tbsp": "tablespoon", "tsp": "teaspoon", "unit": "",
     "point": "pt pts", "step": "", "way": "", "gal": "gallon", "pint": "", "quart": "", "byte": "", "bit": "",
-    "egg": "", "apple": "", "item": "", "piece": "Stück", "page": "", "个": "個", "개": "", "명": "", "번": "", "euro/h": "", "hectare": "",
+    "egg": "", "apple": "", "item": "", "piece": "Stück", "page": "", "个": "個", "개": "", "명": "",
+    "번": "", "hectare": "",
     "night": "", "decade": "", "box": "boxes", "student": "", "ticket": "", "stunde": "Stunden", "metro": "metros",
     "mètre": "mètres", "heure": "heures", "hora": "horas", "minuto": "minutos", "apfel": "Äpfel", "метр": "м метров",
-    "km²": "", "час": "часов часа ч", "год": "лет года",
+    "час": "часов часа ч", "год": "лет года",
 }  # fmt: skip
 _KNOWN = {symbol: symbol for symbol in _SYMBOLS.split()}
 _KNOWN |= {name: unit for unit, names in _ALIASES.items() for name in (unit, *names.split()) if name not in _KNOWN}
 _KNOWN |= {"L": "l", "mL": "ml", "μm": "µm", "mph": "mi/h", "ha": "hectare"}
 _KINDS = {"square": "^2", "sq": "^2", "cubic": "^3", "cu": "^3"}
-_CURRENCIES = {sign: _KNOWN[sign] for sign in ("$", "US$", "€", "£", "¥", "₹", "R$", "₩", "₽", "USD", "EUR", "GBP", "CHF", "JPY", "CNY", "INR", "RUB", "BRL", "MXN", "KRW", "Rs", "CAD", "AUD")}
+_SIGNS = "$ US$ € £ ¥ ₹ R$ ₩ ₽ USD EUR GBP CHF JPY CNY INR RUB BRL MXN KRW Rs CAD AUD"
+_CURRENCIES = {sign: _KNOWN[sign] for sign in _SIGNS.split()}
 
 _CHANGING = re.compile(
     # Fractions and multiples.
-    r"(?:four|fif|six|seven|eigh|nin|ten|eleven|twelf|\w+teen|\w+tie|hundred|thousand|\w*illion)ths?|thirds?|hal(?:f|ves)|quarters?|dozens?|pairs?|couples?|scores?|gross|percents?|per\s?cent|tens|ones"
-    r"|hundreds?|thousands?|[a-z]*illions?|lakhs?|crores?|times|squared?|cubed?|factorials?|roots?|powers?|logs?|basis"
+    r"(?:four|fif|six|seven|eigh|nin|ten|eleven|twelf|\w+teen|\w+tie|hundred|thousand|\w*illion)ths?|thirds?"
+    r"|hal(?:f|ves)|quarters?|dozens?|pairs?|couples?|scores?|gross|percents?|per\s?cent|tens|ones"
+    r"|hundreds?|thousands?|[a-z]*illions?|lakhs?|crores?|times|squared?|cubed?|factorials?|roots?|powers?|logs?"
+    r"|basis"
     # Signs, directions, sides, what something is compared with.
-    r"|negatives?|positives?|minus|plus|los(?:s|ses|t)|wins?|won|gains?|profits?|debits?|credits?|deficits?|surplus(?:es)?"
+    r"|negatives?|positives?|minus|plus|los(?:s|ses|t)|wins?|won|gains?|profits?|debits?|credits?|deficits?"
+    r"|surplus(?:es)?"
     r"|deposits?|withdrawals?|increases?|decreases?|heads|tails|pros|cons|rises?|falls?|drops?|raises?|cuts?"
-    r"|\w*wards?|ups?|downs?|above|below|over|under|less|more|fewer|off|short|ahead|behind|before|after|ago|later|earlier"
+    r"|\w*wards?|ups?|downs?|above|below|over|under|less|more|fewer|off|short|ahead|behind|before|after|ago"
+    r"|later|earlier"
     r"|early|late|past|hence|since|until|till|north\w*|south\w*|east\w*|west\w*|left|right|away|apart|inside|outside"
     r"|minors?|majors?|debts?|assets?|liabilit(?:y|ies)|refunds?|discounts?|errors?"
     # What makes it another thing than one number.
-    r"|by|vs|versus|to|or|and|out|from|than|at|in|on|for|with|without|into|not|no|am|pm|ad|bc|bce|ce|modulo|mod|choose|as"
+    r"|by|vs|versus|to|or|and|out|from|than|at|in|on|for|with|without|into|not|no|am|pm|ad|bc|bce|ce|modulo|mod"
+    r"|choose|as"
     r"|this|is|its|was|has|does|yes|across|remainders?|approx\w*|sin|cos|tan|ln|exp|max|gcd|lcm|mondays?|tuesdays?"
     r"|wednesdays?|thursdays?|fridays?|saturdays?|sundays?|times?|o'clock|clock|stars?|degrees? of .*",
     re.I,
 )
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?|R\$|US\$|[$€£¥₹₩₽°¢/*]|\^-?[0-9]|\s+")
+_TOKEN = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*\.?|R\$|US\$|[$€£¥₹₩₽°¢/*]|\^-?[0-9]|\s+")
 _AFTERTHOUGHT = re.compile(
     r"\s+(?:in\s+(?:total|all)|total|altogether|overall|left|remaining|old|tall|long|wide|deep|high)\Z", re.I
 )

@@ -12,13 +12,80 @@ BEFORE = ("", "Answer: ", "Answer: [", r"\boxed{", "Here:\n```", '{"answer": "',
 AFTER = ("", " 42", "x y\n```", "}")
 REPEATED = (
     *" \xa0\u3000\t\n()[]{}\\'\"`*_$^,.;:=-+/!%|>#",
-    *("\n ", "[[", "\\\\", "''", '"\\', "**", "$$", "\\(", "\\[", "\\boxed{", "\\boxed{\xa0", "\\frac{", "\\sqrt{", "\\text{"),
-    *("1 ", "1,", "9", "1e9*", "9^9^", "9**", "9!", "$1", "1/", "1:", "\u0664", "\u096a", "²", "\ufdfa", "é", "a ", "a'", "a.b."),
-    *("answer", "Answer: ", "the answer is ", "answer: 42\n", "# Answer\n", "<answer>", "</answer>", "[ANSWER]", "<think>"),
-    *("#### ", "assert f()== ", "答案是", "答えは", "정답 ", "उत्तर 1 है ", "ответ ", "الجواب ", "So, ", "is the correct", "(A) ", "A. B "),
-    *("I pick ", "total ", "x = ", "x = 1, ", "A and ", "one ", "one hundred ", "March ", "5 March ", "km/", "of ", "1 1/2 "),
-    *('{"answer": ', '{"answer": "', '"answer": "x",', "```", "```json\n{", "**a** ", "[1, ", "0 < x < ", "- ", "1. ", "\ud800", "\U0001f600"),
-)  # fmt: skip
+    *(
+        "\n ",
+        "[[",
+        "\\\\",
+        "''",
+        '"\\',
+        "**",
+        "$$",
+        r"\(",
+        r"\[",
+        r"\boxed{",
+        "\\boxed{\xa0",
+        r"\frac{",
+        r"\sqrt{",
+        r"\text{",
+    ),
+    *(
+        "1 ",
+        "1,",
+        "9",
+        "1e9*",
+        "9^9^",
+        "9**",
+        "9!",
+        "$1",
+        "1/",
+        "1:",
+        "\u0664",
+        "\u096a",
+        "²",
+        "\ufdfa",
+        "é",
+        "a ",
+        "a'",
+    ),
+    *(
+        "a.b.",
+        "answer",
+        "Answer: ",
+        "the answer is ",
+        "answer: 42\n",
+        "# Answer\n",
+        "<answer>",
+        "</answer>",
+        "[ANSWER]",
+    ),
+    *("<think>", "#### ", "assert f()== ", "答案是", "答えは", "정답 ", "उत्तर 1 है ", "ответ ", "الجواب ", "So, "),
+    *(
+        "is the correct",
+        "(A) ",
+        "A. B ",
+        "I pick ",
+        "total ",
+        "x = ",
+        "x = 1, ",
+        "A and ",
+        "one ",
+        "one hundred ",
+        "of ",
+    ),
+    *(
+        "March ",
+        "5 March ",
+        "km/",
+        "1 1/2 ",
+        '{"answer": ',
+        '{"answer": "',
+        '"answer": "x",',
+        "```",
+        "```json\n{",
+        "**a** ",
+    ),
+    *("[1, ", "0 < x < ", "- ", "1. ", "\ud800", "\U0001f600"),
+)
 LIMIT = 0.05
 """Seconds of CPU for one reply."""
 
@@ -52,9 +119,19 @@ def test_work_does_not_grow_with_the_reply(repeated: str) -> None:
     assert large <= 3 * small + 0.005
 
 
-@pytest.mark.parametrize(
-    "power", ["9^9^9", "9**9**9", "10^{999999}", "10^{-999999}", "1e999999", "999999999!", "2^{99999999999}", "9^{999}^{999}", "(9^{99})^{99}"]
+POWERS = (
+    "9^9^9",
+    "9**9**9",
+    "10^{999999}",
+    "10^{-999999}",
+    "1e999999",
+    "999999999!",
+    "2^{99999999999}",
+    "9^{999}^{999}",
 )
+
+
+@pytest.mark.parametrize("power", POWERS)
 def test_huge_numbers_are_never_worked_out(power: str) -> None:
     """They stay as they are written, equal to themselves and to nothing else."""
     begun = time.thread_time()

@@ -13,7 +13,9 @@ from tests.final.rows import judged, rows
 def _by_kind() -> dict[str, list[tuple[dict[str, Any], bool]]]:
     kinds: dict[str, list[tuple[dict[str, Any], bool]]] = defaultdict(list)
     for row, is_right in judged(rows()):
-        kinds[row.get("kind") or next(kind for kind in ("same", "different", "open") if kind in row)].append((row, is_right))
+        kinds[row.get("kind") or next(kind for kind in ("same", "different", "open") if kind in row)].append(
+            (row, is_right)
+        )
     return kinds
 
 

@@ -97,7 +97,9 @@ def test_groups_partition_the_indices(finals: list[Form | None]) -> None:
     """Every index with an answer is in one group, and a group never has two units."""
     groups = Tally(finals).groups
 
-    assert sorted(at for members in groups for at in members) == [at for at, final in enumerate(finals) if final is not None]
+    assert sorted(at for members in groups for at in members) == [
+        at for at, final in enumerate(finals) if final is not None
+    ]
     for members in groups:
         assert len({unit_of(finals[at] or "") for at in members} - {"", "%"}) <= 1
     assert [len(members) for members in groups] == sorted(map(len, groups), reverse=True)
@@ -128,7 +130,7 @@ def test_a_form_is_a_string_that_remembers_its_unit() -> None:
     assert form is not None
 
     assert (form, form.unit, hash(form)) == ("5", "cm", hash("5"))
-    for copied in (copy.deepcopy(form), pickle.loads(pickle.dumps(form))):
+    for copied in (copy.deepcopy(form), pickle.loads(pickle.dumps(form))):  # noqa: S301 - our own bytes
         assert (copied, copied.unit) == ("5", "cm")
     read = json.loads(json.dumps(form))
     assert is_same(read, form)
