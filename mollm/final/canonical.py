@@ -63,7 +63,7 @@ def unwrap(text: str) -> str:
         if text[:1] == "$" and text.count("$") % 2 and not re.match(r"\$\s?[-\u2212]?[0-9.]", text):
             text = text[1:]
         box = BOX.match(text)
-        text = _right_hand_side((in_brackets(text, box.end()) if box else "") or text)
+        text = _right_hand_side((in_braces(text, box.end()) if box else "") or text)
     return _SPACING.sub("", text)
 
 
@@ -259,7 +259,14 @@ def unescape(string: str) -> str:
     return re.sub(r"\\([\"'/])|[\ud800-\udfff]", r"\1", string)
 
 
-def in_brackets(text: str, start: int) -> str:
-    """What stands between the bracket at `start` and the one that closes it; empty if none does."""
-    rest = text[start : start + MAX_LITERAL_CHARS]
-    return rest[1 : max(closing(rest), 1)]
+_BRACE = re.compile(r"\\.|[{}]", re.S)
+
+
+def in_braces(text: str, start: int) -> str:
+    """What stands between the brace at `start` and the one that closes it; empty if none does."""
+    rest, depth = text[start : start + MAX_LITERAL_CHARS], 0
+    for brace in _BRACE.finditer(rest):
+        depth += (brace[0] == "{") - (brace[0] == "}")
+        if not depth:
+            return rest[1 : brace.start()]
+    return ""

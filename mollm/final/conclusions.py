@@ -1,4 +1,4 @@
-"""The number in which a last line concludes, or which a short reply states, without any mark."""
+"""What a last line concludes, or a short reply states, without any mark."""
 
 from __future__ import annotations
 

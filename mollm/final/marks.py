@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from mollm.final.canonical import BOX, MAX_CHARS, MAX_LITERAL_CHARS, canonical, in_brackets
+from mollm.final.canonical import BOX, MAX_CHARS, MAX_LITERAL_CHARS, canonical, in_braces
 from mollm.final.forms import Form
 from mollm.final.phrases import (
     CALLED_ANSWER,
@@ -129,7 +129,7 @@ def _line_before(prose: str, at: int) -> str:
 
 def _boxed(prose: str) -> Iterator[_Mark]:
     for box in last(BOX, prose):
-        inside = in_brackets(prose, box.end())
+        inside = in_braces(prose, box.end())
         if value := canonical(inside, LABELLED_WORDS):
             is_numbered = bool(_ITEM.fullmatch(_line_before(prose, box.start())))
             yield _Mark(box.start(), box.end() + len(inside), value, is_numbered=is_numbered)

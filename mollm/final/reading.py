@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mollm.final.canonical import BOX, MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, in_brackets
+from mollm.final.canonical import BOX, MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, in_braces
 from mollm.final.phrases import ASIDE, ENDING, MARKER, OPTION
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def value_at(text: str, start: int, words: int, *, has_decimal_comma: bool = Fal
     if displayed := _DISPLAYED.match(rest):
         return canonical(displayed[1] or displayed[2], words)
     if box := BOX.match(rest):
-        return canonical(in_brackets(rest, box.end()), words)
+        return canonical(in_braces(rest, box.end()), words)
     if rest[0] in "[{(" and (end := closing(rest)) > 0 and _ENDS.match(rest, end + 1):
         return canonical(rest[: end + 1], words)
     if asserted := ASSERTION.match(rest):
