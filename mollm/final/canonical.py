@@ -188,7 +188,7 @@ def _bare_list(text: str) -> str | None:
     if None in numbers:
         return None
     known = [str(value) for value in numbers]
-    is_named = named != {""}
+    is_named = any("=" in name or "∈" in name for name in named)
     if is_either and not is_named:
         return " or ".join(known)
     ascends = all(Fraction(a) < Fraction(b) for a, b in pairwise(known))

@@ -10,6 +10,7 @@ from mollm.final.notation import typed
 from mollm.final.numbers import number
 from mollm.final.phrases import CONCLUDES
 from mollm.final.reading import EMPHASIZED, GOES_ON, first_sentence, plain_text
+from mollm.final.units import CHANGING
 
 _FIGURE = re.compile(r"(?<![\w^.,/])[-\u2212]?(?:[$€£¥₹]\s?)?[0-9][0-9,]*+(?:\.[0-9]+)?(?:/[0-9]+)?%?")
 _TOTALS = re.compile(r"\b(?:total|altogether|left|remain\w{0,3}|in all|so(?!\sthat)|therefore|thus|hence)\b|=", re.I)
@@ -27,6 +28,8 @@ _PREDICATE = re.compile(
     r"|a total of)\s)?\Z",
     re.I,
 )
+_HARMLESS = frozenset(("left", "in", "at", "on", "for", "with", "as", "and", "this", "every", "each", "per", "a", "an"))
+"""Words behind a number that leave it as it is."""
 _SO = re.compile(r"(?:,|;)\s(?:and\s)?(?:so|thus|therefore|hence)\s")
 _EQUATION = re.compile(r"([^<>!]*)(?<![<>!=])=([^=<>]*)")
 _SEVERAL = re.compile(r",\s|\band\b|\bor\b")
@@ -78,5 +81,7 @@ def stated(sentence: str) -> Form | None:
     words = sentence[figures[0].start() :].split(" ")
     for count in range(min(5, len(words)), 0, -1):
         if value := number(typed(" ".join(words[:count]).rstrip(",."))):
-            return value if count > 1 or not GOES_ON.match(" " + " ".join(words[1:])) else None
+            following = "".join(words[count : count + 1]).strip(",.")
+            is_read = value.unit and not CHANGING.fullmatch(following)
+            return value if is_read or not following or following in _HARMLESS else None
     return None

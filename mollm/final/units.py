@@ -40,7 +40,7 @@ _KINDS = {"square": "^2", "sq": "^2", "cubic": "^3", "cu": "^3"}
 _SIGNS = "$ US$ € £ ¥ ₹ R$ ₩ ₽ USD EUR GBP CHF JPY CNY INR RUB BRL MXN KRW Rs CAD AUD"
 _CURRENCIES = {sign: _KNOWN[sign] for sign in _SIGNS.split()}
 
-_CHANGING = re.compile(
+CHANGING = re.compile(
     # Fractions and multiples.
     r"(?:four|fif|six|seven|eigh|nin|ten|eleven|twelf|\w+teen|\w+tie|hundred|thousand|\w*illion)ths?|thirds?"
     r"|hal(?:f|ves)|quarters?|dozens?|pairs?|couples?|scores?|gross|percents?|per\s?cent|tens|ones"
@@ -61,6 +61,7 @@ _CHANGING = re.compile(
     r"|wednesdays?|thursdays?|fridays?|saturdays?|sundays?|times?|o'clock|clock|stars?|degrees? of .*",
     re.I,
 )
+"""Words that make another value of the number before them, or another thing than a number."""
 _TOKEN = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*\.?|R\$|US\$|[$€£¥₹₩₽°¢/*]|\^-?[0-9]|\s+")
 _AFTERTHOUGHT = re.compile(
     r"\s+(?:in\s+(?:total|all)|total|altogether|overall|left|remaining|old|tall|long|wide|deep|high)\Z", re.I
@@ -134,7 +135,7 @@ def _counted(parts: list[str], *, is_one: bool) -> str | None:
     things = words[:at]
     if not 1 <= len(things) <= 3 or len(words) > at + 3:
         return None
-    if any(not _COUNTED.fullmatch(word) or _CHANGING.fullmatch(word) for word in (*things, *words[at + 1 :])):
+    if any(not _COUNTED.fullmatch(word) or CHANGING.fullmatch(word) for word in (*things, *words[at + 1 :])):
         return None
     noun = things[-1]
     if not (_known(noun) or (len(things) == 1 and is_one) or re.fullmatch(r"\w{2,}(?<![sui])s", noun)):

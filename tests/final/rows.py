@@ -15,6 +15,8 @@ from mollm.final.replies import final_answer, same_answer
 FILES = [Path(__file__).parent.parent / "data" / name for name in ("final_answers.jsonl", "final_answers_more.jsonl")]
 WRITINGS = ("{}", "Answer: {}", r"\boxed{{{}}}", "The answer is {}.", "Some reasoning.\n\n**Final answer:** {}")
 """How a value stands in a reply, both of a pair in the same way."""
+SENTENCES = ("It is {}.", "So {}.", "Therefore, the result is {}.", "The answer is {}.\n\nI hope so.", "答案是{}。")
+"""Where a value may not be found, and is never taken for another one."""
 
 
 def rows(*files: Path) -> list[dict[str, Any]]:
@@ -30,7 +32,8 @@ def holds(row: dict[str, Any], before: str | None) -> bool:
     if "open" in row:
         return final_answer(row["open"]) is None
     pair = row.get("same") or row["different"]
-    equal = [same_answer(*(writing.format(value) for value in pair)) for writing in WRITINGS]
+    writings = WRITINGS if "same" in row else WRITINGS + SENTENCES
+    equal = [same_answer(*(writing.format(value) for value in pair)) for writing in writings]
     return all(equal) if "same" in row else not any(equal)
 
 
