@@ -1,18 +1,22 @@
 r"""The canonical form of a final answer, for comparing.
 
-Two values are equal if and only if their forms are the same string. Numbers are exact (`1,000`, `1e3` and `$1000.00`
-are `1000`; `\frac12` and `50%` are `0.5`; `2/6` is `1/3`), units are dropped, the kind and order of brackets are
-kept, sets and dictionaries are sorted, words lose case, articles and punctuation.
+Two values are the same if and only if their forms are the same string. Numbers are exact (`1,000`, `1e3` and
+`$1000.00` are `1000`; `\frac12` and `50%` are `0.5`; `2/6` is `1/3`), and keep the unit beside their form. The kind
+and order of brackets are kept, sets and dictionaries are sorted, words lose case, articles and punctuation.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
-import unicodedata
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from mollm.final.dates import moment
+from mollm.final.forms import Form
+from mollm.final.notation import typed
+from mollm.final.numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,44 +25,69 @@ MAX_CHARS = 200
 """Longest candidate that is read as a number, an expression or words."""
 MAX_LITERAL_CHARS, _MAX_STRING_CHARS = 4000, 80
 """Longest literal, and longest string inside one: what is longer is prose, and prose cannot be checked."""
-_MAX_DEPTH, _MAX_PLACES, _MAX_BITS = 20, 300, 4000
-"""Deepest nesting that is followed; most decimal places and largest number that are written out."""
+_MAX_DEPTH = 20
+"""Deepest nesting that is followed."""
 
-BOX = re.compile(r"\\f?box(?:ed)?\s*(?=\{)")
+BOX = re.compile(r"\\f?box(?:ed)?\s*+(?=\{)")
+_NO_ANSWER = frozenset((
+    "n/a", "n.a", "unknown", "unsure", "tbd", "not sure", "i don't know", "i do not know", "not available", "not given",
+    "not applicable", "no answer", "not provided", "not specified",
+))  # fmt: skip
+"""What stands in the place of an answer where there is none; `none` and `no solution` are answers."""
 
 
-def canonical(raw: str, words: int) -> str | None:
+def canonical(raw: str, words: int) -> Form | None:
     """Return the canonical form of `raw`; None if it is not a value and has more than `words` words."""
     if len(raw) > MAX_LITERAL_CHARS:
         return None
     text = unwrap(raw)
-    return compound(text, words, 0) or _scalar(text, words)
+    if raw.endswith(".") and re.fullmatch(r"(?:[A-Z]\.)+[A-Z]", text):
+        text = text.replace(".", "")
+    if letter := re.fullmatch(r"\[([A-J])\]", text):
+        return Form(letter[1].casefold())
+    found = compound(text, words, 0)
+    return Form(found) if found else _scalar(text, words)
+
+
+_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("'", "'"), ("«", "»"), ("「", "」"))
+_SPACING = re.compile(r"\\(?:left|right)(?![a-zA-Z])|\\(?=[{}])")
 
 
 def unwrap(text: str) -> str:
     """Take off emphasis, delimiters of mathematics, quotation marks, full stops and what stands before `=`."""
     for _ in range(4):
-        text = text.strip('*_`"“”$ \t\n').rstrip(".,;。")
-        text = re.sub(r"\A\\[(\[]\s*|(?<!\\)\\[)\]]\Z|\A'(?=.*'\Z)|(?<=\w)'\Z", "", text, flags=re.S)
+        text = text.strip('*_`"“”„ \t\n\u3000').rstrip(".,;:。،؛।、 ")
+        for opening, ending in _DELIMITERS:
+            if text.startswith(opening) and text.endswith(ending) and len(text) > len(opening) + len(ending):
+                text = text[len(opening) : -len(ending)]
+        if text[:1] == "$" and text.count("$") % 2 and not re.match(r"\$\s?[-\u2212]?[0-9.]", text):
+            text = text[1:]
         box = BOX.match(text)
-        text = _right_hand_side((in_brackets(text, box.end()) if box else "") or text)
-    return re.sub(r"\\(?:left|right)(?![a-zA-Z])|\\(?=[{}])", "", text)
+        text = _right_hand_side((in_braces(text, box.end()) if box else "") or text)
+    return _SPACING.sub("", text)
 
 
 _LEFT_HAND_SIDE = re.compile(
-    r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\(\w\))?\s*(?:∈|\\in(?![a-z])|=(?!=))|[\s0-9+\-*/^().,$%\u00d7]*=(?!=)"
-    r"|(?i:approximately|about|roughly|exactly|(?:it|that|this|the\s\w+)\s+is(?!\s+an?\b))\s|\\approx|[≈~])\s*"
+    r"\s*+(?:\\?(?:[^\W\d_]++ ){0,3}\\?[^\W\d_]++(?:_\{?\w++\}?)?(?:\(\w\))?\s*+(?:∈|\\in(?![a-z])|=(?!=))"
+    r"|\(\w(?:,\s?\w)+\)\s*+=(?!=)|[\s0-9+\-*/^().,$%\u00d7]*+=(?![=>])"
+    r"|(?i:(?:approximately|about|roughly|exactly|precisely|only|just|simply)(?=\s[-+$€£¥.\\0-9])|probably|likely"
+    r"|(?:it|that|this|there|the\s\w+)\s+(?:is|are)(?!\s+an?\b))\s"
+    r"|\\approx|\\therefore|\\implies|[≈~∴⇒→]|=>)\s*+"
 )
+_SEVERAL = re.compile(r",\s|\band\b|\bor\b|\\text")
 
 
 def _right_hand_side(text: str) -> str:
-    """`5` of `x = 5` and of `2 + 3 = 5`; an equation in its own right stays whole."""
+    """`5` of `x = 5` and of `2 + 3 = 5`; an equation in its own right stays whole, and so do several."""
     left = _LEFT_HAND_SIDE.match(text)
-    is_several = text.count("=") > 1 and re.search(r",\s|\band\b|\bor\b", text)
-    return text[left.end() :] if left and not is_several else text
+    is_several = ("=" in text[left.end() :] and _SEVERAL.search(text)) or " or " in text if left else True
+    return text if not left or is_several else text[left.end() :]
 
 
-_MARK = re.compile(r""""[^"\\]*+(?:\\.[^"\\]*+)*+"|(?<!\w)'[^'\\]*+(?:\\.[^'\\]*+)*+'|[\[\](){},:]""", re.S)
+# A string without an end goes to the end of the text: to look for the end of each would take time squared.
+_MARK = re.compile(
+    r""""[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|(?<![\w'])'[^'\\]*+(?:\\.[^'\\]*+)*+(?:'|\\?\Z)|[\[\](){},:]""", re.S
+)
 
 
 def _marks(text: str) -> Iterator[tuple[str, int, int]]:
@@ -98,151 +127,128 @@ def compound(text: str, words: int, depth: int) -> str | None:
 
 def _element(text: str, words: int, depth: int) -> str | None:
     """One item of a literal, where `"5"` is not `5`, and case counts."""
-    if string := re.fullmatch(r"([\"'])(.*)\1", text, re.S):
-        inner = unescape(string[2])
+    if len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]:
+        inner = unescape(text[1:-1])
         return None if len(inner) > _MAX_STRING_CHARS else json.dumps(inner, ensure_ascii=False)
     text = _right_hand_side(text)
     return compound(text, words, depth) or _scalar(text, words)
 
 
 _CHOICE = re.compile(
-    r"\(?([A-J])\)?[.:]?|(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s+\(?([A-J])\)?"
-    r"|\(?([A-Ja-j])\)\s+(?!and\b|or\b).*|([A-E])\.\s+.*"
+    r"\(?([A-J])\)?[.:]?|(?:[Oo]ption|[Cc]hoice|[Aa]nswer|[Ll]etter)\s\(?([A-J])\)?(?:[.:)]\s?[^\s].*)?"
+    r"|\(?([A-J]|[a-j](?=\)\s?[A-Za-z]|\)\Z))\)\s?(?!and\b|or\b|&)(?:[^\s,;&/*+^=<>-].*|)"
+    r"|([A-J])[.:]\s(?:(?![a-z])|(?=(?:because|since|the|it|all)\b)).*|([A-J])\s(?:\(.*\)|[-\u2013\u2014]\s.*)"
 )
+_OTHER_CHOICE = re.compile(r"(?<!\w)\(?[A-Ja-j](?:\)|[.:]\s)")
+"""Several parts with a value each, `(a) 5, (b) 6`, are no choice of the first."""
 
 
-def _scalar(text: str, words: int) -> str | None:
+def _scalar(text: str, words: int) -> Form | None:
     if len(text) > MAX_CHARS:
         return None
-    text = clean(text)
+    text = typed(text)
+    if len(text) > 2 * MAX_CHARS or text.casefold() in _NO_ANSWER:
+        return None
     if choice := _CHOICE.fullmatch(text):
-        return str(choice[choice.lastindex or 0]).casefold()
-    return number(text) or _bare_list(text) or _wording(text, words)
+        group = choice.lastindex or 0
+        if not _OTHER_CHOICE.search(text, choice.end(group) + 1):
+            return Form(choice[group].casefold())
+    if value := number(text):
+        return value
+    found = moment(text) or _bare_list(text) or _inequality(text) or _wording(text, words)
+    return Form(found) if found else None
+
+
+_CONNECTIVE = re.compile(r"\s?,\s?(?:(?:and|or)\s)?|\s?&\s?|\s(?:and|or)\s")
+_NAMED = re.compile(r"\(?([A-J]|[IVX]{1,4})\)?")
 
 
 def _bare_list(text: str) -> str | None:
-    """Numbers with nothing around them, as roots are given: a set."""
-    pieces = re.split(r"\s*,\s*(?:(?:and|or)\s+)?|\s+(?:and|or)\s+", text)
-    numbers = [number(_right_hand_side(piece).strip(), is_bare=True) for piece in pieces]
-    known = sorted({number for number in numbers if number})
-    return "{" + ",".join(known) + "}" if len(pieces) > 1 and all(numbers) else None
+    """Values with nothing around them, as roots and choices are given: a set, if they stand in order.
 
-
-_TYPED = str.maketrans(
-    {raised: f"^{digit}" for digit, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
-    | {lowered: f"_{digit}" for digit, lowered in enumerate("₀₁₂₃₄₅₆₇₈₉")}
-    | {fraction: f" {unicodedata.normalize('NFKC', fraction)}".replace("\u2044", "/") for fraction in "¼½¾⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
-    | dict.fromkeys("\u00d7·⋅\u2217", "*")
-    | dict.fromkeys("\u2212\u2013\u2014", "-")
-    | {"÷": "/", "\u2044": "/", "∞": "inf", "≤": "<=", "≥": ">=", "≠": "!="}
-)
-_COMMANDS = (
-    dict.fromkeys(("left", "right", "big", "bigl", "bigr", "displaystyle", "limits"), "")
-    | {"dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "sqrt": "√", "pi": "π", "quad": " ", "infinity": "inf"}
-    | {"cdot": "*", "times": "*", "ast": "*", "div": "/", "infty": "inf", "pm": "±", "cup": "\u222a", "circ": "°"}
-    | {"le": "<=", "leq": "<=", "ge": ">=", "geq": ">=", "ne": "!=", "neq": "!=", "emptyset": "∅", "degree": "°"}
-)
-_COMMAND = re.compile(r"\\([a-zA-Z]+)|(?<![a-zA-Z\\])(?:pi|sqrt|infinity)(?![a-zA-Z])")
-_PLAIN = (
-    (r"\\(?:text\w*|math\w*|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
-    (r"\\[,;: ]|~", " "),
-    (r"\\!|\s*\^?\{?°\}?(?:\s*[CF](?![a-zA-Z]))?", ""),
-    (r"\{(,)\}|\\([%$#&_])", r"\1\2"),
-    (r"\\\\", ";"),
-    (r"\*\*", "^"),
-    (r"(?<=[0-9)])\\frac", r" \\frac"),
-    (r"\s*([*/^_{}√])\s*", r"\1"),
-)
-_ARGUMENT = r"\s*(?:\{([^{}]*)\}|([0-9A-Za-zπ]))"
-_NESTED = (
-    (r"([_^])\{([^{}]*)\}", r"\1(\2)"),
-    (r"√(\[[0-9]+\])?(?:\{([^{}]*)\}|([0-9]+|[A-Za-zπ]))", r"√\1(\2\3)"),
-    (rf"\\frac{_ARGUMENT}{_ARGUMENT}", r"(\1\2)/(\3\4)"),
-    # Brackets that change nothing: around an exponent, a numerator, a denominator.
-    (r"(?<=[_^])\((-?[\w.]+)\)", r"\1"),
-    (r"(?<![\w√\])])\((-?[\w.^*]*(?:√\([^()]*\))?\w*)\)(?=/)", r"\1"),
-    (r"(?<=/)\((-?[0-9.]+|\w|√\([^()]*\))\)", r"\1"),
-)
-_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:[, '\u2019][0-9]{3})+(?![0-9,]|/[0-9])")
-
-
-def clean(text: str) -> str:
-    """Write LaTeX, Unicode and code the way one would type it."""
-    text = unicodedata.normalize("NFKC", text.translate(_TYPED))
-    text = _COMMAND.sub(lambda found: _COMMANDS.get(found[1] or found[0], found[0]), text)
-    for pattern, plain in _PLAIN:
-        text = re.sub(pattern, plain, text)
-    text = _THOUSANDS.sub(lambda found: re.sub(r"\D", "", found[0]), text)
-    # Five levels, from the innermost outwards.
-    for pattern, plain in _NESTED * 5:
-        text = re.sub(pattern, plain, text)
-    return text.replace("\\", "").strip()
-
-
-_DIGITS = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
-_POWER = rf"{_DIGITS}(?:\^-?[0-9]{{1,3}})?"
-_QUANTITY = re.compile(
-    r"(?P<sign>[-+]?)\s*(?:US|CA|AU)?[$€£¥₹]?\s*(?:(?P<whole>[0-9]+)\s+(?=[0-9]+/[0-9]))?"
-    rf"(?P<top>{_POWER}(?:\*{_POWER})*)(?:/(?P<under>-?{_POWER}))?(?P<tail>.*)",
-    re.S,
-)
-_SCALES = {"": Fraction(1), "%": Fraction(1, 100), "percent": Fraction(1, 100), "hundred": Fraction(100)} | {
-    name: Fraction(1000**power) for power, name in enumerate(("thousand", "million", "billion", "trillion"), 1)
-}
-_UNITS = re.compile(
-    r"\s*(%|percent|(?<=\s)(?:hundred|thousand|million|billion|trillion)(?!\w)|)"
-    r"(?:[€£¥]|[mcdk]m|km/h|m/s|mph|ft|mi|[km]?gs?|lbs?|oz|ml|hrs?|min|secs?|kw|[kmg]b|k?hz|usd|eur)?"
-    # Not the words which make another value of the number in front of them.
-    r"(?:\s+(?!(?:am|pm|[ap]\.m|ad|bc|bce|ce|and|or|to|plus|minus|over|mod|choose|root|log|ln|sin|cos|tan|hal\w+"
-    r"|thirds?|quarters?|dozen|squared|cubed)\b)(?:[^\W\d_]{2,}|[mgshl](?!\w))[.']?(?:\^-?[0-9])?){0,3}"
-    r"(?:[/*][^\W\d_]+(?:\^-?[0-9])?)*",
-    re.I,
-)
-
-
-def number(text: str, *, is_bare: bool = False) -> str | None:
-    """The exact value of a number, product, fraction or power; with a unit after it unless `is_bare`."""
-    found = _QUANTITY.fullmatch(text)
-    units = _UNITS.fullmatch(found["tail"]) if found else None
-    if not found or not units or (is_bare and found["tail"]):
+    Three and more that do not ascend may be a sequence or a ranking, whose order counts.
+    """
+    text = re.sub(r"\A(?:both|either)\s|\A(?:options?|choices?|statements?)\s(?=\(?[A-Z])", "", text, flags=re.I)
+    if signed := re.fullmatch(r"(?:\w=)?±(.+)", text):
+        half = number(signed[1], is_bare=True)
+        return "{" + ",".join(sorted((half, str(number(f"-{half}"))))) + "}" if half else None
+    pieces = _CONNECTIVE.split(text)
+    if len(pieces) < 2 or not all(pieces):
         return None
-    try:
-        value = math.prod(map(_power, found["top"].split("*")), start=Fraction(1)) / _power(found["under"] or "1")
-    except (OverflowError, ZeroDivisionError):
+    is_either = bool(re.search(r"\bor\b", text))
+    if letters := [found[1].casefold() for piece in pieces if (found := _NAMED.fullmatch(piece))]:
+        if len(letters) < len(pieces):
+            return None
+        return " or ".join(letters) if is_either else _listed(letters, is_sorted=letters == sorted(letters))
+    sides = [_right_hand_side(piece).strip() for piece in pieces]
+    named = {piece.removesuffix(side).strip() for piece, side in zip(pieces, sides, strict=True)}
+    if len(named - {""}) > 1:
         return None
-    value = (value + int(found["whole"] or 0)) * _SCALES[units[1].casefold()]
-    is_small = max(map(int.bit_length, value.as_integer_ratio())) <= _MAX_BITS
-    return _written(-value if found["sign"] == "-" else value) if is_small else None
+    numbers = [number(side, is_bare=True) for side in sides]
+    if None in numbers:
+        return None
+    known = [str(value) for value in numbers]
+    is_named = any("=" in name or "∈" in name for name in named)
+    if is_either and not is_named:
+        return " or ".join(known)
+    ascends = all(Fraction(a) < Fraction(b) for a, b in pairwise(known))
+    return _listed(known, is_sorted=ascends or is_named or len(known) == 2)
 
 
-def _power(text: str) -> Fraction:
-    base, _, exponent = text.partition("^")
-    if max(map(int.bit_length, Fraction(base).as_integer_ratio())) * abs(int(exponent or 1)) > _MAX_BITS:
-        raise OverflowError(text)
-    return Fraction(Fraction(base) ** int(exponent or 1))
+def _listed(items: list[str], *, is_sorted: bool) -> str:
+    if not is_sorted or len(set(items)) < len(items):
+        return ",".join(items)
+    return "{" + ",".join(sorted(items)) + "}"
 
 
-def _written(number: Fraction) -> str:
-    """A decimal where it ends, else a fraction in lowest terms."""
-    places = next((places for places in range(_MAX_PLACES) if not 10**places % number.denominator), 0)
-    digits = str(abs(number.numerator) * 10**places // number.denominator).zfill(places + 1)
-    return f"{'-' if number < 0 else ''}{digits[:-places]}.{digits[-places:]}" if places else str(number)
+_SIDE = r"[^<>=,]{1,40}"
+_BETWEEN = re.compile(rf"({_SIDE})(<=?|>=?)([A-Za-zθ])(<=?|>=?)({_SIDE})")
+_BEYOND = re.compile(rf"x(<=?|>=?)({_SIDE})|({_SIDE})(<=?|>=?)x")
+
+
+def _inequality(text: str) -> str | None:
+    """The interval that `0 < x <= 2` and `x > 1` describe."""
+    text = re.sub(r"\s", "", text)
+    if between := _BETWEEN.fullmatch(text):
+        low, first, _, second, high = between.groups()
+        if first[0] != second[0]:
+            return None
+        if first[0] == ">":
+            low, first, second, high = high, second, first, low
+    elif beyond := _BEYOND.fullmatch(text):
+        sign, bound = beyond[1] or beyond[4], beyond[2] or beyond[3]
+        is_above = (sign[0] == ">") == bool(beyond[1])
+        low, first, second, high = (bound, sign, "<", "inf") if is_above else ("-inf", "<", sign, bound)
+    else:
+        return None
+    ends = [number(end, is_bare=True) or _expression(end.casefold()) for end in (low, high)]
+    return f"{'[' if '=' in first else '('}{','.join(ends)}{']' if '=' in second else ')'}"
 
 
 _SYMBOLIC = re.compile("sin|cos|tan|sec|csc|cot|log|ln|exp|inf|mod|max|min|gcd|lcm|frac|yes|no|true|false|none|null")
+_WORDS = re.compile(r"[^\W\d_]+(?:(?:['\u2019-]|[.,:;!?'\u2019\")]*\s[\"'(]*)[^\W\d_]+)*[\s.,:;!?'\u2019\")]*")
+_INITIALS = re.compile(r"(?<![^\W\d_])(?:(?:[^\W\d_]\.){2,}[^\W\d_]?|ph\.d)(?![^\W\d_])")
 
 
 def _wording(text: str, words: int) -> str | None:
     """Words in their barest form, or an expression without its spaces; None for more than `words` words."""
-    text = unicodedata.normalize("NFKC", text.casefold())
+    text = text.casefold()
     # A language written without spaces counts four characters as a word.
     found = re.findall(r"[\u3040-\u9fff]{1,4}|[^\W\d_\u3040-\u9fff]{2,}", text)
-    if sum(not _SYMBOLIC.fullmatch(word) for word in found) > words or not re.search(r"\w|∅", text):
+    if sum(not _SYMBOLIC.fullmatch(word) for word in found) > words or not re.search(r"[^\W_]|∅", text):
         return None
-    if not re.fullmatch(r"[^\W\d_]+(?:[\s.,:;!?'\u2019\"()-]+[^\W\d_]+)*[\s.,:;!?'\u2019\")-]*", text):
-        return re.sub(r"(?<=[^\W\d_)])\*|\*(?=[^\W\d_(]|√)", "", re.sub(r"\s+", "", text))
+    text = _INITIALS.sub(lambda initials: initials[0].replace(".", ""), text)
+    if not _WORDS.fullmatch(text) or re.fullmatch(r"\w!+", text):
+        return _expression(text)
     plain = " ".join(re.sub(r"[^\w\s]", "", text.replace("-", " ")).split())
     return "none" if plain == "null" else re.sub(r"\A(?:the|an?)\s+(?!and\b|or\b)", "", plain)
+
+
+def _expression(text: str) -> str:
+    """Without the spaces that change nothing, and without signs of multiplication that need not be written."""
+    text = re.sub(r"\s?([-+*/=<>^(),;:|\[\]{}±\u222a])\s?", r"\1", text)
+    text = re.sub(r"(?<=[0-9])\s(?=[^\W\d_](?![^\W\d_]))", "", text)
+    return re.sub(r"(?<=[^\W\d_)])\*(?![0-9])|\*(?=[^\W\d_(]|√)", "", text)
 
 
 def unescape(string: str) -> str:
@@ -253,7 +259,14 @@ def unescape(string: str) -> str:
     return re.sub(r"\\([\"'/])|[\ud800-\udfff]", r"\1", string)
 
 
-def in_brackets(text: str, start: int) -> str:
-    """What stands between the bracket at `start` and the one that closes it; empty if none does."""
-    rest = text[start : start + MAX_LITERAL_CHARS]
-    return rest[1 : max(closing(rest), 1)]
+_BRACE = re.compile(r"\\.|[{}]", re.S)
+
+
+def in_braces(text: str, start: int) -> str:
+    """What stands between the brace at `start` and the one that closes it; empty if none does."""
+    rest, depth = text[start : start + MAX_LITERAL_CHARS], 0
+    for brace in _BRACE.finditer(rest):
+        depth += (brace[0] == "{") - (brace[0] == "}")
+        if not depth:
+            return rest[1 : brace.start()]
+    return ""

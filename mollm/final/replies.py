@@ -1,159 +1,203 @@
 """Finding the final answer in a reply.
 
 A final answer is the short checkable result inside a reply: a number, a choice, a literal, a word or two.
-`canonical.py` defines its form.
+`canonical.py` defines its form, `marks.py` where replies mark it.
 """
 
 from __future__ import annotations
 
 import re
-from collections import deque
-from itertools import chain
 from typing import TYPE_CHECKING
 
-from mollm.final.canonical import (
-    BOX,
-    MAX_CHARS,
-    MAX_LITERAL_CHARS,
-    canonical,
-    clean,
-    closing,
-    compound,
-    in_brackets,
-    number,
-    unescape,
-    unwrap,
-)
+from mollm.final.canonical import MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, compound, unescape
+from mollm.final.conclusions import concluded, stated
+from mollm.final.forms import is_same, unscaled
+from mollm.final.marks import LABELLED_WORDS, last, marked
+from mollm.final.reading import ASSERTION, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LABELLED_WORDS, _BARE_WORDS = 5, 3
-"""Most words in what is marked as the answer, and in a reply or last sentence that is taken as it stands."""
+    from mollm.final.forms import Form
+
+_BARE_WORDS = 3
+"""Most words in a reply that is taken as it stands."""
+_HEAD, _TAIL = 4_000, 12_000
+"""Characters at the beginning and at the end of a reply that are read."""
 
 
-def final_answer(text: str) -> str | None:
+def final_answer(text: str) -> Form | None:
     """Find the final answer of a reply of any length: prose, Markdown, LaTeX, JSON or code.
 
+    Of a longer reply the first 4,000 and the last 12,000 characters are read.
+
     Returns:
-        Its canonical form, never empty; None if the reply is open text (an essay, a program, a chat).
+        Its canonical form, never empty; None if the reply is open text (an essay, a program, a chat), or says that
+        it has no answer.
     """
-    text = text.encode("utf-8", "ignore").decode().rpartition("</think>")[2].strip()
-    parts = text.split("```")
-    prose, blocks = "\n".join(parts[::2]).strip(), parts[1::2]
+    text = _window(text)
+    prose, blocks = _parts(text)
     if not prose and len(blocks) == 1 and re.match(r"(?:json|markdown|md|te?xt|(?:la)?tex)\b", blocks[0]):
         text = prose = _body(blocks.pop())
-    found = _from_json(text, blocks) or _from_mark(prose)
-    return found or _from_last_line(prose) or (_from_block(prose, blocks) if blocks else _from_whole(prose))
+    found = _from_json(text, blocks)
+    if found:
+        return found
+    found, is_settled = marked(prose)
+    if found or is_settled:
+        return found
+    found = concluded(prose[prose.rfind("\n") + 1 :])
+    return found or (_from_block(prose, blocks) if blocks else _from_whole(prose))
 
 
 def same_answer(a: str, b: str) -> bool:
     """Say whether both replies have a final answer, and it is the same."""
-    found = final_answer(a)
-    return found is not None and found == final_answer(b)
+    found, other = final_answer(a), final_answer(b)
+    return found is not None and other is not None and is_same(found, other)
 
 
-_JSON_KEY = re.compile(r'"(?:(?:final[_ ]?)?(?:answer|result|choice)|final)"\s*:\s*+(?!null\b)', re.I)
-_JSON_STRING = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.S)
-_LABEL = re.compile(
-    r"^[ \t>*_#-]*(?:the[ \t]+)?(?:(final|correct)[ \t]+)?answer[*_ \t]*:[*_:\s]*|^####[ \t]+(?=\S+\s*\Z)", re.I | re.M
+def is_right(reply: str, reference: str) -> bool:
+    """Say whether the final answer of `reply` is `reference`, a value on its own.
+
+    A percentage is also right if the reference is the bare number: 60 % for 60.
+    """
+    found, wanted = final_answer(reply), canonical(reference, LABELLED_WORDS)
+    return found is not None and wanted is not None and (is_same(found, wanted) or unscaled(found) == wanted)
+
+
+_ORNAMENTS = re.compile("[\u2705\u2713\u2714\u2728\u2b50\ufe0f\u200b-\u200f\ufeff\U0001f300-\U0001faff]")
+_PUNCTUATION = str.maketrans(
+    dict.fromkeys("\t\xa0\u2002\u2003\u2009\u202f\u3000", " ")
+    | dict.fromkeys("\u2018\u2019", "'")
+    | {"\uff1a": ":", "\uff0c": ", ", "\uff1b": "; ", "\uff01": "! ", "\uff1f": "? ", "\u3010": "", "\u3011": ": "}
 )
-_SENTENCE = re.compile(
-    r"\b(?:(?:answer|(?:correct|right|best)\s+(?:choice|option)"
-    r"|(?:so|thus|therefore|hence),?\s+the\s+(?:final\s+)?(?:result|value|solution))"
-    r"(?:\s+to\s+(?:the|this)\s+(?:question|problem))?(?:\s+(?:is|are|must\s+be|equals)\b|[*_ \t]*:)[*_:\s]*"
-    r"|option\s+(?=\(?[A-J]\)?\s+is\s+(?:the\s+)?(?:correct|right)\b))",
+"""Spaces, quotation marks and the wide punctuation of East Asia, as the phrases have them."""
+
+
+def _window(text: str) -> str:
+    text = text.rpartition("</think>")[2].partition("<think>")[0].strip()
+    if len(text) > _HEAD + _TAIL:
+        # A fence that is opened in what is left out is opened in what is read.
+        fence = "\n```\n" if text.count("```", _HEAD, -_TAIL) % 2 else "\n"
+        text = text[:_HEAD] + fence + text[-_TAIL:]
+    if not text.isascii():
+        text = _ORNAMENTS.sub("", text.encode("utf-8", "ignore").decode())
+    text = text.translate(_PUNCTUATION)
+    return re.sub(r"\s{17,}", lambda run: "\n" if "\n" in run[0] else " ", text)
+
+
+_OPENS = re.compile(r"[A-Za-z][\w+-]*+ *+\n")
+
+
+def _parts(text: str) -> tuple[str, list[str]]:
+    """The text outside of fences, and the blocks inside; a fence with the name of a language opens a new block."""
+    prose, *fenced = text.split("```")
+    outside, is_inside = [prose], False
+    blocks: list[str] = []
+    for part in fenced:
+        is_inside = not is_inside or _OPENS.match(part) is not None
+        (blocks if is_inside else outside).append(part)
+    return "\n".join(outside).strip(), blocks
+
+
+_JSON_KEY = re.compile(
+    r"([\"'])(?:(?:final|correct)?[ _]?(?:answer|result|choice|output)|final|antwort|respuesta|réponse|resposta|答案)\1"
+    r"\s{0,16}+:\s{0,16}+(?!null\b)",
     re.I,
 )
-_HINTS = ("answer", "box", "####", "choice", "option", "result", "value", "solution")
-_CLAUSE_END = re.compile(
-    r"\.\s|[;!?]|\s\(|:\s|,\s(?!and\b|or\b|[0-9$\\])|,?\s(?:because|since|which|as|so|where|is|[\u2013\u2014-])\s"
-)
-
-
-def _last(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
-    return list(deque(pattern.finditer(text), maxlen=5))[::-1]
+_JSON_STRING = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.S)
 
 
 def _body(block: str) -> str:
-    return re.sub(r"\A[ \t]*[\w+-]*[ \t]*\n|\A(?:json|python)\b", "", block).strip()
+    return re.sub(r"\A[ \t]*+[\w+-]*+[ \t]*+\n|\A(?:json|python)\b", "", block).strip()
 
 
-def _from_json(text: str, blocks: list[str]) -> str | None:
+def _from_json(text: str, blocks: list[str]) -> Form | None:
     objects = [body for block in blocks if (body := _body(block)).startswith("{")]
-    if text.startswith("{") or (not objects and text.endswith("}") and re.search(r"^[ \t]*\{", text, re.M)):
-        objects = [text]
-    found = {canonical(raw, _LABELLED_WORDS) for raw in _fields(objects[-1])} if objects else set()
-    # Several different ones in one object are data, or a list of questions.
-    return found.pop() if len(found) == 1 else None
+    whole = text.strip("`").lstrip("json \n") if text.startswith("```") else text
+    if whole.startswith("{") or (not objects and text.endswith("}") and re.search(r"^ {0,16}\{", text, re.M)):
+        # A block inside a string of the object parts it in two, of which neither may have the field.
+        objects = [whole, *objects] if text.startswith("```") else [whole]
+    for source in reversed(objects):
+        found = {canonical(raw, LABELLED_WORDS) for raw in _fields(source)}
+        if found:
+            # Several different ones in one object are data, or a list of questions.
+            return found.pop() if len(found) == 1 else None
+    return None
 
 
 def _fields(source: str) -> Iterator[str]:
-    for key in _last(_JSON_KEY, source):
+    for key in last(_JSON_KEY, source):
         rest = source[key.end() : key.end() + MAX_LITERAL_CHARS]
-        literal = rest[: closing(rest) + 1] if rest[:1] in ("[", "{") else re.split(r"[,}\n]", rest)[0]
+        literal = rest[: closing(rest) + 1] if rest[:1] in ("[", "{") else re.split(r"[,}\n]", rest, maxsplit=1)[0]
         string = _JSON_STRING.match(rest)
         yield unescape(string[1]) if string else literal
 
 
-def _from_mark(prose: str) -> str | None:
-    """What is boxed, labelled or said to be the answer; of several the last."""
-    lowered = prose.lower()
-    if not any(hint in lowered for hint in _HINTS):
-        return None
-    boxed = (canonical(in_brackets(prose, box.end()), _LABELLED_WORDS) for box in _last(BOX, prose))
-    labels = _last(_LABEL, prose)
-    last_final = [label for label in labels if label[1]][:1]
-    labelled = {_from_line(prose, label.end(), _LABELLED_WORDS) for label in last_final or labels}
-    ends = (said.end() for said in _last(_SENTENCE, prose))
-    said = (_from_line(prose, end, 0 if "\n" in prose[end:] else _BARE_WORDS) for end in ends)
-    # Labels of several different answers make a worksheet.
-    return next(filter(None, chain(boxed, [] if len(labelled) > 1 else chain(labelled, said))), None)
-
-
-def _from_line(prose: str, start: int, words: int) -> str | None:
-    """Read what follows a marker: all of its line, the emphasised beginning, or the main clause."""
-    rest = prose[start : start + MAX_LITERAL_CHARS]
-    displayed = re.match(r"\\\[.*?\\\]|\$\$.*?\$\$", rest, re.S)
-    line = displayed[0] if displayed else rest.partition("\n")[0]
-    if re.match(r"[0-9]+[.)]\s|[-*]\s", line):
-        return None
-    marked = re.match(r"\*\*.+?\*\*|`[^`]+`|\$[^$]+\$|\\\(.+?\\\)|[^*\n]{1,80}\*\*", line)
-    found = canonical(line, words) or (canonical(marked[0], words) if marked else None)
-    ends = [end.start() for end in _CLAUSE_END.finditer(line[:MAX_CHARS])][:4]
-    return found or next(filter(None, (canonical(line[:end], 0) for end in ends)), None)
-
-
-def _from_last_line(prose: str) -> str | None:
-    """`= 42`, or `So she earns **$18** a day.`"""
-    line = prose[prose.rfind("\n") + 1 :]
-    concludes = re.match(r"(?:so|thus|therefore|hence)\b,?\s*|", line[: MAX_CHARS + 1], re.I)
-    if not concludes or len(line) > MAX_CHARS:
-        return None
-    marked = re.findall(r"\*\*(.+?)\*\*|\\\((.+?)\\\)", line) if concludes[0] else []
-    said = "".join(marked[0]) if len(marked) == 1 else line[concludes.end() :] if "=" in line else ""
-    return number(clean(unwrap(said))) if said else None
-
-
-def _from_block(prose: str, blocks: list[str]) -> str | None:
-    """The only block, if it holds a literal and nothing else."""
+def _from_block(prose: str, blocks: list[str]) -> Form | None:
+    """The only block, if it holds a literal and nothing else, or asserts what a call returns."""
     body = _body(blocks[0])
     if len(blocks) > 1 or len(prose) > 2 * MAX_CHARS or '"answer"' in body:
         return None
+    if asserted := ASSERTION.match(body):
+        return value_at(asserted[1], 0, LABELLED_WORDS)
     is_scalar = re.match(r"[\"']|[-+]?[0-9.]+\s*\Z|(?:[Tt]rue|[Ff]alse|None|null)\s*\Z", body)
-    return canonical(body, _LABELLED_WORDS) if is_scalar else compound(body, 0, 0)
+    return canonical(body, LABELLED_WORDS) if is_scalar else canonical(body, 0) if compound(body, 0, 0) else None
 
 
 _NO_PROSE = re.compile(r"[0-9`\\=\[{(]")
+_GIVES = re.compile(
+    r"[^`]{0,200}\b(?:returns?|prints?|outputs?|is|are|to|gives|be|yields|equals|produces|devuelve|ergibt"
+    r"|renvoie)[ :]+"
+    r"`([^`]+)`[.\s]*\Z"
+)
+_NO_VALUE = re.compile(
+    # An answer was announced, and it was none; a question; several sentences; markup; a refusal; chat.
+    r"answer|boxed|antwort|réponse|respuesta|resposta|risposta|答|정답|ответ|उत्तर|जवाब|إجابة|جواب|[?؟]|! *\S"
+    r"|\w{4}\. +[A-Z]"
+    r"|\A(?:<\w|(?:i|we|you|that|this|there|please)(?:'\w+)?\s|n/a\b"
+    r"|(?:sorry|ok|okay|sure|thanks|thank|hello|hi|hey|welcome|done|bye|goodbye|great|congratulations|of course"
+    r"|no problem"
+    r"|good (?:morning|evening|afternoon|night|luck|question|idea|job|point))\b)",
+    re.I,
+)
+_RETURNS = re.compile(
+    r"(?:>>> [^\n]{1,400}\n|[^\n\"'\[({]{0,100}(?:\([^()\n]{0,100}\) )?\b(?:returns?|prints?|outputs?"
+    r"|evaluates to|yields|produces) )"
+    r"([\[({\"'][^\n]{0,1000}|True|False|None|-?[0-9.]{1,40})\.?\Z"
+)
+_TOLD = re.compile(
+    r"(?:choose|pick|select|answer(?= )|it's|it is) (?:(?:the )?(?:answer|option"
+    r"|choice) )?\(?([A-J])\)?\.?",
+    re.I,
+)
+_OPENING = re.compile(
+    r"(?:[*_]{2})\(?([A-J])(?:[.:)](?: [^*\n]{1,80})?|)[*_]{2}[.:]?(?=\s|\Z)|\(?([A-J])\)[^\n]{0,80}(?=\n)"
+    r"|(?:[*_]{2}|)([A-J])\.?(?:[*_]{2}|) *+\n"
+)
+_LETTERED = re.compile(r"^[*_(]{0,3}[A-J][.):]", re.M)
+_TITLED = re.compile(r"(?:[^\W\d_][\w'-]{0,20} ){0,4}[^\W\d_][\w'-]{1,20} ?[:=] ?(?=\S)")
 
 
-def _from_whole(prose: str) -> str | None:
-    """A reply that is nothing but a value, or says in one sentence what an expression gives."""
+def _from_whole(prose: str) -> Form | None:
+    """A reply that is nothing but a value, begins with the letter of a choice, or says what an expression gives."""
     if prose.count(" ", 0, MAX_CHARS) > 2 * _BARE_WORDS and not _NO_PROSE.search(prose, 0, MAX_CHARS):
         return None  # most replies: seen in 1 us, where reading one as a value takes 100
-    # An answer was announced, and it was none; a question; a refusal.
-    if re.search(r"answer|boxed|\?\Z|\A(?:(?:i|we|you)(?:['\u2019]\w+)?\s|sorry\b|n/a\b)", prose, re.I):
+    if "\n" not in prose and len(prose) <= MAX_CHARS and (value := stated(prose.rstrip("."))):
+        return value
+    if _NO_VALUE.search(prose):
         return None
-    if inline := re.match(r"[^`]{1,200}\b(?:returns?|prints?|outputs?|is|to|gives)[ :]+`([^`]+)`[.\s]*\Z", prose):
+    if told := _TOLD.fullmatch(prose):
+        return canonical(told[1], 0)
+    if asserted := ASSERTION.match(prose):
+        return value_at(asserted[1], 0, LABELLED_WORDS)
+    if len(prose) < 2 * MAX_LITERAL_CHARS and (inline := _GIVES.match(prose)):
         return canonical(inline[1], 0)
-    return canonical(prose, _BARE_WORDS) if "\n" not in prose or prose[:1] in ("[", "{", "(") else None
+    if returned := _RETURNS.match(prose):
+        return canonical(returned[1], _BARE_WORDS)
+    if (opening := _OPENING.match(prose)) and len(_LETTERED.findall(prose)) < 2:
+        return canonical(next(filter(None, opening.groups())), 0)
+    if "\n" in prose and prose[:1] not in ("[", "{", "("):
+        return None
+    if (titled := _TITLED.match(prose.strip("*_"))) and (value := canonical(prose.strip("*_")[titled.end() :], 0)):
+        return value
+    return canonical(prose, _BARE_WORDS if not re.search("[0-9]", prose) else _BARE_WORDS - 1)

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mollm.final.replies import final_answer, same_answer
-from mollm.final.tally import Tally
 
 PLACES: list[tuple[str, str | None]] = [
     (r"First we add, then we double. \boxed{42}", "42"),
@@ -250,34 +249,6 @@ def test_hostile_replies_are_read_with_bounded_work(name: str) -> None:
     assert final_answer(reply) == expected
 
 
-def test_same_answer_needs_two_answers() -> None:
-    """Equal open texts are not equal answers."""
-    assert same_answer("The answer is $1,000.", r"So we have \boxed{10^3}.")
-    assert not same_answer("The answer is 3.", "Let me think about it for a while, and then again.")
-
-
-def test_group_orders_by_size_then_by_place() -> None:
-    """The largest group first, of equal ones the earliest; what has no answer is in none."""
-    assert Tally(["b", "a", None, "a", "c", "c", None]).groups == [[1, 3], [4, 5], [0]]
-    assert Tally([None, None]).groups == []
-
-
-@pytest.mark.parametrize(
-    ("finals", "expected"),
-    [
-        ([], None),
-        ([None, None], None),
-        (["a"], 1.0),
-        (["a", "b"], 0.5),
-        (["a", None, "a", None], 0.5),
-        (["a", None], 0.5),
-    ],
-)
-def test_agreement_is_a_share_of_all_that_arrived(finals: list[str | None], expected: float | None) -> None:
-    """Proposals without an answer count as arrived; with no answer at all there is nothing to say."""
-    assert Tally(finals).agreement == expected
-
-
 unhurried = settings(deadline=None)
 numbers = st.fractions(max_denominator=1000).filter(lambda number: abs(number) < 10**9)
 commands = [
@@ -380,15 +351,3 @@ def test_literals_are_the_same_in_python_and_json(value: list[object]) -> None:
     assert final_answer(f"```python\n{python}\n```") is not None
     assert same_answer(f"```python\n{python}\n```", f"Here you are:\n\n```json\n{spread}\n```")
     assert same_answer(python, spread)
-
-
-@given(st.lists(st.none() | st.sampled_from("abc")))
-def test_groups_partition_the_indices(finals: list[str | None]) -> None:
-    """Every index with an answer is in one group, with its equals and nobody else."""
-    groups = Tally(finals).groups
-
-    assert sorted(index for members in groups for index in members) == [
-        i for i, f in enumerate(finals) if f is not None
-    ]
-    assert all(len({finals[index] for index in members}) == 1 for members in groups)
-    assert [len(members) for members in groups] == sorted(map(len, groups), reverse=True)

@@ -1,0 +1,127 @@
+"""Reading the value that follows a mark: its sentence, the emphasized beginning of that, or the main clause."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mollm.final.canonical import BOX, MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, in_braces
+from mollm.final.phrases import ASIDE, ENDING, MARKER, OPTION
+
+if TYPE_CHECKING:
+    from mollm.final.forms import Form
+
+ASSERTION = re.compile(r"`?(?:assert\s[^\n]{0,40}|)[\w.]{1,40}\([^\n]{0,400}?\) ?== ?([^\n`]{1,400})`?(?=\s*\Z|\n)")
+"""What a call is said to return: `assert f(2) == [1, 2]`."""
+_DECORATION = re.compile(r"(?:[\s*_:、\"“”#]|(?<=\n)>)*+")
+_DISPLAYED = re.compile(r"\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$", re.S)
+_ITEMIZED = re.compile(r"[-*•]\s|1[.)]\s(?=[^\n]{0,400}\n\s{0,4}2[.)]\s)")
+_ANOTHER = re.compile(rf"(?:(?:so|thus|therefore),? )?(?:(?:the|die|la|a|el|o|il) )?{MARKER.pattern}", re.I)
+_ENDS = re.compile(r"[*_`\"]{0,3}(?:[.,;。]|\s{0,4}\Z|\n)")
+_CODE = re.compile(r"`([^`\n]{1,400})`")
+_SENTENCE_END = re.compile(r"[.!?;](?=[*_\"'”)\]$]{0,4}(?:\s|\Z))|[。؟।؛]")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:dr|mr|mrs|ms|st|mt|no|vs|jr|sr|prof|inc|ltd|co|approx|ca|fig|nr|bzw|etc|rs|jan|feb|mar|apr|jun|jul"
+    r"|aug|sept?|oct|nov|dec|e\.g|i\.e|cf|sq|cu)|(?<![^\W\d_])[^\W\d_]\.[^\W\d_]"
+    r"|\A\W{0,4}[^\W\d_]|\s[^\W\d_](?=\.\s[A-Z])|\\)\Z",
+    re.I,
+)
+_CLAUSE_END = re.compile(
+    r":\s|,\s(?!and\b|or\b|[0-9$\\])|,?\s(?:because|since|which|as|so|where|is|are|weil|da|car|parce|porque"
+    r"|perch[eé]"
+    r"|puisque|потому|так как|\u2014|\u2013|-)\s|因为|なぜなら"
+)
+_INLINE = re.compile(r"(?<!\\)\$(?! )([^$\n]{1,199})(?<![ \\])\$(?![0-9])|\\\(([^\n]{1,199}?)\\\)")
+_EMPHASIS = re.compile(r"(?<![\w)\]])(?:\*\*\*?|__)|(?:\*\*\*?|__)(?![\w(\[])")
+EMPHASIZED = re.compile(
+    r"\*\*\*?([^*\n]{1,199})\*\*|`([^`\n]{1,199})`|\$([^$\n]{1,199})\$|\\\((.{1,199}?)\\\)"
+    r"|\"([^\"\n]{1,199})\""
+)
+GOES_ON = re.compile(
+    r"\W{0,2}\s?(?:[-+*/^=<>%!±:&\\]|(?:or|and|to|of|less|more|fewer|plus|minus|times|per\s?cent|percent|squared"
+    r"|cubed|by|vs|out|mod"
+    r"|hundred|dozen|thousand|[a-z]*illion|[a-z]+ths?|thirds?|hal(?:f|ves)|quarters?|und|oder|et|ou|y|o|e|и|или"
+    r"|和|或)(?!\w))",
+    re.I,
+)
+"""What makes another value of the emphasized one before it."""
+
+
+def value_at(text: str, start: int, words: int, *, has_decimal_comma: bool = False) -> Form | None:
+    """Read the value which stands at `start`: all of its sentence, the emphasized beginning, or the main clause.
+
+    Args:
+        text: A reply.
+        start: Where the marker ends.
+        words: Most words of a value which is neither a number nor an expression.
+        has_decimal_comma: `3,5` is a number, `1.234` is one thousand and more.
+    """
+    skipped = _DECORATION.match(text, start)
+    start = skipped.end() if skipped else start
+    rest = text[start : start + MAX_LITERAL_CHARS]
+    if not rest or _ITEMIZED.match(rest) or ((other := _ANOTHER.match(rest)) and other["strong"]):
+        return None
+    if displayed := _DISPLAYED.match(rest):
+        return canonical(displayed[1] or displayed[2], words)
+    if box := BOX.match(rest):
+        return canonical(in_braces(rest, box.end()), words)
+    if rest[0] in "[{(" and (end := closing(rest)) > 0 and _ENDS.match(rest, end + 1):
+        return canonical(rest[: end + 1], words)
+    if asserted := ASSERTION.match(rest):
+        return value_at(asserted[1], 0, words)
+    if code := _CODE.match(rest):
+        return None if GOES_ON.match(rest, code.end()) else canonical(code[1], words)
+    line = rest.partition("\n")[0][: 2 * MAX_CHARS]
+    return _from_sentence(_localized(line) if has_decimal_comma else line, words)
+
+
+def _localized(line: str) -> str:
+    line = re.sub(r"(?<![0-9.,])([0-9]{1,3}(?:\.[0-9]{3})+)(?!\.?[0-9])", lambda found: found[1].replace(".", ""), line)
+    return re.sub(r"(?<![0-9.,])([0-9]{1,12}),(?=[0-9]{1,2}(?![0-9])|[0-9]{4})", r"\1.", line)
+
+
+_NO_VALUE = re.compile(
+    r"\W*(?:(?:that|it|to|we|you|he|she|they|there|this|the following"
+    r"|i (?:am|do|don't|would|have|think|can|can't|cannot))\s"
+    r"|(?:shown|given|provided|found|based|as follows|below|above|depends|complicated"
+    r"|not (?:simple|clear|easy|known|that|so|an?|the|obvious|always|necessarily))(?:\s|\Z))"
+    r"|.*(?:ます|ません|でしょう|れる|습니다|릅니다|됩니다|어요|아요)\Z",
+    re.I,
+)
+"""Where a sentence about the answer goes on without naming it."""
+
+
+def _from_sentence(line: str, words: int) -> Form | None:
+    sentence, mark = first_sentence(line)
+    if mark in ("?", "؟"):
+        return None
+    plain = plain_text(sentence)
+    if option := OPTION.match(plain):
+        plain = plain[option.end() :]
+    plain = ENDING.sub("", plain)
+    if _NO_VALUE.match(plain):
+        return None
+    if (aside := ASIDE.search(plain, 1)) and (value := canonical(plain[: aside.start()], words)):
+        return value
+    if value := canonical(plain, words):
+        return value
+    emphasized = EMPHASIZED.match(sentence)
+    if emphasized and not GOES_ON.match(sentence, emphasized.end()):
+        return canonical(emphasized[emphasized.lastindex or 0], words)
+    clauses = (plain[: end.start()] for end in list(_CLAUSE_END.finditer(plain[:MAX_CHARS]))[:4])
+    return next(filter(None, (canonical(clause, 0) for clause in clauses)), None)
+
+
+def plain_text(sentence: str) -> str:
+    """Take off emphasis and the delimiters of mathematics."""
+    return " ".join(_INLINE.sub(r" \1\2 ", _EMPHASIS.sub("", sentence)).split())
+
+
+def first_sentence(line: str) -> tuple[str, str]:
+    """Return the first sentence of `line` without the mark at its end, and the mark, empty if there is none."""
+    for end in _SENTENCE_END.finditer(line):
+        before = line[: end.start()]
+        is_factorial = end[0] == "!" and re.search(r"(?:[0-9)]|(?<!\w)[a-z])\Z", before)
+        if not is_factorial and not (end[0] == "." and _ABBREVIATION.search(before[-12:])):
+            return before, end[0]
+    return line, ""
