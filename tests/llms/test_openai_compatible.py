@@ -6,7 +6,7 @@ import asyncio
 import gc
 import gzip
 import warnings
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
@@ -504,7 +504,8 @@ async def test_the_query_of_an_address_stays_behind_the_path(base: str) -> None:
         await llm.complete(ASK)
         async for _ in llm.stream(ASK):
             pass
-        await llm.context_window()
+        with suppress(ProviderFailed):  # nothing is said of the model there
+            await llm.context_window()
         await llm.aclose()
 
     paths = ["/v1/chat/completions", "/v1/chat/completions", "/v1/models"]

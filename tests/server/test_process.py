@@ -245,22 +245,20 @@ def test_connections_are_kept_longer_than_clients_keep_theirs() -> None:
     assert uvicorn_config(create_app(SCRIPTED)).timeout_keep_alive >= 60
 
 
-USER, PASSWORD, KEY = "Kunigunde", "Rosenholz", "sk-Heidelbeere"
-CLIENTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "langchain-openai": (f"{USER}:{PASSWORD}@", {"model": "openai/m", "client": "langchain-openai", "api_key": KEY}),
-    "litellm": ("", {"model": "openai/m", "client": "litellm", "api_key": KEY}),
-    "ours": (f"{USER}:{PASSWORD}@", {"model": "hosted_vllm/m"}),
+KEY, HEADER = "sk-Heidelbeere", "Rosenholz"
+CLIENTS: dict[str, dict[str, Any]] = {
+    "langchain-openai": {"model": "openai/m", "client": "langchain-openai", "api_key": KEY},
+    "litellm": {"model": "openai/m", "client": "litellm", "api_key": KEY},
+    "ours": {"model": "hosted_vllm/m", "api_key": KEY, "headers": {"X-Team": HEADER}},
 }
-"""What stands in front of the host, and the LLM."""
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_the_log_is_the_servers_own(client: str, tmp_path: Path) -> None:
-    """No line of a library, and nothing of an address or a key, whether the LLM answers or fails."""
-    before_host, llm = CLIENTS[client]
-    async with Upstream(answer("Four."), error(400, "no")) as upstream:
-        base = upstream.base_url.replace("://", f"://{before_host}")
-        path = write(tmp_path, {**SCRIPTED, "llms": {"a": {**llm, "api_base": base, "retries": 0}}})
+    """No line of a library, and nothing of a path or a key, whether the LLM answers or fails."""
+    async with Upstream(answer("Four."), error(400, f"no, not with {KEY}")) as upstream:
+        llm = {**CLIENTS[client], "api_base": upstream.base_url, "retries": 0}
+        path = write(tmp_path, {**SCRIPTED, "llms": {"a": llm}})
         async with serving(path) as server:
             replies = [await server.chat(model="one") for _ in range(2)]
             server.process.terminate()
@@ -269,10 +267,16 @@ async def test_the_log_is_the_servers_own(client: str, tmp_path: Path) -> None:
     assert [reply.status for reply in replies] == [200, 400]
     assert code == 0
     said = "\n".join(server.lines)
-    assert not [word for word in (USER, PASSWORD, KEY, upstream.base_url) if word in said]
+    assert not [word for word in (HEADER, KEY, upstream.base_url) if word in said]
     kinds = [line.split(" ", 2)[2] for line in server.lines]
-    beginnings = (f"INFO serving {path} ", "INFO one: answered after ", "WARNING one: failed after ")
-    assert len(kinds) == 3, said
+    beginnings = (
+        f"INFO serving {path} ",
+        "INFO one: answered after ",
+        "WARNING a",
+        "WARNING one: failed after ",
+    )
+    assert len(kinds) == 4, said
+    assert "no, not with" in kinds[2]
     assert all(line.startswith(beginning) for line, beginning in zip(kinds, beginnings, strict=True)), said
 
 
