@@ -11,6 +11,7 @@ from mollm.cli.printing.explanation import likely
 from mollm.cli.printing.layout import console, count
 from mollm.cli.printing.output import clean
 from mollm.limits import worst_case
+from mollm.types import Question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from mollm.catalog import Catalog
     from mollm.cli.checks import Report
     from mollm.types import Route
+
+WITH_TOOLS = Question((), has_tools=True)
 
 
 def print_routes(questions: Sequence[str], routes: Sequence[Route]) -> None:
@@ -57,6 +60,10 @@ def print_mixtures(catalog: Catalog) -> None:
         how = "bypass" if mixture.is_bypass else mixture.method
         by = f" by {mixture.llm}" if mixture.llm else ""
         screen.print(Text(f"  {workers} -> {how}{by}; {most}", style="dim"))
+        if mixture.on_tools != "alone" or not mixture.acts_as_worker:
+            with_tools = worst_case(catalog.plan(name, WITH_TOOLS)[0], catalog.llms)
+            how = f"{mixture.on_tools}, by {mixture.tools_llm}; at most {count(with_tools.calls, 'call')}"
+            screen.print(Text(f"  with tools: {how}", style="dim"))
     screen.print()
     for name, llm in config.llms.items():
         screen.print(Text(name, style="bold") + Text(f"  {llm.model} ({llm.kind})", style="not bold dim"))
