@@ -42,7 +42,7 @@ DEFAULT_PROMPTS = {"best": "prompts/aggregator/best.md"}
 DEFAULT_PROMPT = "prompts/aggregator/default.md"
 TOOLS_PROMPT = "prompts/aggregator/tools.md"
 FORM_PROMPT = "prompts/aggregator/form.md"
-NOTHING, NO_OPTIONS = Question(()), Options()
+NOTHING, WITH_TOOLS, NO_OPTIONS = Question(()), Question((), has_tools=True), Options()
 
 
 def unknown_mixture(config: Config, name: str) -> UnknownMixture:

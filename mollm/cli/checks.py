@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mollm.calling.base import Request
 from mollm.calling.quoting import with_quote
-from mollm.catalog import Catalog
+from mollm.catalog import NOTHING, WITH_TOOLS, Catalog
 from mollm.config.load import load_config
 from mollm.config.problems import warnings
 from mollm.config.variables import missing_variables
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mollm.config.config import Config
+    from mollm.types import Question
 
 MESSAGES = ({"role": "user", "content": "Say yes."},)
 PLACE = {"type": "object", "properties": {"place": {"type": "string"}}}
@@ -64,9 +65,11 @@ def check_config(source: str | Path | None = None) -> Report:
     except ConfigError as error:
         problems += error.problems
     if catalog:
-        problems += _over_limits(catalog)
-    found = (*warnings(config), *_not_served(config))
-    return Report(str(config.path), tuple(problems), found, catalog, pool)
+        problems += _over_limits(catalog, NOTHING)
+    found = [*warnings(config), *_not_served(config)]
+    if catalog and not problems:
+        found += (f"{text}; so every request with tools is refused" for text in _over_limits(catalog, WITH_TOOLS))
+    return Report(str(config.path), tuple(problems), tuple(found), catalog, pool)
 
 
 def _not_served(config: Config) -> Iterator[str]:
@@ -82,11 +85,11 @@ def _not_served(config: Config) -> Iterator[str]:
             yield from (f"{problem}; `mollm serve` does not start" for problem in error.problems)
 
 
-def _over_limits(catalog: Catalog) -> Iterator[str]:
+def _over_limits(catalog: Catalog, question: Question) -> Iterator[str]:
     config = catalog.config
     for name in catalog.mixtures:
         try:
-            plan, arithmetic = catalog.plan(name)
+            plan, arithmetic = catalog.plan(name, question)
             check(config.limits, plan, catalog.llms, f"mixture {name!r}", arithmetic)
         except LimitError as error:
             yield f"{config.place('mixtures', name)}: {error}"

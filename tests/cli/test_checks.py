@@ -191,6 +191,18 @@ def test_a_server_without_keys_that_any_page_may_ask_is_warned_of(tmp_path: Path
     assert checked(tmp_path, text + "  origins: '*'\n  api_keys: ['${MOLLM_NONE}']\n").warnings == ()
 
 
+def test_limits_that_only_requests_with_tools_exceed_are_warned_of(tmp_path: Path) -> None:
+    """The LLM for tools is one call more than a vote, and chat programs always send tools."""
+    mixture = "mixtures:\n  m: {description: d, workers: [a, b], aggregator: {method: vote}%s}\nlimits: {calls: 2}\n"
+    report = checked(tmp_path, LLMS + mixture % "")
+
+    (warning,) = report.warnings
+    assert report.problems == ()
+    assert "mixtures.m: " in warning
+    assert "3 calls at worst (2 proposals + 1 tools), and limits.calls is 2" in warning
+    assert checked(tmp_path, LLMS + mixture % ", on_tools: alone").warnings == ()
+
+
 @pytest.mark.parametrize("keys", ["", "  api_keys: [short]\n"], ids=["none", "short"])
 def test_a_server_that_would_not_start_is_warned_of(tmp_path: Path, keys: str) -> None:
     """Everything but `serve` can be used; a key that is a variable may be set where the server runs."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from mollm.catalog import WITH_TOOLS
 from mollm.cli.printing.explanation import likely
 from mollm.cli.printing.layout import console, count
 from mollm.cli.printing.output import clean
 from mollm.limits import worst_case
-from mollm.types import Question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from mollm.catalog import Catalog
     from mollm.cli.checks import Report
     from mollm.types import Route
-
-WITH_TOOLS = Question((), has_tools=True)
 
 
 def print_routes(questions: Sequence[str], routes: Sequence[Route]) -> None:
