@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import threading
 from dataclasses import replace
 from functools import cached_property
@@ -41,7 +42,14 @@ DEFAULT_PROMPTS = {"best": "prompts/aggregator/best.md"}
 DEFAULT_PROMPT = "prompts/aggregator/default.md"
 TOOLS_PROMPT = "prompts/aggregator/tools.md"
 FORM_PROMPT = "prompts/aggregator/form.md"
-NOTHING, NO_OPTIONS = Question(()), Options()
+NOTHING, WITH_TOOLS, NO_OPTIONS = Question(()), Question((), has_tools=True), Options()
+
+
+def unknown_mixture(config: Config, name: str) -> UnknownMixture:
+    """Say that nothing has this name, which name is like it, and which mixtures there are."""
+    near = difflib.get_close_matches(name, [*config.mixtures, *config.llms], n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    return UnknownMixture(f"no mixture and no LLM {name!r}{meant}; there are: {', '.join(config.mixtures)}")
 
 
 class Catalog:
@@ -127,7 +135,7 @@ class Catalog:
         if found is not None:
             return found
         if name not in self.config.llms:
-            raise UnknownMixture(f"no mixture {name!r}; there are: {', '.join(self.mixtures)}")
+            raise unknown_mixture(self.config, name)
         with self._building:
             if name not in self._alone:
                 self.llms.add(name)

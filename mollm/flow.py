@@ -27,9 +27,9 @@ impossible.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mollm import limits
 from mollm.aggregation.acting import is_midway
@@ -233,6 +233,18 @@ def check_question(context: Context) -> None:
         raise RequestError("the question is empty")
     if taken := sorted(COUNTED & set(context.options.extra_body)):
         raise RequestError(f"extra_body cannot set {', '.join(taken)}: limits and the configuration do")
+    if context.options.tools:
+        _check_tools(context.options.tools)
+
+
+def _check_tools(tools: Any) -> None:
+    # The LLM that cannot be sent them would fail, and its mixture go on without any.
+    if isinstance(tools, str) or not isinstance(tools, Sequence):
+        raise RequestError("tools: must be a list, of dictionaries in OpenAI's form")
+    for number, tool in enumerate(tools):
+        if not isinstance(tool, Mapping):
+            hint = "LangChain's `convert_to_openai_tool` makes one of a function or a tool"
+            raise RequestError(f"tools[{number}]: must be a dictionary in OpenAI's form; {hint}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,9 @@ def _options(given: Any, where: str) -> Options:
         found: Options = _adapter().validate_python(given)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
-        raise RequestError(f"{where}.{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+        said = problem["msg"].replace("Input should be", "must be")
+        hint = "; LangChain's `convert_to_openai_tool` makes one" if problem["loc"][0] == "tools" else ""
+        raise RequestError(f"{where}.{'.'.join(map(str, problem['loc']))}: {said}{hint}") from None
     return found
 
 

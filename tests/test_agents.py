@@ -249,6 +249,7 @@ def test_a_parents_options_in_the_wrong_place_are_refused() -> None:
         ({"mixtur": "solo"}, "context: unknown option 'mixtur'; did you mean 'mixture'"),
         ({"user_id": "kim", "zone": 1}, "unknown option 'user_id'.*\n.*unknown option 'zone'"),
         ({"max_tokens": "many"}, r"context\.max_tokens"),
+        ({"tools": [len]}, r"context\.tools\.0: must be a valid dictionary; LangChain's `convert_to_openai_tool`"),
         ({"mollm": {"mixtur": "solo"}}, r"context\.mollm: unknown option 'mixtur'"),
         ({"mollm": {}, "mixture": "solo"}, "'mixture' and 'mollm'"),
         (7, "int is neither"),

@@ -261,7 +261,7 @@ async def test_an_empty_question_is_refused(text: str | None) -> None:
 
 async def test_an_unknown_mixture_is_refused_with_those_there_are() -> None:
     """The message lists what could have been meant."""
-    with pytest.raises(RequestError, match="no mixture 'coding'; there are: team, solo"):
+    with pytest.raises(RequestError, match="no mixture and no LLM 'coding'; there are: team, solo"):
         await mollm.create_graph(CONFIG, llms=fakes()).ainvoke(ask(), context={"mixture": "coding"})
 
 

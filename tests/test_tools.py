@@ -53,6 +53,27 @@ class Stage:
         return await self.mollm.aask(messages, **{"tools": [TOOL], **options})
 
 
+@pytest.mark.parametrize(
+    ("tools", "said"),
+    [
+        ([TOOL, len], r"tools\[1\]: must be a dictionary in OpenAI's form; .*`convert_to_openai_tool`"),
+        (["weather"], r"tools\[0\]: must be a dictionary"),
+        ("weather", "tools: must be a list"),
+        (TOOL, "tools: must be a list"),
+        (iter([TOOL]), "tools: must be a list"),
+    ],
+    ids=["function", "name", "text", "one tool", "iterator"],
+)
+async def test_what_is_no_tool_is_refused_before_anybody_is_asked(tools: Any, said: str) -> None:
+    """The LLM for tools could not be sent it, and a proposal would pass for the answer."""
+    stage = Stage()
+
+    with pytest.raises(RequestError, match=said):
+        await stage.ask(ASKED, tools=tools)
+
+    assert not stage.called
+
+
 async def test_the_workers_propose_and_one_llm_acts() -> None:
     """Workers are asked without tools; the LLM for tools reads the fenced proposals and returns its call unchanged."""
     stage = Stage()

@@ -93,7 +93,7 @@ class Retries:
             except LLMError as error:
                 tried.append(attempt.address)
                 wait = self._wait(error, retried, tried, clock)
-                self.report(error, is_tried_again=wait is not None)
+                self.report(error, wait)
                 if wait is None:
                     raise
                 self._tell_retried(tell, error, wait, attempt.address)
@@ -114,9 +114,10 @@ class Retries:
             tell(BreakerOpened(self._llm, breaker.failures, breaker.open_seconds, attempt.address.name))
         return ours
 
-    def report(self, error: LLMError, *, is_tried_again: bool = False) -> None:
-        """Tell the operator how a call failed, and what the provider said."""
-        level, outcome = (logging.INFO, " (tried again)") if is_tried_again else (logging.WARNING, "")
+    def report(self, error: LLMError, wait: float | None = None) -> None:
+        """Tell the operator how a call failed, what the provider said, and in how many seconds it is tried again."""
+        level = logging.WARNING if wait is None else logging.INFO
+        outcome = "" if wait is None else f" (tried again in {wait:.1f} s)" if wait else " (tried again)"
         place = f"{self._llm} at {error.address}" if error.address else self._llm
         log.log(level, "%s: %s%s", place, with_quote(error.message, error.said), outcome)
 

@@ -48,7 +48,7 @@ def _for_routing(config: Config) -> Config:
 def check(
     path: PathArgument = None,
     config: ConfigOption = None,
-    online: Annotated[bool, typer.Option("--online", help="Also call every LLM once.")] = False,
+    online: Annotated[bool, typer.Option("--online", help="Also call every LLM that is used.")] = False,
 ) -> None:
     """Find everything that is wrong with a configuration at once."""
     from mollm.cli.checks import check_config, check_online

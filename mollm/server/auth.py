@@ -90,9 +90,13 @@ class Authentication:
         keys = self._keys()
         if not keys:
             return self._foreign(scope)
-        if path_of(scope) in OPEN or keys.know(bearer(scope)):
+        key = bearer(scope)
+        if path_of(scope) in OPEN or keys.know(key):
             return None
-        return Problem(401, INVALID, "invalid_api_key", "a key of this server is needed: Authorization: Bearer ...")
+        text = "the key is none of this server's" if key else "a key of this server is needed"
+        refused = Problem(401, INVALID, "invalid_api_key", f"{text}: Authorization: Bearer ...")
+        note(scope, refused)
+        return refused
 
     def _foreign(self, scope: Scope) -> Problem | None:
         origins, origin = self._origins(), header(scope, b"origin")

@@ -167,7 +167,8 @@ def bad_field(error: ValidationError) -> BadField:
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"] if not _is_type(part))
     name = "".join(parts).removeprefix(".") or None
     if found["type"] == "missing":
-        return BadField(f"{name}: is required", name)
+        hint = ": `auto`, or a name that /v1/models lists" if name == "model" else ""
+        return BadField(f"{name}: is required{hint}", name)
     is_object = found["type"] in ("model_type", "dict_type")
     text = "must be an object" if is_object else found["msg"].replace("Input should be", "must be")
     return BadField(f"{name or 'the body'}: {text[0].lower()}{text[1:]}", name)

@@ -51,6 +51,8 @@ log = logging.getLogger("mollm.server")
 LONGEST_RETRY_AFTER = 3600
 NOTED = frozenset((404, 405, 408, 413))
 """Statuses of HTTP requests that leave a line in the log although nobody was asked."""
+HOPELESS = frozenset(("insufficient_quota", "upstream_auth", "misconfigured"))
+"""Codes of what only the operator can mend, although their statuses are among those that clients try again."""
 LONGEST_REFUSAL = 1000
 """Characters of a line in the log."""
 
@@ -75,7 +77,9 @@ class Problem(NamedTuple):
 
     @property
     def headers(self) -> dict[str, str]:
-        """`Retry-After` in whole seconds, where it is known when to try again."""
+        """`Retry-After` in whole seconds, where it is known when to try again; for openai's SDK, where not to."""
+        if self.code in HOPELESS:
+            return {"x-should-retry": "false"}
         if self.retry_after_seconds is None:
             return {}
         return {"retry-after": str(math.ceil(min(LONGEST_RETRY_AFTER, max(1, self.retry_after_seconds))))}
@@ -120,7 +124,8 @@ def _of_user(error: UserError) -> Problem:
     if isinstance(error, ConfigError | PromptError):
         return UNUSABLE._replace(cause="configuration")
     if isinstance(error, UnknownMixture):
-        return Problem(404, INVALID, "model_not_found", str(error), "model", cause="request")
+        said = f"{error}; `auto` is the one that the router picks"
+        return Problem(404, INVALID, "model_not_found", said, "model", cause="request")
     if isinstance(error, LimitError):
         return Problem(400, INVALID, "limit_exceeded", str(error), cause="limit")
     status = 413 if isinstance(error, TooLarge) else 408 if isinstance(error, TooSlow) else 400

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from mollm.errors import ClientGone, Overloaded
 from mollm.server.failures import problem_of
+from mollm.server.wire import shown
 from mollm.types import Routed
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Handling:
         try:
             await self.slot.__aenter__()
         except (Overloaded, ClientGone) as error:
-            self.metrics.failed(None, problem_of(error).cause)
+            self._failed(None, error)
             raise
         return self
 
@@ -69,13 +70,16 @@ class Handling:
             answer = await self._mollm.arun(question, recorder, stream=stream, id=id, owner=owner, **options)
         except asyncio.CancelledError:
             if not _is_cancelled():
-                self._failed(recorder, stray := RuntimeError("a library raised a cancellation that nobody asked for"))
+                stray = RuntimeError("a library raised a cancellation that nobody asked for")
+                self._failed(recorder.mixture, stray, options.get("mixture"))
                 raise stray from None
-            reason = self.slot.reason
-            self.metrics.failed(recorder.mixture, problem_of(reason).cause if reason else "cancelled")
+            if self.slot.reason:
+                self._failed(recorder.mixture, self.slot.reason, options.get("mixture"))
+            else:
+                self.metrics.failed(recorder.mixture, "cancelled")
             raise
         except Exception as error:
-            self._failed(recorder, error)
+            self._failed(recorder.mixture, error, options.get("mixture"))
             raise
         seconds = self.seconds
         self.metrics.answered(answer.mixture, seconds)
@@ -86,13 +90,15 @@ class Handling:
         log.info("%s: answered after %.3f s, %s%s%s", answer.mixture, seconds, calls, tools, reasons)
         return answer
 
-    def _failed(self, recorder: Recorder, error: Exception) -> None:
+    def _failed(self, mixture: str | None, error: BaseException, named: str | None = None) -> None:
         problem = problem_of(error)
-        self.metrics.failed(recorder.mixture, problem.cause)
+        self.metrics.failed(mixture, problem.cause)
         if problem.status == 404:
             return  # nobody was asked; whoever answers says so, with what was asked for
-        said = "; ".join(problem.message.splitlines())
-        log.warning("%s: failed after %.3f s: %s", recorder.mixture or "not routed", self.seconds, said)
+        said = "; ".join(line.strip() for line in problem.message.splitlines())
+        level = logging.INFO if isinstance(error, ClientGone) else logging.WARNING  # the former is nothing to mend
+        who = mixture or (shown(named) if named else "not routed")
+        log.log(level, "%s: failed after %.3f s: %s", who, self.seconds, said)
 
 
 def _is_cancelled() -> bool:

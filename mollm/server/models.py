@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response  # noqa: TC002 - FastAPI evaluates the annotations
 
-from mollm.errors import UnknownMixture
+from mollm.catalog import unknown_mixture
 from mollm.server.deployment import deployment_of
 from mollm.server.openapi import fails
 from mollm.server.wire import json_response
@@ -33,7 +33,7 @@ async def one_model(request: Request, name: str) -> Response:
     deployment = deployment_of(request)
     found = models(deployment.config, deployment.created)
     if name not in found:
-        raise UnknownMixture(f"no mixture and no LLM {name!r}; there are: {', '.join(found)}")
+        raise unknown_mixture(deployment.config, name)
     return json_response(found[name])
 
 

@@ -56,7 +56,9 @@ class Origins:
 
 def foreign_origin(origin: str) -> Problem:
     """Say that a page of this origin is not let in, and how it would be."""
-    text = f"a page of {shown(origin)} is not let in; list its origin in server.origins"
+    # What a browser calls every page that has no address of its own.
+    page = "a page from a file or in a sandbox (origin 'null')" if origin == NULL else f"a page of {shown(origin)}"
+    text = f"{page} is not let in; list its origin in server.origins"
     return Problem(403, INVALID, "foreign_origin", text)
 
 

@@ -263,7 +263,7 @@ async def test_a_mixture_can_be_picked_and_left_again(tmp_path: Path) -> None:
 
     assert re.search(r"^\* solo +One alone\.$", listed, re.MULTILINE)
     assert re.search(r"^team +Two and a boss\.$", listed, re.MULTILINE)
-    assert "no mixture 'cooking'; there are: team, solo" in unknown
+    assert "no mixture and no LLM 'cooking'; there are: team, solo" in unknown
     assert "the whole answer" in routed
     assert terminal.text.rstrip().endswith("solo>")
 
@@ -449,7 +449,7 @@ def test_a_wrong_mixture_is_a_mistake_before_anything_is_asked(tmp_path: Path) -
     done = piped("Hi\n", tmp_path, TEAM, "--mixture", "cooking")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "no mixture 'cooking'; there are: team, solo" in done.stderr
+    assert "no mixture and no LLM 'cooking'; there are: team, solo" in done.stderr
 
 
 def test_a_reader_that_leaves_ends_it(tmp_path: Path) -> None:

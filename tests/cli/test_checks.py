@@ -10,13 +10,15 @@ import pytest
 from mollm.catalog import Catalog
 from mollm.cli.checks import Report, check_config, check_online
 from mollm.config.load import load_config
-from mollm.errors import AuthFailed, ConfigError, RequestError
+from mollm.errors import AuthFailed, BadRequest, ConfigError, RequestError, TimedOut
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.pool import Pool
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mollm.calling.base import Request
 
 LLMS = "llms:\n  a: {model: scripted/x}\n  b: {model: scripted/y}\n"
 
@@ -189,6 +191,30 @@ def test_a_server_without_keys_that_any_page_may_ask_is_warned_of(tmp_path: Path
     assert checked(tmp_path, text + "  origins: '*'\n  api_keys: ['${MOLLM_NONE}']\n").warnings == ()
 
 
+def test_limits_that_only_requests_with_tools_exceed_are_warned_of(tmp_path: Path) -> None:
+    """The LLM for tools is one call more than a vote, and chat programs always send tools."""
+    mixture = "mixtures:\n  m: {description: d, workers: [a, b], aggregator: {method: vote}%s}\nlimits: {calls: 2}\n"
+    report = checked(tmp_path, LLMS + mixture % "")
+
+    (warning,) = report.warnings
+    assert report.problems == ()
+    assert "mixtures.m: " in warning
+    assert "3 calls at worst (2 proposals + 1 tools), and limits.calls is 2" in warning
+    assert checked(tmp_path, LLMS + mixture % ", on_tools: alone").warnings == ()
+
+
+@pytest.mark.parametrize("keys", ["", "  api_keys: [short]\n"], ids=["none", "short"])
+def test_a_server_that_would_not_start_is_warned_of(tmp_path: Path, keys: str) -> None:
+    """Everything but `serve` can be used; a key that is a variable may be set where the server runs."""
+    text = LLMS + "mixtures:\n  m: {description: d, workers: [a, b]}\nserver:\n  host: 0.0.0.0\n"
+
+    (warning,) = checked(tmp_path, text + keys).warnings
+
+    assert "server.api_keys" in warning
+    assert warning.endswith("; `mollm serve` does not start")
+    assert checked(tmp_path, text + "  api_keys: ['${MOLLM_NONE}']\n").warnings == ()
+
+
 def test_a_field_that_no_client_may_set_is_not_forwarded(tmp_path: Path) -> None:
     """Each is named with its line."""
     text = LLMS + "mixtures:\n  m: {description: d, workers: [a, b]}\nserver:\n  forward:\n  - top_k\n"
@@ -245,7 +271,37 @@ def test_every_llm_is_called_once_and_what_fails_is_named() -> None:
         "odd: cannot be asked",
         "empty: the reply has no text: it is empty",
     ]
-    assert [len(fake.requests) for fake in fakes.values()] == [1] * 5
+    assert [len(fake.requests) for fake in fakes.values()] == [2, 1, 1, 1, 1], "the first has the tools as well"
+
+
+def test_an_llm_that_refuses_tools_is_warned_of() -> None:
+    """It answers without them, so it is no problem by itself; with the mixtures for which it matters."""
+
+    def refuse(request: Request) -> str | Exception:
+        return BadRequest("the provider refused the request", said="no tool parser") if request.settings.tools else "y"
+
+    report = online(plain=ScriptedLLM(refuse), unasked=ScriptedLLM(refuse))
+
+    assert report.problems == ("before",)
+    assert report.warnings == (
+        "plain: it has the tools of requests to m, and refuses tools: "
+        'the provider refused the request; it said: "no tool parser"',
+    )
+
+
+@pytest.mark.parametrize("fault", [AuthFailed("no"), BadRequest("no"), ""], ids=["key", "request", "empty"])
+def test_an_llm_that_fails_anyway_is_named_once(fault: Exception | str) -> None:
+    """What it makes of tools says nothing then."""
+    report = online(broken=ScriptedLLM(fault))
+
+    assert (len(report.problems), report.warnings) == (2, ())
+
+
+def test_a_call_that_only_fails_with_a_tool_in_another_way_is_no_refusal() -> None:
+    """As one that is cut off in the middle of its arguments."""
+    report = online(hasty=ScriptedLLM(lambda request: TimedOut("late") if request.settings.tools else "yes"))
+
+    assert (report.problems, report.warnings) == (("before",), ())
 
 
 def test_all_llms_are_called_at_the_same_time() -> None:

@@ -58,6 +58,16 @@ def test_show_tells_the_worst_case(config: Path) -> None:
     assert "bypass" in done.stdout
 
 
+def test_show_tells_what_a_request_with_tools_gets(config: Path) -> None:
+    """Who has the tools, and how many calls that takes; nothing where a worker has them by itself."""
+    config.write_text(TEAM.replace("[a, b]", "[a, b], tools_llm: a, on_tools: every"))
+
+    done = run("show", cwd=config.parent)
+
+    assert "with tools: every, by a; at most 3 calls" in done.stdout
+    assert done.stdout.count("with tools") == 1
+
+
 def test_show_draws_the_graph(config: Path) -> None:
     """Mermaid, ready to paste."""
     done = run("show", "--graph", cwd=config.parent)

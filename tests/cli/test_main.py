@@ -30,7 +30,7 @@ def test_the_configuration_is_looked_for_in_order(config: Path) -> None:
 
 MISTAKES: list[tuple[str, list[str], str, str | None]] = [
     ("empty question", ["ask", "  "], "the question is empty", None),
-    ("unknown mixture", ["ask", "Hi", "-m", "cooking"], "no mixture 'cooking'; there are: team, solo", None),
+    ("unknown mixture", ["ask", "Hi", "-m", "cooking"], "no mixture and no LLM 'cooking'; there are: team, solo", None),
     ("no file", ["ask", "Hi", "-c", "nowhere.yaml"], "nowhere.yaml: cannot be read", None),
     ("broken YAML", ["ask", "Hi"], "mollm.yaml:3: not valid YAML", "llms:\n  a: {model: x/y}\n b: ]\n"),
     (

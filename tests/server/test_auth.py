@@ -193,14 +193,19 @@ WRONG = {
 
 @on_one_loop
 @pytest.mark.parametrize("case", WRONG)
-async def test_anything_else_is_no_key(servers: Servers, case: str) -> None:
-    """It is to be the whole key, in its header, under its scheme."""
+async def test_anything_else_is_no_key(servers: Servers, case: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is to be the whole key, in its header, under its scheme; the log says where it came, but not what it was."""
     headers = "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in WRONG[case].items())
     request = head(content_length=len(BODY)).replace(b"host: x\r\n", b"host: x\r\n" + headers.encode("latin-1"))
 
     reply = await tell(servers.locked, request, BODY)
 
     assert (reply.status, reply.body["error"]["code"]) == (401, "invalid_api_key")
+    has_key = case in ("wrong", "beginning", "longer", "both", "capitals", "variable", "not ASCII")
+    text = "the key is none of this server's" if has_key else "a key of this server is needed"
+    assert reply.body["error"]["message"] == f"{text}: Authorization: Bearer ..."
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == f"POST /v1/chat/completions: 401, {text}: Authorization: Bearer ..."
 
 
 @on_one_loop

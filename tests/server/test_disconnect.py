@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -60,8 +62,9 @@ RUNNING = {"bypass": ("one", 0, 1), "workers": ("three", 0, 3), "aggregator": ("
 
 @pytest.mark.parametrize("has_stream", [False, True], ids=["unstreamed", "streamed"])
 @pytest.mark.parametrize("case", RUNNING)
-async def test_before_there_is_anything_to_show(has_stream: bool, case: str) -> None:
-    """Every call that runs is stopped, whether the answer would have been streamed or not."""
+async def test_before_there_is_anything_to_show(has_stream: bool, case: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Every call that runs is stopped, whether the answer would have been streamed or not, and the log says why."""
+    caplog.set_level(logging.INFO, "mollm.server")
     mixture, ended, running = RUNNING[case]
     script = [*[answer("A.") for _ in range(ended)], *[hang() for _ in range(running)]]
     async with Upstream(*script) as upstream, served(config_of(upstream)) as server:
@@ -72,6 +75,8 @@ async def test_before_there_is_anything_to_show(has_stream: bool, case: str) -> 
 
     assert closed(upstream) == [False] * ended + [True] * running
     assert gone == requests == 1
+    left = rf"{mixture}: failed after [0-9.]+ s: the client closed its connection"
+    assert [record.levelname for record in caplog.records if re.fullmatch(left, record.getMessage())] == ["INFO"]
 
 
 async def test_between_two_signs_of_life() -> None:

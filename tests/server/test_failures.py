@@ -134,15 +134,23 @@ def test_every_error_has_a_decision() -> None:
 
 @pytest.mark.parametrize(("case", "told"), CASES, ids=NAMES)
 def test_an_error_has_a_status_a_type_and_a_code(case: MollmError, told: Told) -> None:
-    """In OpenAI's error object; our own words are its message, except where they are the operator's business."""
+    """In OpenAI's error object; its message begins with our own words, unless they are the operator's business."""
     problem = problem_of(case)
 
     assert shown(problem) == told
     assert set(problem.body) == {"error"}
     assert set(problem.body["error"]) == {"message", "type", "param", "code"}
     is_hidden = isinstance(case, ConfigError | PromptError)
-    assert is_hidden != (problem.body["error"]["message"] == str(case))
+    assert is_hidden != problem.body["error"]["message"].startswith(str(case))
     assert problem.cause.isidentifier(), "a label for metrics"
+
+
+@pytest.mark.parametrize(("case", "told"), CASES, ids=NAMES)
+def test_openai_sdks_do_not_try_again_what_only_the_operator_can_mend(case: MollmError, told: Told) -> None:
+    """They read this header, and would otherwise ask a whole mixture three times for nothing."""
+    is_hopeless = told.code in ("insufficient_quota", "upstream_auth", "misconfigured")
+
+    assert problem_of(case).headers.get("x-should-retry") == ("false" if is_hopeless else None)
 
 
 @pytest.mark.parametrize(

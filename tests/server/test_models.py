@@ -90,12 +90,19 @@ async def test_everything_that_may_be_named_is_listed_and_can_be_asked() -> None
 async def test_what_does_not_exist_is_not_found() -> None:
     """404 as OpenAI tells it, also for names with slashes; the message says what there is."""
     async with served(CONFIG) as server:
-        for path, name in (("gpt-4.1", "gpt-4.1"), ("meta/llama%20x", "meta/llama x"), ("Auto", "Auto")):
+        mixtures = "single, judged, voted, written"
+        for path, name, near in (
+            ("gpt-4.1", "gpt-4.1", ""),
+            ("meta/llama%20x", "meta/llama x", ""),
+            ("Auto", "Auto", ""),
+            ("spar", "spar", "; did you mean 'spare'?"),
+        ):
             reply = await server.get(f"/v1/models/{path}")
 
             assert reply.status == 404
             assert reply.body["error"] == {
-                "message": f"no mixture and no LLM {name!r}; there are: {', '.join(KINDS)}",
+                "message": f"no mixture and no LLM {name!r}{near}; there are: {mixtures}; "
+                "`auto` is the one that the router picks",
                 "type": "invalid_request_error",
                 "param": "model",
                 "code": "model_not_found",

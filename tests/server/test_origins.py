@@ -76,6 +76,17 @@ async def test_a_container_asks_under_the_name_of_its_host() -> None:
     assert reply.status == 200
 
 
+async def test_a_page_without_an_address_is_told_what_it_is() -> None:
+    """What stands in its `Origin` would be taken for a fault."""
+    async with served(config()) as server:
+        page = await server.post("/v1/chat/completions", BODY, origin="null")
+
+    assert page.status == 403
+    assert page.body["error"]["message"] == (
+        "a page from a file or in a sandbox (origin 'null') is not let in; list its origin in server.origins"
+    )
+
+
 async def test_a_refusal_names_what_was_asked_and_the_key_to_set(caplog: pytest.LogCaptureFixture) -> None:
     """To the client and in the log; after the key was set it is let in, also on a server that runs."""
     async with served(config()) as server:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from mollm.catalog import WITH_TOOLS
 from mollm.cli.printing.explanation import likely
 from mollm.cli.printing.layout import console, count
 from mollm.cli.printing.output import clean
@@ -57,6 +58,10 @@ def print_mixtures(catalog: Catalog) -> None:
         how = "bypass" if mixture.is_bypass else mixture.method
         by = f" by {mixture.llm}" if mixture.llm else ""
         screen.print(Text(f"  {workers} -> {how}{by}; {most}", style="dim"))
+        if mixture.on_tools != "alone" or not mixture.acts_as_worker:
+            with_tools = worst_case(catalog.plan(name, WITH_TOOLS)[0], catalog.llms)
+            how = f"{mixture.on_tools}, by {mixture.tools_llm}; at most {count(with_tools.calls, 'call')}"
+            screen.print(Text(f"  with tools: {how}", style="dim"))
     screen.print()
     for name, llm in config.llms.items():
         screen.print(Text(name, style="bold") + Text(f"  {llm.model} ({llm.kind})", style="not bold dim"))

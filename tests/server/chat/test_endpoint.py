@@ -176,7 +176,8 @@ async def test_a_name_that_is_nothing_is_not_found(stage: Stage) -> None:
 
     assert reply.status == 404
     assert reply.body["error"] == {
-        "message": "no mixture 'gpt-4.1'; there are: one, three, handy, unpriced",
+        "message": "no mixture and no LLM 'gpt-4.1'; there are: one, three, handy, unpriced; "
+        "`auto` is the one that the router picks",
         "type": "invalid_request_error",
         "param": "model",
         "code": "model_not_found",

@@ -383,14 +383,16 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_field(field: str) -> None:
         assert str(error).startswith(error.param)
 
 
-@pytest.mark.parametrize("missing", ["model", "messages"])
-def test_what_is_missing_is_named(missing: str) -> None:
+@pytest.mark.parametrize(
+    ("missing", "hint"), [("model", ": `auto`, or a name that /v1/models lists"), ("messages", "")]
+)
+def test_what_is_missing_is_named(missing: str, hint: str) -> None:
     """The model and the messages have to be there."""
     body = {name: value for name, value in {"model": "one", "messages": HI}.items() if name != missing}
 
     error = refusal(read_chat, json.dumps(body).encode())
 
-    assert (error.param, str(error)) == (missing, f"{missing}: is required")
+    assert (error.param, str(error)) == (missing, f"{missing}: is required{hint}")
 
 
 @pytest.mark.parametrize(
