@@ -70,9 +70,10 @@ class ReplyReader:
         Raises:
             LLMError: It is no answer.
         """
-        raw = raw.removeprefix(codecs.BOM_UTF8)
-        if _is_stream(raw):
-            return self._collected(raw, request)
+        if raw[:1] != b"{":
+            raw = raw.removeprefix(codecs.BOM_UTF8)
+            if _is_stream(raw):
+                return self._collected(raw, request)
         try:
             document = self._only(self._document(raw))
         except ValueError as error:
@@ -83,14 +84,17 @@ class ReplyReader:
             raise _no_answer(raw)
         if self._halves:
             document = lenient.mended(document)
-        self._check(document)
-        choice = self._choice(document.get("choices"))
+        choices = document.get("choices")
+        if not choices or not SUSPECT.isdisjoint(document):
+            self._check(document)
+        choice = self._choice(choices)
         message = choice.get("message")
         if message is None and "delta" in choice:
             return self._collected(raw, request)
         if not isinstance(message, dict):
             raise ProviderFailed("the reply holds no message", status=200)
-        self._check_beside(message)
+        if not _BESIDE.isdisjoint(message):
+            self._check_beside(message)
         return Completion(message, self._reason(choice), usage_of(document.get("usage")), choice.get("logprobs"))
 
     def events(self, received: bytes) -> list[bytes]:
