@@ -75,13 +75,18 @@ class ReplyReader:
             if _is_stream(raw):
                 return self._collected(raw, request)
         try:
-            document = self._only(self._document(raw))
-        except ValueError as error:
-            if b"}\n" in raw or b"}\r" in raw:  # documents line by line
-                return self._collected(raw, request)
-            raise _no_answer(raw) from error
-        if document is None:
-            raise _no_answer(raw)
+            document = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            try:
+                document = self._lenient(raw)
+            except ValueError as error:
+                if b"}\n" in raw or b"}\r" in raw:  # documents line by line
+                    return self._collected(raw, request)
+                raise _no_answer(raw) from error
+        if type(document) is not dict:
+            document = self._only(document)
+            if document is None:
+                raise _no_answer(raw)
         if self._halves:
             document = lenient.mended(document)
         choices = document.get("choices")
@@ -186,11 +191,9 @@ class ReplyReader:
         reply.add(shapes.rest())
         return reply.completion(None)
 
-    def _document(self, raw: bytes) -> Any:
-        try:
-            return orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            document = lenient.read(raw, self._charset)
+    def _lenient(self, raw: bytes) -> Any:
+        """Read what is not strictly JSON. Raises `ValueError` for what is no JSON at all."""
+        document = lenient.read(raw, self._charset)
         self._halves = self._halves or lenient.Halves()
         return document
 
@@ -200,7 +203,7 @@ class ReplyReader:
         if self._is_sign(data):
             return None
         try:
-            return self._document(data)
+            return self._lenient(data)
         except ValueError:
             raise ProviderFailed("the stream holds something that is not JSON", status=200) from None
 
