@@ -15,7 +15,7 @@ import orjson
 from mollm.calling import lenient
 from mollm.calling.base import Chunk, Completion
 from mollm.calling.finish import worst
-from mollm.calling.inband import BESIDE, SUSPECT, error_beside, error_in, error_of, is_alive, nested
+from mollm.calling.inband import BESIDE, SUSPECT, error_beside, error_in, error_of, is_alive
 from mollm.calling.shapes import Shapes
 from mollm.calling.sse import MAX_EVENT_BYTES, ErrorEvent, EventParser, EventTooLarge
 from mollm.calling.streamed import StreamedReply
@@ -221,7 +221,7 @@ class ReplyReader:
             text = document.encode("utf-8", "replace")
             if self._is_sign(text):
                 return None
-            document = nested(document)
+            document = lenient.nested(document)
             if document is None:
                 raise error_of(text.decode(), self._headers)
         if isinstance(document, list) and len(document) <= 1:
