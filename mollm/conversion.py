@@ -24,7 +24,7 @@ from langchain_core.messages import (
 from langchain_core.messages.utils import convert_to_messages, convert_to_openai_messages
 
 from mollm.errors import RequestError
-from mollm.messages import text_of
+from mollm.messages import ROLES, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-
-_OPENAI_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 KEPT = ("reasoning_content", "reasoning", "provider_specific_fields", "function_call", "audio")
 """Fields of an assistant's message that LangChain keeps under `additional_kwargs`."""
@@ -140,7 +138,7 @@ def _read(convert: Callable[[Any], T], message: Any, number: int) -> T:
 
 
 def _to_openai(message: Any) -> list[Message]:
-    if isinstance(message, dict) and message.get("role") in _OPENAI_ROLES:
+    if isinstance(message, dict) and message.get("role") in ROLES:
         return [dict(message)]
     if type(message) is HumanMessage and not message.name and not message.additional_kwargs:
         content = message.content

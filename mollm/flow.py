@@ -38,6 +38,7 @@ from mollm.aggregation.showing import in_order, show_proposals
 from mollm.aggregation.writing import write
 from mollm.answering import answer_of
 from mollm.calling.base import Request
+from mollm.config.problems import RESERVED_NAMES
 from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
 from mollm.loops import all_of
 from mollm.options import COUNTED
@@ -91,7 +92,7 @@ def reusing(run: Run, context: Context, mixture: Mixture) -> Run:
 async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run, Route]:
     """Use the mixture that the caller named, or let the router pick one; `goes_on`: it is to be asked."""
     catalog, question, named = context.catalog, context.question, context.options.mixture
-    if named and named not in ("auto", "router"):
+    if named and named not in RESERVED_NAMES:
         return run, Route(named, {named: 1.0}, "caller", "named in the request")
     router = await catalog.built_router()
     plan = plan_of(router, question)

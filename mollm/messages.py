@@ -5,6 +5,7 @@ Inside mollm, a message is a dictionary in this format, with every field that a 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,12 @@ BYTES_PER_TOKEN_AT_LEAST = 3
 """For upper bounds: code has fewer bytes per token than prose, and a Chinese character (about one token) has three."""
 
 
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+SYSTEM = frozenset({"system", "developer"})
+"""Roles of what a conversation is told first."""
+RESULTS = frozenset({"tool", "function"})
+"""Roles of what a tool returned."""
+
 _IMAGES = frozenset({"image_url", "image", "input_image"})
 _PLAIN_KEYS = frozenset({"role", "content"})
 
@@ -42,13 +49,18 @@ def text_of(content: Any) -> str:
     return ""
 
 
+def fence_mark(text: str) -> str:
+    """Return a delimiter for `text` that does not occur in it, and is the same for the same text."""
+    mark = ""
+    while not mark or mark in text:
+        mark = hashlib.sha256(f"{mark}{text}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return mark
+
+
 def tokens_at_most(text: str) -> int:
     """Return an upper bound for the tokens of `text`."""
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN_AT_LEAST)
 
-
-RESULTS = frozenset({"tool", "function"})
-"""Roles of what a tool returned."""
 
 _HANDOVER = re.compile(
     r"(?:^|[^a-z])(?:(?:transfer|delegate|escalate|switch)_?(?:back_?)?to|hand_?(?:off|over)_?(?:back_?)?(?:to)?)(?:$|[^a-z])"

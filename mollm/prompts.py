@@ -10,7 +10,6 @@ that is byte-identical for all calls of a worker, so servers can reuse the prefi
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mollm.config.files import is_folder, looks_like_file_name, named_path
 from mollm.errors import PromptError
-from mollm.messages import text_of, tokens_at_most
+from mollm.messages import SYSTEM, fence_mark, text_of, tokens_at_most
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,8 +162,8 @@ def is_empty(messages: Sequence[Message]) -> bool:
 
 def with_persona(messages: Sequence[Message], *, system: str | None, persona: str | None) -> list[Message]:
     """Put one system message in front: the caller's (or `system` instead of it), then `persona`."""
-    callers = [m for m in messages if m.get("role") in ("system", "developer")]
-    rest = [m for m in messages if m.get("role") not in ("system", "developer")]
+    callers = [m for m in messages if m.get("role") in SYSTEM]
+    rest = [m for m in messages if m.get("role") not in SYSTEM]
     if system is None and persona is None and len(callers) <= 1 and (not callers or messages[0] is callers[0]):
         return list(messages)
     spoken = [system] if system is not None else [text_of(m.get("content")) for m in callers]
@@ -209,9 +208,7 @@ def fence_question(question: str, *, before: str = "") -> str:
     The delimiter is derived from the texts and occurs in neither. The same question gives the same prompt, so that
     the decision is the same every time.
     """
-    texts, mark = f"{before}\n{question}", ""
-    while not mark or mark in texts:
-        mark = hashlib.sha256(f"{mark}{texts}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    mark = fence_mark(f"{before}\n{question}")
     parts = {"earlier-message": before, "question": question}
     return "\n".join(
         f"<{name}-{mark}>\n{text.strip()}\n</{name}-{mark}>"

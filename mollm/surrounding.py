@@ -7,6 +7,8 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from mollm.config.problems import nearest
 from mollm.errors import RequestError
 from mollm.options import Options
@@ -71,16 +73,13 @@ def _options(given: Any, where: str) -> Options:
         raise RequestError(
             "\n".join(f"{where}: unknown option {name!r}{nearest(str(name), _NAMES)}" for name in unknown)
         )
-    from pydantic import ValidationError
-
     try:
-        found: Options = _adapter().validate_python(given)
+        return _adapter().validate_python(given)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         said = problem["msg"].replace("Input should be", "must be")
         hint = "; LangChain's `convert_to_openai_tool` makes one" if problem["loc"][0] == "tools" else ""
         raise RequestError(f"{where}.{'.'.join(map(str, problem['loc']))}: {said}{hint}") from None
-    return found
 
 
 def _is_reserved(name: Any) -> bool:
@@ -91,7 +90,5 @@ def _is_reserved(name: Any) -> bool:
 
 
 @cache
-def _adapter() -> Any:
-    from pydantic import TypeAdapter
-
+def _adapter() -> TypeAdapter[Options]:
     return TypeAdapter(Options)

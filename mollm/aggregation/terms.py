@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, CHARACTERS_PER_TOKEN, text_of
+from mollm.messages import CHARACTERS_PER_TOKEN, text_of, tokens_at_most
 from mollm.types import Written
 
 if TYPE_CHECKING:
     from mollm.aggregation.base import Brief
-    from mollm.types import Proposal
+    from mollm.types import Message, Proposal
 
 
 def verbatim(proposal: Proposal, brief: Brief, degraded: tuple[str, ...] = ()) -> Written:
@@ -20,8 +20,8 @@ def verbatim(proposal: Proposal, brief: Brief, degraded: tuple[str, ...] = ()) -
     ends = [text.find(end) for end in ([stop] if isinstance(stop, str) else stop) if end and end in text]
     if ends:
         text, finish_reason = text[: min(ends)], "stop"
-    if brief.format:
-        bare, problem = brief.format.read(text)
+    if form := brief.format:
+        bare, problem = form.read(text)
         text = text if problem or bare == text.strip() else bare
     return Written({"role": "assistant", "content": text}, finish_reason, degraded)
 
@@ -37,11 +37,14 @@ def mismatch(written: Written, brief: Brief, *, has_limit: bool) -> str | None:
         has_limit: It was written within the caller's `max_tokens`.
     """
     form, message = brief.format, written.message
-    if form is None or not form.is_held or message.get("refusal") or message.get("tool_calls"):
-        return None
-    if written.finish_reason == "length" and has_limit:
+    if form is None or not form.is_held or is_no_text(message) or (written.finish_reason == "length" and has_limit):
         return None
     return form.read(text_of(message.get("content")))[1]
+
+
+def is_no_text(message: Message) -> bool:
+    """Whether a message is an answer of another kind than text: a refusal, or a call of a tool."""
+    return bool(message.get("refusal") or message.get("tool_calls"))
 
 
 def shortened(written: Written, brief: Brief, proposal: Proposal) -> Written:
@@ -50,9 +53,8 @@ def shortened(written: Written, brief: Brief, proposal: Proposal) -> Written:
     if not limit or brief.bound:
         return written
     # Thoughts are counted with the text, which cannot have more tokens than its bytes allow.
-    most = -(-len(proposal.text.encode("utf-8", "replace")) // BYTES_PER_TOKEN_AT_LEAST)
     tokens = proposal.usage.completion_tokens or -(-len(proposal.text) // CHARACTERS_PER_TOKEN)
-    room = len(proposal.text) * limit // max(1, min(tokens, most))
+    room = len(proposal.text) * limit // max(1, min(tokens, tokens_at_most(proposal.text)))
     if len(text) <= room:
         return written
     return replace(written, message={**written.message, "content": text[:room]}, finish_reason="length")

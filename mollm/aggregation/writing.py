@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from mollm.aggregation.showing import in_order, show_proposals
+from mollm.aggregation.terms import is_no_text
 from mollm.calling.base import Request
 from mollm.calling.calls import Outcome
 from mollm.errors import AggregationError, EmptyReply, NotInFormat
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mollm.calling.calls import Calls
     from mollm.formats import Format
     from mollm.prompts import Prompt
-    from mollm.types import Message, Observer, Proposal, Question, Role
+    from mollm.types import Observer, Proposal, Question, Role
 
     Take: TypeAlias = Callable[[Outcome, Sequence[Proposal], str], "Written | Picked | str"]
     """Takes an outcome, the proposals in the order shown and the LLM's name; returns the answer, or why not."""
@@ -150,7 +151,7 @@ async def write(
 def _in_format(outcome: Outcome, form: Format, llm: str) -> Outcome:
     completion = outcome.completion
     # What was cut off says so, and a refusal or a tool call is an answer of another kind.
-    if completion is None or completion.finish_reason == "length" or _is_no_text(completion.message):
+    if completion is None or completion.finish_reason == "length" or is_no_text(completion.message):
         return outcome
     text, problem = form.read(completion.text)
     if problem and form.is_held:
@@ -159,13 +160,6 @@ def _in_format(outcome: Outcome, form: Format, llm: str) -> Outcome:
     if problem or text == completion.text.strip():
         return outcome
     return Outcome(outcome.call, replace(completion, message={**completion.message, "content": text}), None)
-
-
-def _is_no_text(message: Message) -> bool:
-    return bool(message.get("refusal") or message.get("tool_calls"))
-
-
-_THOUGHTS = ("reasoning", "reasoning_content")
 
 
 class _Show:
@@ -185,22 +179,22 @@ class _Show:
         if self._starts is None:
             await self._show(chunk)
             return
-        if not chunk.text and any(chunk.delta.get(name) for name in _THOUGHTS):
+        if not chunk.text and chunk.delta.get("reasoning_content"):
             await self._observer.show(self._token(chunk))
             return
         self._held.append(chunk)
         start = "".join(held.text for held in self._held).lstrip()[:1]
-        if (start and start in self._starts) or _is_no_text(chunk.delta):
+        if (start and start in self._starts) or is_no_text(chunk.delta):
             await self._release()
 
     async def rest(self, completion: Completion) -> None:
         """Show a reply that was held back to its end."""
         if self._starts is None:
             return
-        if completion.finish_reason == "length" or _is_no_text(completion.message):
+        if completion.finish_reason == "length" or is_no_text(completion.message):
             await self._release()
             return
-        delta = {name: value for name, value in completion.message.items() if name not in _THOUGHTS}
+        delta = {name: value for name, value in completion.message.items() if name != "reasoning_content"}
         await self._observer.show(Token(completion.text, delta, self._index, completion.logprobs, self._number))
 
     async def _release(self) -> None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mollm.calling import shapes
 from mollm.calling.addresses import Addresses
 from mollm.calling.base import LLM, Chunk, Completion, Request
 from mollm.calling.bounds import Clock, Slots
-from mollm.calling.finish import finish_reason
 from mollm.calling.health import Breaker, RetryBudget
 from mollm.calling.history import as_sent
 from mollm.calling.patience import Patience
 from mollm.calling.quoting import quoted, with_quote
 from mollm.calling.replies import check_reply, up_to_first_token
 from mollm.calling.retries import Retries, harmless
-from mollm.calling.shapes import streamed, whole
 from mollm.calling.streamed import collected
 from mollm.calling.translate import translate
 from mollm.messages import CHARACTERS_PER_TOKEN, text_of
@@ -148,9 +147,10 @@ class ReliableLLM:
         request, clock = self._begin(request, deadline)
 
         async def ask(attempt: Attempt) -> Completion:
+            llm = attempt.address.llm
             async with asyncio.timeout_at(clock.until):
-                completion = await self._reply(attempt.address.llm, request)
-            completion = whole(request, completion, moves_thoughts=self._moves_thoughts)
+                completion = await (self._collected(llm, request) if self._collects else llm.complete(request))
+            completion = shapes.whole(request, completion, moves_thoughts=self._moves_thoughts)
             check_reply(request, completion.finish_reason, completion.message)
             attempt.succeeded()
             return completion
@@ -170,7 +170,7 @@ class ReliableLLM:
         timeouts = self._timeouts
 
         async def ask(attempt: Attempt) -> tuple[Attempt, list[Chunk], AsyncGenerator[Chunk, None]]:
-            chunks = streamed(request, attempt.address.llm.stream(request), moves_thoughts=self._moves_thoughts)
+            chunks = shapes.streamed(request, attempt.address.llm.stream(request), moves_thoughts=self._moves_thoughts)
             try:
                 held = await up_to_first_token(
                     request, chunks, until=clock.until, first_token=timeouts.first_token, idle=timeouts.idle
@@ -244,13 +244,9 @@ class ReliableLLM:
         for address in self._addresses:
             await address.llm.aclose()
 
-    async def _reply(self, llm: LLM, request: Request) -> Completion:
-        if self._collects:
-            completion = await collected(streamed(request, llm.stream(request), moves_thoughts=False))
-        else:
-            completion = await llm.complete(request)
-        reason = finish_reason(completion.finish_reason)
-        return completion if reason == completion.finish_reason else replace(completion, finish_reason=reason)
+    async def _collected(self, llm: LLM, request: Request) -> Completion:
+        # Thoughts are taken out of the whole, where more can be told than while they come.
+        return await collected(shapes.streamed(request, llm.stream(request), moves_thoughts=False))
 
     def _begin(self, request: Request, deadline: float | None) -> tuple[Request, Clock]:
         settings = request.settings.over(self.defaults)

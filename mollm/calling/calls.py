@@ -70,12 +70,13 @@ class Allowance:
         for planned in plan:
             if self._roles is not None and planned.role not in self._roles:
                 continue
-            left = self._left.setdefault(planned.role, [])
-            left += [(planned.max_tokens, planned.llms)] * planned.times
-            left.sort(key=lambda entry: (entry[0], len(entry[1])))
-            self._known |= {(planned.role, name) for name in planned.llms}
-            if planned.role == "router":
-                for name in planned.llms:
+            llms, left = planned.llms, self._left.setdefault(planned.role, [])
+            left += [(planned.max_tokens, llms)] * planned.times
+            if len(left) > 1:
+                left.sort(key=lambda entry: (entry[0], len(entry[1])))
+            for name in llms:
+                self._known.add((planned.role, name))
+                if planned.role == "router":
                     self._prompts[name] = max(self._prompts.get(name, 0), planned.prompt_tokens)
 
     def take(self, role: Role, llm: str, max_tokens: int, prompt_tokens: int = 0) -> None:

@@ -1,18 +1,17 @@
 """Errors that come inside a success: in the body of a 200, in a choice or a message, in an event of a stream.
 
 Providers and the gateways before them have many ways to write one. What they have in common is found here and put
-into the one form that `from_status` reads; what the words in it mean is decided there.
+into the one form that `said_in` reads; what the words in it mean is decided there.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from mollm.calling.translate import from_status
+from mollm.calling.lenient import nested
+from mollm.calling.said import said_in
+from mollm.calling.translate import from_said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,12 +76,12 @@ def error_beside(part: Mapping[str, Any], headers: Mapping[str, str]) -> LLMErro
     return error_of(said, headers) if said else None
 
 
-def error_of(said: Any, headers: Mapping[str, str], status: int = 200) -> LLMError:
+def error_of(said: Any, headers: Mapping[str, str]) -> LLMError:
     """Make an error of what an upstream said about one, in whatever form."""
     found = _Found()
     for part in _parts(said, 0):
         found.note(part)
-    return from_status(status, headers, orjson.dumps({"error": found.plain()}), "")
+    return from_said(200, headers, said_in(found.plain(), ""), "")
 
 
 def _is_error(document: Mapping[str, Any]) -> bool:
@@ -201,21 +200,5 @@ class _Found:
             "code": self._status or self._code,
             "type": (self._code or self._type) if self._status else self._type,
             "param": self._param,
-            "message": _encodable(" ".join([*self._texts, *names]))[:_LONGEST_TEXT],
+            "message": " ".join([*self._texts, *names])[:_LONGEST_TEXT],
         }
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
-
-
-def nested(text: Any) -> Any:
-    """The JSON object or list that a string consists of; None where it does not."""
-    for _ in range(_DEEPEST):
-        if not isinstance(text, str) or text.lstrip()[:1] not in ("{", "[", '"'):
-            break
-        try:
-            text = json.loads(text, strict=False)
-        except (ValueError, RecursionError):
-            return None
-    return text if isinstance(text, dict | list) else None

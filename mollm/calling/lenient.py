@@ -18,6 +18,9 @@ LEAST_LOGPROB = -9999.0
 MOST_BYTES = 1024 * 1024
 """In a document of more, bytes that are no UTF-8 become U+FFFD: to find out what they are takes time for each."""
 
+MOST_STRINGS = 16
+"""Strings, each in another, that are taken apart."""
+
 _BYTE = 0x10FF00
 """A byte that is no UTF-8 is read as the private character with this and its own number, until it is known what it
 belongs to: half a character in this piece of a stream and half in the next, or a letter in another encoding."""
@@ -59,6 +62,18 @@ def read(raw: bytes, charset: str | None = None) -> Any:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return _finite(found, None) if seen else found
+
+
+def nested(text: Any) -> Any:
+    """The JSON object or list that a string consists of, also one in a string in a string; None where it does not."""
+    for _ in range(MOST_STRINGS):
+        if not isinstance(text, str) or text.lstrip()[:1] not in ("{", "[", '"'):
+            break
+        try:
+            text = json.loads(text, strict=False)
+        except (ValueError, RecursionError):
+            return None
+    return text if isinstance(text, dict | list) else None
 
 
 def _decoded(raw: bytes, charset: str | None) -> str:

@@ -15,7 +15,7 @@ import orjson
 from mollm.calling import lenient
 from mollm.calling.base import Chunk, Completion
 from mollm.calling.finish import worst
-from mollm.calling.inband import BESIDE, SUSPECT, error_beside, error_in, error_of, is_alive, nested
+from mollm.calling.inband import BESIDE, SUSPECT, error_beside, error_in, error_of, is_alive
 from mollm.calling.shapes import Shapes
 from mollm.calling.sse import MAX_EVENT_BYTES, ErrorEvent, EventParser, EventTooLarge
 from mollm.calling.streamed import StreamedReply
@@ -70,27 +70,36 @@ class ReplyReader:
         Raises:
             LLMError: It is no answer.
         """
-        raw = raw.removeprefix(codecs.BOM_UTF8)
-        if _is_stream(raw):
-            return self._collected(raw, request)
-        try:
-            document = self._only(self._document(raw))
-        except ValueError as error:
-            if b"}\n" in raw or b"}\r" in raw:  # documents line by line
+        if raw[:1] != b"{":
+            raw = raw.removeprefix(codecs.BOM_UTF8)
+            if _is_stream(raw):
                 return self._collected(raw, request)
-            raise _no_answer(raw) from error
-        if document is None:
-            raise _no_answer(raw)
+        try:
+            document = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            try:
+                document = self._lenient(raw)
+            except ValueError as error:
+                if b"}\n" in raw or b"}\r" in raw:  # documents line by line
+                    return self._collected(raw, request)
+                raise _no_answer(raw) from error
+        if type(document) is not dict:
+            document = self._only(document)
+            if document is None:
+                raise _no_answer(raw)
         if self._halves:
             document = lenient.mended(document)
-        self._check(document)
-        choice = self._choice(document.get("choices"))
+        choices = document.get("choices")
+        if not choices or not SUSPECT.isdisjoint(document):
+            self._check(document)
+        choice = self._choice(choices)
         message = choice.get("message")
         if message is None and "delta" in choice:
             return self._collected(raw, request)
         if not isinstance(message, dict):
             raise ProviderFailed("the reply holds no message", status=200)
-        self._check_beside(message)
+        if not _BESIDE.isdisjoint(message):
+            self._check_beside(message)
         return Completion(message, self._reason(choice), usage_of(document.get("usage")), choice.get("logprobs"))
 
     def events(self, received: bytes) -> list[bytes]:
@@ -182,11 +191,9 @@ class ReplyReader:
         reply.add(shapes.rest())
         return reply.completion(None)
 
-    def _document(self, raw: bytes) -> Any:
-        try:
-            return orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            document = lenient.read(raw, self._charset)
+    def _lenient(self, raw: bytes) -> Any:
+        """Read what is not strictly JSON. Raises `ValueError` for what is no JSON at all."""
+        document = lenient.read(raw, self._charset)
         self._halves = self._halves or lenient.Halves()
         return document
 
@@ -196,7 +203,7 @@ class ReplyReader:
         if self._is_sign(data):
             return None
         try:
-            return self._document(data)
+            return self._lenient(data)
         except ValueError:
             raise ProviderFailed("the stream holds something that is not JSON", status=200) from None
 
@@ -214,7 +221,7 @@ class ReplyReader:
             text = document.encode("utf-8", "replace")
             if self._is_sign(text):
                 return None
-            document = nested(document)
+            document = lenient.nested(document)
             if document is None:
                 raise error_of(text.decode(), self._headers)
         if isinstance(document, list) and len(document) <= 1:

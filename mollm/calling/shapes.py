@@ -3,7 +3,7 @@
 - `content` is text. It is a list only where something else than text is in it, such as an image.
 - Thoughts are `reasoning_content`, whether they came in another field, in parts or between tags.
 - `tool_calls` are OpenAI's, whole or as deltas that every reader puts together rightly.
-- A reply that calls tools and says that it stopped has the finish reason `tool_calls`.
+- The finish reason is OpenAI's; where a reply calls tools and says that it stopped, it is `tool_calls`.
 - Null stands nowhere. What has no place here stays as it is.
 
 What cannot be understood is a failure, never an answer.
@@ -45,14 +45,13 @@ def whole(request: Request, completion: Completion, *, moves_thoughts: bool = Tr
         moves_thoughts: Thoughts between tags are taken out of the text.
 
     Raises:
-        ProviderFailed: It cannot be understood.
+        LLMError: It cannot be understood, or its finish reason tells of a failure.
     """
-    message = completion.message
+    message, reason = completion.message, finish_reason(completion.finish_reason)
     content = message.get("content")
     is_plain = type(content) is str and not (moves_thoughts and may_hold_tags(content))
-    if is_plain and _ODD.isdisjoint(message):
+    if is_plain and reason == completion.finish_reason and _ODD.isdisjoint(message):
         return completion
-    reason = completion.finish_reason
     if not ((is_plain or content is None) and _is_sound(message)):
         shapes = Shapes(request, moves_thoughts=moves_thoughts, is_whole=True)
         reply = StreamedReply()

@@ -46,7 +46,23 @@ _NO_CONNECTION = {
 
 def from_status(status: int, headers: Mapping[str, str], body: bytes, llm: str) -> LLMError:
     """Make an error of an HTTP answer that is not a success, or of a 200 whose body is an error object."""
-    return _error(status, headers, read(body), llm)
+    return from_said(status, headers, read(body), llm)
+
+
+def from_said(status: int, headers: Mapping[str, str], said: Said, llm: str) -> LLMError:
+    """Make an error of what an upstream said, with this status and these headers."""
+    if status < 400 and said.status is not None:
+        status = said.status
+    cls, message, code, refused = _meaning(status, said)
+    return cls(
+        f"{message or _STATUS_MESSAGES.get(status) or _MESSAGES[cls]} (HTTP {status})",
+        llm=llm,
+        status=status,
+        code=code or said.code,
+        retry_after_seconds=wait_of(headers, said.text if _may_pass(cls) else "", status),
+        said=said.quote,
+        refused=refused,
+    )
 
 
 def translate(error: BaseException, llm: str) -> LLMError:
@@ -83,7 +99,7 @@ def _translate(error: Exception, llm: str) -> LLMError:
     if cls in (TimedOut, Unreachable):
         return cls(_why(error, cls), llm=llm, code=NOT_CONNECTED if _names(error) & _NO_CONNECTION else None)
     if status is not None and not _is_malformed(source):
-        return _error(status, _headers_of(source), said, llm)
+        return from_said(status, _headers_of(source), said, llm)
     if cls in (None, BadRequest, ProviderFailed) and (words := meaning_of(said.text, None)):
         cls, message, code = words
         return cls(message, llm=llm, code=code or said.code, said=said.quote)
@@ -95,21 +111,6 @@ def _translate(error: Exception, llm: str) -> LLMError:
     wait = wait_of(_headers_of(source), said.text if _may_pass(cls) else "", None)
     quote = said.quote if name_of(type(source)).split(".")[0] in _SDKS else ""
     return cls(_why(error, cls), llm=llm, code=said.code, retry_after_seconds=wait, said=quote)
-
-
-def _error(status: int, headers: Mapping[str, str], said: Said, llm: str) -> LLMError:
-    if status < 400 and said.status is not None:
-        status = said.status
-    cls, message, code, refused = _meaning(status, said)
-    return cls(
-        f"{message or _STATUS_MESSAGES.get(status) or _MESSAGES[cls]} (HTTP {status})",
-        llm=llm,
-        status=status,
-        code=code or said.code,
-        retry_after_seconds=wait_of(headers, said.text if _may_pass(cls) else "", status),
-        said=said.quote,
-        refused=refused,
-    )
 
 
 _Meaning: TypeAlias = tuple[type[LLMError], str, str | None, tuple[str, ...]]

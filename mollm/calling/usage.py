@@ -43,13 +43,22 @@ def usage_of(reported: Any) -> Usage | None:
     return Usage(prompt, completion, total, cached_tokens=cached or 0, reasoning_tokens=reasoning or 0)
 
 
+# Loops and no generators: this runs for every call.
+
+
 def _first(reported: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    return next((count for name in names if (count := _count(reported.get(name))) is not None), None)
+    for name in names:
+        if name in reported and (count := _count(reported[name])) is not None:
+            return count
+    return None
 
 
 def _detail(reported: Mapping[str, Any], holders: tuple[str, ...], names: tuple[str, ...]) -> int | None:
-    details = (details for holder in holders if isinstance(details := reported.get(holder), Mapping))
-    return next((count for found in details if (count := _first(found, names)) is not None), None)
+    for holder in holders:
+        details = reported.get(holder)
+        if details and isinstance(details, Mapping) and (count := _first(details, names)) is not None:
+            return count
+    return None
 
 
 def _count(value: Any) -> int | None:

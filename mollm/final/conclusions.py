@@ -52,7 +52,7 @@ def concluded(line: str) -> Form | None:
         found = emphasized[0]
         goes_on = GOES_ON.match(line, found.end())
         return None if goes_on else number(typed(unwrap(found[found.lastindex or 0])))
-    if len(rest) > MAX_CHARS:
+    if len(rest) > MAX_CHARS or not (conclusion or "=" in rest):
         return None
     plain = first_sentence(plain_text(rest))[0]
     if conclusion and (value := number(typed(unwrap(plain))) or _letter(plain)):

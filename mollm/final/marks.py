@@ -51,6 +51,7 @@ def last(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
 
 _BEFORE_STEM, _AFTER_STEM = 60, 120
 """Characters around a stem in which a phrase with it lies."""
+_ASCII_STEMS = tuple(stem for stem in STEMS if stem.isascii())
 
 
 def _passages(prose: str) -> list[tuple[int, int]]:
@@ -59,13 +60,11 @@ def _passages(prose: str) -> list[tuple[int, int]]:
     if len(lowered) != len(prose):
         lowered = prose  # a letter that is two in lower case would shift all places behind it
     places = []
-    for stem in STEMS:
-        at = len(lowered)
-        for _ in range(_MARKS):
-            at = lowered.rfind(stem, 0, at)
-            if at < 0:
-                break
+    for stem in _ASCII_STEMS if lowered.isascii() else STEMS:
+        at, left = lowered.rfind(stem), _MARKS
+        while at >= 0 and left:
             places.append(at)
+            at, left = lowered.rfind(stem, 0, at), left - 1
     passages: list[tuple[int, int]] = []
     for at in sorted(places):
         start, end = max(0, at - _BEFORE_STEM), at + _AFTER_STEM
@@ -143,6 +142,8 @@ _HASHES = re.compile(r"^####[ \t]{1,4}(\S[^\n]{0,60})\s*\Z", re.M)
 
 
 def _tagged(prose: str) -> Iterator[_Mark]:
+    if "<" not in prose and "[" not in prose and "#" not in prose:
+        return  # most replies: three looks are cheaper than three patterns
     for tag in last(_TAG, prose):
         ending = _TAG_END.search(prose, tag.end(), tag.end() + MAX_LITERAL_CHARS)
         inside = prose[tag.end() : ending.start() if ending else tag.end() + MAX_CHARS].strip()

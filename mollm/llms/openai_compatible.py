@@ -19,6 +19,7 @@ import orjson
 from mollm.calling.fields import AUTO, Fields
 from mollm.calling.http import Sessions
 from mollm.calling.reading import ReplyReader
+from mollm.calling.said import READ_AT_MOST
 from mollm.calling.translate import from_status
 from mollm.config.addresses import ENDPOINT, BaseURL
 from mollm.errors import BadRequest, LLMError, ProviderFailed
@@ -35,8 +36,6 @@ MAX_REPLY_BYTES = 16 * 1024 * 1024
 """A fan-out multiplies whatever an upstream sends, so a reply has a ceiling."""
 MAX_PIECE_BYTES = 1024 * 1024
 """Of a request that is written at once; the event loop would wait for a larger one, which is sent in pieces."""
-MAX_ERROR_BYTES = 64 * 1024
-"""Of an error only the beginning is looked at."""
 _SAFE_PLACE = re.compile(r"https?://[A-Za-z0-9.:\[\]-]{1,100}")
 
 
@@ -234,7 +233,7 @@ def _is_success(response: aiohttp.ClientResponse) -> bool:
 async def _refusal(response: aiohttp.ClientResponse) -> LLMError:
     if 300 <= response.status < 400:
         return ProviderFailed(_redirect(response), status=response.status)
-    return from_status(response.status, response.headers, await _read(response, MAX_ERROR_BYTES), "")
+    return from_status(response.status, response.headers, await _read(response, READ_AT_MOST), "")
 
 
 def _window_of(model: str, listed: Any) -> int | None:

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING
 
-from mollm.config.variables import expand
+from mollm.config.keys import resolve_key
 from mollm.errors import ConfigError
 from mollm.server.failures import INVALID, Problem, note, response_for
 from mollm.server.origins import foreign_host, foreign_origin, is_loopback
@@ -43,17 +43,16 @@ class Keys:
         for number, key in enumerate(config.server.api_keys):
             where = config.place("server", "api_keys", number)
             try:
-                # A header cannot hold the line end that a variable may have from a file.
-                found.append(expand(key.get_secret_value(), where).strip())
+                resolved = resolve_key(key.get_secret_value(), where)
             except ConfigError as error:
                 problems += error.problems
                 continue
-            if not found[-1]:
+            if resolved is None:
                 problems.append(f"{where}: the key is empty")
-            elif not found[-1].isascii():
-                problems.append(f"{where}: a key is of ASCII characters, which is what a header can carry")
-            elif len(found[-1]) < LEAST_LENGTH and not is_loopback(host):
+            elif len(resolved) < LEAST_LENGTH and not is_loopback(host):
                 problems.append(f"{where}: a key of less than {LEAST_LENGTH} characters, and {host} is not loopback")
+            else:
+                found.append(resolved)
         if not config.server.api_keys and not is_loopback(host):
             place = config.place("server", "api_keys")
             problems.append(f"{place}: {host} is not loopback, so a key of {LEAST_LENGTH} characters or more is needed")

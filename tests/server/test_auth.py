@@ -316,6 +316,18 @@ def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
+def test_a_key_that_no_client_can_send_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the words in which an LLM's is, which do not repeat it."""
+    monkeypatch.setenv(VARIABLE, "line\nbreak")
+
+    assert problems("Bearer abc", "'abc'", "f\u00fcrst", f"${{{VARIABLE}}}") == [
+        "server.api_keys[0]: the key begins with `Bearer`, which is put in front of it anyway; leave that out",
+        "server.api_keys[1]: the key stands in quotes that are part of it; leave them out",
+        "server.api_keys[2]: the key holds a control character, or one that no key has; copy it again",
+        f"server.api_keys[3]: the value of {VARIABLE} holds a control character, or one that no key has; copy it again",
+    ]
+
+
 def test_no_key_is_in_what_keeps_a_server_from_being_built(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever builds it, and neither in what is shown of keys."""
     monkeypatch.setenv(VARIABLE, "secret-short")

@@ -12,6 +12,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator
 
 from mollm.config.forwarding import FORWARDED
 from mollm.errors import BadField
+from mollm.messages import ROLES
 from mollm.server.body import Body, bad_field, read_json
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 MAX_TEXT = 256
 """Characters of a name that is worth looking up."""
-
-ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 class Extras(Body):

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from mollm.config.forwarding import FORBIDDEN, FORWARDED, is_settable
 from mollm.errors import BadField
+from mollm.messages import ROLES
 from mollm.options import COUNTED, Options
 from mollm.server.body import DATA, DEEPEST, LARGE, MOST_PARTS, MOST_VALUES
-from mollm.server.chat.protocol import ROLES, ChatRequest, read_chat
+from mollm.server.chat.protocol import ChatRequest, read_chat
 from mollm.server.predict import MOST_QUESTIONS, read_predict
 from tests.server.served import HI, config_of, served
 from tests.upstream import Upstream, answer
