@@ -14,7 +14,8 @@ from pydantic import BaseModel, WithJsonSchema, create_model
 
 from mollm import flow
 from mollm.errors import RequestError
-from mollm.surrounding import own_options
+from mollm.queues import Queues
+from mollm.surrounding import configured_options, own_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.types import StateSnapshot
 
-    from mollm.queues import Queues
+    from mollm.options import Options
 
 
 _MESSAGE = {
@@ -35,9 +36,15 @@ _MESSAGE = {
 class MixtureGraph(CompiledStateGraph[Any, Any, Any, Any]):
     """A compiled graph that reads its options, and answers one question of a thread at a time."""
 
-    def __init__(self, *, queues: Queues, **parts: Any) -> None:
+    def __init__(self, *, patience: float, **parts: Any) -> None:
+        """Compile from `parts`; a question waits for its turn for `patience` seconds at most."""
         super().__init__(**parts)
-        self.queues = queues
+        self.patience = patience
+
+    @property
+    def queues(self) -> Queues:
+        """Shared with every graph that stores its threads in the same checkpointer."""
+        return Queues(self.patience, self.checkpointer)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # What it is made of never changes, except for connections and threads, which cannot be copied.
@@ -56,7 +63,7 @@ class MixtureGraph(CompiledStateGraph[Any, Any, Any, Any]):
         Raises:
             RequestError: The options in `context` are not valid, the thread is missing, or it is busy for too long.
         """
-        parts = super().stream(input, config, context=own_options(context), **options)
+        parts = super().stream(input, config, context=self._options(context, config), **options)
         thread = self._thread(config)
         return parts if thread is None else self._in_turn(thread, parts)
 
@@ -69,7 +76,7 @@ class MixtureGraph(CompiledStateGraph[Any, Any, Any, Any]):
         **options: Any,
     ) -> AsyncIterator[Any]:
         """Stream as LangGraph does. Raises as `stream`."""
-        parts = super().astream(input, config, context=own_options(context), **options)
+        parts = super().astream(input, config, context=self._options(context, config), **options)
         thread = self._thread(config)
         return parts if thread is None else self._in_aturn(thread, parts)
 
@@ -81,6 +88,14 @@ class MixtureGraph(CompiledStateGraph[Any, Any, Any, Any]):
         async with self.queues.aturn(thread), aclosing(parts):
             async for part in parts:
                 yield part
+
+    def _options(self, context: Any, config: RunnableConfig | None) -> Options | None:
+        """The options of the question; without a context they may stand where a LangGraph server takes them, too."""
+        if context is not None or not (config or self.config):
+            return own_options(context)
+        given = merge_configs(self.config, config).get("configurable", {})
+        # Inside another graph the context around counts.
+        return None if any(name.startswith("__pregel_") for name in given) else configured_options(given)
 
     def _thread(self, config: RunnableConfig | None) -> str | None:
         """The thread whose state the run reads and writes; None if nothing is stored, or the graph around does it."""
@@ -105,6 +120,16 @@ class MixtureGraph(CompiledStateGraph[Any, Any, Any, Any]):
         """Return the state of a thread, as LangGraph does. Raises as `get_state`."""
         self._thread(config)
         return await super().aget_state(config, subgraphs=subgraphs)
+
+    def get_state_history(self, config: RunnableConfig, **options: Any) -> Iterator[StateSnapshot]:
+        """Return earlier states of a thread, as LangGraph does. Raises as `get_state`."""
+        self._thread(config)
+        return super().get_state_history(config, **options)
+
+    def aget_state_history(self, config: RunnableConfig, **options: Any) -> AsyncIterator[StateSnapshot]:
+        """Return earlier states of a thread, as LangGraph does. Raises as `get_state`."""
+        self._thread(config)
+        return super().aget_state_history(config, **options)
 
     def update_state(
         self, config: RunnableConfig, values: Any, as_node: str | None = None, task_id: str | None = None

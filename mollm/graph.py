@@ -21,13 +21,13 @@ from mollm.catalog import Catalog
 from mollm.compiled import MixtureGraph
 from mollm.config.load import load_config
 from mollm.conversion import comes_back, from_state, sent_name
+from mollm.errors import RequestError
 from mollm.loops import LoopThread
 from mollm.messages import question_of
 from mollm.observing.langchain import answer_message, observer_of, wants_tokens
 from mollm.observing.observers import Guarded, Observers
 from mollm.options import Options
 from mollm.pool import Pool
-from mollm.queues import Queues
 from mollm.run import Context, Run, fresh
 from mollm.surrounding import options_around
 from mollm.turns import Turns
@@ -144,7 +144,7 @@ def compile_graph(
         builder.add_node(node, _Node(node, answering), destinations=goes)
     builder.add_edge(START, flow.START)
     compiled = builder.compile(name=name or "mollm", checkpointer=checkpointer, store=store)
-    return MixtureGraph(queues=Queues(catalog.config.limits.seconds), **vars(compiled))
+    return MixtureGraph(patience=catalog.config.limits.seconds, **vars(compiled))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +161,13 @@ class _Answering:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
-    def messages(self, state: State, beside: dict[str, Any]) -> list[Message]:
-        """The conversation in OpenAI's form; our own answers have no name there."""
-        found = from_state(state["messages"], beside)
+    def messages(self, state: State, beside: dict[str, Any], *, offers: bool) -> list[Message]:
+        """The conversation in OpenAI's form; our own answers have no name there.
+
+        Where no tools are offered (`offers`), a call that another agent's model made is that agent's, with a name or
+        without.
+        """
+        found = from_state(state["messages"] if offers else map(_of_its_agent, state["messages"]), beside)
         own = sent_name(self.name)
         if own is None:
             return found
@@ -226,9 +230,11 @@ class _Node(Runnable[State, Command[str]]):
         options = options_around(graph.context)
         # A checkpointer may bring back the run of a question that failed.
         begins = self._name == flow.START
+        if not begins and "run" not in input:
+            raise RequestError(f"a question begins at the node {flow.START!r}, not at {self._name!r}")
         run = fresh(options) if begins else Run.from_plain(input["run"])
         beside = {**input.get("beside", {}), **options.plain} if begins else input.get("beside", {})
-        messages = answering.messages(input, beside)
+        messages = answering.messages(input, beside, offers=bool(options.tools))
         callbacks = observer_of(config or {}, run.id)
         # A thread brings back the run of the question before, with the proposals of its turn.
         earlier = Run.from_plain(input["run"]) if begins and input.get("run") else None
@@ -249,6 +255,13 @@ class _Node(Runnable[State, Command[str]]):
         if callbacks:
             await callbacks.settle()
         return Command(update=update, goto=END if to == flow.END else to)
+
+
+def _of_its_agent(message: Any) -> Any:
+    """The message, under a name if it calls tools and LangChain's id says that it came from a model and not from us."""
+    if not getattr(message, "tool_calls", None) or message.name or not str(message.id).startswith(("lc_run-", "run-")):
+        return message
+    return message.model_copy(update={"name": "agent"})
 
 
 class _Writer:

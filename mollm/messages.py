@@ -63,7 +63,9 @@ def tokens_at_most(text: str) -> int:
 
 
 _HANDOVER = re.compile(
-    r"(?:^|[^a-z])(?:(?:transfer|delegate|escalate|switch)_?(?:back_?)?to|hand_?(?:off|over)_?(?:back_?)?(?:to)?)(?:$|[^a-z])"
+    r"(?:^|[^a-z])(?:(?:transfer|delegate|escalate|switch|route|redirect|reassign|assign|return)"
+    r"(?:_(?:task|work|conversation|chat|control|user|customer|question|request))?_?(?:back_?)?to"
+    r"|hand_?(?:off|over|back)s?_?(?:back_?)?(?:to)?)(?:$|[^a-z])"
 )
 _NOTICE = re.compile(r"(?:Successfully transferred|Transferring|Handed (?:off|over)) (?:back )?to .{0,100}", re.DOTALL)
 _SAYS_NOTHING = re.compile(
@@ -76,7 +78,7 @@ MOST_OF_NOTHING = 300
 
 def is_handover(tool: Any) -> bool:
     """Whether a tool of this name gives the conversation to another agent, as frameworks of agents name theirs."""
-    return isinstance(tool, str) and bool(_HANDOVER.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", tool).lower()))
+    return isinstance(tool, str) and bool(_HANDOVER.search(re.sub(r"(?<=[a-z])(?=[A-Z])|[ -]", "_", tool).lower()))
 
 
 def is_handover_notice(content: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
+import weakref
 from collections import deque
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -30,17 +31,41 @@ class _Ticket:
     turn: concurrent.futures.Future[None] = field(default_factory=concurrent.futures.Future)
 
 
+class _Lines:
+    """Who waits for which conversation."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.waiting: dict[str, deque[_Ticket]] = {}
+
+
+_KNOWN: weakref.WeakKeyDictionary[Any, _Lines] = weakref.WeakKeyDictionary()
+_KNOWN_LOCK = threading.Lock()
+
+
+def _lines_of(store: object) -> _Lines:
+    with _KNOWN_LOCK:
+        found = _KNOWN.get(store)
+        if found is None:
+            found = _KNOWN[store] = _Lines()
+        return found
+
+
 class Queues:
     """Queues of those who wait for their turn, first come, first served.
 
     Two runs on one thread of a checkpointer read the same state, and the one that writes last undoes the other.
     """
 
-    def __init__(self, seconds: float) -> None:
-        """Let everybody wait for `seconds` at most."""
+    def __init__(self, seconds: float, store: object = None) -> None:
+        """Let everybody wait for `seconds` at most.
+
+        Args:
+            seconds: Until a turn that has not come is given up.
+            store: Where the conversations are kept; everybody who keeps them there stands in the same queues.
+        """
         self._seconds = seconds
-        self._lock = threading.Lock()
-        self._queues: dict[str, deque[_Ticket]] = {}
+        self._lines = _Lines() if store is None else _lines_of(store)
 
     @contextmanager
     def turn(self, conversation: str) -> Iterator[None]:
@@ -93,8 +118,8 @@ class Queues:
         self, conversation: str, owner: asyncio.Task[Any] | int | None, loop: asyncio.AbstractEventLoop | None
     ) -> tuple[_Ticket, list[_Ticket]]:
         ticket = _Ticket(owner, loop)
-        with self._lock:
-            queue = self._queues.setdefault(conversation, deque())
+        with self._lines.lock:
+            queue = self._lines.waiting.setdefault(conversation, deque())
             ahead = list(queue)
             queue.append(ticket)
             if not ahead:
@@ -102,11 +127,11 @@ class Queues:
         return ticket, ahead
 
     def _leave(self, conversation: str, ticket: _Ticket) -> None:
-        with self._lock:
-            queue = self._queues[conversation]
+        with self._lines.lock:
+            queue = self._lines.waiting[conversation]
             queue.remove(ticket)
             if not queue:
-                del self._queues[conversation]
+                del self._lines.waiting[conversation]
             elif not queue[0].turn.done():
                 queue[0].turn.set_result(None)
 

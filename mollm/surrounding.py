@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
@@ -48,11 +49,31 @@ def options_around(context: Any) -> Options:
     entry = _entry(context)
     if entry is not _NOTHING:
         return _options(entry, f"context.{ENTRY}")
-    # Nobody has declared the keys of a dictionary, and this one can only be meant for us.
-    if isinstance(context, Mapping) and "mixture" in context:
+    if isinstance(context, Mapping) and (name := _meant_for_us(context)):
         hint = f"context={{{ENTRY!r}: {{'mixture': ...}}}}"
-        raise RequestError(f"context: inside another graph, options stand under {ENTRY!r}: {hint}")
+        raise RequestError(f"context: {name!r}: inside another graph, options stand under {ENTRY!r}: {hint}")
     return Options()
+
+
+def configured_options(configurable: Mapping[str, Any]) -> Options | None:
+    """Read the `configurable` that a graph was invoked with where it got no context; None if it holds none for us.
+
+    Raises:
+        RequestError: `mollm` is not valid, or an option stands outside of it.
+    """
+    if ENTRY in configurable:
+        return _options(configurable[ENTRY], f"configurable.{ENTRY}")
+    if name := _meant_for_us(configurable):
+        raise RequestError(f"configurable: {name!r}: options are passed as the context: context={{'mixture': ...}}")
+    return None
+
+
+def _meant_for_us(given: Mapping[Any, Any]) -> str | None:
+    """A key that can only be meant for us, maybe misspelled; nobody has declared the keys of a dictionary."""
+    for name in given:
+        if isinstance(name, str) and difflib.get_close_matches(name.lower(), (ENTRY, "mixture"), 1, 0.83):
+            return name
+    return None
 
 
 def _entry(context: Any) -> Any:

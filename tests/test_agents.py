@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -85,6 +86,23 @@ async def test_what_another_agents_tools_returned_is_text(*, has_result: bool) -
     (seen,) = llms["a"].requests[0].messages
     assert seen["role"] == "user"
     assert all(text in seen["content"] for text in ("Why?", "search", "toner", "shelf 4" if has_result else "None."))
+
+
+@pytest.mark.parametrize("run", ["lc_run--01", "run--01"])
+async def test_a_hand_over_under_any_name_is_the_agents_whose_model_called_it(run: str) -> None:
+    """LangChain gives an id to what its models say; no LLM of ours gets that call as if it were its own."""
+    from langchain_core.messages import AIMessage, ToolMessage
+
+    called = AIMessage("", tool_calls=[{"name": "get_experts", "args": {}, "id": "c1"}], id=run)
+    team = {**CONFIG["mixtures"]["team"], "on_tools": "alone"}
+    llms = fakes()
+
+    graph: Any = mollm.create_graph({**CONFIG, "mixtures": {"team": team}}, llms=llms)
+    await graph.ainvoke({"messages": [("user", "Why?"), called, ToolMessage("ok", tool_call_id="c1")]})
+
+    assert [len(llm.requests) for llm in llms.values()] == [1, 1, 1, 1]
+    sent = [message for llm in llms.values() for request in llm.requests for message in request.messages]
+    assert {message["role"] for message in sent} == {"user"}
 
 
 @pytest.mark.parametrize("mixture", ["team", "two_layers", "solo"])
@@ -237,10 +255,35 @@ def test_the_context_of_a_parent_may_have_nothing_for_us(context: Any) -> None:
     assert around(None).invoke(ask(), context=context)["messages"][-1].content == "the whole answer"
 
 
-def test_a_parents_options_in_the_wrong_place_are_refused() -> None:
-    """`mixture` on top of a dictionary can only be meant for us, and is said to stand one level higher."""
-    with pytest.raises(RequestError, match=r"under 'mollm': context=\{'mollm'"):
-        around(None).invoke(ask(), context={"mixture": "solo"})
+@pytest.mark.parametrize("key", ["mixture", "mixtur", "Mixture", "molm", "MoLLM"])
+def test_a_parents_options_in_the_wrong_place_are_refused(key: str) -> None:
+    """On top of a dictionary these can only be meant for us, however they are spelled."""
+    with pytest.raises(RequestError, match=rf"{key!r}: .* under 'mollm': context=\{{'mollm'"):
+        around(None).invoke(ask(), context={"user_id": "kim", key: "solo"})
+
+
+def test_options_in_a_configuration_are_not_ignored() -> None:
+    """They stand under `mollm`, as in a context, and anything else that is meant for us is refused."""
+    graph: Any = mollm.create_graph(CONFIG, llms=fakes())
+
+    found = graph.invoke(ask(), {"configurable": {"user": "kim", "mollm": {"mixture": "solo"}}})
+    bound = graph.with_config(configurable={"mollm": {"mixture": "solo"}}).invoke(ask())
+
+    assert answer_of(found).mixture == answer_of(bound).mixture == "solo"
+    assert answer_of(graph.invoke(ask(), {"configurable": {"mollm": None, "temperature": 3}})).mixture == "team"
+    for key in ("mixture", "mixtur"):
+        with pytest.raises(RequestError, match="passed as the context"):
+            graph.invoke(ask(), {"configurable": {key: "solo"}})
+    with pytest.raises(RequestError, match=r"configurable\.mollm: unknown option 'mixtur'"):
+        graph.invoke(ask(), {"configurable": {"mollm": {"mixtur": "solo"}}})
+
+
+def test_a_question_begins_at_the_beginning() -> None:
+    """A command that jumps into the middle is refused with the node that comes first."""
+    from langgraph.types import Command
+
+    with pytest.raises(RequestError, match="begins at the node 'route', not at 'aggregate'"):
+        mollm.create_graph(CONFIG, llms=fakes()).invoke(Command(goto="aggregate", update=ask()))
 
 
 @pytest.mark.parametrize(
@@ -303,6 +346,29 @@ async def test_questions_at_once_on_one_thread_are_all_kept() -> None:
     assert [message.content for message in messages[1::2]] == ["the whole answer"] * 4
 
 
+@pytest.mark.parametrize("count", [2, 5, 20])
+def test_graphs_with_one_checkpointer_take_turns_on_its_threads(count: int) -> None:
+    """Whoever built them, and from whatever thread or event loop they are asked."""
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    saver = InMemorySaver()
+    graphs: list[Any] = [mollm.create_graph(CONFIG, llms=fakes(), checkpointer=saver) for _ in range(3)]
+
+    def one(number: int) -> None:
+        graph = graphs[number % 3]
+        if number % 2:
+            graph.invoke(ask(str(number)), THREAD)
+        else:
+            asyncio.run(graph.ainvoke(ask(str(number)), THREAD))
+
+    with ThreadPoolExecutor(count) as threads:
+        list(threads.map(one, range(count)))
+
+    messages = graphs[0].get_state(THREAD).values["messages"]
+    assert sorted(int(message.content) for message in messages[::2]) == list(range(count))
+    assert [message.content for message in messages[1::2]] == ["the whole answer"] * count
+
+
 async def test_another_thread_does_not_wait() -> None:
     """A question that takes its time holds up its own conversation alone."""
     graph, _ = kept(a=[Reply("slow", delay=5), "quick"])
@@ -358,6 +424,8 @@ async def test_a_missing_thread_is_named(config: Any) -> None:
         graph.invoke(ask(), config)
     with pytest.raises(RequestError, match="thread_id"):
         graph.get_state(config or {})
+    with pytest.raises(RequestError, match="thread_id"):
+        list(graph.get_state_history(config or {}))
     with pytest.raises(RequestError, match="thread_id"):
         await graph.aupdate_state(config or {}, {"messages": []})
     assert mollm.create_graph(CONFIG, llms=fakes()).invoke(ask(), config)["mollm"]

@@ -193,6 +193,8 @@ def test_a_name_with_spaces_in_the_home_folder_is_a_file(tmp_path: Path, monkeyp
             "prompts/worker.md ",
             "prompts/worker.md\n",
             "Follow style.md",
+            "my prompts/worker.yaml",
+            "my prompts/de/worker.json",
         ),
     ],
 )
@@ -228,6 +230,8 @@ def test_a_folder_is_no_prompt(tmp_path: Path, reference: str) -> None:
             "Answer yes/no questions, and/or ask back.",
             "/no_think Be brief.",
             "Use Node.js",
+            "Answer as config.yaml",
+            "Work on src/main.py",
         ),
         *(
             "Read docs/style.md first.",

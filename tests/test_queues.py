@@ -149,4 +149,4 @@ def test_nothing_is_kept_of_a_conversation_that_rests() -> None:
             with queues.turn(str(number)):
                 pool.submit(blocked.set)
 
-    assert not queues._queues  # noqa: SLF001
+    assert not queues._lines.waiting  # noqa: SLF001

@@ -302,6 +302,17 @@ def test_nothing_that_a_tool_returned_is_lost(messages: list[Message]) -> None:
         ("transfer_to_专家", True),
         ("translate_together", False),
         ("transfer_together", False),
+        ("transfer-to-experts", True),
+        ("transfer_task_to_experts", True),
+        ("Delegate work to coworker", True),
+        ("assign_to_research_agent", True),
+        ("route_to_experts", True),
+        ("return_to_supervisor", True),
+        ("handoffs__experts", True),
+        ("handback", True),
+        ("route_tour", False),
+        ("assign_token", False),
+        ("beforehand_over", False),
     ],
 )
 def test_hand_overs_are_known_by_name(name: str, *, expected: bool) -> None:

@@ -14,9 +14,10 @@ from urllib.parse import quote, unquote
 from mollm.config.variables import expand
 
 ENDPOINT = "/chat/completions"
-_OTHER_ENDPOINTS = ("/completions", "/responses", "/embeddings", "/messages")
+_OTHER_ENDPOINTS = ("/completions", "/responses", "/embeddings", "/messages", "/v1/models", "/v1/chat")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
 _WITH_LOGIN = re.compile(r"(\s*[A-Za-z][A-Za-z0-9+.\-]*://)(.*)@([^@]*)", re.DOTALL)
+_ANOTHER = re.compile(r"[,;|]https?://")
 _HOST = re.compile(r"(?!.*\.\.)(?!\.)[A-Za-z0-9._~\-]{1,253}")
 
 
@@ -48,11 +49,13 @@ class BaseURL:
         if parts.user is not None:
             raise ValueError("holds a user or a password; write those into `api_key`, or into `headers`")
         path = parts.path.rstrip("/")
+        if _ANOTHER.search(path):
+            raise ValueError("holds a second one; several addresses are a list, `[http://..., http://...]`")
         if has_endpoint:
             return cls(parts.scheme, parts.host, parts.port, path, parts.query)
-        while path.endswith(ENDPOINT):
-            path = path.removesuffix(ENDPOINT).rstrip("/")
-        if path.endswith(_OTHER_ENDPOINTS):
+        while path.lower().endswith(ENDPOINT):
+            path = path[: -len(ENDPOINT)].rstrip("/")
+        if path.lower().endswith(_OTHER_ENDPOINTS):
             raise ValueError(f"ends in `{path[path.rindex('/') :]}`, which is not called; end it before, as in `/v1`")
         return cls(parts.scheme, parts.host, parts.port, path, parts.query)
 

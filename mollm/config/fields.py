@@ -11,7 +11,11 @@ MAX_COUNT = 1_000_000_000
 
 
 def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list):
+        raise ValueError("must be text, or a list of text")
+    return value
 
 
 def _number_or_all(value: Any) -> Any:

@@ -12,6 +12,8 @@ MAX_EXAMPLE_BYTES = 4 * 1024 * 1024
 _SUFFIX = re.compile(
     r"\w\.(md|markdown|mdx|txt|text|rst|j2|jinja2?|tmpl|tpl|template|prompt(y|\.yml)?)$", re.IGNORECASE
 )
+_DATA_SUFFIX = re.compile(r"\w\.(ya?ml|jsonl?|toml|xml|html?)$", re.IGNORECASE)
+"""A text may well end in `config.yaml`, and hardly in the path of such a file."""
 _BEGINNING = re.compile(r"\.{1,2}[/\\]|~\w*[/\\]|[A-Za-z]:[/\\]|\\\\|/[^/\s]+/")
 
 
@@ -69,13 +71,16 @@ def read_examples(path: Path) -> list[str]:
 def looks_like_file_name(text: str) -> bool:
     """Tell whether a text that may hold spaces is rather the name of a file, such as `my prompts/worker.md`.
 
-    One line that ends as the names of text files do, or begins as a path does: `./`, `../`, `~/`, `C:\\`, or with
-    two folders of an absolute one. A template is none.
+    One line that ends as the names of text files do, or in the path of another file that may hold a prompt, or begins
+    as a path does: `./`, `../`, `~/`, `C:\\`, or with two folders of an absolute one. A template is none.
     """
     name = text.strip()
     if len(name.splitlines()) != 1 or re.search(r"\{[{%#]", name):
         return False
-    return bool(_SUFFIX.search(name) or _BEGINNING.match(name) or name.endswith(("/", "\\")))
+    if _SUFFIX.search(name) or _BEGINNING.match(name) or name.endswith(("/", "\\")):
+        return True
+    last = name.split()[-1]
+    return bool(_DATA_SUFFIX.search(last)) and ("/" in last or "\\" in last)
 
 
 def is_file(path: Path) -> bool:

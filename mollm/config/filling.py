@@ -11,10 +11,10 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mollm.config.lookalikes import Kind, kind_of_text, mistaken_placeholder
+from mollm.config.lookalikes import Kind, kind_of_text, mistaken_placeholder, mistaken_value
 from mollm.config.places import MAX_DEPTH, pattern_of
 from mollm.config.problems import Problem
-from mollm.config.variables import expand, missing_variables, unset
+from mollm.config.variables import expand, missing_variables, unset, variables_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Filled(NamedTuple):
     written: dict[KeyPath, str]
     """The texts in which variables were replaced, as they are written."""
     unset: list[Problem]
-    """Variables that are not set; the texts in which they stand stayed as they are."""
+    """Variables that are not set, or not yet filled in; the texts in which they stand stayed as they are."""
     mistakes: list[Problem]
     """What looks like a variable and is none."""
 
@@ -59,7 +59,13 @@ def _text(value: str, key: KeyPath, found: Filled, environ: Mapping[str, str]) -
     if mistake := mistaken_placeholder(key, value):
         found.mistakes.append(Problem(key, mistake, []))
         return value
-    if "${" not in value or is_later(key):
+    if "${" not in value:
+        return value
+    held = {name: mistaken_value(key, value, environ.get(name, "")) for name in variables_in(value)}
+    if mistaken := [f"the value of {name} {mistake}" for name, mistake in held.items() if mistake]:
+        found.unset.extend(Problem(key, text, []) for text in mistaken)
+        return value
+    if is_later(key):
         return value
     if missing := missing_variables(value, environ):
         hint = "; write `$${` where this is no variable" if kind_of_text(key, value) is Kind.PROSE else ""

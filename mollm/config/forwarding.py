@@ -35,6 +35,14 @@ _OF_THE_CLIENT = re.compile(
 )
 """Keyword arguments by which a client library is told where and how to call, not what the provider is to do."""
 
+_COUNTED_ELSEWHERE = frozenset(
+    (
+        *("max_new_tokens", "max_output_tokens", "max_tokens_to_sample", "max_length", "n_predict", "num_predict"),
+        "num_return_sequences",
+    )
+)
+"""Names under which some servers take what limits count: how long a reply may be, and how many there are."""
+
 _HAVE_OPTIONS = frozenset(
     (
         *(RequestOptions.__annotations__.keys() - {"extra_body"}),
@@ -50,7 +58,7 @@ def is_settable(name: str) -> bool:
     False for what limits count, for what has an option of its own, and for what a client library takes for an
     instruction: an address, a key, headers, retries, a timeout, a reply that is made up.
     """
-    plain = name.lower().replace("-", "_")
-    if plain in COUNTED or plain in FORBIDDEN or plain in _HAVE_OPTIONS:
+    plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("-", "_")
+    if plain in COUNTED | _COUNTED_ELSEWHERE or plain in FORBIDDEN or plain in _HAVE_OPTIONS:
         return False
     return not _OF_THE_CLIENT.fullmatch(plain)

@@ -26,6 +26,8 @@ def key_problem(key: str) -> str | None:
         return "holds a control character, or one that no key has; copy it again"
     if key[:7].lower() == "bearer ":
         return "begins with `Bearer`, which is put in front of it anyway; leave that out"
+    if key[:14].lower() == "authorization:":
+        return "begins with `Authorization:`, the name of the header in which it is sent; leave that out"
     if key[:1] in ("'", '"') and key[-1:] == key[:1]:
         return "stands in quotes that are part of it; leave them out"
     return None

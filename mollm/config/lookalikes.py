@@ -65,6 +65,8 @@ _INSIDE = re.compile(
     r"\bos\.environ\b|\bprocess\.env\b|^(env|secrets?)[/:.(\[]|\$[A-Za-z_(]|%(?![0-9A-Fa-f]{2})[A-Za-z_]\w*%|[{}<>`]",
     re.ASCII,
 )
+_UNFILLED = re.compile(r"\$\{[A-Za-z_][^}]*\}|os\.environ/")
+"""In the value of a variable: what another program was to fill in before."""
 _TO_FILL_IN = re.compile(
     r"(\S+\s+)?((sk-)?(your|insert|replace|paste|enter)([-_]\S*)?[-_](key|token|secret|here|me)"
     r"|\[[a-z][a-z_ -]*\]|\S*(\.\.\.|…)\S*|sk-x{3,})",
@@ -88,6 +90,20 @@ def mistaken_placeholder(key: KeyPath, value: str) -> str | None:
         return f"a `${{` that begins no variable; {SYNTAX}"
     if kind is not Kind.PROSE and any(_looks_like_one(text.strip(), kind) for text in (rest, *defaults(value))):
         return f"this looks like a placeholder, and would be taken as it stands; {SYNTAX}"
+    return None
+
+
+def mistaken_value(key: KeyPath, written: str, value: str) -> str | None:
+    """Say what is wrong with what a variable in `written` holds, if that was to be filled in, too; it is not shown.
+
+    A variable may hold what a file would not, as a password in the address of a proxy.
+    """
+    pattern, kind = pattern_of(key), kind_of_text(key, written)
+    if kind is Kind.PROSE or pattern[-1] == "proxy":
+        return None
+    is_key = "api_key" in pattern or "api_keys" in pattern
+    if _UNFILLED.search(value) or (is_key and _looks_like_one(value.strip(), kind)):
+        return "looks like a placeholder, and would be taken as it stands"
     return None
 
 

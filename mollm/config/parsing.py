@@ -162,7 +162,7 @@ def _shape_problem(item: ErrorDetails, data: dict[str, Any]) -> tuple[KeyPath, P
     kind, loc = item["type"], _untagged(item["loc"])
     text = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     text = MESSAGES.get(kind, text[0].lower() + text[1:])
-    wants_text = kind in ("string_type", "literal_error", "union_tag_invalid")
+    wants_text = kind in ("string_type", "literal_error", "union_tag_invalid") or text.startswith("must be text")
     key, holder = _real_key(loc, data), _real_key(loc[:-1], data)
     if kind == "invalid_key" or loc[-1:] == (A_KEY,):
         holder = holder if kind == "invalid_key" else _real_key(loc[:-2], data)

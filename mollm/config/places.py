@@ -115,7 +115,10 @@ def parse_yaml(raw: bytes, name: str) -> Parsed:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
-        raise ConfigError(f"{place}: not valid YAML: {error.problem or error.context}") from None
+        said = error.problem or error.context
+        if said == "second occurrence":
+            said = "the anchor that begins here has a name that another has"
+        raise ConfigError(f"{place}: not valid YAML: {said}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(f"{name}:{line}: not valid YAML: the control character #x{error.character:02x}") from None

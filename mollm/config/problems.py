@@ -6,7 +6,10 @@ Names that clash or lead nowhere, numbers that cannot be met, keys that have no 
 from __future__ import annotations
 
 import difflib
+import math
 import re
+from collections.abc import Mapping
+from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mollm.config.addresses import ProxyURL
@@ -14,12 +17,13 @@ from mollm.config.files import looks_like_file_name
 from mollm.config.hosts import ANY
 from mollm.config.keys import key_problem
 from mollm.config.mixtures import METHODS
+from mollm.config.places import MAX_DEPTH
 from mollm.config.routers import ChainRouterConfig, FixedRouterConfig, LearnedMemberConfig, LLMMemberConfig
 from mollm.config.variables import expand, missing_variables, variables_in
 from mollm.options import COUNTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from mollm.config.config import Config
     from mollm.config.llms import LLMConfig
@@ -133,6 +137,28 @@ def _extra_problems(key: KeyPath, extra_body: Mapping[str, Any]) -> Iterator[Pro
     if taken := sorted(COUNTED & extra_body.keys()):
         text = f"cannot set {', '.join(taken)}: limits count them, and they have keys or options of their own"
         yield Problem(key, text, [key])
+    yield from _json_problems(key, extra_body)
+
+
+def _json_problems(key: KeyPath, value: Any) -> Iterator[Problem]:
+    """What JSON does not have: YAML reads `2024-01-01` as a date."""
+    if len(key) > MAX_DEPTH:
+        yield Problem(key, f"is nested more than {MAX_DEPTH} levels deep", [key])
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            if isinstance(name, str):
+                yield from _json_problems((*key, name), inner)
+            else:
+                yield Problem(key, f"the name {name!r} is no text", [key])
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _json_problems((*key, index), inner)
+    elif isinstance(value, date):
+        yield Problem(key, "YAML reads this as a date, which JSON does not have; put it in quotes", [key])
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield Problem(key, f"{value} is no number in JSON", [key])
+    elif not isinstance(value, str | int | float | None):
+        yield Problem(key, f"JSON has no {type(value).__name__}", [key])
 
 
 def _router_problems(config: Config) -> Iterator[Problem]:

@@ -42,6 +42,8 @@ def config_of(**llm: Any) -> Any:
         ("http://h/v1?", "http://h/v1/chat/completions"),
         ("http://h/v1/chat/completions", "http://h/v1/chat/completions"),
         ("http://h/v1/chat/completions//", "http://h/v1/chat/completions"),
+        ("http://h/v1/Chat/Completions", "http://h/v1/chat/completions"),
+        ("https://h.services.ai.azure.com/models", "https://h.services.ai.azure.com/models/chat/completions"),
         ("http://h/v1/chat/completions/chat/completions", "http://h/v1/chat/completions"),
         ("http://h/v1/chat/completions/?v=1", "http://h/v1/chat/completions?v=1"),
         ("http://[::1]:8001/v1", "http://[::1]:8001/v1/chat/completions"),
@@ -104,6 +106,11 @@ REFUSED = [
     ("http://h/v1/completions", "ends in `/completions`"),
     ("http://h/v1/responses/", "ends in `/responses`"),
     ("http://h/v1/messages?x=1", "ends in `/messages`"),
+    ("http://h/v1/models", "ends in `/models`"),
+    ("http://h/v1/chat", "ends in `/chat`"),
+    ("http://h/v1/Completions", "ends in `/Completions`"),
+    ("http://h/v1,http://g/v1", "holds a second one"),
+    ("http://h/v1;https://g/v1", "holds a second one"),
 ]
 
 

@@ -374,6 +374,67 @@ def test_a_word_that_yaml_reads_as_something_else_is_named(tmp_path: Path, word:
     assert {f"{path}:{key}: {said}" for key in keys if key not in kinds} <= {*found}
 
 
+@pytest.mark.parametrize(("word", "reading"), [("no", "false"), ("1.0", "a number"), ("2024-01-01", "a date")])
+def test_a_word_where_a_text_or_a_list_of_them_belongs_is_named(tmp_path: Path, word: str, reading: str) -> None:
+    """As a text of its own, which such a key takes as well."""
+    path = written(
+        tmp_path,
+        f"llms:\n  a: {{model: scripted/x, stop: {word}}}\n"
+        f"mixtures:\n  m: {{description: d, workers: [{{llm: a, stop: {word}}}]}}\n"
+        f"server: {{hosts: {word}, origins: [{word}], forward: {word}}}\n",
+    )
+
+    said = f"YAML reads `{word}` as {reading}, where text belongs; put it in quotes"
+    assert {*problems(path)} == {
+        f"{path}:2: llms.a.stop: {said}",
+        f"{path}:4: mixtures.m.workers[0].stop: {said}",
+        f"{path}:5: server.hosts: {said}",
+        f"{path}:5: server.origins[0]: {said}",
+        f"{path}:5: server.forward: {said}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("2024-01-01", "YAML reads this as a date"),
+        ("2024-01-01T10:00:00Z", "YAML reads this as a date"),
+        (".nan", "nan is no number in JSON"),
+        ("-.inf", "-inf is no number in JSON"),
+        ("!!binary aGk=", "JSON has no bytes"),
+        ("!!set {a}", "JSON has no set"),
+    ],
+)
+def test_further_fields_are_what_json_can_hold(tmp_path: Path, value: str, text: str) -> None:
+    """At any depth, for an LLM and for a worker; else a call would fail, or send something else."""
+    path = written(
+        tmp_path,
+        f"llms:\n  a: {{model: scripted/x, extra_body: {{k: [1, {{deep: {value}}}]}}}}\n"
+        f"mixtures:\n  m: {{description: d, workers: [{{llm: a, extra_body: {{k: {value}}}}}]}}\n",
+    )
+
+    first, second = problems(path)
+    assert first.startswith(f"{path}:2: llms.a.extra_body.k[1].deep: {text}")
+    assert second.startswith(f"{path}:4: mixtures.m.workers[0].extra_body.k: {text}")
+
+
+def test_further_fields_that_hold_themselves_are_refused() -> None:
+    """As only a dictionary of Python can."""
+    loop: dict[str, Any] = {}
+    loop["k"] = [loop]
+    llms = {"a": {"model": "scripted/x", "extra_body": loop}}
+
+    with pytest.raises(ConfigError, match="is nested more than 20 levels deep"):
+        load_config({"llms": llms, "mixtures": {"m": {"description": "d", "workers": ["a"]}}})
+
+
+def test_an_anchor_that_stands_twice_is_named(tmp_path: Path) -> None:
+    """And not called an occurrence of something."""
+    path = written(tmp_path, "x-a: &a {seed: 1}\nx-b: &a {seed: 2}\nllms: {}\nmixtures: {}\n")
+
+    assert problems(path) == [f"{path}:2: not valid YAML: the anchor that begins here has a name that another has"]
+
+
 def test_a_number_where_a_key_belongs_is_not_shown(tmp_path: Path) -> None:
     """It may be the key."""
     path = written(

@@ -330,6 +330,46 @@ def test_white_space_around_a_key_is_left_out(end: str, monkeypatch: pytest.Monk
     assert target_of(config_of(llm={"api_key": "${MOLLM_KEY}${MOLLM_KEY}"}), "m").key == "sk-1sk-1"
 
 
+UNFILLED = ["${NOPE}", "${NOPE:-none}", "a${NOPE}", "os.environ/NOPE"]
+
+
+@pytest.mark.parametrize("value", UNFILLED)
+@pytest.mark.parametrize("key", ["model", "api_base", "api_key", "headers"])
+def test_a_variable_that_was_not_filled_in_itself_is_refused(
+    key: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a program that starts this one with its own file of variables; only where the LLM is used."""
+    monkeypatch.setenv("MOLLM_V", value)
+    written = {"model": "hosted_vllm/${MOLLM_V}", "api_base": "http://${MOLLM_V}/v1", "api_key": "${MOLLM_V}"}
+    llm = {**LLM, key: written.get(key, {"x-key": "Bearer ${MOLLM_V}"})}
+
+    with pytest.raises(ConfigError) as caught:
+        target_of(config_of(llm=llm), "m")
+
+    assert "the value of MOLLM_V looks like a placeholder" in caught.value.problems[0]
+    assert value not in str(caught.value)
+    load_config({"llms": {"m": LLM, "n": llm}, "mixtures": {"x": {"description": "d", "workers": ["m"]}}})
+
+
+@pytest.mark.parametrize("value", ["YOUR_API_KEY", "<your key>", "$OTHER", "env:OTHER", "sk-..."])
+def test_a_key_in_a_variable_that_nobody_has_set_right_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a file of variables has it before it is edited."""
+    monkeypatch.setenv("MOLLM_KEY", value)
+
+    with pytest.raises(ConfigError, match="the value of MOLLM_KEY looks like a placeholder"):
+        target_of(config_of(llm={"api_key": "${MOLLM_KEY}"}), "m")
+
+
+@pytest.mark.parametrize("value", UNFILLED)
+def test_what_people_and_llms_read_may_come_from_a_variable(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in there is filled in twice, and nobody is asked at the wrong place because of it."""
+    monkeypatch.setenv("MOLLM_V", value)
+
+    found = config_of({"workers": [{"llm": "m", "system": "Write ${MOLLM_V}"}]})
+
+    assert found.mixtures["x"].workers[0].system == f"Write {value}"
+
+
 @pytest.mark.parametrize("bad", ["\n", "\0", "\x7f", "\r\nx: y", "\u200b", "\u2019", "日", "é", "\ud800"])
 def test_a_key_that_no_header_can_hold_is_refused(bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its place, and by the variable it came from; never by its value."""
@@ -346,7 +386,13 @@ def test_a_key_that_no_header_can_hold_is_refused(bad: str, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("key", "text"), [("Bearer sk-1", "begins with `Bearer`"), ('"sk-1"', "stands in quotes"), ("'sk-1'", "stands in")]
+    ("key", "text"),
+    [
+        ("Bearer sk-1", "begins with `Bearer`"),
+        ("Authorization: Bearer sk-1", "begins with `Authorization:`"),
+        ('"sk-1"', "stands in quotes"),
+        ("'sk-1'", "stands in"),
+    ],
 )
 def test_what_is_put_around_a_key_by_mistake_is_named(key: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Provider and gateway would only say 401."""

@@ -628,7 +628,9 @@ INSTRUCTIONS = """timeout mock_response callbacks success_callback num_retries m
 organization azure_scope vertex_location aws_region_name extra_query extra_body drop_params client api_version
 context_window_fallback_dict input_cost_per_token litellm_metadata ssl_verify langfuse_secret _skip_mcp_handler
 proxy_server_request region_name model_info mock_timeout stream_timeout request_timeout Api-Base silent_model
-no-log allowed_openai_params additional_drop_params deployment_id custom_prompt_dict anthropic_issuer_url"""
+no-log allowed_openai_params additional_drop_params deployment_id custom_prompt_dict anthropic_issuer_url
+apiBase baseURL extraHeaders maxTokens mockResponse max_new_tokens max_output_tokens n_predict num_predict
+max_tokens_to_sample num_return_sequences"""
 HARMLESS = """user metadata store service_tier prediction web_search_options top_a typical_p min_tokens ignore_eos
 stop_token_ids bad_words thinking_budget max_thinking_tokens mirostat dry_multiplier num_ctx keep_alive grammar lora
 cache_prompt id_slot provider transforms plugins models safety_settings prompt_cache_retention allowed_token_ids
