@@ -32,7 +32,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mollm import limits
-from mollm.aggregation.acting import is_midway
 from mollm.aggregation.base import Brief, aggregate, written_of
 from mollm.aggregation.showing import in_order, show_proposals
 from mollm.aggregation.writing import write
@@ -40,6 +39,7 @@ from mollm.answering import answer_of
 from mollm.calling.base import Request
 from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
 from mollm.loops import all_of
+from mollm.messages import is_midway
 from mollm.options import COUNTED
 from mollm.prompts import is_empty, with_persona
 from mollm.routing.base import plan_of
@@ -81,11 +81,11 @@ async def route(run: Run, context: Context) -> tuple[Run, str]:
 def reusing(run: Run, context: Context, mixture: Mixture) -> Run:
     """Take up the proposals of an earlier request, if this one brings the result of a tool in the same turn."""
     messages = context.question.messages
-    run = replace(run, turn=turn_of(messages, mixture, context.options.owner))
-    kept = context.kept(run.turn) if run.turn and is_midway(messages) else None
+    turn = turn_of(messages, mixture, context.options.owner) if is_midway(messages) else ""
+    kept = context.kept(turn) if turn else None
     if kept is None:
         return run
-    return replace(run, proposals=kept.proposals, layer=kept.layer, degraded=kept.degraded, reused=True)
+    return replace(run, turn=turn, proposals=kept.proposals, layer=kept.layer, degraded=kept.degraded, reused=True)
 
 
 async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run, Route]:
@@ -145,14 +145,16 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
         raise QuorumError(mixture.name, quorum, layer.proposals)
     if count < quorum:
         why = f"layer {number} does not count: {count} of at least {quorum} workers answered"
-        return proposed(replace(after, layer=run.layer, agreed=run.agreed, degraded=(*run.degraded, why)), context)
+        after = replace(after, layer=run.layer, agreed=run.agreed, degraded=(*run.degraded, why))
+        return proposed(after, context, mixture)
     is_last = layer.agreed or number == mixture.rules.layers
-    return proposed(after, context) if is_last else (after, "propose")
+    return proposed(after, context, mixture) if is_last else (after, "propose")
 
 
-def proposed(run: Run, context: Context) -> tuple[Run, str]:
-    """Go on from the last layer."""
-    if run.turn:
+def proposed(run: Run, context: Context, mixture: Mixture) -> tuple[Run, str]:
+    """Go on from the last layer, and keep its proposals for the rest of the turn."""
+    if run.on_tools == "after" and (turn := turn_of(context.question.messages, mixture, context.options.owner)):
+        run = replace(run, turn=turn)
         context.keep(run)
     return run, "act" if run.on_tools else "aggregate"
 

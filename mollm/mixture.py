@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.aggregation.base import picks, plan_of
-from mollm.messages import tokens_at_most
+from mollm.messages import is_midway, tokens_at_most
 from mollm.options import Settings
 from mollm.prompts import FENCE_TOKENS
 from mollm.types import PlannedCall
@@ -67,7 +67,7 @@ class Mixture:
         # A forced call asks for arguments and not for an answer, and several answers need one LLM.
         if self.on_tools == "alone" or options.forces_a_call or options.needs_one_llm:
             return "alone"
-        if options.tool_choice == "none" and question.messages and question.messages[-1].get("role") == "user":
+        if options.forbids_calls and question.messages and not is_midway(question.messages):
             return None
         return self.on_tools
 

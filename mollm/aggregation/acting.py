@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.aggregation.base import given_up
+from mollm.messages import is_midway
 from mollm.types import Written
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mollm.aggregation.writing import Writers
     from mollm.calling.calls import Calls, Outcome
     from mollm.options import Settings
-    from mollm.types import Message, PlannedCall, Proposal, Question
+    from mollm.types import PlannedCall, Proposal, Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,3 @@ class Acting:
         if is_midway(brief.messages):
             raise errors[-1]
         return given_up(brief, *reasons)
-
-
-def is_midway(messages: Sequence[Message]) -> bool:
-    """Say whether something came after the last user message: a tool was called in this turn."""
-    return bool(messages) and messages[-1].get("role") != "user"
