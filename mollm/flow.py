@@ -38,10 +38,11 @@ from mollm.aggregation.writing import write
 from mollm.answering import answer_of
 from mollm.calling.base import Request
 from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
+from mollm.fitting import Reader, fitted
 from mollm.loops import all_of
-from mollm.messages import is_midway
+from mollm.messages import is_midway, question_of, tokens_at_most
 from mollm.options import COUNTED
-from mollm.prompts import is_empty, with_persona
+from mollm.prompts import FENCE_TOKENS, is_empty, with_persona
 from mollm.routing.base import plan_of
 from mollm.run import Context, Run, fresh
 from mollm.transcript import without_tools
@@ -50,9 +51,12 @@ from mollm.types import Alternative, Done, Route, Routed, Writing, Written
 from mollm.workers import ask, proposal_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mollm.calling.calls import Outcome
     from mollm.mixture import Mixture
     from mollm.types import Answer, Message, PlannedCall, Role
+    from mollm.workers import Worker
 
 Node: TypeAlias = Callable[[Run, Context], Awaitable[tuple[Run, str]]]
 
@@ -132,16 +136,24 @@ def check_any(context: Context, routing: tuple[PlannedCall, ...]) -> None:
 
 async def propose(run: Run, context: Context) -> tuple[Run, str]:
     """Ask the workers of one layer."""
-    mixture, messages = await context.mixture(run), without_tools(context.question.messages)
-    if run.layer:
-        run, messages = await shown_to_next_layer(run, context, mixture)
-    number = run.layer + 1
-    seed, observer = context.options.seed, context.observer
+    mixture, number = await context.mixture(run), run.layer + 1
     workers = mixture.asked(number, context.options, run.on_tools)
-    layer = await ask(workers, messages, mixture.rules, context.calls, layer=number, seed=seed, observer=observer)
+    messages, short = without_tools(context.question.messages), {}
+    if run.layer:
+        run, messages = await shown_to_next_layer(run, context, mixture, workers)
+    else:
+        short = await fitted(context.question.messages, readers_of(workers, context))
+    seed, observer = context.options.seed, context.observer
+    layer = await ask(
+        workers, messages, mixture.rules, context.calls, layer=number, seed=seed, observer=observer, instead=short
+    )
+    run = cut_for(run, [p.worker for p in layer.proposals if p.worker in short])
     after = replace(run, layer=number, agreed=layer.agreed, proposals=(*run.proposals, *layer.proposals))
     count, quorum = len(after.arrived), mixture.rules.quorum
     if count < quorum and number == 1:
+        if run.on_tools and quorum == 1 and layer.is_too_long_for_all:
+            # It is the tools that brought so much, and whoever has them can go on; asking again would not help.
+            return replace(after, degraded=("the conversation is too long for every worker",)), "act"
         raise QuorumError(mixture.name, quorum, layer.proposals)
     if count < quorum:
         why = f"layer {number} does not count: {count} of at least {quorum} workers answered"
@@ -149,6 +161,19 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
         return proposed(after, context, mixture)
     is_last = layer.agreed or number == mixture.rules.layers
     return proposed(after, context, mixture) if is_last else (after, "propose")
+
+
+def readers_of(workers: Sequence[Worker], context: Context, beside: int = 0) -> list[Reader]:
+    """The workers as readers of the conversation, and of so many tokens `beside` it."""
+    return [Reader(w.name, context.calls.llm(w.llm), w.settings.max_tokens, w.prompt_tokens + beside) for w in workers]
+
+
+def cut_for(run: Run, workers: Sequence[str]) -> Run:
+    """Say for whom the conversation was shortened."""
+    if not workers:
+        return run
+    why = f"what tools brought was shortened to fit the window of {', '.join(workers)}"
+    return replace(run, degraded=(*run.degraded, why))
 
 
 def proposed(run: Run, context: Context, mixture: Mixture) -> tuple[Run, str]:
@@ -159,11 +184,17 @@ def proposed(run: Run, context: Context, mixture: Mixture) -> tuple[Run, str]:
     return run, "act" if run.on_tools else "aggregate"
 
 
-async def shown_to_next_layer(run: Run, context: Context, mixture: Mixture) -> tuple[Run, tuple[Message, ...]]:
+async def shown_to_next_layer(
+    run: Run, context: Context, mixture: Mixture, workers: Sequence[Worker]
+) -> tuple[Run, tuple[Message, ...]]:
     """Add the proposals of the latest layer to the messages for the workers of the next."""
-    messages = without_tools(context.question.messages)
+    question = context.question.messages
+    read = sum(tokens_at_most(p.text) + FENCE_TOKENS for p in run.arrived) + mixture.layer_prompt.tokens
+    short = await fitted(question, readers_of(workers, context, read))
+    messages = min(short.values(), key=lambda cut: question_of(cut).tokens, default=without_tools(question))
+    run = run if any("was shortened" in why for why in run.degraded) else cut_for(run, list(short))
     shown = in_order(run.arrived, shuffle=mixture.shuffle, seed=context.options.seed)
-    readers = [(context.calls.llm(worker.llm), worker.settings.max_tokens) for worker in mixture.workers]
+    readers = [(context.calls.llm(worker.llm), worker.settings.max_tokens) for worker in workers]
     found, why = await show_proposals(mixture.layer_prompt, messages, shown, readers)
     return replace(run, degraded=(*run.degraded, *why)), messages if found is None else tuple(found)
 

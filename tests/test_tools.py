@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mollm import MoLLM, Options, create_graph
-from mollm.errors import LimitError, ProviderFailed, QuorumError, RequestError
+from mollm.errors import ContextTooLong, LimitError, ProviderFailed, QuorumError, RequestError
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.messages import text_of
 from mollm.types import Answer, Message, answer_from_plain
@@ -370,3 +370,75 @@ async def test_a_graph_uses_the_proposals_again(is_kept: bool) -> None:
     assert stages[1].called == {"boss": 1}
     answer = answer_from_plain(found["mollm"])
     assert (answer.text, answer.reused) == ("It is.", True)
+
+
+LONG: list[Message] = [*STEP[:2], {**STEP[2], "content": "minus seven " * 3000}]
+
+
+async def test_a_worker_reads_as_much_of_the_results_as_its_window_holds() -> None:
+    """One with a small window reads them shortened, and the answer says so; the others read all of them."""
+    stage = Stage(boss="It is.")
+    stage.config["llms"]["a"] |= {"context_window": 4000, "max_tokens": 1000}
+    stage.config["llms"]["boss"] |= {"context_window": 65_536}
+    await stage.mollm.ause(stage.config)
+
+    answer = await stage.ask(LONG)
+
+    heard = {name: len(str(stage.llms[name].requests[0].messages)) for name in "abc"}
+    assert 5000 < heard["a"] < 9000
+    assert heard["b"] == heard["c"] > 36_000
+    assert stage.llms["boss"].requests[0].messages[-1] == LONG[-1]
+    assert answer.degraded == ("what tools brought was shortened to fit the window of a",)
+
+
+async def test_later_layers_read_the_results_beside_the_proposals() -> None:
+    """Both are shown to them, although the results alone would fill the window."""
+    stage = Stage({"layers": 2}, boss="It is.")
+    for name in "abc":
+        stage.config["llms"][name] |= {"context_window": 4000, "max_tokens": 1000}
+    stage.config["llms"]["boss"] |= {"context_window": 65_536}
+    await stage.mollm.ause(stage.config)
+
+    answer = await stage.ask(LONG)
+
+    later = str(stage.llms["b"].requests[1].messages)
+    assert "minus seven" in later
+    assert all(f"from {name}" in later for name in "abc")
+    assert len(later) < 9000
+    assert answer.degraded == ("what tools brought was shortened to fit the window of a, b, c",)
+
+
+TOO_LONG = ContextTooLong("the messages do not fit")
+
+
+async def test_a_conversation_that_is_too_long_for_every_worker_is_no_end() -> None:
+    """It grows with what tools bring, and whoever has the tools can go on; the answer says that it is alone."""
+    stage = Stage(
+        a=lambda _: Reply(error=TOO_LONG), b=lambda _: Reply(error=TOO_LONG), c=lambda _: Reply(error=TOO_LONG)
+    )
+
+    answer = await stage.ask(STEP)
+
+    assert answer.message["tool_calls"] == [CALL]
+    assert list(stage.llms["boss"].requests[0].messages) == STEP
+    assert answer.degraded == ("the conversation is too long for every worker",)
+    assert [p.error.kind for p in answer.proposals if p.error] == ["context_too_long"] * 3
+    assert not (await stage.ask(STEP)).reused
+
+
+@pytest.mark.parametrize("mixture", [{"quorum": 2}, {"on_tools": "after"}], ids=["a quorum that was set", "an outage"])
+async def test_other_failures_of_all_workers_are_an_error(mixture: dict[str, Any]) -> None:
+    """Whoever asks for two proposals is not given an answer without any, and an outage passes."""
+    last = TOO_LONG if "quorum" in mixture else ProviderFailed("down")
+    stage = Stage(mixture, a=TOO_LONG, b=TOO_LONG, c=last)
+
+    with pytest.raises(QuorumError):
+        await stage.ask(ASKED)
+
+
+async def test_without_proposals_a_failing_llm_for_tools_fails() -> None:
+    """There is nothing that could take the place of its answer."""
+    stage = Stage(a=TOO_LONG, b=TOO_LONG, c=TOO_LONG, boss=ProviderFailed("down"))
+
+    with pytest.raises(ProviderFailed, match="down"):
+        await stage.ask(ASKED)

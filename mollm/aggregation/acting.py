@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Acting:
     """If the LLM fails, the fallback LLM acts with the same tools.
 
-    After both, the best proposal is the answer, but only as long as no tool was called in this turn: the proposals
-    know nothing of results, so from then on the question fails.
+    After both, the best proposal is the answer, if there is one, but only as long as no tool was called in this turn:
+    the proposals know nothing of results, so from then on the question fails.
     """
 
     writers: Writers
@@ -48,6 +48,6 @@ class Acting:
         found, reasons = await self.writers.ask(brief, calls, settings, take, streams=brief.streams)
         if isinstance(found, Written):
             return replace(found, degraded=(*reasons, *found.degraded))
-        if is_midway(brief.messages):
+        if is_midway(brief.messages) or not brief.proposals:
             raise errors[-1]
         return given_up(brief, *reasons)

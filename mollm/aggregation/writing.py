@@ -87,9 +87,12 @@ class Writers:
         for role, llm in self.callees if who is None else who:
             brief.observer.tell(Writing(role, llm))  # before its window is asked for, which may take its time
             readers = [(calls.llm(llm), settings.max_tokens)]
-            messages, shortened = await show_proposals(
-                self.prompt, plain, order, readers, mark=brief.mark, beside=beside
-            )
+            messages: Sequence[Message] | None = plain
+            shortened: tuple[str, ...] = ()
+            if order:
+                messages, shortened = await show_proposals(
+                    self.prompt, plain, order, readers, mark=brief.mark, beside=beside
+                )
             if messages is None and self.role != "tools":
                 reasons += shortened
                 continue
