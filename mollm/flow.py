@@ -74,7 +74,7 @@ async def route(run: Run, context: Context) -> tuple[Run, str]:
     if options.needs_one_llm and not is_alone:
         raise RequestError(f"n and logprobs need a single LLM, and {mixture.name!r} is a mixture of several")
     arithmetic = " + ".join(filter(None, [limits.routers(run.planned), mixture.arithmetic(question, options)]))
-    run = reusing(run, context, mixture) if mode == "after" else run
+    run = reusing(run, context, mixture)
     run = context.plan(run, mixture.plan(question, options, run.arrived if run.reused else None))
     await catalog.hold(run.planned)
     limits.check(catalog.config.limits, run.planned, catalog.llms, f"mixture {mixture.name!r}", arithmetic)
@@ -84,8 +84,9 @@ async def route(run: Run, context: Context) -> tuple[Run, str]:
 
 def reusing(run: Run, context: Context, mixture: Mixture) -> Run:
     """Take up the proposals of an earlier request, if this one brings the result of a tool in the same turn."""
-    messages = context.question.messages
-    turn = turn_of(messages, mixture, context.options.owner) if is_midway(messages) else ""
+    messages, options = context.question.messages, context.options
+    is_kept = is_midway(messages) and mixture.mode(context.question, options) == "after"
+    turn = turn_of(messages, mixture, options.owner) if is_kept else ""
     kept = context.kept(turn) if turn else None
     if kept is None:
         return run
@@ -102,7 +103,7 @@ async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run
     await catalog.hold(plan)
     limits.check(catalog.config.limits, plan, catalog.llms, "the router", limits.routers(plan))
     if plan and goes_on:
-        check_any(context, plan)
+        check_any(run, context, plan)
     run = context.plan(run, plan)
     seconds = catalog.config.limits.seconds
     try:
@@ -118,13 +119,14 @@ async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run
     return run, found
 
 
-def check_any(context: Context, routing: tuple[PlannedCall, ...]) -> None:
+def check_any(run: Run, context: Context, routing: tuple[PlannedCall, ...]) -> None:
     """Refuse a question that no mixture may answer once the router was asked. Raises `LimitError`."""
     catalog, question, options = context.catalog, context.question, context.options
     refused: LimitError | None = None
     for mixture in catalog.mixtures.values():
         why = f"{limits.routers(routing)} + {mixture.arithmetic(question, options)}"
-        plan = (*routing, *mixture.plan(question, options))
+        found = reusing(run, context, mixture)
+        plan = (*routing, *mixture.plan(question, options, found.arrived if found.reused else None))
         try:
             limits.check(catalog.config.limits, plan, catalog.llms, f"mixture {mixture.name!r}", why)
         except LimitError as error:

@@ -442,3 +442,122 @@ async def test_without_proposals_a_failing_llm_for_tools_fails() -> None:
 
     with pytest.raises(ProviderFailed, match="down"):
         await stage.ask(ASKED)
+
+
+async def test_a_router_that_asks_an_llm_counts_what_is_kept() -> None:
+    """Before it is asked, limits count the writer alone for a mixture whose proposals are still there."""
+    stage = Stage(spare=lambda _: Reply("m"))
+    stage.config["mixtures"]["other"] = {"description": "Other.", "workers": ["a", "b"]}
+    stage.config["router"] = {"kind": "llm", "llm": "spare", "fallback": "m"}
+    await stage.mollm.ause(stage.config)
+    await stage.ask(ASKED)
+    await stage.mollm.ause({**stage.config, "limits": {"calls": 2}})
+    assert stage.called
+
+    answer = await stage.ask(STEP)
+
+    assert stage.called == {"spare": 1, "boss": 1}
+    assert answer.reused
+    with pytest.raises(LimitError):
+        await stage.ask(ASKED)
+    assert stage.called == {}
+
+
+CUT = Reply("It is c", finish_reason="length")
+
+
+async def test_an_llm_for_tools_that_is_cut_off_is_replaced() -> None:
+    """By the fallback; without one what there is is the answer, and says so."""
+    with_spare = Stage({"aggregator": {"llm": "boss", "fallback_llm": "spare"}}, boss=CUT, spare=ACTS)
+    failing = Stage({"aggregator": {"llm": "boss", "fallback_llm": "spare"}}, boss=CUT, spare=ProviderFailed("down"))
+    alone, asked_for = Stage(boss=CUT), Stage(boss=CUT)
+    why = "the LLM for tools boss was cut off by its token limit"
+
+    answers = [await stage.ask(STEP) for stage in (with_spare, failing, alone)]
+
+    assert [answer.degraded for answer in answers] == [(why,), (why, "the LLM for tools spare: down"), (why,)]
+    assert answers[0].message["tool_calls"] == [CALL]
+    assert [(answer.text, answer.finish_reason) for answer in answers[1:]] == [("It is c", "length")] * 2
+    assert (await asked_for.ask(STEP, max_tokens=3)).degraded == ()
+
+
+@pytest.mark.parametrize("choice", ["none", "None", {"type": "none"}], ids=str)
+async def test_no_call_is_no_call_however_it_is_spelled(choice: Any) -> None:
+    """Providers write it in two ways."""
+    stage = Stage(boss="Yes.")
+
+    assert (await stage.ask(ASKED, tool_choice=choice)).on_tools is None
+
+
+@pytest.mark.parametrize("tools", [[], None], ids=["an empty list", "none"])
+async def test_without_tools_no_field_of_tools_is_sent(tools: Any) -> None:
+    """Providers refuse an empty list, and a choice where there is nothing to choose."""
+    stage = Stage(boss="It is.")
+
+    answer = await stage.ask(STEP, tools=tools, tool_choice="required")
+
+    assert stage.called == {"a": 1, "b": 1, "c": 1, "boss": 1}
+    assert answer.on_tools == "after"
+    assert stage.last["boss"][0].settings.payload().keys().isdisjoint({"tools", "tool_choice"})
+
+
+REMINDER: Message = {"role": "system", "content": "Remember to be brief."}
+
+
+async def test_a_reminder_behind_the_question_is_no_result() -> None:
+    """The same question is asked anew, and a proposal may still be the answer."""
+    stage = Stage(boss=lambda _: Reply(error=ProviderFailed("down")))
+
+    answers = [await stage.ask([*ASKED, REMINDER]) for _ in range(2)]
+
+    assert [(answer.reused, answer.text) for answer in answers] == [(False, "from a")] * 2
+
+
+async def test_layers_that_were_not_all_asked_are_not_used_again() -> None:
+    """A thread that was stopped between two layers asks them all for its next request."""
+    from langchain_core.messages import AIMessage, ToolMessage
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    stage = Stage({"layers": 2}, boss=lambda _: Reply("It is."))
+    graph = create_graph(stage.config, llms=stage.llms, checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    options = Options(tools=[TOOL])
+    calls = [{"name": "weather", "args": {"city": "Oslo"}, "id": "c1"}]
+    step = [
+        ("user", "Is it cold?"),
+        AIMessage("", tool_calls=calls, id="1"),
+        ToolMessage("minus seven", tool_call_id="c1", id="2"),
+    ]
+    steps = graph.astream({"messages": step}, thread, context=options, stream_mode="updates")
+    async for update in steps:
+        if "propose" in update:
+            break
+    await steps.aclose()  # type: ignore[attr-defined]
+    assert stage.called == {"a": 1, "b": 1, "c": 1}
+
+    found = await graph.ainvoke({"messages": [step[2]]}, thread, context=options)
+
+    assert stage.called == {"a": 2, "b": 2, "c": 2, "boss": 1}
+    assert not answer_from_plain(found["mollm"]).reused
+
+
+async def test_a_graph_inside_another_uses_the_proposals_again() -> None:
+    """Its state begins anew each time, and its memory stays."""
+    from langchain_core.messages import ToolMessage
+    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.graph import START, MessagesState, StateGraph
+
+    stage = Stage()
+    builder = StateGraph(MessagesState, context_schema=dict)
+    builder.add_node("expert", create_graph(stage.config, llms=stage.llms))
+    builder.add_edge(START, "expert")
+    graph = builder.compile(checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    context: Any = {"mollm": Options(tools=[TOOL])}
+    await graph.ainvoke({"messages": [("user", "Is it cold?")]}, thread, context=context)
+    assert stage.called == {"a": 1, "b": 1, "c": 1, "boss": 1}
+
+    found = await graph.ainvoke({"messages": [ToolMessage("minus seven", tool_call_id="c1")]}, thread, context=context)
+
+    assert stage.called == {"boss": 1}
+    assert found["messages"][-1].content == "It is."

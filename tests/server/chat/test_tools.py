@@ -119,7 +119,12 @@ async def test_a_loop_asks_the_workers_once(caplog: pytest.LogCaptureFixture) ->
         async with upstream, served(roomy(upstream)) as server:
             first = await server.chat(**body)
             second = await server.chat(**{**body, "messages": STEP})
+            counted = [
+                await server.metric("tools_answers_total", mixture="three", on_tools="after", reused=reused)
+                for reused in ("false", "true")
+            ]
 
+    assert counted == [1, 1]
     assert first.body["choices"][0]["message"]["tool_calls"] == CALLS
     assert second.body["choices"][0]["message"]["content"] == "A tree, says my note."
     assert (second.headers["x-mollm-calls"], second.headers["x-mollm-reused"]) == ("1", "true")
