@@ -548,7 +548,7 @@ async def test_a_graph_inside_another_uses_the_proposals_again() -> None:
     from langgraph.graph import START, MessagesState, StateGraph
 
     stage = Stage()
-    builder = StateGraph(MessagesState, context_schema=dict)
+    builder: Any = StateGraph(MessagesState, context_schema=dict)  # type: ignore[type-var]
     builder.add_node("expert", create_graph(stage.config, llms=stage.llms))
     builder.add_edge(START, "expert")
     graph = builder.compile(checkpointer=InMemorySaver())

@@ -72,7 +72,7 @@ def print_explanation(answer: Answer, config: Config) -> None:
         agreement = agreement_of(proposals)
         rows.append(("agreed", Text(agreement.in_full if agreement else "open text, nothing to compare")))
     if answer.on_tools:
-        rows.append(("tools", Text(_tools(answer, proposals))))
+        rows.append(("on tools", Text(_tools(answer, proposals))))
     rows.append(("answer", Text(_origin(answer, proposals, config))))
     rows += [("degraded", Text(clean(reason), style="yellow")) for reason in answer.degraded]
     workers = [call for call in answer.breakdown if call.role == "worker"]
@@ -127,7 +127,7 @@ def _tools(answer: Answer, proposals: Sequence[Proposal]) -> str:
     if not proposals:
         return f"{answer.on_tools}: no worker could propose"
     when = "in an earlier request of this turn" if answer.reused else "for this request"
-    return f"{answer.on_tools}: the workers proposed {when}, without the tools"
+    return f"{answer.on_tools}: the workers proposed {when}"
 
 
 def _route_text(route: Route) -> Text:
