@@ -73,8 +73,9 @@ async def route(run: Run, context: Context) -> tuple[Run, str]:
     is_alone = mode == "alone" or (mode is None and mixture.is_bypass)
     if options.needs_one_llm and not is_alone:
         raise RequestError(f"n and logprobs need a single LLM, and {mixture.name!r} is a mixture of several")
-    arithmetic = " + ".join(filter(None, [limits.routers(run.planned), mixture.arithmetic(question, options)]))
     run = reusing(run, context, mixture)
+    why = mixture.arithmetic(question, options, is_kept=run.reused)
+    arithmetic = " + ".join(filter(None, [limits.routers(run.planned), why]))
     run = context.plan(run, mixture.plan(question, options, run.arrived if run.reused else None))
     await catalog.hold(run.planned)
     limits.check(catalog.config.limits, run.planned, catalog.llms, f"mixture {mixture.name!r}", arithmetic)
@@ -124,8 +125,8 @@ def check_any(run: Run, context: Context, routing: tuple[PlannedCall, ...]) -> N
     catalog, question, options = context.catalog, context.question, context.options
     refused: LimitError | None = None
     for mixture in catalog.mixtures.values():
-        why = f"{limits.routers(routing)} + {mixture.arithmetic(question, options)}"
         found = reusing(run, context, mixture)
+        why = f"{limits.routers(routing)} + {mixture.arithmetic(question, options, is_kept=found.reused)}"
         plan = (*routing, *mixture.plan(question, options, found.arrived if found.reused else None))
         try:
             limits.check(catalog.config.limits, plan, catalog.llms, f"mixture {mixture.name!r}", why)

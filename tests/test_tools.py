@@ -300,6 +300,9 @@ async def test_limits_count_the_workers_until_the_proposals_are_found() -> None:
     assert refused.called == {}
     await stage.mollm.ause({**stage.config, "limits": {"calls": 1}})
     assert (await stage.ask(STEP)).reused
+    await stage.mollm.ause({**stage.config, "limits": {"output_tokens": 10}})
+    with pytest.raises(LimitError, match="1024 output tokens at worst \\(1 tools\\)"):
+        await stage.ask(STEP)
 
 
 async def test_a_long_history_goes_on_without_the_proposals() -> None:
@@ -548,7 +551,7 @@ async def test_a_graph_inside_another_uses_the_proposals_again() -> None:
     from langgraph.graph import START, MessagesState, StateGraph
 
     stage = Stage()
-    builder: Any = StateGraph(MessagesState, context_schema=dict)  # type: ignore[type-var]
+    builder: Any = StateGraph(MessagesState, context_schema=dict)
     builder.add_node("expert", create_graph(stage.config, llms=stage.llms))
     builder.add_edge(START, "expert")
     graph = builder.compile(checkpointer=InMemorySaver())
