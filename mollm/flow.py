@@ -51,8 +51,6 @@ from mollm.types import Alternative, Done, Route, Routed, Writing, Written
 from mollm.workers import ask, proposal_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mollm.calling.calls import Outcome
     from mollm.mixture import Mixture
     from mollm.types import Answer, Message, PlannedCall, Role
