@@ -32,7 +32,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mollm import limits
-from mollm.aggregation.acting import is_midway
 from mollm.aggregation.base import Brief, aggregate, written_of
 from mollm.aggregation.showing import in_order, show_proposals
 from mollm.aggregation.writing import write
@@ -40,9 +39,11 @@ from mollm.answering import answer_of
 from mollm.calling.base import Request
 from mollm.config.problems import RESERVED_NAMES
 from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
+from mollm.fitting import Reader, fitted
 from mollm.loops import all_of
+from mollm.messages import is_midway, question_of, tokens_at_most
 from mollm.options import COUNTED
-from mollm.prompts import is_empty, with_persona
+from mollm.prompts import FENCE_TOKENS, is_empty, with_persona
 from mollm.routing.base import plan_of
 from mollm.run import Context, Run, fresh
 from mollm.transcript import without_tools
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from mollm.calling.calls import Outcome
     from mollm.mixture import Mixture
     from mollm.types import Answer, Message, PlannedCall, Role
+    from mollm.workers import Worker
 
 Node: TypeAlias = Callable[[Run, Context], Awaitable[tuple[Run, str]]]
 
@@ -70,8 +72,9 @@ async def route(run: Run, context: Context) -> tuple[Run, str]:
     is_alone = mode == "alone" or (mode is None and mixture.is_bypass)
     if options.needs_one_llm and not is_alone:
         raise RequestError(f"n and logprobs need a single LLM, and {mixture.name!r} is a mixture of several")
-    arithmetic = " + ".join(filter(None, [limits.routers(run.planned), mixture.arithmetic(question, options)]))
-    run = reusing(run, context, mixture) if mode == "after" else run
+    run = reusing(run, context, mixture)
+    why = mixture.arithmetic(question, options, is_kept=run.reused)
+    arithmetic = " + ".join(filter(None, [limits.routers(run.planned), why]))
     run = context.plan(run, mixture.plan(question, options, run.arrived if run.reused else None))
     await catalog.hold(run.planned)
     limits.check(catalog.config.limits, run.planned, catalog.llms, f"mixture {mixture.name!r}", arithmetic)
@@ -81,12 +84,13 @@ async def route(run: Run, context: Context) -> tuple[Run, str]:
 
 def reusing(run: Run, context: Context, mixture: Mixture) -> Run:
     """Take up the proposals of an earlier request, if this one brings the result of a tool in the same turn."""
-    messages = context.question.messages
-    run = replace(run, turn=turn_of(messages, mixture, context.options.owner))
-    kept = context.kept(run.turn) if run.turn and is_midway(messages) else None
+    messages, options = context.question.messages, context.options
+    is_kept = is_midway(messages) and mixture.mode(context.question, options) == "after"
+    turn = turn_of(messages, mixture, options.owner) if is_kept else ""
+    kept = context.kept(turn) if turn else None
     if kept is None:
         return run
-    return replace(run, proposals=kept.proposals, layer=kept.layer, degraded=kept.degraded, reused=True)
+    return replace(run, turn=turn, proposals=kept.proposals, layer=kept.layer, degraded=kept.degraded, reused=True)
 
 
 async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run, Route]:
@@ -99,7 +103,7 @@ async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run
     await catalog.hold(plan)
     limits.check(catalog.config.limits, plan, catalog.llms, "the router", limits.routers(plan))
     if plan and goes_on:
-        check_any(context, plan)
+        check_any(run, context, plan)
     run = context.plan(run, plan)
     seconds = catalog.config.limits.seconds
     try:
@@ -115,13 +119,14 @@ async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run
     return run, found
 
 
-def check_any(context: Context, routing: tuple[PlannedCall, ...]) -> None:
+def check_any(run: Run, context: Context, routing: tuple[PlannedCall, ...]) -> None:
     """Refuse a question that no mixture may answer once the router was asked. Raises `LimitError`."""
     catalog, question, options = context.catalog, context.question, context.options
     refused: LimitError | None = None
     for mixture in catalog.mixtures.values():
-        why = f"{limits.routers(routing)} + {mixture.arithmetic(question, options)}"
-        plan = (*routing, *mixture.plan(question, options))
+        found = reusing(run, context, mixture)
+        why = f"{limits.routers(routing)} + {mixture.arithmetic(question, options, is_kept=found.reused)}"
+        plan = (*routing, *mixture.plan(question, options, found.arrived if found.reused else None))
         try:
             limits.check(catalog.config.limits, plan, catalog.llms, f"mixture {mixture.name!r}", why)
         except LimitError as error:
@@ -133,36 +138,65 @@ def check_any(context: Context, routing: tuple[PlannedCall, ...]) -> None:
 
 async def propose(run: Run, context: Context) -> tuple[Run, str]:
     """Ask the workers of one layer."""
-    mixture, messages = await context.mixture(run), without_tools(context.question.messages)
-    if run.layer:
-        run, messages = await shown_to_next_layer(run, context, mixture)
-    number = run.layer + 1
-    seed, observer = context.options.seed, context.observer
+    mixture, number = await context.mixture(run), run.layer + 1
     workers = mixture.asked(number, context.options, run.on_tools)
-    layer = await ask(workers, messages, mixture.rules, context.calls, layer=number, seed=seed, observer=observer)
+    messages, short = without_tools(context.question.messages), {}
+    if run.layer:
+        run, messages = await shown_to_next_layer(run, context, mixture, workers)
+    else:
+        short = await fitted(context.question.messages, readers_of(workers, context))
+    seed, observer = context.options.seed, context.observer
+    layer = await ask(
+        workers, messages, mixture.rules, context.calls, layer=number, seed=seed, observer=observer, instead=short
+    )
+    run = cut_for(run, [p.worker for p in layer.proposals if p.worker in short])
     after = replace(run, layer=number, agreed=layer.agreed, proposals=(*run.proposals, *layer.proposals))
     count, quorum = len(after.arrived), mixture.rules.quorum
     if count < quorum and number == 1:
+        if run.on_tools and quorum == 1 and layer.is_too_long_for_all:
+            # It is the tools that brought so much, and whoever has them can go on; asking again would not help.
+            return replace(after, degraded=("the conversation is too long for every worker",)), "act"
         raise QuorumError(mixture.name, quorum, layer.proposals)
     if count < quorum:
         why = f"layer {number} does not count: {count} of at least {quorum} workers answered"
-        return proposed(replace(after, layer=run.layer, agreed=run.agreed, degraded=(*run.degraded, why)), context)
+        after = replace(after, layer=run.layer, agreed=run.agreed, degraded=(*run.degraded, why))
+        return proposed(after, context, mixture)
     is_last = layer.agreed or number == mixture.rules.layers
-    return proposed(after, context) if is_last else (after, "propose")
+    return proposed(after, context, mixture) if is_last else (after, "propose")
 
 
-def proposed(run: Run, context: Context) -> tuple[Run, str]:
-    """Go on from the last layer."""
-    if run.turn:
+def readers_of(workers: Sequence[Worker], context: Context, beside: int = 0) -> list[Reader]:
+    """The workers as readers of the conversation, and of so many tokens `beside` it."""
+    return [Reader(w.name, context.calls.llm(w.llm), w.settings.max_tokens, w.prompt_tokens + beside) for w in workers]
+
+
+def cut_for(run: Run, workers: Sequence[str]) -> Run:
+    """Say for whom the conversation was shortened."""
+    if not workers:
+        return run
+    why = f"what tools brought was shortened to fit the window of {', '.join(workers)}"
+    return replace(run, degraded=(*run.degraded, why))
+
+
+def proposed(run: Run, context: Context, mixture: Mixture) -> tuple[Run, str]:
+    """Go on from the last layer, and keep its proposals for the rest of the turn."""
+    if run.on_tools == "after" and (turn := turn_of(context.question.messages, mixture, context.options.owner)):
+        run = replace(run, turn=turn)
         context.keep(run)
     return run, "act" if run.on_tools else "aggregate"
 
 
-async def shown_to_next_layer(run: Run, context: Context, mixture: Mixture) -> tuple[Run, tuple[Message, ...]]:
+async def shown_to_next_layer(
+    run: Run, context: Context, mixture: Mixture, workers: Sequence[Worker]
+) -> tuple[Run, tuple[Message, ...]]:
     """Add the proposals of the latest layer to the messages for the workers of the next."""
-    messages = without_tools(context.question.messages)
+    question = context.question.messages
+    read = sum(tokens_at_most(p.text) + FENCE_TOKENS for p in run.arrived) + mixture.layer_prompt.tokens
+    short = await fitted(question, readers_of(workers, context, read))
+    messages = min(short.values(), key=lambda cut: question_of(cut).tokens, default=without_tools(question))
+    run = run if any("was shortened" in why for why in run.degraded) else cut_for(run, list(short))
     shown = in_order(run.arrived, shuffle=mixture.shuffle, seed=context.options.seed)
-    readers = [(context.calls.llm(worker.llm), worker.settings.max_tokens) for worker in mixture.workers]
+    readers = [(context.calls.llm(worker.llm), worker.settings.max_tokens) for worker in workers]
     found, why = await show_proposals(mixture.layer_prompt, messages, shown, readers)
     return replace(run, degraded=(*run.degraded, *why)), messages if found is None else tuple(found)
 

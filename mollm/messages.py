@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mollm.types import Question
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mollm.types import Message
 
@@ -95,6 +95,24 @@ def says_nothing(arguments: str, result: Any) -> bool:
     return not is_media and bool(_SAYS_NOTHING.fullmatch(text))
 
 
+def calls_of(message: Message) -> Iterator[tuple[Any, str, str]]:
+    """Id, name and arguments of every call of a tool in a message, also of those that an LLM wrote badly."""
+    found = message.get("tool_calls")
+    for call in found if isinstance(found, list) else ():
+        if isinstance(call, dict):
+            yield call.get("id"), *_called(call.get("function") or call.get("custom") or {})
+    if message.get("function_call"):
+        yield None, *_called(message["function_call"])
+
+
+def _called(function: Any) -> tuple[str, str]:
+    if not isinstance(function, dict):
+        return "unknown", ""
+    given = function.get("arguments", function.get("input"))
+    arguments = given if isinstance(given, str) else _written_out(given) if given else ""
+    return str(function.get("name") or "unknown"), arguments
+
+
 def called_by(message: Message) -> list[Any]:
     """Names of the tools that an assistant's message calls, also in a call that an LLM wrote badly."""
     calls = message.get("tool_calls")
@@ -125,6 +143,16 @@ def ends_with_our_result(messages: Sequence[Message], *, is_agent: bool = False)
         if message.get("role") not in RESULTS:
             break
     return not is_agent
+
+
+def is_midway(messages: Sequence[Message]) -> bool:
+    """Whether a tool brought a result since the user's last message."""
+    for message in reversed(messages):
+        if message.get("role") in RESULTS:
+            return True
+        if message.get("role") == "user":
+            return False
+    return False
 
 
 def question_of(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.aggregation.base import picks, plan_of
-from mollm.messages import tokens_at_most
+from mollm.messages import is_midway, tokens_at_most
 from mollm.options import Settings
 from mollm.prompts import FENCE_TOKENS
 from mollm.types import PlannedCall
@@ -67,7 +67,7 @@ class Mixture:
         # A forced call asks for arguments and not for an answer, and several answers need one LLM.
         if self.on_tools == "alone" or options.forces_a_call or options.needs_one_llm:
             return "alone"
-        if options.tool_choice == "none" and question.messages and question.messages[-1].get("role") == "user":
+        if options.forbids_calls and question.messages and not is_midway(question.messages):
             return None
         return self.on_tools
 
@@ -126,8 +126,8 @@ class Mixture:
         longest = max(call.max_tokens for call in first) + FENCE_TOKENS
         return (*first, *later, *self._writing(question, read, longest, options))
 
-    def arithmetic(self, question: Question, options: Options) -> str:
-        """Say in words where the calls of the worst case come from."""
+    def arithmetic(self, question: Question, options: Options, *, is_kept: bool = False) -> str:
+        """Say in words where the calls of the worst case come from; `is_kept`: the proposals are there already."""
         n = options.n or 1
         mode = self.mode(question, options)
         if mode == "alone":
@@ -136,7 +136,7 @@ class Mixture:
             return "1 worker" if n == 1 else f"1 worker x {n} answers"
         layers = f" x {self.rules.layers} layers" if self.rules.layers > 1 else ""
         planned = len(self.workers)
-        parts = [f"{planned} proposal{'s' if planned > 1 else ''}{layers}"]
+        parts = [] if is_kept else [f"{planned} proposal{'s' if planned > 1 else ''}{layers}"]
         writing = self._writing(question, 0, 0, options)
         parts += [f"{call.times} {call.role}{'s' if call.times > 1 else ''}" for call in writing]
         return " + ".join(parts)

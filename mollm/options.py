@@ -92,16 +92,28 @@ class Options(Settings):
     @property
     def forces_a_call(self) -> bool:
         """Whether `tool_choice` leaves the LLM no choice but to call a tool."""
+        return bool(self.tools) and self._choice not in ("auto", "none", "allowed_tools", "")
+
+    @property
+    def forbids_calls(self) -> bool:
+        """Whether `tool_choice` says that no tool may be called."""
+        return self._choice == "none"
+
+    @property
+    def _choice(self) -> str:
+        """What `tool_choice` says, in whichever of the forms that providers know."""
         choice = self.tool_choice
         if isinstance(choice, Mapping) and choice:
             allowed = choice.get("allowed_tools")
             found = allowed if isinstance(allowed, Mapping) else choice
             choice = found.get("mode") or found.get("type") or "function"
-        return isinstance(choice, str) and choice.lower() not in ("auto", "none", "allowed_tools", "")
+        return choice.lower() if isinstance(choice, str) else ""
 
     @property
     def for_tools(self) -> Settings:
-        """The settings for the LLM that uses tools."""
+        """The settings for the LLM that uses tools; providers refuse an empty list of them, and a choice of none."""
+        if not self.tools:
+            return self.writing
         return replace(self.writing, tools=self.tools, tool_choice=self.tool_choice)
 
     @property

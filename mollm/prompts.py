@@ -194,10 +194,13 @@ FENCE_TOKENS = 24
 def fence(texts: Sequence[str], mark: str | None = None) -> str:
     """Mark proposals as quoted material that cannot end its own quotes.
 
-    The delimiter is `mark`, or random and new for every call, so a proposal can neither guess nor contain it. The
-    names are numbers in the order given, and do not say who wrote a text.
+    The delimiter is `mark`, or random and new for every call, so a proposal can neither guess nor contain it; if one
+    contains it all the same, another is taken. The names are numbers in the order given, and do not say who wrote a
+    text.
     """
     mark = mark or secrets.token_hex(4)
+    while any(mark in text for text in texts):
+        mark = secrets.token_hex(4)
     parts = [f"<answer-{mark} number={n}>\n{text.strip()}\n</answer-{mark}>" for n, text in enumerate(texts, 1)]
     return "\n".join(parts)
 

@@ -61,7 +61,7 @@ class Run:
     on_tools: OnTools | None = None
     """What the mixture does with the tools of the question; None if it has none."""
     turn: str = ""
-    """Digest of the user's turn for which proposals are kept; empty if none are."""
+    """Digest of the user's turn for which the proposals are kept, once all of them are there; empty if none are."""
     reused: bool = False
     """The proposals are those of an earlier request of the same turn."""
     written: Written | None = None

@@ -11,7 +11,16 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mollm.messages import RESULTS, SYSTEM, called_by, fence_mark, is_handover, is_handover_notice, says_nothing
+from mollm.messages import (
+    RESULTS,
+    SYSTEM,
+    called_by,
+    calls_of,
+    fence_mark,
+    is_handover,
+    is_handover_notice,
+    says_nothing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -109,7 +118,7 @@ def _without_handovers(messages: Sequence[Message], offered: Container[Any]) -> 
             if answered[-1] if answered else not _hands_over(message, offered):
                 found.append(message)
             continue
-        here = [(call.id, call.name in offered or not _is_silent(call, results)) for call in _calls(message)]
+        here = [(call.id, call.name in offered or not _is_silent(call, results)) for call in _calls_of(message)]
         stays += here
         if all(is_kept for _, is_kept in here):
             found.append(message)
@@ -187,7 +196,7 @@ class _Turns:
     since: list[_Call | Message] = field(default_factory=list)
 
     def assistant(self, message: Message) -> None:
-        calls = list(_calls(message))
+        calls = _calls_of(message)
         content = message.get("content") or message.get("refusal")
         is_notice = any(is_handover(call.name) for call in calls) and is_handover_notice(content)
         if content and not is_notice:
@@ -254,22 +263,8 @@ def _one_after_other(first: Any, second: Any) -> Any:
     return [{"type": "text", "text": part} if isinstance(part, str) else part for parts in contents for part in parts]
 
 
-def _calls(message: Message) -> Iterator[_Call]:
-    """Calls of an assistant's message, also those that an LLM wrote badly."""
-    found = message.get("tool_calls")
-    for call in found if isinstance(found, list) else ():
-        if isinstance(call, dict):
-            yield _call(call.get("function") or call.get("custom") or {}, call.get("id"))
-    if message.get("function_call"):
-        yield _call(message["function_call"], None)
-
-
-def _call(function: Any, call_id: str | None) -> _Call:
-    if not isinstance(function, dict):
-        return _Call(call_id, "unknown")
-    given = function.get("arguments", function.get("input"))
-    arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, default=str) if given else ""
-    return _Call(call_id, str(function.get("name") or "unknown"), arguments)
+def _calls_of(message: Message) -> list[_Call]:
+    return [_Call(*call) for call in calls_of(message)]
 
 
 def _said(messages: Sequence[Message]) -> Message:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.calling.base import Request
+from mollm.errors import ContextTooLong
 from mollm.final.replies import final_answer
 from mollm.final.tally import Tally
 from mollm.formats import format_of, value_of
@@ -21,7 +22,7 @@ from mollm.prompts import with_persona
 from mollm.types import Arrived, Failed, Failure, Proposal, Started
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mollm.calling.calls import Calls, Outcome
     from mollm.types import Message, Observer
@@ -79,6 +80,12 @@ class Layer:
     """One per call that was started, in listed order."""
     agreed: bool
     """It ended because `agree` proposals have the same final answer."""
+
+    @property
+    def is_too_long_for_all(self) -> bool:
+        """The conversation did not fit the window of anybody who was asked."""
+        kinds = {proposal.error.kind if proposal.error else None for proposal in self.proposals}
+        return kinds == {ContextTooLong.kind}
 
 
 class Asking:
@@ -158,6 +165,7 @@ async def ask(
     layer: int = 1,
     seed: int | None = None,
     observer: Observer = NOBODY,
+    instead: Mapping[str, Sequence[Message]] | None = None,
 ) -> Layer:
     """Ask `workers` by `rules` and return the proposals that arrive in time.
 
@@ -169,12 +177,13 @@ async def ask(
         layer: Number of this layer, from 1.
         seed: The caller's seed.
         observer: Receives `Started`, `Arrived` and `Failed`.
+        instead: By name of the worker, the conversation as it is shown to that one alone.
 
     Returns:
         One proposal for every call that was started. Calls that were still running when the layer ended are
         cancelled, their connections closed, and recorded as failures.
     """
-    return await _Engine(workers, messages, rules, calls, layer, seed, observer).run()
+    return await _Engine(workers, messages, rules, calls, layer, seed, observer, instead or {}).run()
 
 
 class _Engine:
@@ -187,9 +196,11 @@ class _Engine:
         layer: int,
         seed: int | None,
         observer: Observer,
+        instead: Mapping[str, Sequence[Message]],
     ) -> None:
         self._workers, self._messages, self._rules = workers, messages, rules
         self._calls, self._layer, self._seed, self._observer = calls, layer, seed, observer
+        self._instead = instead
         self._asking = Asking(len(workers), rules)
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -254,7 +265,8 @@ class _Engine:
             self._ended.set_exception(task.exception() or RuntimeError())
 
     async def _ask_one(self, index: int, worker: Worker) -> None:
-        request = worker.request(self._messages, seed=self._seed)
+        messages = self._instead.get(worker.name, self._messages)
+        request = worker.request(messages, seed=self._seed)
         try:
             outcome = await self._calls.attempt("worker", worker.llm, request, deadline=self._until)
         except asyncio.CancelledError:

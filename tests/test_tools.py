@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mollm import MoLLM, Options, create_graph
-from mollm.errors import LimitError, ProviderFailed, QuorumError, RequestError
+from mollm.errors import ContextTooLong, LimitError, ProviderFailed, QuorumError, RequestError
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.messages import text_of
 from mollm.types import Answer, Message, answer_from_plain
@@ -300,6 +300,9 @@ async def test_limits_count_the_workers_until_the_proposals_are_found() -> None:
     assert refused.called == {}
     await stage.mollm.ause({**stage.config, "limits": {"calls": 1}})
     assert (await stage.ask(STEP)).reused
+    await stage.mollm.ause({**stage.config, "limits": {"output_tokens": 10}})
+    with pytest.raises(LimitError, match="1024 output tokens at worst \\(1 tools\\)"):
+        await stage.ask(STEP)
 
 
 async def test_a_long_history_goes_on_without_the_proposals() -> None:
@@ -370,3 +373,194 @@ async def test_a_graph_uses_the_proposals_again(is_kept: bool) -> None:
     assert stages[1].called == {"boss": 1}
     answer = answer_from_plain(found["mollm"])
     assert (answer.text, answer.reused) == ("It is.", True)
+
+
+LONG: list[Message] = [*STEP[:2], {**STEP[2], "content": "minus seven " * 3000}]
+
+
+async def test_a_worker_reads_as_much_of_the_results_as_its_window_holds() -> None:
+    """One with a small window reads them shortened, and the answer says so; the others read all of them."""
+    stage = Stage(boss="It is.")
+    stage.config["llms"]["a"] |= {"context_window": 4000, "max_tokens": 1000}
+    stage.config["llms"]["boss"] |= {"context_window": 65_536}
+    await stage.mollm.ause(stage.config)
+
+    answer = await stage.ask(LONG)
+
+    heard = {name: len(str(stage.llms[name].requests[0].messages)) for name in "abc"}
+    assert 5000 < heard["a"] < 9000
+    assert heard["b"] == heard["c"] > 36_000
+    assert stage.llms["boss"].requests[0].messages[-1] == LONG[-1]
+    assert answer.degraded == ("what tools brought was shortened to fit the window of a",)
+
+
+async def test_later_layers_read_the_results_beside_the_proposals() -> None:
+    """Both are shown to them, although the results alone would fill the window."""
+    stage = Stage({"layers": 2}, boss="It is.")
+    for name in "abc":
+        stage.config["llms"][name] |= {"context_window": 4000, "max_tokens": 1000}
+    stage.config["llms"]["boss"] |= {"context_window": 65_536}
+    await stage.mollm.ause(stage.config)
+
+    answer = await stage.ask(LONG)
+
+    later = str(stage.llms["b"].requests[1].messages)
+    assert "minus seven" in later
+    assert all(f"from {name}" in later for name in "abc")
+    assert len(later) < 9000
+    assert answer.degraded == ("what tools brought was shortened to fit the window of a, b, c",)
+
+
+TOO_LONG = ContextTooLong("the messages do not fit")
+
+
+async def test_a_conversation_that_is_too_long_for_every_worker_is_no_end() -> None:
+    """It grows with what tools bring, and whoever has the tools can go on; the answer says that it is alone."""
+    stage = Stage(
+        a=lambda _: Reply(error=TOO_LONG), b=lambda _: Reply(error=TOO_LONG), c=lambda _: Reply(error=TOO_LONG)
+    )
+
+    answer = await stage.ask(STEP)
+
+    assert answer.message["tool_calls"] == [CALL]
+    assert list(stage.llms["boss"].requests[0].messages) == STEP
+    assert answer.degraded == ("the conversation is too long for every worker",)
+    assert [p.error.kind for p in answer.proposals if p.error] == ["context_too_long"] * 3
+    assert not (await stage.ask(STEP)).reused
+
+
+@pytest.mark.parametrize("mixture", [{"quorum": 2}, {"on_tools": "after"}], ids=["a quorum that was set", "an outage"])
+async def test_other_failures_of_all_workers_are_an_error(mixture: dict[str, Any]) -> None:
+    """Whoever asks for two proposals is not given an answer without any, and an outage passes."""
+    last = TOO_LONG if "quorum" in mixture else ProviderFailed("down")
+    stage = Stage(mixture, a=TOO_LONG, b=TOO_LONG, c=last)
+
+    with pytest.raises(QuorumError):
+        await stage.ask(ASKED)
+
+
+async def test_without_proposals_a_failing_llm_for_tools_fails() -> None:
+    """There is nothing that could take the place of its answer."""
+    stage = Stage(a=TOO_LONG, b=TOO_LONG, c=TOO_LONG, boss=ProviderFailed("down"))
+
+    with pytest.raises(ProviderFailed, match="down"):
+        await stage.ask(ASKED)
+
+
+async def test_a_router_that_asks_an_llm_counts_what_is_kept() -> None:
+    """Before it is asked, limits count the writer alone for a mixture whose proposals are still there."""
+    stage = Stage(spare=lambda _: Reply("m"))
+    stage.config["mixtures"]["other"] = {"description": "Other.", "workers": ["a", "b"]}
+    stage.config["router"] = {"kind": "llm", "llm": "spare", "fallback": "m"}
+    await stage.mollm.ause(stage.config)
+    await stage.ask(ASKED)
+    await stage.mollm.ause({**stage.config, "limits": {"calls": 2}})
+    assert stage.called
+
+    answer = await stage.ask(STEP)
+
+    assert stage.called == {"spare": 1, "boss": 1}
+    assert answer.reused
+    with pytest.raises(LimitError):
+        await stage.ask(ASKED)
+    assert stage.called == {}
+
+
+CUT = Reply("It is c", finish_reason="length")
+
+
+async def test_an_llm_for_tools_that_is_cut_off_is_replaced() -> None:
+    """By the fallback; without one what there is is the answer, and says so."""
+    with_spare = Stage({"aggregator": {"llm": "boss", "fallback_llm": "spare"}}, boss=CUT, spare=ACTS)
+    failing = Stage({"aggregator": {"llm": "boss", "fallback_llm": "spare"}}, boss=CUT, spare=ProviderFailed("down"))
+    alone, asked_for = Stage(boss=CUT), Stage(boss=CUT)
+    why = "the LLM for tools boss was cut off by its token limit"
+
+    answers = [await stage.ask(STEP) for stage in (with_spare, failing, alone)]
+
+    assert [answer.degraded for answer in answers] == [(why,), (why, "the LLM for tools spare: down"), (why,)]
+    assert answers[0].message["tool_calls"] == [CALL]
+    assert [(answer.text, answer.finish_reason) for answer in answers[1:]] == [("It is c", "length")] * 2
+    assert (await asked_for.ask(STEP, max_tokens=3)).degraded == ()
+
+
+@pytest.mark.parametrize("choice", ["none", "None", {"type": "none"}], ids=str)
+async def test_no_call_is_no_call_however_it_is_spelled(choice: Any) -> None:
+    """Providers write it in two ways."""
+    stage = Stage(boss="Yes.")
+
+    assert (await stage.ask(ASKED, tool_choice=choice)).on_tools is None
+
+
+@pytest.mark.parametrize("tools", [[], None], ids=["an empty list", "none"])
+async def test_without_tools_no_field_of_tools_is_sent(tools: Any) -> None:
+    """Providers refuse an empty list, and a choice where there is nothing to choose."""
+    stage = Stage(boss="It is.")
+
+    answer = await stage.ask(STEP, tools=tools, tool_choice="required")
+
+    assert stage.called == {"a": 1, "b": 1, "c": 1, "boss": 1}
+    assert answer.on_tools == "after"
+    assert stage.last["boss"][0].settings.payload().keys().isdisjoint({"tools", "tool_choice"})
+
+
+REMINDER: Message = {"role": "system", "content": "Remember to be brief."}
+
+
+async def test_a_reminder_behind_the_question_is_no_result() -> None:
+    """The same question is asked anew, and a proposal may still be the answer."""
+    stage = Stage(boss=lambda _: Reply(error=ProviderFailed("down")))
+
+    answers = [await stage.ask([*ASKED, REMINDER]) for _ in range(2)]
+
+    assert [(answer.reused, answer.text) for answer in answers] == [(False, "from a")] * 2
+
+
+async def test_layers_that_were_not_all_asked_are_not_used_again() -> None:
+    """A thread that was stopped between two layers asks them all for its next request."""
+    from langchain_core.messages import AIMessage, ToolMessage
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    stage = Stage({"layers": 2}, boss=lambda _: Reply("It is."))
+    graph = create_graph(stage.config, llms=stage.llms, checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    options = Options(tools=[TOOL])
+    calls = [{"name": "weather", "args": {"city": "Oslo"}, "id": "c1"}]
+    step = [
+        ("user", "Is it cold?"),
+        AIMessage("", tool_calls=calls, id="1"),
+        ToolMessage("minus seven", tool_call_id="c1", id="2"),
+    ]
+    steps = graph.astream({"messages": step}, thread, context=options, stream_mode="updates")
+    async for update in steps:
+        if "propose" in update:
+            break
+    await steps.aclose()  # type: ignore[attr-defined]
+    assert stage.called == {"a": 1, "b": 1, "c": 1}
+
+    found = await graph.ainvoke({"messages": [step[2]]}, thread, context=options)
+
+    assert stage.called == {"a": 2, "b": 2, "c": 2, "boss": 1}
+    assert not answer_from_plain(found["mollm"]).reused
+
+
+async def test_a_graph_inside_another_uses_the_proposals_again() -> None:
+    """Its state begins anew each time, and its memory stays."""
+    from langchain_core.messages import ToolMessage
+    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.graph import START, MessagesState, StateGraph
+
+    stage = Stage()
+    builder: Any = StateGraph(MessagesState, context_schema=dict)
+    builder.add_node("expert", create_graph(stage.config, llms=stage.llms))
+    builder.add_edge(START, "expert")
+    graph = builder.compile(checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    context: Any = {"mollm": Options(tools=[TOOL])}
+    await graph.ainvoke({"messages": [("user", "Is it cold?")]}, thread, context=context)
+    assert stage.called == {"a": 1, "b": 1, "c": 1, "boss": 1}
+
+    found = await graph.ainvoke({"messages": [ToolMessage("minus seven", tool_call_id="c1")]}, thread, context=context)
+
+    assert stage.called == {"boss": 1}
+    assert found["messages"][-1].content == "It is."

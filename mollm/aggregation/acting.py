@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.aggregation.base import given_up
+from mollm.messages import is_midway
 from mollm.types import Written
 
 if TYPE_CHECKING:
@@ -15,15 +16,16 @@ if TYPE_CHECKING:
     from mollm.aggregation.writing import Writers
     from mollm.calling.calls import Calls, Outcome
     from mollm.options import Settings
-    from mollm.types import Message, PlannedCall, Proposal, Question
+    from mollm.types import PlannedCall, Proposal, Question
 
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """If the LLM fails, the fallback LLM acts with the same tools.
+    """If the LLM fails or is cut off, the fallback LLM acts with the same tools.
 
-    After both, the best proposal is the answer, but only as long as no tool was called in this turn: the proposals
-    know nothing of results, so from then on the question fails.
+    After both, what was cut off is the answer, and says so. If both failed, the best proposal is the answer, if there
+    is one, but only as long as no tool was called in this turn: the proposals know nothing of results, so from then on
+    the question fails.
     """
 
     writers: Writers
@@ -35,23 +37,29 @@ class Acting:
     async def aggregate(self, brief: Brief, calls: Calls) -> Written | Picked:
         """Let the LLM act."""
         errors: list[Exception] = []
+        cut: list[Written] = []
 
-        def take(outcome: Outcome, _: Sequence[Proposal], __: str) -> Written | str:
+        def take(outcome: Outcome, _: Sequence[Proposal], llm: str) -> Written | str:
             completion = outcome.completion
             if completion is None:
                 errors.append(outcome.error or RuntimeError("a call ended with nothing"))
                 return f"the LLM for tools {outcome.error}"
-            return Written(completion.message, completion.finish_reason or "stop", (), completion.logprobs)
+            finish_reason = completion.finish_reason or "stop"
+            written = Written(completion.message, finish_reason, (), completion.logprobs)
+            if finish_reason != "length" or brief.caller.max_tokens is not None:
+                return written
+            reason = f"the LLM for tools {llm} was cut off by its token limit"
+            if brief.streams:
+                return replace(written, degraded=(reason,))
+            cut.append(written)
+            return reason
 
         settings = brief.caller.over(self.writers.settings)
         found, reasons = await self.writers.ask(brief, calls, settings, take, streams=brief.streams)
         if isinstance(found, Written):
             return replace(found, degraded=(*reasons, *found.degraded))
-        if is_midway(brief.messages):
+        if cut:
+            return replace(cut[0], degraded=reasons)
+        if is_midway(brief.messages) or not brief.proposals:
             raise errors[-1]
         return given_up(brief, *reasons)
-
-
-def is_midway(messages: Sequence[Message]) -> bool:
-    """Say whether something came after the last user message: a tool was called in this turn."""
-    return bool(messages) and messages[-1].get("role") != "user"

@@ -31,7 +31,7 @@ class Brief:
     messages: Sequence[Message]
     """The conversation in OpenAI's format."""
     proposals: Sequence[Proposal]
-    """The proposals of the last layer that arrived; never empty."""
+    """The proposals of the last layer that arrived; empty only for the LLM for tools."""
     caller: Settings = Settings()
     """The caller's settings for the LLM that writes the answer."""
     agreed: bool = False

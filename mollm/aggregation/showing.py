@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from mollm.fitting import TOKENS_FOR_TEMPLATE, shorten
 from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of
 from mollm.prompts import fence, last_question, with_instructions
 
@@ -15,11 +16,8 @@ if TYPE_CHECKING:
     from mollm.prompts import Prompt
     from mollm.types import Message, Proposal
 
-TOKENS_FOR_TEMPLATE = 64
-"""Room left in a window for role marks and separators of a chat template."""
 LEAST_SHOWN = 40
 """Characters; with less than that left of each proposal, a call is not worth making."""
-SHORTENED = " [...]"
 
 
 def in_order(proposals: Sequence[Proposal], *, shuffle: bool, seed: int | str | None) -> list[Proposal]:
@@ -80,20 +78,3 @@ async def _room(llm: Facts, limit: int | None, beside: int) -> int:
         around += beside
     # A caller whose tools alone would fill the window that is assumed knows that it is larger.
     return await llm.context_window() - around
-
-
-def shorten(texts: Sequence[str], room: int) -> list[str]:
-    """Shorten `texts` to `room` characters together.
-
-    Every text gets the same share; what a short one leaves unused goes to the longer ones; a text that is longer
-    than its share is cut at the end and marked with `SHORTENED`.
-    """
-    shares = dict.fromkeys(range(len(texts)), 0)
-    left = max(0, room)
-    for place, index in enumerate(sorted(shares, key=lambda i: len(texts[i]))):
-        shares[index] = min(len(texts[index]), left // (len(texts) - place))
-        left -= shares[index]
-    return [
-        text if shares[i] >= len(text) else text[: max(0, shares[i] - len(SHORTENED))] + SHORTENED
-        for i, text in enumerate(texts)
-    ]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mollm.calling.calls import Calls
     from mollm.formats import Format
     from mollm.prompts import Prompt
-    from mollm.types import Observer, Proposal, Question, Role
+    from mollm.types import Message, Observer, Proposal, Question, Role
 
     Take: TypeAlias = Callable[[Outcome, Sequence[Proposal], str], "Written | Picked | str"]
     """Takes an outcome, the proposals in the order shown and the LLM's name; returns the answer, or why not."""
@@ -88,9 +88,12 @@ class Writers:
         for role, llm in self.callees if who is None else who:
             brief.observer.tell(Writing(role, llm))  # before its window is asked for, which may take its time
             readers = [(calls.llm(llm), settings.max_tokens)]
-            messages, shortened = await show_proposals(
-                self.prompt, plain, order, readers, mark=brief.mark, beside=beside
-            )
+            messages: Sequence[Message] | None = plain
+            shortened: tuple[str, ...] = ()
+            if order:
+                messages, shortened = await show_proposals(
+                    self.prompt, plain, order, readers, mark=brief.mark, beside=beside
+                )
             if messages is None and self.role != "tools":
                 reasons += shortened
                 continue

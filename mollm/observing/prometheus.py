@@ -52,6 +52,13 @@ class Metrics:
             "agreement", "Share of proposals with the same final answer.", "mixture", buckets=SHARES
         )
         self._degraded = counter("degraded_answers", "Answers that are not what was planned.", "mixture")
+        self._tools = counter(
+            "tools_answers",
+            "Answers to requests with tools, by what was done with them.",
+            "mixture",
+            "on_tools",
+            "reused",
+        )
         self._calls = counter("calls", "Calls to LLMs that have ended.", "llm")
         self._call_failures = counter("call_failures", "Calls that brought nothing.", "llm", "cause")
         self._call_seconds = histogram("call_seconds", "Until the end of a call.", "llm")
@@ -124,5 +131,7 @@ class Metrics:
     def _answer(self, answer: Answer) -> None:
         if answer.agreement is not None:
             self._agreement.labels(answer.mixture).observe(answer.agreement)
+        if answer.on_tools:
+            self._tools.labels(answer.mixture, answer.on_tools, str(answer.reused).lower()).inc()
         if answer.degraded:
             self._degraded.labels(answer.mixture).inc()

@@ -10,13 +10,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mollm.aggregation.base import Brief, aggregate, best_proposal
-from mollm.aggregation.showing import SHORTENED, TOKENS_FOR_TEMPLATE, shorten
 from mollm.aggregation.writing import Writers
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls
 from mollm.catalog import AGGREGATORS
 from mollm.errors import AggregationError, BadRequest
 from mollm.final.replies import final_answer
+from mollm.fitting import SHORTENED, TOKENS_FOR_TEMPLATE, shorten
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
 from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of
 from mollm.observing.observers import NOBODY

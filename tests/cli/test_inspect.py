@@ -56,6 +56,7 @@ def test_show_tells_the_worst_case(config: Path) -> None:
 
     assert "at most 3 calls" in done.stdout
     assert "bypass" in done.stdout
+    assert "with tools: after, by " in done.stdout
 
 
 def test_show_tells_what_a_request_with_tools_gets(config: Path) -> None:

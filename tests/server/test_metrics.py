@@ -21,6 +21,7 @@ FAMILIES = {
     "mollm_request_seconds": "histogram",
     "mollm_agreement": "histogram",
     "mollm_degraded_answers": "counter",
+    "mollm_tools_answers": "counter",
     "mollm_calls": "counter",
     "mollm_call_failures": "counter",
     "mollm_call_seconds": "histogram",

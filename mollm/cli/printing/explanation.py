@@ -71,6 +71,8 @@ def print_explanation(answer: Answer, config: Config) -> None:
     if len(proposals) > 1:
         agreement = agreement_of(proposals)
         rows.append(("agreed", Text(agreement.in_full if agreement else "open text, nothing to compare")))
+    if answer.on_tools:
+        rows.append(("on tools", Text(_tools(answer, proposals))))
     rows.append(("answer", Text(_origin(answer, proposals, config))))
     rows += [("degraded", Text(clean(reason), style="yellow")) for reason in answer.degraded]
     workers = [call for call in answer.breakdown if call.role == "worker"]
@@ -105,7 +107,7 @@ def agreement_of(proposals: Sequence[Proposal]) -> Agreement | None:
 
 def _origin(answer: Answer, proposals: Sequence[Proposal], config: Config) -> str:
     writers = [call for call in answer.breakdown if call.role not in ("router", "worker") and call.error is None]
-    if writers and (writers[-1].role == "bypass" or answer.on_tools == "alone"):
+    if writers and (writers[-1].role == "bypass" or answer.on_tools == "alone" or not proposals):
         return f"by {writers[-1].llm} alone"
     mixture = config.mixtures.get(answer.mixture)
     chooses = mixture is not None and mixture.aggregator.method == "best"
@@ -117,6 +119,15 @@ def _origin(answer: Answer, proposals: Sequence[Proposal], config: Config) -> st
         return "made by the aggregator, without an LLM"
     chosen = f", chosen by {writers[-1].llm}" if writers and not is_given_up else ""
     return f"{verbatim}'s proposal, word for word{chosen}"
+
+
+def _tools(answer: Answer, proposals: Sequence[Proposal]) -> str:
+    if answer.on_tools == "alone":
+        return "alone: no worker was asked"
+    if not proposals:
+        return f"{answer.on_tools}: no worker could propose"
+    when = "in an earlier request of this turn" if answer.reused else "for this request"
+    return f"{answer.on_tools}: the workers proposed {when}"
 
 
 def _route_text(route: Route) -> Text:

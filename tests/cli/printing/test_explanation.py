@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from mollm import MoLLM, load_config
 from mollm.cli.printing.explanation import agreement_of, counted, print_explanation, print_summary
-from mollm.errors import AuthFailed
+from mollm.errors import AuthFailed, ContextTooLong
 from mollm.llms.scripted import Reply, ScriptedLLM
 from tests.clock import run_virtual
 from tests.command import TEAM, Screen, in_terminal, plain, run
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mollm.config.config import Config
-    from mollm.types import Answer
+    from mollm.types import Answer, Message
 
 
 def test_explain_says_how_the_answer_came_about(config: Path) -> None:
@@ -206,3 +206,36 @@ def test_a_summary_says_why_an_answer_is_degraded(monkeypatch: pytest.MonkeyPatc
         "degraded: the aggregator boss: no",
         "degraded: the best proposal (a) is the answer",
     ]
+
+
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+
+
+def with_tools(config: Config, **scripts: Any) -> list[Answer]:
+    """Ask with a tool, and once more with its result."""
+    fakes = {name: ScriptedLLM(scripts.get(name, lambda _: Reply("It is 7."))) for name in config.llms}
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    first: list[Message] = [{"role": "user", "content": "Hi"}]
+    called: Message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    step = [*first, called, {"role": "tool", "tool_call_id": "1", "content": "7"}]
+
+    async def both() -> list[Answer]:
+        mollm = MoLLM(config, llms=fakes)
+        return [await mollm.aask(messages, tools=[TOOL]) for messages in (first, step)]
+
+    return run_virtual(both())
+
+
+def test_it_says_what_was_done_with_tools(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether the workers proposed, and when."""
+    config = mixture()
+    asked, reused = (explained(answer, config, capsys) for answer in with_tools(config))
+    too_long = dict.fromkeys("abc", lambda _: Reply(error=ContextTooLong("too long")))
+    alone = explained(with_tools(config, **too_long)[0], config, capsys)
+    never = explained(with_tools(mixture(on_tools="alone"))[0], config, capsys)
+
+    assert asked["on tools"] == "after: the workers proposed for this request"
+    assert reused["on tools"] == "after: the workers proposed in an earlier request of this turn"
+    assert asked["answer"] == reused["answer"] == "written by boss from 3 proposals"
+    assert (alone["on tools"], alone["answer"]) == ("after: no worker could propose", "by boss alone")
+    assert (never["on tools"], never["answer"]) == ("alone: no worker was asked", "by boss alone")

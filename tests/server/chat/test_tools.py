@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.server.served import config_of, served
-from tests.upstream import Upstream, answer, error, stream
+from tests.upstream import Upstream, answer, error, hang, stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pytest
+    from tests.upstream import Received, Reply
 
 ASKED = [{"role": "user", "content": "What is a heap good for?"}]
 CALLS = [{"id": "call_7", "type": "function", "function": {"name": "search_notes", "arguments": '{"query": "heap"}'}}]
@@ -119,7 +123,12 @@ async def test_a_loop_asks_the_workers_once(caplog: pytest.LogCaptureFixture) ->
         async with upstream, served(roomy(upstream)) as server:
             first = await server.chat(**body)
             second = await server.chat(**{**body, "messages": STEP})
+            counted = [
+                await server.metric("tools_answers_total", mixture="three", on_tools="after", reused=reused)
+                for reused in ("false", "true")
+            ]
 
+    assert counted == [1, 1]
     assert first.body["choices"][0]["message"]["tool_calls"] == CALLS
     assert second.body["choices"][0]["message"]["content"] == "A tree, says my note."
     assert (second.headers["x-mollm-calls"], second.headers["x-mollm-reused"]) == ("1", "true")
@@ -169,3 +178,74 @@ async def test_a_failing_llm_for_tools_leaves_the_best_proposal() -> None:
 
     assert reply.body["choices"][0]["message"]["content"] == "The answer is 4."
     assert "the best proposal (a) is the answer" in reply.headers["x-mollm-degraded"]
+
+
+@pytest.mark.parametrize("is_streamed", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize(
+    ("arrived", "running", "calls"),
+    [(1, slice(1, 3), "4"), (3, slice(3, 4), "1")],
+    ids=["while workers propose", "while the LLM for tools acts"],
+)
+async def test_a_client_that_goes_away_ends_all_calls(
+    arrived: int, running: slice, calls: str, *, is_streamed: bool
+) -> None:
+    """No call runs on; what all workers proposed is kept, and what only some did is not."""
+    script = [answer("4.")] * arrived + [hang() for _ in range(running.stop - arrived)]
+    upstream = Upstream(*script, *[answer("5.")] * int(calls))
+    async with upstream, served(roomy(upstream)) as server:
+        asking = asyncio.create_task(server.chat(**{**CHAT, "stream": is_streamed}))
+        await upstream.request(running.stop)
+        asking.cancel()
+        async with asyncio.timeout(5):
+            for received in upstream.received[running]:
+                await received.closed_early.wait()
+        reply = await server.chat(**{**CHAT, "stream": False, "messages": STEP})
+        in_flight = await server.metric("requests_in_flight")
+
+    assert reply.headers["x-mollm-calls"] == calls
+    assert in_flight == 0
+
+
+def _work(steps: int, **marked: Any) -> list[dict[str, Any]]:
+    """What a coding agent sends after so many steps, each with two files read at once."""
+    found: list[dict[str, Any]] = [
+        {"role": "system", "content": [{"type": "text", "text": "Follow the rules. " * 1100}]},
+        {"role": "user", "content": [{"type": "text", "text": "Mend the test.", **marked}]},
+    ]
+    for step in range(steps):
+        calls = [
+            {"id": f"{step}-{n}", "type": "function", "function": {"name": "read_file", "arguments": f'{{"n": {n}}}'}}
+            for n in range(2)
+        ]
+        found.append({"role": "assistant", "content": f"Step {step}.", "tool_calls": calls})
+        found += [{"role": "tool", "tool_call_id": call["id"], "content": "a line\n" * 7000} for call in calls]
+    return found
+
+
+async def test_a_coding_agent_works_through_a_mixture() -> None:
+    """The workers are asked once in a turn, whichever messages are marked; then each reads what its window holds."""
+
+    def reply_to(received: Received) -> Reply:
+        return stream("Done.") if received.body.get("stream") else answer("Done.")
+
+    upstream, mark = Upstream(), {"cache_control": {"type": "ephemeral"}}
+    upstream.reply_to = reply_to
+    async with upstream:
+        config = roomy(upstream)
+        for name, window in zip("abc", (32_768, 131_072, 2_000_000), strict=True):
+            config["llms"][name] = {**config["llms"][name], "context_window": window, "max_tokens": 4096}
+        config["mixtures"]["three"]["tools_llm"] = "c"
+        async with served(config) as server:
+            replies = [await server.chat(**CHAT | {"messages": m}) for m in (_work(0, **mark), _work(1), _work(30))]
+            asked = len(upstream.received)
+            more = [{"role": "assistant", "content": "Done."}, {"role": "user", "content": "Now the next."}]
+            last = await server.chat(**CHAT | {"stream": False, "messages": [*_work(30), *more]})
+
+    assert [reply.headers.get("x-mollm-reused") for reply in replies] == [None, "true", "true"]
+    assert asked == 6
+    a, b, c, acting = (len(json.dumps(r.body["messages"])) for r in upstream.received[asked:])
+    assert 70_000 < a < 32_768 * 3.4
+    assert 300_000 < b < 131_072 * 3.4
+    assert c > 60 * 49_000
+    assert acting > c
+    assert last.headers["x-mollm-degraded"] == "what tools brought was shortened to fit the window of a, b"
