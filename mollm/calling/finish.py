@@ -56,6 +56,8 @@ _FAILS = {word: cls for cls, words in _FAILURES.items() for word in words.split(
 _UNSAID = frozenset({"", "null", "none", "nil", "undefined", "unspecified", "finish_reason_unspecified", "in_progress"})
 """How providers write that a reply has not ended yet."""
 
+_LONGEST = 200
+"""Characters of what may be a word."""
 _SAFE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
 
 
@@ -115,6 +117,8 @@ OURS: tuple[FinishReason, ...] = ("stop", "length", "tool_calls", "content_filte
 
 
 def _word(said: str) -> str:
-    """Write `FinishReason.MAX_TOKENS`, `maxTokens` and `max-tokens` in one way."""
+    """Write `FinishReason.MAX_TOKENS`, `maxTokens` and `max-tokens` in one way; what is too long for a word is `?`."""
+    if len(said) > _LONGEST:
+        return "?"
     last = said.strip().strip("<|>[]").rpartition(".")[2]
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[\s-]+", "_", last).lower()

@@ -90,7 +90,8 @@ class ReplyReader:
         if self._halves:
             document = lenient.mended(document)
         choices = document.get("choices")
-        if not choices or not SUSPECT.isdisjoint(document):
+        is_usual = choices and document.get("object") == "chat.completion" and SUSPECT.isdisjoint(document)
+        if not is_usual:
             self._check(document)
         choice = self._choice(choices)
         message = choice.get("message")
@@ -132,7 +133,7 @@ class ReplyReader:
             if document is None:
                 return None
         choices = document.get("choices")
-        if not choices or not SUSPECT.isdisjoint(document):
+        if not choices or document.get("object") == "error" or not SUSPECT.isdisjoint(document):
             self._check(document)
         usage = usage_of(document["usage"]) if document.get("usage") else None
         if not choices:

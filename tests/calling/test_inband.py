@@ -131,6 +131,15 @@ def read_stream(raw: bytes, size: int | None = None) -> tuple[str, LLMError | No
     return text, None
 
 
+def test_an_answer_that_calls_itself_an_error_is_one() -> None:
+    """Although no field beside it says more, whole and in a stream."""
+    answer = whole({"object": "error"}, choices=True)
+
+    with pytest.raises(ProviderFailed):
+        ReplyReader({}).completion(json.dumps(answer).encode(), ASK)
+    assert isinstance(read_stream(wire(piece("4"), {**piece("2", "stop"), "object": "error"}))[1], ProviderFailed)
+
+
 @pytest.mark.parametrize(("said", "kind"), SHAPES.values(), ids=SHAPES)
 def test_an_error_in_the_body_of_a_success_is_the_error_it_is(said: Any, kind: type[LLMError]) -> None:
     """Alone, beside an empty list of choices, and beside a whole answer."""
