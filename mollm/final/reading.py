@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mollm.final.canonical import BOX, MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, in_braces
 from mollm.final.phrases import ASIDE, ENDING, MARKER, OPTION
+from mollm.final.sentences import first_sentence, plain_text, stated
 
 if TYPE_CHECKING:
     from mollm.final.forms import Form
@@ -19,20 +20,11 @@ _ITEMIZED = re.compile(r"[-*•]\s|1[.)]\s(?=[^\n]{0,400}\n\s{0,4}2[.)]\s)")
 _ANOTHER = re.compile(rf"(?:(?:so|thus|therefore),? )?(?:(?:the|die|la|a|el|o|il) )?{MARKER.pattern}", re.I)
 _ENDS = re.compile(r"[*_`\"]{0,3}(?:[.,;。]|\s{0,4}\Z|\n)")
 _CODE = re.compile(r"`([^`\n]{1,400})`")
-_SENTENCE_END = re.compile(r"[.!?;](?=[*_\"'”)\]$]{0,4}(?:\s|\Z))|[。؟।؛]")
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:dr|mr|mrs|ms|st|mt|no|vs|jr|sr|prof|inc|ltd|co|approx|ca|fig|nr|bzw|etc|rs|jan|feb|mar|apr|jun|jul"
-    r"|aug|sept?|oct|nov|dec|e\.g|i\.e|cf|sq|cu)|(?<![^\W\d_])[^\W\d_]\.[^\W\d_]"
-    r"|\A\W{0,4}[^\W\d_]|\s[^\W\d_](?=\.\s[A-Z])|\\)\Z",
-    re.I,
-)
 _CLAUSE_END = re.compile(
     r":\s|,\s(?!and\b|or\b|[0-9$\\])|,?\s(?:because|since|which|as|so|where|is|are|weil|da|car|parce|porque"
     r"|perch[eé]"
     r"|puisque|потому|так как|\u2014|\u2013|-)\s|因为|なぜなら"
 )
-_INLINE = re.compile(r"(?<!\\)\$(?! )([^$\n]{1,199})(?<![ \\])\$(?![0-9])|\\\(([^\n]{1,199}?)\\\)")
-_EMPHASIS = re.compile(r"(?<![\w)\]])(?:\*\*\*?|__)|(?:\*\*\*?|__)(?![\w(\[])")
 EMPHASIZED = re.compile(
     r"\*\*\*?([^*\n]{1,199})\*\*|`([^`\n]{1,199})`|\$([^$\n]{1,199})\$|\\\((.{1,199}?)\\\)"
     r"|\"([^\"\n]{1,199})\""
@@ -91,6 +83,23 @@ _NO_VALUE = re.compile(
 """Where a sentence about the answer goes on without naming it."""
 
 
+_AFFIRMED = re.compile(
+    r"(yes|no|true|false)(?:,| [-\u2013\u2014])\s(?:it|he|she|they|we|you|the|this|that|there|these|those|because|since)\b",
+    re.I,
+)
+"""`Yes, it is`, but not `Yes, 5`."""
+_CLAUSE = re.compile(r"(?!\(?[A-J]\)? ?=)[^\W\d_]+,? ")
+
+
+def _balanced(text: str) -> str:
+    """Without the brackets at the end that were opened before the value: `(so the answer is 5)`."""
+    while (text.endswith("}") and text.count("}") > text.count("{")) or (
+        text.endswith(")") and "[" not in text and text.count(")") > text.count("(")
+    ):
+        text = text[:-1]
+    return text
+
+
 def _from_sentence(line: str, words: int) -> Form | None:
     sentence, mark = first_sentence(line)
     if mark in ("?", "؟"):
@@ -98,9 +107,13 @@ def _from_sentence(line: str, words: int) -> Form | None:
     plain = plain_text(sentence)
     if option := OPTION.match(plain):
         plain = plain[option.end() :]
-    plain = ENDING.sub("", plain)
+    plain = _balanced(ENDING.sub("", plain))
     if _NO_VALUE.match(plain):
         return None
+    if (affirmed := _AFFIRMED.match(plain)) and words:
+        return canonical(affirmed[1], words)
+    if _CLAUSE.match(plain) and (value := stated(plain, is_marked=True)):
+        return value
     if (aside := ASIDE.search(plain, 1)) and (value := canonical(plain[: aside.start()], words)):
         return value
     if value := canonical(plain, words):
@@ -110,18 +123,3 @@ def _from_sentence(line: str, words: int) -> Form | None:
         return canonical(emphasized[emphasized.lastindex or 0], words)
     clauses = (plain[: end.start()] for end in list(_CLAUSE_END.finditer(plain[:MAX_CHARS]))[:4])
     return next(filter(None, (canonical(clause, 0) for clause in clauses)), None)
-
-
-def plain_text(sentence: str) -> str:
-    """Take off emphasis and the delimiters of mathematics."""
-    return " ".join(_INLINE.sub(r" \1\2 ", _EMPHASIS.sub("", sentence)).split())
-
-
-def first_sentence(line: str) -> tuple[str, str]:
-    """Return the first sentence of `line` without the mark at its end, and the mark, empty if there is none."""
-    for end in _SENTENCE_END.finditer(line):
-        before = line[: end.start()]
-        is_factorial = end[0] == "!" and re.search(r"(?:[0-9)]|(?<!\w)[a-z])\Z", before)
-        if not is_factorial and not (end[0] == "." and _ABBREVIATION.search(before[-12:])):
-            return before, end[0]
-    return line, ""

@@ -146,14 +146,14 @@ def _from_block(prose: str, blocks: list[str]) -> Form | None:
 
 _NO_PROSE = re.compile(r"[0-9`\\=\[{(]")
 _GIVES = re.compile(
-    r"[^`]{0,200}\b(?:returns?|prints?|outputs?|is|are|to|gives|be|yields|equals|produces|devuelve|ergibt"
+    r"(?:[^`]|`[^`]{1,60}`){0,200}\b(?:returns?|prints?|outputs?|is|are|to|gives|be|yields|equals|produces|devuelve|ergibt"
     r"|renvoie)[ :]+"
     r"`([^`]+)`[.\s]*\Z"
 )
 _NO_VALUE = re.compile(
     # An answer was announced, and it was none; a question; several sentences; markup; a refusal; chat.
     r"answer|boxed|antwort|réponse|respuesta|resposta|risposta|答|정답|ответ|उत्तर|जवाब|إجابة|جواب|[?؟]|! *\S"
-    r"|\w{4}\. +[A-Z]"
+    r"|\w{4}\. +[A-Z]|\Aso\W*\Z"
     r"|\A(?:<\w|(?:i|we|you|that|this|there|please)(?:'\w+)?\s|n/a\b"
     r"|(?:sorry|ok|okay|sure|thanks|thank|hello|hi|hey|welcome|done|bye|goodbye|great|congratulations|of course"
     r"|no problem"

@@ -1,0 +1,108 @@
+"""Sentences: where they end, and the value that one states without any mark."""
+
+from __future__ import annotations
+
+import re
+
+from mollm.final.canonical import compound, unwrap
+from mollm.final.dates import moment
+from mollm.final.forms import Form
+from mollm.final.notation import typed
+from mollm.final.numbers import number
+from mollm.final.units import CHANGING
+
+_SENTENCE_END = re.compile(r"[.!?;](?=[*_\"'”)\]$]{0,4}(?:\s|\Z))|[。؟।؛]")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:dr|mr|mrs|ms|st|mt|no|vs|jr|sr|prof|inc|ltd|co|approx|ca|fig|nr|bzw|etc|rs|jan|feb|mar|apr|jun|jul"
+    r"|aug|sept?|oct|nov|dec|e\.g|i\.e|cf|sq|cu)|(?<![^\W\d_])[^\W\d_]\.[^\W\d_]"
+    r"|\A\W{0,4}[^\W\d_]|\s[^\W\d_](?=\.\s[A-Z])|\\)\Z",
+    re.I,
+)
+_INLINE = re.compile(r"(?<!\\)\$(?! )([^$\n]{1,199})(?<![ \\])\$(?![0-9])|\\\(([^\n]{1,199}?)\\\)")
+_EMPHASIS = re.compile(r"(?<![\w)\]])(?:\*\*\*?|__)|(?:\*\*\*?|__)(?![\w(\[])")
+
+
+def plain_text(sentence: str) -> str:
+    """Take off emphasis and the delimiters of mathematics."""
+    return " ".join(_INLINE.sub(r" \1\2 ", _EMPHASIS.sub("", sentence)).split())
+
+
+def first_sentence(line: str) -> tuple[str, str]:
+    """Return the first sentence of `line` without the mark at its end, and the mark, empty if there is none."""
+    for end in _SENTENCE_END.finditer(line):
+        before = line[: end.start()]
+        is_factorial = end[0] == "!" and re.search(r"(?:[0-9)]|(?<!\w)[a-z])\Z", before)
+        if not is_factorial and not (end[0] == "." and _ABBREVIATION.search(before[-12:])):
+            return before, end[0]
+    return line, ""
+
+
+_FIGURE = re.compile(r"(?<![\w^.,/])[-\u2212]?(?:(?:US)?\\?[$€£¥₹]\s?)?[0-9][0-9,]*+(?:\.[0-9]+)?(?:/[0-9]+)?\\?%?")
+_TOLD = re.compile(r":(?![0-9])|\byou\b|\bI\b|\?")
+_PREDICATE = re.compile(
+    r"(?:\b(?:ha[sd]|have|having|is|are|was|were|be|ma[dk]es?|pa(?:ys|id)|pay|costs?|earn(?:s|ed)?|gets?|got|needs?"
+    r"|needed|sells?|sold|spen[dt]s?|raise[sd]?|charge[sd]?|donate[sd]?|give[sn]?|adds|bakes?|baked|scored?|scores"
+    r"|saves?|saved|takes?|took|gives|gave|equals?|total(?:s|ed|ing)?|weighs?|leaves|left|remains?|receive[sd]?"
+    r"|collect(?:s|ed)|complete[sd]?|plant(?:s|ed)?|pick(?:s|ed)|wins?|won|prints?|returns?|outputs?|yields?"
+    r"|drives?|drove|travel(?:s|ed)|ate|eats?|b(?:ought|uys?)|reads?|walk(?:s|ed)?|r[au]ns?|used?|uses|owes?|contains?"
+    r"|holds?|produce[sd]?|becomes?|reach(?:es|ed)?|grew|grows|lose[sd]?|lost|carries|carried|serve[sd]?|fits?"
+    r"|obtain|find|(?:that|it|which|there)'s|ends? up with|measures?|lasts?|covers?|requires?|worth|(?:total|sum"
+    r"|profit|cost|price|amount|average|distance|speed|area|rate|loss|revenue|income|salary|discount) of"
+    r"|(?:com|amount|add|work|sum)(?:es|s|e)? (?:out |up )?(?:to|at)|(?:simplifies|evaluates|reduces|rounds) to"
+    r"|(?:travel|driv|mov|go|run|fl)\w{1,4} at"
+    r"|ist|sind|hat|haben|kostet|kosten|zahlt|zahlen|beträgt|betragen|bleiben|bleibt|braucht|verdient|bekommt|erhält"
+    r"|gibt es|dauert|wiegt|est|est de|sont|coûte|coûtent|paie|paient|reste|faut|gagne|mesure|pèse|vaut|y a|(?:elle|il"
+    r"|ils|elles) (?:a|ont)|tiene|tienen|cuesta|cuestan|paga|pagan|es|son|quedan|necesita|hay|mide|pesa|vale|es de"
+    r"|tem|têm|custa|custam|é|são|é de|restam|sobram|ganha|precisa|há|mede|равна|равно|равен|составляет|стоит|осталось"
+    r"|заплатит|получит|beträgt (?:der|die|das) \w{1,30})|(?<![<>!=])=)\s"
+    r"(?:(?:now|also|then|thus|therefore|still|currently|about|approximately|exactly|only|just|a total of|in total"
+    r"|insgesamt|au total|en total|no total)\s){0,2}\Z",
+    re.I,
+)
+_HARMLESS = frozenset(("left", "in", "at", "on", "for", "with", "as", "and", "this", "every", "each", "per", "a", "an"))
+"""Words behind a number that leave it as it is."""
+_PURPOSE = re.compile(r"to (?!the\b|an?\b)[a-z]{3,}(?: |\Z)")
+"""`6 days to finish the job`, but not `6 miles to the north`."""
+_STILL_NEEDED = re.compile(r"(?<=[0-9]) (?:more|additional|extra) (?=[a-z]{2,}s(?: to [a-z]{3,}.*)?\Z)")
+_EQUALS = re.compile(r"(?:\b(?:is|are|was|were|be|equals)|=)\s")
+_PLACED = re.compile(r"\b(?:is|are|was|were|be|at|on|by|until)\s(?=.{1,60}\Z)|(?:=|\\in|∈)\s?(?=[\[({\\])")
+
+
+def stated(sentence: str, *, is_marked: bool = False) -> Form | None:
+    """Return the value that a sentence states: `Tom has 18 marbles left`.
+
+    It is the only number, with what it counts, or what the sentence says at its end something is: a number, a time,
+    a date, a list or an interval (`The range of f is [1, 2]`). What is said to somebody is advice, unless `is_marked`
+    as the answer.
+    """
+    sentence = plain_text(sentence)
+    if not is_marked and _TOLD.search(sentence):
+        return None
+    figures = list(_FIGURE.finditer(sentence))
+    if len(figures) == 1 and (value := _counting(sentence, figures[0].start())):
+        return value
+    for verb in list(_PLACED.finditer(sentence))[-3:]:
+        tail = sentence[verb.end() :]
+        said = typed(tail)
+        if (found := moment(said)) or (found := compound(unwrap(tail), 0, 0)):
+            return Form(found)
+        if _EQUALS.fullmatch(verb[0]) and len(figures) > 1 and (value := number(said)):
+            return value
+    return None
+
+
+def _counting(sentence: str, start: int) -> Form | None:
+    if not _PREDICATE.search(sentence, 0, start):
+        return None
+    rest = sentence[start:]
+    if re.search(r"\bneed(?:s|ed)?\s(?:only\s)?\Z", sentence[:start]):
+        rest = _STILL_NEEDED.sub(" ", rest)
+    words = rest.split(" ")
+    for count in range(min(5, len(words)), 0, -1):
+        if value := number(typed(" ".join(words[:count]).rstrip(",."))):
+            following = "".join(words[count : count + 1]).strip(",.")
+            is_harmless = not following or following in _HARMLESS
+            is_read = value.unit and len(following) > 1 and not CHANGING.fullmatch(following)
+            is_purpose = value.unit and _PURPOSE.match(" ".join(words[count:]))
+            return value if is_harmless or is_read or is_purpose else None
+    return None
