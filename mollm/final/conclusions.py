@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from mollm.final.canonical import MAX_CHARS, canonical, unwrap
-from mollm.final.dates import moment
 from mollm.final.forms import Form
 from mollm.final.notation import typed
 from mollm.final.numbers import number
@@ -15,7 +14,7 @@ from mollm.final.sentences import first_sentence, plain_text, stated
 
 _TOTALS = re.compile(r"\b(?:total|altogether|left|remain\w{0,3}|in all|so(?!\sthat)|therefore|thus|hence)\b|=", re.I)
 _SUMS_UP = re.compile(r"\b(?:altogether|left|remaining|in (?:all|total)|total of)\b", re.I)
-_ALONE = re.compile(r"(?:\*\*\*?|__)([^*\n]{1,60})(?:\*\*\*?|__)[.]?")
+_ALONE = re.compile(r"(?:\*\*\*?|__)([-\u2212$€£¥(\[{0-9][^*\n]{0,60})(?:\*\*\*?|__)[.]?")
 _SO = re.compile(r"(?:,|;)\s(?:and\s)?(?:so|thus|therefore|hence)\s")
 _EQUATION = re.compile(r"([^<>!]*)(?<![<>!=])=([^=<>]*)")
 _SEVERAL = re.compile(r",\s|\band\b|\bor\b")
@@ -27,8 +26,8 @@ def concluded(line: str) -> Form | None:
     """Return the number in which a last line concludes: `= 42`, `So she earns **$18** a day.`"""
     if len(line) > 2 * MAX_CHARS:
         return None
-    if (alone := _ALONE.fullmatch(line)) and (value := number(said := typed(unwrap(alone[1]))) or moment(said)):
-        return value if isinstance(value, Form) else Form(value)
+    if (alone := _ALONE.fullmatch(line)) and (value := canonical(alone[1], 0)):
+        return value
     conclusion = CONCLUDES.match(line) or _SO.search(line)
     rest = line[conclusion.end() :] if conclusion else line
     emphasized = [

@@ -61,7 +61,7 @@ _IS = (
     r"|definitely|actually|certainly|surely|in fact|of course|going to be|somit|daher|donc|por tanto"
     r"|por lo tanto|portanto|quindi|dunque|entonces|então|wahrscheinlich|alors|, donc),?)?(?: ?:)?"
 )
-_COLON = r"[*_ ]{0,6}(?: \([^()\n]{1,40}\))?[*_]{0,3} ?[:\u0903](?![:=])"
+_COLON = r"[*_ ]{0,6}(?: \([^()\n]{1,40}\))?[*_]{0,3}(?: ?[:\u0903](?![:=])|(?<=\bans)\.(?= ?[-(0-9$A-J]))"
 
 
 def _any(names: dict[str, str]) -> str:
@@ -93,7 +93,7 @@ STEMS = (
     "جابة", "جواب", "نتيجة",
     "ناتج", "حل", "الخيار", "pick", "choose", "chose", "select", "going", "go with", "go for", "opt for", "guess",
     "conclude", "think it", "believe it", "that it", " say ", "must be", "should be", "has to be", "correct", "corret",
-    "right", "richtig", "korrekt", "best", "appropriate", "bonne",
+    "right", "most ", "richtig", "korrekt", "best", "appropriate", "bonne",
 )  # fmt: skip
 """In lower case; whatever `MARKER`, `PICKED` and `CALLED_CORRECT` find is near one of these."""
 CONCLUDES = re.compile(
@@ -130,13 +130,13 @@ CALLED_CORRECT = re.compile(
     rf"(?<!\w)(?:(?:option|choice|answer|statement|antwort|opción|opção|alternativa|вариант)\s)?{_LETTER}"
     r"(?:[.:]?\s[^.\n:?]{1,60})?\s(?:is|ist|est|es|é|è)\s(?:(?:therefore|also|thus|hence|definitely"
     r"|clearly)\s)?(?:the\s|die\s|la\s|a\s|il\s)?"
-    r"(?:most\s)?(?:correct|right|best|appropriate|richtig\w{0,2}|korrekt|bonne|correcte|correcta|correta"
-    r"|corretta|(?:(?<=the )|(?<=my )|(?<=our ))(?:\w{4,9}\s)?answer)(?!\w)",
+    r"(?:most\s(?:accurate|suitable|likely|plausible|probable|reasonable|logical|fitting|relevant)|(?:most\s)?(?:correct|right|best|appropriate|richtig\w{0,2}|korrekt|bonne|correcte|correcta|correta"
+    r"|corretta|(?:(?<=the )|(?<=my )|(?<=our ))(?:\w{4,9}\s)?answer))(?!\w)",
     re.I,
 )
 """A choice that is called right: `Option C is correct`."""
 CALLED_ANSWER = re.compile(
-    r"(?<![\w.,$/^=+*-])(?P<value>[*$\\(]{0,4}[-\u2212]?[$€£]?[0-9][0-9,.]{0,20}%?[*$\\)]{0,4}) is (?:therefore "
+    r"(?<![\w.,$/^=+*-])(?P<value>[*$\\(]{0,4}[-\u2212]?[$€£]?[0-9][0-9,.]{0,20}%?[*$\\)]{0,4}) (?:is|as) (?:therefore "
     r"|thus |also )?"
     r"(?:the|our|my) (?:\w{4,9} )?answer(?!\w)",
     re.I,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ASSERTION = re.compile(r"`?(?:assert\s[^\n]{0,40}|)[\w.]{1,40}\([^\n]{0,400}?\) ?== ?([^\n`]{1,400})`?(?=\s*\Z|\n)")
 """What a call is said to return: `assert f(2) == [1, 2]`."""
-_DECORATION = re.compile(r"(?:[\s*_:、\"“”#]|(?<=\n)>)*+")
+_DECORATION = re.compile(r"(?:[\s*_:、\"“”#]|(?<=\n)(?:>|-{3,9}(?=\n)))*+")
 _DISPLAYED = re.compile(r"\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$", re.S)
 _ITEMIZED = re.compile(r"[-*•]\s|1[.)]\s(?=[^\n]{0,400}\n\s{0,4}2[.)]\s)")
 _ANOTHER = re.compile(rf"(?:(?:so|thus|therefore),? )?(?:(?:the|die|la|a|el|o|il) )?{MARKER.pattern}", re.I)

@@ -45,6 +45,8 @@ def final_answer(text: str) -> Form | None:
     found, is_settled = marked(prose)
     if found or is_settled:
         return found
+    if blocks and _SHOWS.search(prose, max(0, len(prose) - MAX_CHARS)) and (found := _shown(blocks[-1])):
+        return found
     found = concluded(prose[prose.rfind("\n") + 1 :])
     return found or (_from_block(prose, blocks) if blocks else _from_whole(prose))
 
@@ -133,6 +135,15 @@ def _fields(source: str) -> Iterator[str]:
         yield unescape(string[1]) if string else literal
 
 
+_SHOWS = re.compile(r"\b(?:answer|outputs?|results?|prints?|returns?|gives|value|be|is)[*_]{0,3}\s?:[*_]{0,3}\s{0,9}\Z", re.I)
+
+
+def _shown(block: str) -> Form | None:
+    """The one line of a block that the prose announces as the output."""
+    body = _body(block)
+    return None if "\n" in body else canonical(body, LABELLED_WORDS)
+
+
 def _from_block(prose: str, blocks: list[str]) -> Form | None:
     """The only block, if it holds a literal and nothing else, or asserts what a call returns."""
     body = _body(blocks[0])
@@ -153,7 +164,7 @@ _GIVES = re.compile(
 _NO_VALUE = re.compile(
     # An answer was announced, and it was none; a question; several sentences; markup; a refusal; chat.
     r"answer|boxed|antwort|réponse|respuesta|resposta|risposta|答|정답|ответ|उत्तर|जवाब|إجابة|جواب|[?؟]|! *\S"
-    r"|\w{4}\. +[A-Z]|\Aso\W*\Z"
+    r"|\w{4}\. +[A-Z]|\A(?:so|thus|hence|therefore)\b[^`]*\Z"
     r"|\A(?:<\w|(?:i|we|you|that|this|there|please)(?:'\w+)?\s|n/a\b"
     r"|(?:sorry|ok|okay|sure|thanks|thank|hello|hi|hey|welcome|done|bye|goodbye|great|congratulations|of course"
     r"|no problem"
@@ -165,6 +176,8 @@ _RETURNS = re.compile(
     r"|evaluates to|yields|produces) )"
     r"([\[({\"'][^\n]{0,1000}|True|False|None|-?[0-9.]{1,40})\.?\Z"
 )
+_SHARED = re.compile(r"\n|;|\bour\b|\bwe(?! (?:get|obtain|find|conclude)\b)", re.I)
+"""What makes a short reply more than a statement: a second one, or who is meant."""
 _TOLD = re.compile(
     r"(?:choose|pick|select|answer(?= )|it's|it is) (?:(?:the )?(?:answer|option"
     r"|choice) )?\(?([A-J])\)?\.?",
@@ -172,7 +185,7 @@ _TOLD = re.compile(
 )
 _OPENING = re.compile(
     r"(?:[*_]{2})\(?([A-J])(?:[.:)](?: [^*\n]{1,80})?|)[*_]{2}[.:]?(?=\s|\Z)|\(?([A-J])\)[^\n]{0,80}(?=\n)"
-    r"|(?:[*_]{2}|)([A-J])\.?(?:[*_]{2}|) *+\n"
+    r"|(?:[*_]{2}|)([A-J])\.?(?:[*_]{2}|) *+\n|[*_]{2}([Yy]es|[Nn]o|[Tt]rue|[Ff]alse)[.,:!]?[*_]{2}(?=[\s.,])"
 )
 _LETTERED = re.compile(r"^[*_(]{0,3}[A-J][.):]", re.M)
 _TITLED = re.compile(r"(?:[^\W\d_][\w'-]{0,20} ){0,4}[^\W\d_][\w'-]{1,20} ?[:=] ?(?=\S)")
@@ -180,9 +193,10 @@ _TITLED = re.compile(r"(?:[^\W\d_][\w'-]{0,20} ){0,4}[^\W\d_][\w'-]{1,20} ?[:=] 
 
 def _from_whole(prose: str) -> Form | None:
     """A reply that is nothing but a value, begins with the letter of a choice, or says what an expression gives."""
-    if prose.count(" ", 0, MAX_CHARS) > 2 * _BARE_WORDS and not _NO_PROSE.search(prose, 0, MAX_CHARS):
+    is_plain = prose[:1] not in ("*", "_") and not _NO_PROSE.search(prose, 0, MAX_CHARS)
+    if is_plain and prose.count(" ", 0, MAX_CHARS) > 2 * _BARE_WORDS:
         return None  # most replies: seen in 1 us, where reading one as a value takes 100
-    if "\n" not in prose and len(prose) <= MAX_CHARS and (value := stated(prose.rstrip("."))):
+    if len(prose) <= MAX_CHARS and not _SHARED.search(prose) and (value := stated(prose.removesuffix("."))):
         return value
     if _NO_VALUE.search(prose):
         return None

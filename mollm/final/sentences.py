@@ -18,7 +18,9 @@ _ABBREVIATION = re.compile(
     r"|\A\W{0,4}[^\W\d_]|\s[^\W\d_](?=\.\s[A-Z])|\\)\Z",
     re.I,
 )
-_INLINE = re.compile(r"(?<!\\)\$(?! )([^$\n]{1,199})(?<![ \\])\$(?![0-9])|\\\(([^\n]{1,199}?)\\\)")
+_GOES_ON = re.compile(r"[0-9]\.[0-9]+\.\.\Z")
+"""A decimal with three points behind it is no end of a sentence: `0.333...`."""
+_INLINE = re.compile(r"(?<!\\)\$(?! )((?:\\\$|[^$\n]){1,199})(?<![ \\])\$(?![0-9])|\\\(([^\n]{1,199}?)\\\)")
 _EMPHASIS = re.compile(r"(?<![\w)\]])(?:\*\*\*?|__)|(?:\*\*\*?|__)(?![\w(\[])")
 
 
@@ -31,6 +33,8 @@ def first_sentence(line: str) -> tuple[str, str]:
     """Return the first sentence of `line` without the mark at its end, and the mark, empty if there is none."""
     for end in _SENTENCE_END.finditer(line):
         before = line[: end.start()]
+        if _GOES_ON.search(before[-40:]):
+            continue
         is_factorial = end[0] == "!" and re.search(r"(?:[0-9)]|(?<!\w)[a-z])\Z", before)
         if not is_factorial and not (end[0] == "." and _ABBREVIATION.search(before[-12:])):
             return before, end[0]
@@ -61,9 +65,14 @@ _PREDICATE = re.compile(
 )
 _HARMLESS = frozenset(("left", "in", "at", "on", "for", "with", "as", "and", "this", "every", "each", "per", "a", "an"))
 """Words behind a number that leave it as it is."""
-_PURPOSE = re.compile(r"to (?!the\b|an?\b)[a-z]{3,}(?: |\Z)")
+_PURPOSE = re.compile(
+    r"to (?!the\b|an?\b)[a-z]{3,}(?: |\Z)|(?:over|in|after|before|by) (?:the|this|that|a) (?:\w+ )?(?:year|week|month|day"
+    r"|weekend|summer|course|end)\b"
+)
 """`6 days to finish the job`, but not `6 miles to the north`."""
+_REMAINING = re.compile(r"(?:remains?|(?:are|is|were) (?:left|remaining|needed|required|possible))\b")
 _STILL_NEEDED = re.compile(r"(?<=[0-9]) (?:more|additional|extra) (?=[a-z]{2,}s(?: to [a-z]{3,}.*)?\Z)")
+_MOMENT_CHARS = 30
 _EQUALS = re.compile(r"(?:\b(?:is|are|was|were|be|equals)|=)\s")
 _PLACED = re.compile(r"\b(?:is|are|was|were|be|at|on|by|until)\s(?=.{1,60}\Z)|(?:=|\\in|∈)\s?(?=[\[({\\])")
 
@@ -84,7 +93,7 @@ def stated(sentence: str, *, is_marked: bool = False) -> Form | None:
     for verb in list(_PLACED.finditer(sentence))[-3:]:
         tail = sentence[verb.end() :]
         said = typed(tail)
-        if (found := moment(said)) or (found := compound(unwrap(tail), 0, 0)):
+        if (len(tail) <= _MOMENT_CHARS and (found := moment(said))) or (found := compound(unwrap(tail), 0, 0)):
             return Form(found)
         if _EQUALS.fullmatch(verb[0]) and len(figures) > 1 and (value := number(said)):
             return value
@@ -92,7 +101,7 @@ def stated(sentence: str, *, is_marked: bool = False) -> Form | None:
 
 
 def _counting(sentence: str, start: int) -> Form | None:
-    if not _PREDICATE.search(sentence, 0, start):
+    if (start and not _PREDICATE.search(sentence, 0, start)) or ".." in sentence[start:]:
         return None
     rest = sentence[start:]
     if re.search(r"\bneed(?:s|ed)?\s(?:only\s)?\Z", sentence[:start]):
@@ -100,6 +109,8 @@ def _counting(sentence: str, start: int) -> Form | None:
     words = rest.split(" ")
     for count in range(min(5, len(words)), 0, -1):
         if value := number(typed(" ".join(words[:count]).rstrip(",."))):
+            if not start:
+                return value if _REMAINING.match(" ".join(words[count:])) else None
             following = "".join(words[count : count + 1]).strip(",.")
             is_harmless = not following or following in _HARMLESS
             is_read = value.unit and len(following) > 1 and not CHANGING.fullmatch(following)

@@ -7,9 +7,9 @@ import re
 _SYMBOLS = (
     "mm cm dm m km nm µm in ft yd mi mg g kg t lb oz ml mL dl cl l L ms s min h mph rpm Hz kHz MHz GHz kB MB GB"
     " TB KB Mb Gb Kb kb KiB MiB GiB"
-    " kW MW mW W kWh Wh J kJ MJ Pa kPa MPa hPa bar atm N kN V kV mV Ω kΩ mol mmol K eV keV MeV cal kcal ppm dB ha rad"
+    " A mA µA C mC µC nC F µF nF pF T mT kW MW mW W kWh Wh J kJ MJ Pa kPa MPa hPa bar atm N kN V kV mV Ω kΩ mol mmol K eV keV MeV cal kcal ppm dB ha rad"
 )
-_ONE_LETTER = re.compile("[mgtlLshJNVWK]")
+_ONE_LETTER = re.compile("[mgtlLshJNVWKACFT]")
 """Symbols that could as well be variables: `5 m` is a length, `5m` a product."""
 _ALIASES = {
     "m": "meter metre", "cm": "centimeter centimetre CM", "mm": "millimeter millimetre MM", "l": "L liter litre",
@@ -22,7 +22,7 @@ _ALIASES = {
     "sterling": "£ GBP gbp", "yen": "¥ JPY 円", "rupee": "₹ INR Rs", "yuan": "RMB CNY 元 元人民币", "won": "₩ KRW 원",
     "ruble": "₽ RUB rub рублей рубля рубль", "real": "R$ BRL reais Reais", "franc": "CHF", "peso": "MXN", "CAD": "",
     "AUD": "", "cent": "¢ ct",
-    "cal": "calorie", "kcal": "kilocalorie", "day": "Tage Tag días jours dias", "week": "wk", "year": "yr yrs Jahre",
+    "A": "amp ampere", "C": "coulomb", "F": "farad", "T": "tesla", "cal": "calorie", "kcal": "kilocalorie", "day": "Tage Tag días jours dias", "week": "wk", "year": "yr yrs Jahre",
     "month": "Monate meses mois", "century": "centuries", "person": "people Personen personas personnes pessoas 人 명",
     "child": "children", "man": "men", "woman": "women", "mouse": "mice", "tooth": "teeth", "goose": "geese",
     "fish": "", "sheep": "", "deer": "", "acre": "", "cup": "", "tbsp": "tablespoon", "tsp": "teaspoon", "unit": "",
@@ -101,7 +101,7 @@ def _measure(parts: list[str]) -> str | None:
     for part in parts:
         if expected and part.casefold() in _KINDS:
             power = _KINDS[part.casefold()]
-        elif expected and (known := _known(part)):
+        elif expected and (known := symbol(part)):
             unit, expected, power = unit + known + power, False, ""
         elif not expected and part.startswith("^"):
             unit += part
@@ -116,7 +116,8 @@ def _measure(parts: list[str]) -> str | None:
     return unit if not expected else None
 
 
-def _known(part: str) -> str | None:
+def symbol(part: str) -> str | None:
+    """Return the one name of a unit, `h` for `hrs`; None if it is none."""
     lowered = part.casefold()
     return (
         _KNOWN.get(part)
@@ -138,6 +139,6 @@ def _counted(parts: list[str], *, is_one: bool) -> str | None:
     if any(not _COUNTED.fullmatch(word) or CHANGING.fullmatch(word) for word in (*things, *words[at + 1 :])):
         return None
     noun = things[-1]
-    if not (_known(noun) or (len(things) == 1 and is_one) or re.fullmatch(r"\w{2,}(?<![sui])s", noun)):
+    if not (symbol(noun) or (len(things) == 1 and is_one) or re.fullmatch(r"\w{2,}(?<![sui])s", noun)):
         return None
-    return " ".join([*things[:-1], _known(noun) or noun.removesuffix("s"), *words[at:]])
+    return " ".join([*things[:-1], symbol(noun) or noun.removesuffix("s"), *words[at:]])
