@@ -78,7 +78,7 @@ _LEFT_HAND_SIDE = re.compile(
     r"|(?:it|that|this|there|the\s\w+)\s+(?:is|are)(?!\s+an?\b))\s"
     r"|\\approx|\\therefore|\\implies|[≈~∴⇒→]|=>)\s*+"
 )
-_SEVERAL = re.compile(r",\s|\band\b|\bor\b|\\text")
+_SEVERAL = re.compile(r",(?![0-9]{3}(?![0-9]))|;|\band\b|\bor\b|\\text")
 
 
 def _right_hand_side(text: str) -> str:
@@ -159,6 +159,10 @@ def _scalar(text: str, words: int) -> Form | None:
             return Form(choice[group].casefold())
     if value := number(text):
         return value
+    if "≈" in text and not text.startswith("≈"):
+        exact, _, near = text.partition("≈")
+        text = near.strip() if re.fullmatch(r"\w\s?", exact) else exact.strip()
+        return number(text) or _scalar(text, words)
     if value := _restated(text) or _constant(text):
         return value
     found = moment(text) or measure(text) or _bare_list(text) or _inequality(text) or _wording(text, words)
@@ -167,10 +171,12 @@ def _scalar(text: str, words: int) -> Form | None:
 
 _TWICE = re.compile(r"([^()]{1,60}?)\s?\(([^()]{1,60})\)")
 
+_EITHER = re.compile(r"([^=]{1,60}?)\s?(?:=|\bor\b|,? i\.e\.,?)\s?([^=]{1,60})")
+
 
 def _restated(text: str) -> Form | None:
-    """A number that is said in two ways: `fifteen (15)`, `1/2 (0.5)`."""
-    if not (twice := _TWICE.fullmatch(text)):
+    """A number that is said in two ways: `fifteen (15)`, `3/4 or 0.75`."""
+    if not (twice := _TWICE.fullmatch(text) or _EITHER.fullmatch(text)):
         return None
     value, again = number(twice[1]), number(twice[2])
     return (value if value.unit else again) if value and again and is_same(value, again) else None
@@ -187,6 +193,7 @@ def _constant(text: str) -> Form | None:
 
 
 _CONNECTIVE = re.compile(r"\s?,\s?(?:(?:and|or)\s)?|\s?&\s?|\s(?:and|or)\s")
+_LETTERS = re.compile(r"\(?[A-J]\)?(?:\s?;\s?\(?[A-J]\)?){1,9}")
 _NAMED = re.compile(r"\(?([A-J]|[IVX]{1,4})\)?")
 
 
@@ -199,6 +206,8 @@ def _bare_list(text: str) -> str | None:
     if signed := re.fullmatch(r"(?:\w=)?±(.+)", text):
         half = number(signed[1], is_bare=True)
         return "{" + ",".join(sorted((half, str(number(f"-{half}"))))) + "}" if half else None
+    if _LETTERS.fullmatch(text):
+        text = text.replace(";", ",")
     pieces = _CONNECTIVE.split(text)
     if len(pieces) < 2 or not all(pieces):
         return None

@@ -8,16 +8,17 @@ from mollm.final.canonical import MAX_CHARS, canonical, unwrap
 from mollm.final.forms import Form
 from mollm.final.notation import typed
 from mollm.final.numbers import number
-from mollm.final.phrases import CONCLUDES
+from mollm.final.phrases import CONCLUDES, ENDING
 from mollm.final.reading import EMPHASIZED, GOES_ON
-from mollm.final.sentences import first_sentence, plain_text, stated
+from mollm.final.sentences import PREDICATE, first_sentence, plain_text, stated
 
 _TOTALS = re.compile(r"\b(?:total|altogether|left|remain\w{0,3}|in all|so(?!\sthat)|therefore|thus|hence)\b|=", re.I)
 _SUMS_UP = re.compile(r"\b(?:altogether|left|remaining|in (?:all|total)|total of)\b", re.I)
 _ALONE = re.compile(r"(?:\*\*\*?|__)([-\u2212$€£¥(\[{0-9][^*\n]{0,60})(?:\*\*\*?|__)[.]?")
+_NOTHING_MORE = re.compile(r"[*_]{0,3}[.!]?\s?\Z")
 _SO = re.compile(r"(?:,|;)\s(?:and\s)?(?:so|thus|therefore|hence)\s")
 _EQUATION = re.compile(r"([^<>!]*)(?<![<>!=])=([^=<>]*)")
-_SEVERAL = re.compile(r",\s|\band\b|\bor\b")
+_SEVERAL = re.compile(r",(?![0-9]{3}(?![0-9]))|;|\band\b|\bor\b")
 _RECKONING = re.compile(r"[0-9]\s?(?:[-+*/\u00d7÷]|\\times|\\cdot)\s?\$?[0-9]")
 _FORMULA = re.compile(r"[=<>≤≥∈$\\]")
 
@@ -35,13 +36,13 @@ def concluded(line: str) -> Form | None:
         for found in EMPHASIZED.finditer(line)
         if line[found.start()] != "`" and number(typed(unwrap(found[found.lastindex or 0])))
     ]
-    if len(emphasized) == 1 and (conclusion or _TOTALS.search(line)):
+    if len(emphasized) == 1 and (conclusion or _TOTALS.search(line) or _ends_in(line, emphasized[0])):
         found = emphasized[0]
         goes_on = GOES_ON.match(line, found.end())
         return None if goes_on else number(typed(unwrap(found[found.lastindex or 0])))
     if len(rest) > MAX_CHARS or not (conclusion or "=" in rest):
         return None
-    plain = first_sentence(plain_text(rest))[0]
+    plain = ENDING.sub("", first_sentence(plain_text(rest))[0])
     if conclusion and (value := number(typed(unwrap(plain))) or _letter(plain)):
         return value
     if (equation := _EQUATION.fullmatch(plain)) and not _SEVERAL.search(plain):
@@ -51,7 +52,13 @@ def concluded(line: str) -> Form | None:
         return value or ((number(typed(unwrap(right))) or stated(f"={right}")) if is_reckoned else None)
     if conclusion and _FORMULA.search(rest) and (value := canonical(plain, 0)):
         return value
-    return stated(plain) if (conclusion or _SUMS_UP.search(plain)) and not emphasized else None
+    return stated(first_sentence(rest)[0]) if (conclusion or _SUMS_UP.search(plain)) and not emphasized else None
+
+
+def _ends_in(line: str, emphasized: re.Match[str]) -> bool:
+    """Say whether the line is a statement that ends in the emphasized value: `..., leaving him with **$31.75**.`"""
+    ends = _NOTHING_MORE.match(line, emphasized.end()) is not None
+    return ends and PREDICATE.search(plain_text(line[: emphasized.start()]) + " ") is not None
 
 
 def _letter(text: str) -> Form | None:

@@ -126,10 +126,18 @@ def _line_before(prose: str, at: int) -> str:
     return prose[start + 1 if start >= 0 else max(0, at - 80) : at]
 
 
+_LINK = re.compile(r"\}[\s$\\()\[\]]{0,9}(?:,|,?\s?(?:and|or))[\s$\\()\[\]]{0,9}", re.I)
+"""What joins two boxes to one answer."""
+
+
 def _boxed(prose: str) -> Iterator[_Mark]:
+    behind, rest = -1, ""
     for box in last(BOX, prose):
         inside = in_braces(prose, box.end())
-        if value := canonical(inside, LABELLED_WORDS):
+        is_joined = behind >= 0 and _LINK.fullmatch(prose, box.end() + len(inside) + 1, behind)
+        rest = f"{inside}, {rest}" if is_joined else inside
+        behind = box.start()
+        if value := canonical(rest, LABELLED_WORDS):
             is_numbered = bool(_ITEM.fullmatch(_line_before(prose, box.start())))
             yield _Mark(box.start(), box.end() + len(inside), value, is_numbered=is_numbered)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 
 _STRONG = {
-    "en": r"(?:(?:final|correct|right|best|numerical|exact)[ _]){0,2}answers?(?: choices?"
+    "en": r"(?:(?:final|correct|right|best|numerical|exact)[ _]?){0,2}answers?(?: choices?"
     r"| options?)?(?: to (?:the|this|your) \w{3,12})?"
     r"|(?:correct|right|best) (?:choice|option)s?|final (?:verdict|result|value|choice|output)|(?:correct "
     r"|right )letter|(?:my )?verdict|tl;dr|ans",
     "de": r"(?:(?:richtige|korrekte|endgültige|finale|beste) )?(?:schluss|end)?antwort(?:option)?(?: auf (?:die"
-    r"|diese) frage)?",
+    r"|diese) frage)?|(?:richtige|korrekte|endgültige) (?:lösung|option)|(?:richtige|endgültige)s? ergebnis",
     "fr": r"(?:(?:bonne|meilleure|juste) )?r[ée]ponse(?: (?:finale|correcte|exacte|juste|attendue))?(?: à (?:la"
     r"|cette) question)?",
     "es": r"(?:mejor )?respuesta(?: (?:final|correcta|exacta|definitiva))?(?: a (?:la|esta) pregunta)?"
@@ -55,6 +55,7 @@ _IS = (
     r"|wäre|beträgt|sind|est|sera|serait|vaut|sont|es|sería|será|son|é|seria|são|è|sarebbe|sono|будет|равен"
     r"|равно|равна"
     r"|составляет|является|है|हैं|होगा|होगी|هي|هو|هى|يساوي|\u2014|\u2013|-)(?!\w)"
+    r"|(?<=ответ)(?= [*$\\(]{0,4}[-\u2212]?[0-9])"
     r"|of(?= [*$\\(]{0,4}[-\u2212]?[0-9])"
     r"|就是|应该是|應該是|应当是|应为|應為|是|为|為|应选|選|选|は|が|은|는|이(?!다)|가|=|→)"
     r"(?:,? (?:therefore|thus|then|hence|probably|most likely|likely|clearly|simply|indeed|also|obviously"
@@ -73,7 +74,7 @@ _START = r"(?:(?<![^\W_])|(?<=[\u3040-\u9fff\uac00-\ud7a3]))"
 _AROUND = (
     r"(?P<around>(?:ist|lautet|beträgt|wäre) (?:die|das) (?:richtige |korrekte |endgültige )?(?:antwort|ergebnis"
     r"|lösung) (?!auf)"
-    r"|(?:सही |अंतिम )?(?:उत्तर|जवाब) (?=[^\n।:]{1,40} (?:है|हैं|होगा|होगी)[ ।.]?))"
+    r"|(?:सही |अंतिम )?(?:उत्तर|जवाब|विकल्प) (?=[^\n।:]{1,40} (?:है|हैं|होगा|होगी)[ ।.]?))"
 )
 """The verb stands before the name, or behind the value."""
 MARKER = re.compile(

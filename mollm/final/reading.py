@@ -18,7 +18,8 @@ _DECORATION = re.compile(r"(?:[\s*_:、\"“”#]|(?<=\n)(?:>|-{3,9}(?=\n)))*+")
 _DISPLAYED = re.compile(r"\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$", re.S)
 _ITEMIZED = re.compile(r"[-*•]\s|1[.)]\s(?=[^\n]{0,400}\n\s{0,4}2[.)]\s)")
 _ANOTHER = re.compile(rf"(?:(?:so|thus|therefore),? )?(?:(?:the|die|la|a|el|o|il) )?{MARKER.pattern}", re.I)
-_ENDS = re.compile(r"[*_`\"]{0,3}(?:[.,;。]|\s{0,4}\Z|\n)")
+_ENDS = re.compile(r"[*_`\"]{0,3}(?:[.;。]|,(?!\s?[\[({0-9$\\`*])|\s{0,4}\Z|\n)")
+_MORE_CODE = re.compile(r",?\s(?:and\s|or\s)?`")
 _CODE = re.compile(r"`([^`\n]{1,400})`")
 _CLAUSE_END = re.compile(
     r":\s|,\s(?!and\b|or\b|[0-9$\\])|,?\s(?:because|since|which|as|so|where|is|are|weil|da|car|parce|porque"
@@ -62,7 +63,9 @@ def value_at(text: str, start: int, words: int, *, has_decimal_comma: bool = Fal
     if asserted := ASSERTION.match(rest):
         return value_at(asserted[1], 0, words)
     if code := _CODE.match(rest):
-        return None if GOES_ON.match(rest, code.end()) else canonical(code[1], words)
+        if not _MORE_CODE.match(rest, code.end()):
+            return None if GOES_ON.match(rest, code.end()) else canonical(code[1], words)
+        rest = rest.replace("`", "")
     line = rest.partition("\n")[0][: 2 * MAX_CHARS]
     return _from_sentence(_localized(line) if has_decimal_comma else line, words)
 
@@ -93,10 +96,9 @@ _CLAUSE = re.compile(r"(?!\(?[A-J]\)? ?=)[^\W\d_]+,? ")
 
 def _balanced(text: str) -> str:
     """Without the brackets at the end that were opened before the value: `(so the answer is 5)`."""
-    while (text.endswith("}") and text.count("}") > text.count("{")) or (
-        text.endswith(")") and "[" not in text and text.count(")") > text.count("(")
-    ):
-        text = text[:-1]
+    for opening, ending, half_open in (("{", "}", "{"), ("(", ")", "["), ("[", "]", "(")):
+        if text.endswith(ending) and half_open not in text.replace(opening, "") and opening not in text:
+            text = text.rstrip(ending)
     return text
 
 
@@ -108,12 +110,12 @@ def _from_sentence(line: str, words: int) -> Form | None:
     if option := OPTION.match(plain):
         plain = plain[option.end() :]
     plain = _balanced(ENDING.sub("", plain))
-    if _NO_VALUE.match(plain):
-        return None
     if (affirmed := _AFFIRMED.match(plain)) and words:
         return canonical(affirmed[1], words)
     if _CLAUSE.match(plain) and (value := stated(plain, is_marked=True)):
         return value
+    if _NO_VALUE.match(plain):
+        return None
     if (aside := ASIDE.search(plain, 1)) and (value := canonical(plain[: aside.start()], words)):
         return value
     if value := canonical(plain, words):

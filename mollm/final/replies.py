@@ -47,6 +47,8 @@ def final_answer(text: str) -> Form | None:
         return found
     if blocks and _SHOWS.search(prose, max(0, len(prose) - MAX_CHARS)) and (found := _shown(blocks[-1])):
         return found
+    if paragraph := _LAST_PARAGRAPH.search(prose, max(0, len(prose) - MAX_CHARS)):
+        return canonical(paragraph[1], 0)
     found = concluded(prose[prose.rfind("\n") + 1 :])
     return found or (_from_block(prose, blocks) if blocks else _from_whole(prose))
 
@@ -66,6 +68,7 @@ def is_right(reply: str, reference: str) -> bool:
     return found is not None and wanted is not None and (is_same(found, wanted) or unscaled(found) == wanted)
 
 
+_LAST_PARAGRAPH = re.compile(r"[^\W\d_][.:!)*]{0,3}\n[ \t]{0,9}\n([$€£]?[-\u2212]?[0-9][0-9,.]{0,20}%?)\Z")
 _ORNAMENTS = re.compile("[\u2705\u2713\u2714\u2728\u2b50\ufe0f\u200b-\u200f\ufeff\U0001f300-\U0001faff]")
 _PUNCTUATION = str.maketrans(
     dict.fromkeys("\t\xa0\u2002\u2003\u2009\u202f\u3000", " ")
@@ -166,7 +169,7 @@ _NO_VALUE = re.compile(
     r"answer|boxed|antwort|réponse|respuesta|resposta|risposta|答|정답|ответ|उत्तर|जवाब|إجابة|جواب|[?؟]|! *\S"
     r"|\w{4}\. +[A-Z]|\A(?:so|thus|hence|therefore)\b[^`]*\Z"
     r"|\A(?:<\w|(?:i|we|you|that|this|there|please)(?:'\w+)?\s|n/a\b"
-    r"|(?:sorry|ok|okay|sure|thanks|thank|hello|hi|hey|welcome|done|bye|goodbye|great|congratulations|of course"
+    r"|(?:sorry|ok|okay|sure|thanks|thank|hello(?!,? world)|hi|hey|welcome|done|bye|goodbye|great(?! [a-z]+\Z)|congratulations|of course"
     r"|no problem"
     r"|good (?:morning|evening|afternoon|night|luck|question|idea|job|point))\b)",
     re.I,
@@ -176,10 +179,10 @@ _RETURNS = re.compile(
     r"|evaluates to|yields|produces) )"
     r"([\[({\"'][^\n]{0,1000}|True|False|None|-?[0-9.]{1,40})\.?\Z"
 )
-_SHARED = re.compile(r"\n|;|\bour\b|\bwe(?! (?:get|obtain|find|conclude)\b)", re.I)
+_SHARED = re.compile(r"\n|;|\bour\b|\bwe\b(?! (?:get|obtain|find|conclude)\b)", re.I)
 """What makes a short reply more than a statement: a second one, or who is meant."""
 _TOLD = re.compile(
-    r"(?:choose|pick|select|answer(?= )|it's|it is) (?:(?:the )?(?:answer|option"
+    r"(?:choose|pick|select|answer(?= )|letra|alternativa|opción|opção|lettre|buchstabe|it's|it is) (?:(?:the )?(?:answer|option"
     r"|choice) )?\(?([A-J])\)?\.?",
     re.I,
 )
@@ -189,6 +192,8 @@ _OPENING = re.compile(
 )
 _LETTERED = re.compile(r"^[*_(]{0,3}[A-J][.):]", re.M)
 _TITLED = re.compile(r"(?:[^\W\d_][\w'-]{0,20} ){0,4}[^\W\d_][\w'-]{1,20} ?[:=] ?(?=\S)")
+
+_CLASSIFIES = re.compile(r"(?:predicted |overall |final )?(?:label|sentiment|classification|category|prediction|class)\W", re.I)
 
 
 def _from_whole(prose: str) -> Form | None:
@@ -212,6 +217,9 @@ def _from_whole(prose: str) -> Form | None:
         return canonical(next(filter(None, opening.groups())), 0)
     if "\n" in prose and prose[:1] not in ("[", "{", "("):
         return None
-    if (titled := _TITLED.match(prose.strip("*_"))) and (value := canonical(prose.strip("*_")[titled.end() :], 0)):
-        return value
+    bare = prose.strip("*_")
+    if titled := _TITLED.match(bare):
+        words = _BARE_WORDS - 1 if _CLASSIFIES.match(bare) else 0
+        if value := canonical(bare[titled.end() :], words):
+            return value
     return canonical(prose, _BARE_WORDS if not re.search("[0-9]", prose) else _BARE_WORDS - 1)
