@@ -55,7 +55,7 @@ _IS = (
     r"|wäre|beträgt|sind|est|sera|serait|vaut|sont|es|sería|será|son|é|seria|são|è|sarebbe|sono|будет|равен"
     r"|равно|равна"
     r"|составляет|является|है|हैं|होगा|होगी|هي|هو|هى|يساوي|\u2014|\u2013|-)(?!\w)"
-    r"|(?<=ответ)(?= [*$\\(]{0,4}[-\u2212]?[0-9])"
+    r"|(?:(?<=ответ)|(?<=giving the answer)|(?<=gives the answer)|(?<=get the answer))(?= [*$\\(]{0,4}[-\u2212]?[0-9])"
     r"|of(?= [*$\\(]{0,4}[-\u2212]?[0-9])"
     r"|就是|应该是|應該是|应当是|应为|應為|是|为|為|应选|選|选|は|が|은|는|이(?!다)|가|=|→)"
     r"(?:,? (?:therefore|thus|then|hence|probably|most likely|likely|clearly|simply|indeed|also|obviously"

@@ -10,10 +10,12 @@ import re
 from typing import TYPE_CHECKING
 
 from mollm.final.canonical import MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, compound, unescape
-from mollm.final.conclusions import concluded, stated
+from mollm.final.conclusions import concluded
 from mollm.final.forms import is_same, unscaled
 from mollm.final.marks import LABELLED_WORDS, last, marked
+from mollm.final.phrases import CONCLUDES
 from mollm.final.reading import ASSERTION, value_at
+from mollm.final.sentences import first_sentence, stated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,6 +183,18 @@ _RETURNS = re.compile(
 )
 _SHARED = re.compile(r"\n|;|\bour\b|\bwe\b(?! (?:get|obtain|find|conclude)\b)", re.I)
 """What makes a short reply more than a statement: a second one, or who is meant."""
+
+
+def _only(prose: str) -> Form | None:
+    """What the only sentence states, or the last one if it concludes."""
+    sentence, mark = first_sentence(prose)
+    is_conclusion = True
+    while rest := prose[len(sentence) + len(mark) :].strip(" *_"):
+        prose, is_conclusion = rest, CONCLUDES.match(rest) is not None
+        sentence, mark = first_sentence(prose)
+    return stated(sentence) if is_conclusion else None
+
+
 _TOLD = re.compile(
     r"(?:choose|pick|select|answer(?= )|letra|alternativa|opción|opção|lettre|buchstabe|it's|it is) (?:(?:the )?(?:answer|option"
     r"|choice) )?\(?([A-J])\)?\.?",
@@ -201,12 +215,12 @@ def _from_whole(prose: str) -> Form | None:
     is_plain = prose[:1] not in ("*", "_") and not _NO_PROSE.search(prose, 0, MAX_CHARS)
     if is_plain and prose.count(" ", 0, MAX_CHARS) > 2 * _BARE_WORDS:
         return None  # most replies: seen in 1 us, where reading one as a value takes 100
-    if len(prose) <= MAX_CHARS and not _SHARED.search(prose) and (value := stated(prose.removesuffix("."))):
+    if len(prose) <= MAX_CHARS and not _SHARED.search(prose) and (value := _only(prose)):
         return value
-    if _NO_VALUE.search(prose):
-        return None
     if told := _TOLD.fullmatch(prose):
         return canonical(told[1], 0)
+    if _NO_VALUE.search(prose):
+        return None
     if asserted := ASSERTION.match(prose):
         return value_at(asserted[1], 0, LABELLED_WORDS)
     if len(prose) < 2 * MAX_LITERAL_CHARS and (inline := _GIVES.match(prose)):

@@ -79,6 +79,8 @@ _PURPOSE = re.compile(
 )
 """`6 days to finish the job`, but not `6 miles to the north`."""
 _REMAINING = re.compile(r"(?:remains?|(?:are|is|were) (?:left|remaining|needed|required|possible))\b")
+_GOES_ON_ABOUT = re.compile(r",\s(?:and|but|so|which|while|yet|or)\s|(?:\S+\s+){7}\S")
+"""Where more is said than the number."""
 _STILL_NEEDED = re.compile(r"(?<=[0-9]) (?:more|additional|extra) (?=[a-z]{2,}s(?: to [a-z]{3,}.*)?\Z)|(?<=[0-9]) more(?= to [a-z]{3,}|\Z)")
 _CIRCUMSTANCE = re.compile(
     r",? (?:after|in|for|over|within|during) (?:the )?(?:first |next |last )?[0-9]{1,4} (?:year|month|week|day|hour|minute)s?\Z"
@@ -139,12 +141,15 @@ def _counting(sentence: str, start: int) -> Form | None:
         rest = _STILL_NEEDED.sub(" ", rest)
     words = rest.split(" ")
     for count in range(min(5, len(words)), 0, -1):
-        if value := number(typed(" ".join(words[:count]).rstrip(",."))):
+        amount = " ".join(words[:count]).rstrip(",.")
+        if value := number(typed(amount)):
             if not start:
                 return value if _REMAINING.match(" ".join(words[count:])) else None
             following = "".join(words[count : count + 1]).strip(",.")
             if following in _RATES and not value.unit:
                 return Form(value, "/" + ("".join(words[count + 1 : count + 2]).strip(",.") or "piece"))
+            if _GOES_ON_ABOUT.search(rest[len(amount) :]):
+                return None
             is_harmless = not following or following in _HARMLESS
             is_read = value.unit and len(following) > 1 and not CHANGING.fullmatch(following)
             is_purpose = value.unit and _PURPOSE.match(" ".join(words[count:]))
