@@ -62,6 +62,8 @@ def unwrap(text: str) -> str:
         # The digits of `0.333...` go on.
         text = f"{bare}..." if text[len(bare) :].startswith("...") and re.search(r"\.[0-9]+\Z", bare) else bare
         for opening, ending in _DELIMITERS:
+            if opening == "$" and text[:1] == text[-1:] == "$" and "$" in text[1:-1].replace("\\$", ""):
+                text = text.replace("$", "")
             if text.startswith(opening) and text.endswith(ending) and len(text) > len(opening) + len(ending):
                 text = text[len(opening) : -len(ending)]
         if text[:1] == "$" and text.count("$") % 2 and not re.match(r"\$\s?[-\u2212]?[0-9.]", text):
@@ -72,7 +74,8 @@ def unwrap(text: str) -> str:
 
 
 _LEFT_HAND_SIDE = re.compile(
-    r"\s*+(?:\\?(?:[^\W\d_]++ ){0,3}\\?[^\W\d_]++(?:_\{?\w++\}?)?(?:\(\w\))?\s*+(?:∈|\\in(?![a-z])|=(?!=))"
+    r"\s*+(?:\\?(?:[^\W\d_]++ ){0,3}\\?[^\W\d_]++'{0,2}(?:_\{?\w++\}?)?(?:\(\w\))?\s*+(?:∈|\\in(?![a-z])|=(?!=))"
+    r"|(?:\\d?frac\{d\w?\}\{d\w\}|d\w/d\w)\s*+="
     r"|\(\w(?:,\s?\w)+\)\s*+=(?!=)|[\s0-9+\-*/^().,$%\u00d7]*+=(?![=>])"
     r"|(?i:(?:approximately|about|roughly|exactly|precisely|only|just|simply)(?=\s[-+$€£¥.\\0-9])|probably|likely"
     r"|(?:it|that|this|there|the\s\w+)\s+(?:is|are)(?!\s+an?\b))\s"
@@ -215,7 +218,11 @@ def _bare_list(text: str) -> str | None:
     if letters := [found[1].casefold() for piece in pieces if (found := _NAMED.fullmatch(piece))]:
         if len(letters) < len(pieces):
             return None
-        return " or ".join(letters) if is_either else _listed(letters, is_sorted=letters == sorted(letters) or (len(letters) == 2 and "," not in text))
+        return (
+            " or ".join(letters)
+            if is_either
+            else _listed(letters, is_sorted=letters == sorted(letters) or (len(letters) == 2 and "," not in text))
+        )
     sides = [_right_hand_side(piece).strip() for piece in pieces]
     named = {piece.removesuffix(side).strip() for piece, side in zip(pieces, sides, strict=True)}
     if len(named - {""}) > 1:
@@ -261,7 +268,9 @@ def _inequality(text: str) -> str | None:
     return f"{'[' if '=' in first else '('}{','.join(ends)}{']' if '=' in second else ')'}"
 
 
-_SYMBOLIC = re.compile("matrix|det|sin|cos|tan|sec|csc|cot|log|ln|exp|inf|mod|max|min|gcd|lcm|frac|yes|no|true|false|none|null")
+_SYMBOLIC = re.compile(
+    "matrix|det|sin|cos|tan|sec|csc|cot|log|ln|exp|inf|mod|max|min|gcd|lcm|frac|yes|no|true|false|none|null"
+)
 _WORDS = re.compile(r"[^\W\d_]+(?:(?:['\u2019-]|[.,:;!?'\u2019\")]*\s[\"'(]*)[^\W\d_]+)*[\s.,:;!?'\u2019\")]*")
 _INITIALS = re.compile(r"(?<![^\W\d_])(?:(?:[^\W\d_]\.){2,}[^\W\d_]?|ph\.d)(?![^\W\d_])")
 

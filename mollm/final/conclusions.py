@@ -17,7 +17,7 @@ _SUMS_UP = re.compile(r"\b(?:altogether|left|remaining|in (?:all|total)|total of
 _ALONE = re.compile(r"(?:\*\*\*?|__)([-\u2212$€£¥(\[{0-9][^*\n]{0,60})(?:\*\*\*?|__)[.]?")
 _NOTHING_MORE = re.compile(r"[*_]{0,3}[.!]?\s?\Z")
 _SO = re.compile(r"(?:,|;)\s(?:and\s)?(?:so|thus|therefore|hence)\s")
-_EQUATION = re.compile(r"([^<>!]*)(?<![<>!=])=([^=<>]*)")
+_EQUATION = re.compile(r"((?:[^<>!]|!(?!=))*)(?<![<>!=])=([^=<>]*)")
 _SEVERAL = re.compile(r",(?![0-9]{3}(?![0-9]))|;|\band\b|\bor\b")
 _RECKONING = re.compile(r"[0-9]\s?(?:[-+*/\u00d7÷]|\\times|\\cdot)\s?\$?[0-9]")
 _FORMULA = re.compile(r"[=<>≤≥∈$\\]")

@@ -131,15 +131,19 @@ _LINK = re.compile(r"\}[\s$\\()\[\]]{0,9}(?:,|,?\s?(?:and|or))[\s$\\()\[\]]{0,9}
 
 
 def _boxed(prose: str) -> Iterator[_Mark]:
-    behind, rest = -1, ""
-    for box in last(BOX, prose):
+    groups: list[list[tuple[re.Match[str], str]]] = []
+    end = -1
+    for box in reversed(last(BOX, prose)):
         inside = in_braces(prose, box.end())
-        is_joined = behind >= 0 and _LINK.fullmatch(prose, box.end() + len(inside) + 1, behind)
-        rest = f"{inside}, {rest}" if is_joined else inside
-        behind = box.start()
-        if value := canonical(rest, LABELLED_WORDS):
-            is_numbered = bool(_ITEM.fullmatch(_line_before(prose, box.start())))
-            yield _Mark(box.start(), box.end() + len(inside), value, is_numbered=is_numbered)
+        if not (groups and _LINK.fullmatch(prose, end, box.start())):
+            groups.append([])
+        groups[-1].append((box, inside))
+        end = box.end() + len(inside) + 1
+    for group in groups:
+        start, end = group[-1][0].start(), group[-1][0].end() + len(group[-1][1])
+        if value := canonical(", ".join(inside for _, inside in group), LABELLED_WORDS):
+            is_numbered = bool(_ITEM.fullmatch(_line_before(prose, group[0][0].start())))
+            yield _Mark(start, end, value, is_numbered=is_numbered)
 
 
 _TAG = re.compile(r"(?:<|\[)(?:final[_ ]?)?(?:answer|output|result|solution|final)(?:>|\])", re.I)

@@ -20,7 +20,16 @@ _COMMANDS = (
     | {"dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "sqrt": "√", "pi": "π", "quad": " ", "infinity": "inf"}
     | {"cdot": "*", "times": "*", "ast": "*", "div": "/", "infty": "inf", "pm": "±", "cup": "\u222a", "circ": "°"}
     | {"le": "<=", "leq": "<=", "ge": ">=", "geq": ">=", "ne": "!=", "neq": "!=", "emptyset": "∅", "degree": "°"}
-    | {"approx": "≈", "leqslant": "<=", "geqslant": ">=", "varnothing": "∅", "lt": "<", "gt": ">", "lbrace": "{", "rbrace": "}"}
+    | {
+        "approx": "≈",
+        "leqslant": "<=",
+        "geqslant": ">=",
+        "varnothing": "∅",
+        "lt": "<",
+        "gt": ">",
+        "lbrace": "{",
+        "rbrace": "}",
+    }
 )
 _GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi psi"

@@ -49,7 +49,7 @@ _WEAK = {
 
 _IS = (
     r"(?: \([^()\n]{1,40}\))?(?: (?:that )?(?:I|we|you) [a-z ]{2,20}(?= is))?(?:,? (?:then|therefore|thus|hence"
-    r"|also|donc|por tanto|por lo tanto|portanto),?)? ?(?:"
+    r"|also|here|now|overall|in this case|in \w{3,12} (?:form|terms)|rounded to [a-z0-9 ]{3,30}|donc|por tanto|por lo tanto|portanto),?)? ?(?:"
     r"(?<= )(?:is|are|was|would be|will be|should be|must be|has to be|equals|comes (?:out )?to|turns out to be"
     r"|ist|lautet"
     r"|wäre|beträgt|sind|est|sera|serait|vaut|sont|es|sería|será|son|é|seria|são|è|sarebbe|sono|будет|равен"
@@ -57,6 +57,7 @@ _IS = (
     r"|составляет|является|है|हैं|होगा|होगी|هي|هو|هى|يساوي|\u2014|\u2013|-)(?!\w)"
     r"|(?:(?<=ответ)|(?<=giving the answer)|(?<=gives the answer)|(?<=get the answer))(?= [*$\\(]{0,4}[-\u2212]?[0-9])"
     r"|of(?= [*$\\(]{0,4}[-\u2212]?[0-9])"
+    r"|'s(?= (?:[*$\\(]{0,4}[-\u2212]?[0-9]|[*(]{0,3}[A-J](?!\w)))|≈"
     r"|就是|应该是|應該是|应当是|应为|應為|是|为|為|应选|選|选|は|が|은|는|이(?!다)|가|=|→)"
     r"(?:,? (?:therefore|thus|then|hence|probably|most likely|likely|clearly|simply|indeed|also|obviously"
     r"|definitely|actually|certainly|surely|in fact|of course|going to be|somit|daher|donc|por tanto"
@@ -93,7 +94,7 @@ STEMS = (
     "результат", "решение", "итог", "вариант", "उत्तर", "जवाब", "विकल्प", "परिणाम", "हल", "निष्कर्ष",
     "جابة", "جواب", "نتيجة",
     "ناتج", "حل", "الخيار", "pick", "choose", "chose", "select", "going", "go with", "go for", "opt for", "guess",
-    "conclude", "think it", "believe it", "that it", " say ", "must be", "should be", "has to be", "correct", "corret",
+    "conclude", "think it", "believe it", "that it", " say ", "must be", "leaves", "left with", "should be", "has to be", "correct", "corret",
     "right", "most ", "richtig", "korrekt", "best", "appropriate", "bonne",
 )  # fmt: skip
 """In lower case; whatever `MARKER`, `PICKED` and `CALLED_CORRECT` find is near one of these."""
@@ -121,7 +122,7 @@ PICKED = re.compile(
     rf"(?<!\w)(?:my\s(?:choice|pick|selection|guess|vote)\s(?:is|would\sbe)|I'm\sgoing\s(?:with|for)|(?:think"
     rf"|believe|guess|say)\s(?:that\s)?it(?:'s|\sis)|(?:I|we)(?:'(?:d|ll)|\swould|\swill|\scan"
     rf"|)?\s(?:(?:therefore|thus|have\sto|must)\s)?(?:pick|choose|chose|select|go\swith"
-    rf"|go\sfor|say|answer|opt\sfor|guess|conclude)|(?:it|this)\s(?:must|has\sto|should|would)\sbe)"
+    rf"|go\sfor|say|answer|opt\sfor|guess|conclude)|(?:that|this|which)\s(?:only\s)?leaves(?:\sus\swith)?|left\swith|(?:it|this)\s(?:must|has\sto|should|would)\sbe)"
     rf"\s(?:(?:the\s)?(?:answer|option|choice)\s)?{_LETTER}"
     rf"|[选選](?:择|擇)?:?\s?{_LETTER.replace('letter', 'letter2')}",
     re.I,
@@ -144,7 +145,7 @@ CALLED_ANSWER = re.compile(
 )
 """A number that is called the answer: `73 is the correct answer`."""
 OPTION = re.compile(
-    r"(?:the )?(?:interval|set|point|number|value|list|pair|ordered pair) (?=[\[({\\$0-9-])|"
+    r"(?:the )?(?:interval|set|point|number|value|list|pair|ordered pair|year) (?=[\[({\\$0-9-])|"
     r"(?:(?:the|la|le|el|o|a|die|der|das|il)\s|l')?(?:(?:option|choice|letter|answer|antwort|buchstabe|lettre"
     r"|réponse|opción|letra"
     r"|opção|alternativa|opzione|lettera|вариант|विकल्प|الخيار)\s?|选项|選項|選択肢|)(?=[(*\"]{0,4}[A-J](?![A-Za-z0-9_']))",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ASSERTION = re.compile(r"`?(?:assert\s[^\n]{0,40}|)[\w.]{1,40}\([^\n]{0,400}?\) ?== ?([^\n`]{1,400})`?(?=\s*\Z|\n)")
 """What a call is said to return: `assert f(2) == [1, 2]`."""
-_DECORATION = re.compile(r"(?:[\s*_:、\"“”#]|(?<=\n)(?:>|-{3,9}(?=\n)))*+")
+_DECORATION = re.compile(r"(?:[\s*_:、\"“”#]|(?<=\n)(?:>|[-=]{3,40}(?=\n)))*+")
 _DISPLAYED = re.compile(r"\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$", re.S)
 _ITEMIZED = re.compile(r"[-*•]\s|1[.)]\s(?=[^\n]{0,400}\n\s{0,4}2[.)]\s)")
 _ANOTHER = re.compile(rf"(?:(?:so|thus|therefore),? )?(?:(?:the|die|la|a|el|o|il) )?{MARKER.pattern}", re.I)
@@ -22,7 +22,7 @@ _ENDS = re.compile(r"[*_`\"]{0,3}(?:[.;。]|,(?!\s?[\[({0-9$\\`*])|\s{0,4}\Z|\n)
 _MORE_CODE = re.compile(r",?\s(?:and\s|or\s)?`")
 _CODE = re.compile(r"`([^`\n]{1,400})`")
 _CLAUSE_END = re.compile(
-    r":\s|,\s(?!and\b|or\b|[0-9$\\])|,?\s(?:because|since|which|as|so|where|is|are|weil|da|car|parce|porque"
+    r":\s|,\s(?!and\b|or\b|unless\b|if\b|except\b|only\b|when\b|provided\b|but\b|[0-9$\\])|,?\s(?:because|since|which|as|so|where|is|are|weil|da|car|parce|porque"
     r"|perch[eé]"
     r"|puisque|потому|так как|\u2014|\u2013|-)\s|因为|なぜなら"
 )

@@ -41,6 +41,8 @@ def final_answer(text: str) -> Form | None:
     prose, blocks = _parts(text)
     if not prose and len(blocks) == 1 and re.match(r"(?:json|markdown|md|te?xt|(?:la)?tex)\b", blocks[0]):
         text = prose = _body(blocks.pop())
+    elif not prose and len(blocks) == 1 and (found := marked(_body(blocks[0]))[0]):
+        return found
     found = _from_json(text, blocks)
     if found:
         return found
@@ -71,6 +73,7 @@ def is_right(reply: str, reference: str) -> bool:
 
 
 _LAST_PARAGRAPH = re.compile(r"[^\W\d_][.:!)*]{0,3}\n[ \t]{0,9}\n([$€£]?[-\u2212]?[0-9][0-9,.]{0,20}%?)\Z")
+_HTML = re.compile(r"</?(?:b|strong|em|i|u|p|h[1-6]|center|span|br) ?/?>", re.I)
 _ORNAMENTS = re.compile("[\u2705\u2713\u2714\u2728\u2b50\ufe0f\u200b-\u200f\ufeff\U0001f300-\U0001faff]")
 _PUNCTUATION = str.maketrans(
     dict.fromkeys("\t\xa0\u2002\u2003\u2009\u202f\u3000", " ")
@@ -86,6 +89,8 @@ def _window(text: str) -> str:
         # A fence that is opened in what is left out is opened in what is read.
         fence = "\n```\n" if text.count("```", _HEAD, -_TAIL) % 2 else "\n"
         text = text[:_HEAD] + fence + text[-_TAIL:]
+    if "</" in text or "<br" in text:
+        text = _HTML.sub("", text)
     if not text.isascii():
         text = _ORNAMENTS.sub("", text.encode("utf-8", "ignore").decode())
     text = text.translate(_PUNCTUATION)
@@ -140,7 +145,9 @@ def _fields(source: str) -> Iterator[str]:
         yield unescape(string[1]) if string else literal
 
 
-_SHOWS = re.compile(r"\b(?:answer|outputs?|results?|prints?|returns?|gives|value|be|is)[*_]{0,3}\s?:[*_]{0,3}\s{0,9}\Z", re.I)
+_SHOWS = re.compile(
+    r"\b(?:answer|outputs?|results?|prints?|returns?|gives|value|be|is)[*_]{0,3}\s?:[*_]{0,3}\s{0,9}\Z", re.I
+)
 
 
 def _shown(block: str) -> Form | None:
@@ -149,11 +156,16 @@ def _shown(block: str) -> Form | None:
     return None if "\n" in body else canonical(body, LABELLED_WORDS)
 
 
+_SESSION = re.compile(r">>> [^\n]{1,400}\n(?!>>>)([^\n]{1,400})\s*")
+
+
 def _from_block(prose: str, blocks: list[str]) -> Form | None:
     """The only block, if it holds a literal and nothing else, or asserts what a call returns."""
     body = _body(blocks[0])
     if len(blocks) > 1 or len(prose) > 2 * MAX_CHARS or '"answer"' in body:
         return None
+    if shown := _SESSION.fullmatch(body):
+        return canonical(shown[1], 0)
     if asserted := ASSERTION.match(body):
         return value_at(asserted[1], 0, LABELLED_WORDS)
     is_scalar = re.match(r"[\"']|[-+]?[0-9.]+\s*\Z|(?:[Tt]rue|[Ff]alse|None|null)\s*\Z", body)
@@ -170,7 +182,7 @@ _NO_VALUE = re.compile(
     # An answer was announced, and it was none; a question; several sentences; markup; a refusal; chat.
     r"answer|boxed|antwort|réponse|respuesta|resposta|risposta|答|정답|ответ|उत्तर|जवाब|إجابة|جواب|[?؟]|! *\S"
     r"|\w{4}\. +[A-Z]|\A(?:so|thus|hence|therefore)\b[^`]*\Z"
-    r"|\A(?:<\w|(?:i|we|you|that|this|there|please)(?:'\w+)?\s|n/a\b"
+    r"|\A(?:<\w|(?:i|we|you|that|this|there|please)(?:'\w+)?\s(?!(?:returns?|prints?|outputs?|evaluates)\b)|n/a\b"
     r"|(?:sorry|ok|okay|sure|thanks|thank|hello(?!,? world)|hi|hey|welcome|done|bye|goodbye|great(?! [a-z]+\Z)|congratulations|of course"
     r"|no problem"
     r"|good (?:morning|evening|afternoon|night|luck|question|idea|job|point))\b)",
@@ -207,7 +219,9 @@ _OPENING = re.compile(
 _LETTERED = re.compile(r"^[*_(]{0,3}[A-J][.):]", re.M)
 _TITLED = re.compile(r"(?:[^\W\d_][\w'-]{0,20} ){0,4}[^\W\d_][\w'-]{1,20} ?[:=] ?(?=\S)")
 
-_CLASSIFIES = re.compile(r"(?:predicted |overall |final )?(?:label|sentiment|classification|category|prediction|class)\W", re.I)
+_CLASSIFIES = re.compile(
+    r"(?:predicted |overall |final )?(?:label|sentiment|classification|category|prediction|class)\W", re.I
+)
 
 
 def _from_whole(prose: str) -> Form | None:

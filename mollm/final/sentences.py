@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mollm.final.canonical import canonical, compound, unwrap
-from mollm.final.dates import moment
+from mollm.final.dates import measure, moment
 from mollm.final.forms import Form
 from mollm.final.notation import typed
 from mollm.final.numbers import number
@@ -40,7 +40,7 @@ def first_sentence(line: str) -> tuple[str, str]:
             continue
         if _GOES_ON.search(before[-40:]):
             continue
-        if _NUMBERED.match(line) and before.isdigit():
+        if _NUMBERED.match(line) and re.search(r"(?<![\w.])[0-9]{1,3}\Z", before[-5:]):
             continue
         is_factorial = end[0] == "!" and re.search(r"(?:[0-9)]|(?<!\w)[a-z])\Z", before)
         if not is_factorial and not (end[0] == "." and _ABBREVIATION.search(before[-12:])):
@@ -56,9 +56,9 @@ PREDICATE = re.compile(
     r"|saves?|saved|takes?|took|gives|gave|equals?|total(?:s|ed|ing)?|weighs?|leaves|left|remains?|receive[sd]?"
     r"|collect(?:s|ed)|complete[sd]?|plant(?:s|ed)?|pick(?:s|ed)|wins?|won|prints?|returns?|outputs?|yields?"
     r"|drives?|drove|travel(?:s|ed)|ate|eats?|b(?:ought|uys?)|reads?|walk(?:s|ed)?|r[au]ns?|used?|uses|owes?|contains?"
-    r"|holds?|produce[sd]?|becomes?|reach(?:es|ed)?|grew|grows|ow(?:es|ed)|lose[sd]?|lost|carries|carried|serve[sd]?|fits?"
+    r"|holds?|produce[sd]?|becomes?|reach(?:es|ed)?|grew|grows|ow(?:es|ed)|carries|carried|serve[sd]?|fits?"
     r"|obtain|find|(?:that|it|which|there)'s|ends? up with|leaving (?:\w+ ){1,3}with|measures?|lasts?|covers?|requires?|worth|(?:total|sum"
-    r"|profit|cost|price|amount|average|distance|speed|area|rate|loss|revenue|income|salary|discount) of|(?:an?|the)\s(?:\w{2,14}\s){1,3}of"
+    r"|profit|cost|price|amount|average|distance|speed|area|rate|revenue|income|salary|discount) of|(?:an?|the)\s(?:\w{2,14}\s){1,3}of"
     r"|(?:com|amount|add|work|sum)(?:es|s|e)? (?:out |up )?(?:to|at)|(?:simplifies|evaluates|reduces|rounds) to"
     r"|(?:travel|driv|mov|go|run|fl)\w{1,4} at"
     r"|ist|sind|hat|haben|kostet|kosten|zahlt|zahlen|beträgt|betragen|bleiben|bleibt|braucht|verdient|bekommt|erhält"
@@ -81,7 +81,12 @@ _PURPOSE = re.compile(
 _REMAINING = re.compile(r"(?:remains?|(?:are|is|were) (?:left|remaining|needed|required|possible))\b")
 _GOES_ON_ABOUT = re.compile(r",\s(?:and|but|so|which|while|yet|or)\s|(?:\S+\s+){7}\S")
 """Where more is said than the number."""
-_STILL_NEEDED = re.compile(r"(?<=[0-9]) (?:more|additional|extra) (?=[a-z]{2,}s(?: to [a-z]{3,}.*)?\Z)|(?<=[0-9]) more(?= to [a-z]{3,}|\Z)")
+_GERMAN = re.compile(r"(?:sind|hat|haben|gibt es|bleiben|bleibt|braucht|bekommt|erhält)\s")
+_NOUN = re.compile(r"[A-ZÄÖÜ][a-zäöüß]{2,}")
+"""What a German sentence counts."""
+_STILL_NEEDED = re.compile(
+    r"(?<=[0-9]) (?:more|additional|extra) (?=[a-z]{2,}s(?: to [a-z]{3,}.*)?\Z)|(?<=[0-9]) more(?= to [a-z]{3,}|\Z)"
+)
 _CIRCUMSTANCE = re.compile(
     r",? (?:after|in|for|over|within|during) (?:the )?(?:first |next |last )?[0-9]{1,4} (?:year|month|week|day|hour|minute)s?\Z"
 )
@@ -96,9 +101,12 @@ _EAST_ASIAN = re.compile(
     r"[有是为為共剩花了需要付等于於得达達はがで은는이가]\s?([0-9][0-9,]{0,15}(?:\.[0-9]{1,9})?)\s?"
     r"((?:[个個只本支张張块塊条條件人元円天岁歲页頁台辆輛颗顆枚袋箱杯瓶米名匹冊개명원](?![之倍成折多以])[\u3040-\u9fff]{0,4}|))\Z"
 )
+_CLOCK = re.compile(r"[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?")
 _MOMENT_CHARS = 30
 _EQUALS = re.compile(r"(?:\b(?:is|are|was|were|be|equals)|=)\s")
-_PLACED = re.compile(r"\b(?:is|are|was|were|be|at|on|by|until)\s(?=.{1,60}\Z)|(?:=|\\in|∈)\s?(?=[\[({\\])")
+_PLACED = re.compile(
+    r"\b(?:is|are|was|were|be|at|on|by|until|takes?|took|lasts?|lasted|needs?|needed)\s(?=.{1,60}\Z)|(?:=|\\in|∈)\s?(?=[\[({\\])"
+)
 
 
 def stated(sentence: str, *, is_marked: bool = False) -> Form | None:
@@ -126,6 +134,8 @@ def stated(sentence: str, *, is_marked: bool = False) -> Form | None:
         said = typed(tail)
         if said in ("inf", "-inf", "+inf"):
             return Form(said)
+        if found := measure(said) or (_CLOCK.fullmatch(said) and said):
+            return Form(found)
         if (len(tail) <= _MOMENT_CHARS and (found := moment(said))) or (found := compound(unwrap(tail), 0, 0)):
             return Form(found)
         if _EQUALS.fullmatch(verb[0]) and len(figures) > 1 and (value := number(said)):
@@ -134,7 +144,8 @@ def stated(sentence: str, *, is_marked: bool = False) -> Form | None:
 
 
 def _counting(sentence: str, start: int) -> Form | None:
-    if (start and not PREDICATE.search(sentence, 0, start)) or ".." in sentence[start:]:
+    predicate = PREDICATE.search(sentence, 0, start)
+    if (start and not predicate) or ".." in sentence[start:]:
         return None
     rest = sentence[start:]
     if re.search(r"\bneed(?:s|ed)?\s(?:only\s)?\Z", sentence[:start]):
@@ -151,7 +162,9 @@ def _counting(sentence: str, start: int) -> Form | None:
             if _GOES_ON_ABOUT.search(rest[len(amount) :]):
                 return None
             is_harmless = not following or following in _HARMLESS
-            is_read = value.unit and len(following) > 1 and not CHANGING.fullmatch(following)
+            is_read = value.unit and len(following) > 1 and not CHANGING.fullmatch(following) and following[-2:] != "er"
             is_purpose = value.unit and _PURPOSE.match(" ".join(words[count:]))
+            if not value.unit and predicate and _GERMAN.match(predicate[0]) and _NOUN.fullmatch(following):
+                return Form(value, following)
             return value if is_harmless or is_read or is_purpose else None
     return None
