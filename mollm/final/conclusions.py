@@ -10,7 +10,8 @@ from mollm.final.notation import typed
 from mollm.final.numbers import number
 from mollm.final.phrases import CONCLUDES, ENDING
 from mollm.final.reading import EMPHASIZED, GOES_ON
-from mollm.final.sentences import PREDICATE, first_sentence, plain_text, stated
+from mollm.final.sentences import first_sentence, plain_text
+from mollm.final.statements import PREDICATE, stated
 
 _TOTALS = re.compile(r"\b(?:total|altogether|left|remain\w{0,3}|in all|so(?!\sthat)|therefore|thus|hence)\b|=", re.I)
 _SUMS_UP = re.compile(r"\b(?:altogether|left|remaining|in (?:all|total)|total of)\b", re.I)

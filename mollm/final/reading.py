@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from mollm.final.canonical import BOX, MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, in_braces
 from mollm.final.phrases import ASIDE, ENDING, MARKER, OPTION
-from mollm.final.sentences import first_sentence, plain_text, stated
+from mollm.final.sentences import first_sentence, plain_text
+from mollm.final.statements import stated
 
 if TYPE_CHECKING:
     from mollm.final.forms import Form

@@ -15,7 +15,8 @@ from mollm.final.forms import is_same, unscaled
 from mollm.final.marks import LABELLED_WORDS, last, marked
 from mollm.final.phrases import CONCLUDES
 from mollm.final.reading import ASSERTION, value_at
-from mollm.final.sentences import first_sentence, stated
+from mollm.final.sentences import first_sentence
+from mollm.final.statements import stated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
