@@ -20,25 +20,16 @@ _COMMANDS = (
     | {"dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "sqrt": "√", "pi": "π", "quad": " ", "infinity": "inf"}
     | {"cdot": "*", "times": "*", "ast": "*", "div": "/", "infty": "inf", "pm": "±", "cup": "\u222a", "circ": "°"}
     | {"le": "<=", "leq": "<=", "ge": ">=", "geq": ">=", "ne": "!=", "neq": "!=", "emptyset": "∅", "degree": "°"}
-    | {
-        "approx": "≈",
-        "leqslant": "<=",
-        "geqslant": ">=",
-        "varnothing": "∅",
-        "lt": "<",
-        "gt": ">",
-        "lbrace": "{",
-        "rbrace": "}",
-    }
+    | {"leqslant": "<=", "geqslant": ">=", "varnothing": "∅", "lt": "<", "gt": ">", "lbrace": "{", "rbrace": "}"}
+    | {"approx": "≈", "ldots": "...", "dots": "...", "cdots": "..."}
 )
 _GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi psi"
-    " omega"
-).split()
-_LETTERS = [chr(code) for code in range(0x3B1, 0x3CA) if code != 0x3C2]
-_COMMANDS |= dict(zip(_GREEK, _LETTERS, strict=True)) | {"mu": "\u00b5", "ldots": "...", "dots": "...", "cdots": "..."}
-_COMMANDS |= {name.title(): letter.upper() for name, letter in zip(_GREEK, _LETTERS, strict=True)}
-_COMMANDS |= {"varepsilon": "ε", "vartheta": "θ"}
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lamda mu nu xi rho sigma tau upsilon phi chi psi omega"
+)
+_LETTERS = {name: unicodedata.lookup(f"greek small letter {name}") for name in _GREEK.split()}
+_LETTERS |= {"lambda": _LETTERS["lamda"], "varepsilon": _LETTERS["epsilon"], "vartheta": _LETTERS["theta"]}
+_COMMANDS |= {name.title(): letter.upper() for name, letter in _LETTERS.items()} | {"Pi": "\u03a0"}
+_COMMANDS |= _LETTERS | {"mu": "\u00b5"}
 _COMMAND = re.compile(r"\\([a-zA-Z]+)|(?<![a-zA-Z\\])(?:pi|sqrt|infinity)(?![a-zA-Z])")
 _PLAIN = (
     (r"\\(?:text\w*|math\w*|mbox|operatorname)\s?\{([^{}]*)\}", r" \1 "),
@@ -124,7 +115,8 @@ _SYMBOLS_OF_ELEMENTS = frozenset(("Bi", "Co", "Cs", "Hf", "Ho", "Nb", "Os", "Pb"
 def folded(text: str) -> str:
     """Write `text` in lower case where that makes no other thing of it.
 
-    Greek capitals are letters of their own, `Co` is not `CO`, and digits in the formula of a compound need no subscript.
+    Greek capitals are letters of their own, and `Co` is not `CO`. Digits in the formula of a compound need no
+    subscript.
     """
     if text in _SYMBOLS_OF_ELEMENTS:
         return text

@@ -49,7 +49,8 @@ _WEAK = {
 
 _IS = (
     r"(?: \([^()\n]{1,40}\))?(?: (?:that )?(?:I|we|you) [a-z ]{2,20}(?= is))?(?:,? (?:then|therefore|thus|hence"
-    r"|also|here|now|overall|in this case|in \w{3,12} (?:form|terms)|rounded to [a-z0-9 ]{3,30}|donc|por tanto|por lo tanto|portanto),?)? ?(?:"
+    r"|also|here|now|overall|in this case|in \w{3,12} (?:form|terms)"
+    r"|rounded to [a-z0-9 ]{3,30}|donc|por tanto|por lo tanto|portanto),?)? ?(?:"
     r"(?<= )(?:is|are|was|would be|will be|should be|must be|has to be|equals|comes (?:out )?to|turns out to be"
     r"|ist|lautet"
     r"|wäre|beträgt|sind|est|sera|serait|vaut|sont|es|sería|será|son|é|seria|são|è|sarebbe|sono|будет|равен"
@@ -94,7 +95,8 @@ STEMS = (
     "результат", "решение", "итог", "вариант", "उत्तर", "जवाब", "विकल्प", "परिणाम", "हल", "निष्कर्ष",
     "جابة", "جواب", "نتيجة",
     "ناتج", "حل", "الخيار", "pick", "choose", "chose", "select", "going", "go with", "go for", "opt for", "guess",
-    "conclude", "think it", "believe it", "that it", " say ", "must be", "leaves", "left with", "should be", "has to be", "correct", "corret",
+    "conclude", "think it", "believe it", "that it", " say ", "must be", "leaves", "left with", "should be",
+    "has to be", "correct", "corret",
     "right", "most ", "richtig", "korrekt", "best", "appropriate", "bonne",
 )  # fmt: skip
 """In lower case; whatever `MARKER`, `PICKED` and `CALLED_CORRECT` find is near one of these."""

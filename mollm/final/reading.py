@@ -88,7 +88,8 @@ _NO_VALUE = re.compile(
 
 
 _AFFIRMED = re.compile(
-    r"(yes|no|true|false)(?:,| [-\u2013\u2014])\s(?:it|he|she|they|we|you|the|this|that|there|these|those|because|since)\b",
+    r"(yes|no|true|false)(?:,| [-\u2013\u2014])\s"
+    r"(?:it|he|she|they|we|you|the|this|that|there|these|those|because|since)\b",
     re.I,
 )
 """`Yes, it is`, but not `Yes, 5`."""

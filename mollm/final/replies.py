@@ -42,7 +42,7 @@ def final_answer(text: str) -> Form | None:
     prose, blocks = _parts(text)
     if not prose and len(blocks) == 1 and re.match(r"(?:json|markdown|md|te?xt|(?:la)?tex)\b", blocks[0]):
         text = prose = _body(blocks.pop())
-    elif not prose and len(blocks) == 1 and (found := marked(_body(blocks[0]))[0]):
+    elif not prose and len(blocks) == 1 and blocks[0][:1] == "\n" and (found := marked(_body(blocks[0]))[0]):
         return found
     found = _from_json(text, blocks)
     if found:
@@ -184,7 +184,8 @@ _NO_VALUE = re.compile(
     r"answer|boxed|antwort|réponse|respuesta|resposta|risposta|答|정답|ответ|उत्तर|जवाब|إجابة|جواب|[?؟]|! *\S"
     r"|\w{4}\. +[A-Z]|\A(?:so|thus|hence|therefore)\b[^`]*\Z"
     r"|\A(?:<\w|(?:i|we|you|that|this|there|please)(?:'\w+)?\s(?!(?:returns?|prints?|outputs?|evaluates)\b)|n/a\b"
-    r"|(?:sorry|ok|okay|sure|thanks|thank|hello(?!,? world)|hi|hey|welcome|done|bye|goodbye|great(?! [a-z]+\Z)|congratulations|of course"
+    r"|(?:sorry|ok|okay|sure|thanks|thank|hello(?!,? world)|hi|hey|welcome|done|bye|goodbye"
+    r"|great(?! [a-z]+\Z)|congratulations|of course"
     r"|no problem"
     r"|good (?:morning|evening|afternoon|night|luck|question|idea|job|point))\b)",
     re.I,
@@ -209,8 +210,8 @@ def _only(prose: str) -> Form | None:
 
 
 _TOLD = re.compile(
-    r"(?:choose|pick|select|answer(?= )|letra|alternativa|opción|opção|lettre|buchstabe|it's|it is) (?:(?:the )?(?:answer|option"
-    r"|choice) )?\(?([A-J])\)?\.?",
+    r"(?:choose|pick|select|answer(?= )|letra|alternativa|opción|opção|lettre|buchstabe|it's|it is)"
+    r" (?:(?:the )?(?:answer|option|choice) )?\(?([A-J])\)?\.?",
     re.I,
 )
 _OPENING = re.compile(

@@ -5,33 +5,37 @@ from __future__ import annotations
 import re
 
 _SYMBOLS = (
-    "mm cm dm m km nm µm in ft yd mi mg g kg t lb oz ml mL dl cl l L ms s min h mph rpm Hz kHz MHz GHz kB MB GB"
-    " TB KB Mb Gb Kb kb KiB MiB GiB"
-    " A mA µA C mC µC nC F µF nF pF T mT kW MW mW W kWh Wh J kJ MJ Pa kPa MPa hPa bar atm N kN V kV mV Ω kΩ mol mmol K eV keV MeV cal kcal ppm dB ha rad"
+    "mm cm dm m km nm µm in ft yd mi mg g kg t lb oz ml mL dl cl l L ms s min h mph rpm Hz kHz MHz GHz kB MB GB  TB"
+    " KB Mb Gb Kb kb KiB MiB GiB  A mA µA C mC µC nC F µF nF pF T mT kW MW mW W kWh Wh J kJ MJ Pa kPa MPa hPa bar"
+    " atm N kN V kV mV Ω kΩ mol mmol K eV keV MeV cal kcal ppm dB ha rad"
 )
 _ONE_LETTER = re.compile("[mgtlLshJNVWKACFT]")
 """Symbols that could as well be variables: `5 m` is a length, `5m` a product."""
 _ALIASES = {
-    "m": "meter metre", "cm": "centimeter centimetre CM см 厘米", "mm": "millimeter millimetre MM", "l": "L liter litre",
-    "km": "kilometer kilometre KM kms км 公里 千米 किमी كم", "in": "inch inches", "ft": "foot feet FT", "yd": "yard yds", "mi": "mile",
-    "g": "gram gramme", "kg": "kilogram kilo kgs KG кг 公斤 千克 किलोग्राम كجم", "mg": "milligram", "t": "ton tonne", "lb": "pound lbs LB",
-    "s": "sec secs second", "ml": "mL milliliter millilitre", "h": "hour hr hrs 小时 小時 時間 시간 घंटे ساعات", "min": "minute mins мин минут минуты 分钟 分鐘 मिनट دقيقة",
-    "ms": "millisecond", "mi/h": "mph MPH", "km/h": "kmh kph", "kW": "kilowatt", "kWh": "kilowatt-hour", "W": "watt",
-    "J": "joule", "N": "newton", "V": "volt", "Pa": "pascal", "Hz": "hertz", "K": "kelvin", "mol": "mole", "Ω": "ohm",
-    "°": "degree deg", "rad": "radian", "dollar": "$ USD usd US$ Dollar dólares долларов 美元 ドル 달러 डॉलर دولار", "euro": "€ EUR eur Euro евро 欧元 ユーロ 유로",
-    "sterling": "£ GBP gbp", "yen": "¥ JPY 円", "rupee": "₹ INR Rs रुपये रुपए", "yuan": "RMB CNY 元 元人民币", "won": "₩ KRW 원",
+    "m": "meter metre", "cm": "centimeter centimetre CM см 厘米", "mm": "millimeter millimetre MM",
+    "l": "L liter litre", "km": "kilometer kilometre KM kms км 公里 千米 किमी كم", "in": "inch inches",
+    "ft": "foot feet FT", "yd": "yard yds", "mi": "mile", "g": "gram gramme",
+    "kg": "kilogram kilo kgs KG кг 公斤 千克 किलोग्राम كجم", "mg": "milligram", "t": "ton tonne",
+    "lb": "pound lbs LB", "s": "sec secs second", "ml": "mL milliliter millilitre",
+    "h": "hour hr hrs 小时 小時 時間 시간 घंटे ساعات", "min": "minute mins мин минут минуты 分钟 分鐘 मिनट دقيقة",
+    "ms": "millisecond", "mi/h": "mph MPH", "km/h": "kmh kph", "kW": "kilowatt", "kWh": "kilowatt-hour",
+    "W": "watt", "J": "joule", "N": "newton", "V": "volt", "Pa": "pascal", "Hz": "hertz", "K": "kelvin",
+    "mol": "mole", "Ω": "ohm", "°": "degree deg", "rad": "radian",
+    "dollar": "$ USD usd US$ Dollar dólares долларов 美元 ドル 달러 डॉलर دولار",
+    "euro": "€ EUR eur Euro евро 欧元 ユーロ 유로", "sterling": "£ GBP gbp", "yen": "¥ JPY 円",
+    "rupee": "₹ INR Rs रुपये रुपए", "yuan": "RMB CNY 元 元人民币", "won": "₩ KRW 원",
     "ruble": "₽ RUB rub рублей рубля рубль", "real": "R$ BRL reais Reais", "franc": "CHF", "peso": "MXN", "CAD": "",
-    "AUD": "", "cent": "¢ ct",
-    "A": "amp ampere", "C": "coulomb", "F": "farad", "T": "tesla", "cal": "calorie", "kcal": "kilocalorie", "day": "Tage Tag días jours dias дней дня 天 일 दिन أيام", "week": "wk", "year": "yr yrs Jahre",
-    "month": "Monate meses mois", "century": "centuries", "person": "people Personen personas personnes pessoas 人 명",
-    "child": "children", "man": "men", "woman": "women", "mouse": "mice", "tooth": "teeth", "goose": "geese",
-    "fish": "", "sheep": "", "deer": "", "acre": "", "cup": "", "tbsp": "tablespoon", "tsp": "teaspoon", "unit": "",
-    "point": "pt pts", "step": "", "way": "", "gal": "gallon", "pint": "", "quart": "", "byte": "", "bit": "",
-    "egg": "", "apple": "", "item": "", "piece": "Stück", "page": "", "个": "個", "개": "", "명": "",
-    "번": "", "hectare": "",
-    "night": "", "decade": "", "box": "boxes", "student": "", "ticket": "", "stunde": "Stunden", "metro": "metros",
-    "mètre": "mètres", "heure": "heures", "hora": "horas", "minuto": "minutos", "apfel": "Äpfel", "метр": "м метров",
-    "час": "часов часа ч", "год": "лет года",
+    "AUD": "", "cent": "¢ ct", "A": "amp ampere", "C": "coulomb", "F": "farad", "T": "tesla", "cal": "calorie",
+    "kcal": "kilocalorie", "day": "Tage Tag días jours dias дней дня 天 일 दिन أيام", "week": "wk",
+    "year": "yr yrs Jahre", "month": "Monate meses mois", "century": "centuries",
+    "person": "people Personen personas personnes pessoas 人 명", "child": "children", "man": "men",
+    "woman": "women", "mouse": "mice", "tooth": "teeth", "goose": "geese", "fish": "", "sheep": "", "deer": "",
+    "acre": "", "cup": "", "tbsp": "tablespoon", "tsp": "teaspoon", "unit": "", "point": "pt pts", "step": "",
+    "way": "", "gal": "gallon", "pint": "", "quart": "", "byte": "", "bit": "", "egg": "", "apple": "", "item": "",
+    "piece": "Stück", "page": "", "个": "個", "개": "", "명": "", "번": "", "hectare": "", "night": "",
+    "decade": "", "box": "boxes", "student": "", "ticket": "", "stunde": "Stunden", "metro": "metros",
+    "mètre": "mètres", "heure": "heures", "hora": "horas", "minuto": "minutos", "apfel": "Äpfel",
+    "метр": "м метров", "час": "часов часа ч", "год": "лет года",
 }  # fmt: skip
 _KNOWN = {symbol: symbol for symbol in _SYMBOLS.split()}
 _KNOWN |= {name: unit for unit, names in _ALIASES.items() for name in (unit, *names.split()) if name not in _KNOWN}
