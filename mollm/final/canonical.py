@@ -30,6 +30,8 @@ _MAX_DEPTH = 20
 """Deepest nesting that is followed."""
 
 BOX = re.compile(r"\\f?box(?:ed)?\s*+(?=\{)")
+LINK = re.compile(r"\}(?:[\s$]|\\[()\[\]]){0,9}(?:,|,?\s?(?:and|(or)))(?:[\s$]|\\[()\[\]]){0,9}", re.I)
+"""What joins two boxes to one answer."""
 _NO_ANSWER = frozenset((
     "n/a", "n.a", "unknown", "unsure", "tbd", "not sure", "i don't know", "i do not know", "not available", "not given",
     "not applicable", "no answer", "not provided", "not specified",
@@ -78,7 +80,7 @@ _LEFT_HAND_SIDE = re.compile(
     r"|(?:\\d?frac\{d\w?\}\{d\w\}|d\w/d\w)\s*+="
     r"|\(\w(?:,\s?\w)+\)\s*+=(?!=)|[\s0-9+\-*/^().,$%\u00d7]*+=(?![=>])"
     r"|(?i:(?:approximately|about|roughly|exactly|precisely|only|just|simply)(?=\s[-+$€£¥.\\0-9])|probably|likely"
-    r"|(?:it|that|this|there|the\s\w+)\s+(?:is|are)(?!\s+an?\b))\s"
+    r"|(?:it|that|this|there|the\s(?!loss|deficit|debt|decrease|drop)\w+)\s+(?:is|are)(?!\s+an?\b))\s"
     r"|\\approx|\\therefore|\\implies|[≈~∴⇒→]|=>)\s*+"
 )
 _SEVERAL = re.compile(r",(?![0-9]{3}(?![0-9]))|;|\band\b|\bor\b|\\text")

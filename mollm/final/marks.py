@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from mollm.final.canonical import BOX, MAX_CHARS, MAX_LITERAL_CHARS, canonical, in_braces
+from mollm.final.canonical import BOX, LINK, MAX_CHARS, MAX_LITERAL_CHARS, canonical, in_braces
 from mollm.final.forms import Form
 from mollm.final.phrases import (
     CALLED_ANSWER,
@@ -126,24 +126,25 @@ def _line_before(prose: str, at: int) -> str:
     return prose[start + 1 if start >= 0 else max(0, at - 80) : at]
 
 
-_LINK = re.compile(r"\}[\s$\\()\[\]]{0,9}(?:,|,?\s?(?:and|or))[\s$\\()\[\]]{0,9}", re.I)
-"""What joins two boxes to one answer."""
-
-
 def _boxed(prose: str) -> Iterator[_Mark]:
-    groups: list[list[tuple[re.Match[str], str]]] = []
-    end = -1
+    """Boxes, each with those that are joined to it: `\\boxed{1} and \\boxed{2}`."""
+    start, end, joined, is_read = -1, -1, "", False
+    found: list[_Mark] = []
     for box in reversed(last(BOX, prose)):
         inside = in_braces(prose, box.end())
-        if not (groups and _LINK.fullmatch(prose, end, box.start())):
-            groups.append([])
-        groups[-1].append((box, inside))
+        link = LINK.fullmatch(prose, end, box.start()) if is_read else None
+        if link:
+            found.pop()
+        else:
+            start, joined = box.start(), ""
+        joined += (" or " if link and link[1] else ", " if joined else "") + inside
         end = box.end() + len(inside) + 1
-    for group in groups:
-        start, end = group[-1][0].start(), group[-1][0].end() + len(group[-1][1])
-        if value := canonical(", ".join(inside for _, inside in group), LABELLED_WORDS):
-            is_numbered = bool(_ITEM.fullmatch(_line_before(prose, group[0][0].start())))
-            yield _Mark(start, end, value, is_numbered=is_numbered)
+        value = canonical(joined, LABELLED_WORDS)
+        is_read = value is not None
+        if value:
+            is_numbered = bool(_ITEM.fullmatch(_line_before(prose, start)))
+            found.append(_Mark(box.start(), end - 1, value, is_numbered=is_numbered))
+    yield from found
 
 
 _TAG = re.compile(r"(?:<|\[)(?:final[_ ]?)?(?:answer|output|result|solution|final)(?:>|\])", re.I)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mollm.final.canonical import BOX, MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, in_braces
+from mollm.final.canonical import BOX, LINK, MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, in_braces
 from mollm.final.phrases import ASIDE, ENDING, MARKER, OPTION
 from mollm.final.sentences import first_sentence, plain_text
 from mollm.final.statements import stated
@@ -58,7 +58,9 @@ def value_at(text: str, start: int, words: int, *, has_decimal_comma: bool = Fal
     if displayed := _DISPLAYED.match(rest):
         return canonical(displayed[1] or displayed[2], words)
     if box := BOX.match(rest):
-        return canonical(in_braces(rest, box.end()), words)
+        inside = in_braces(rest, box.end())
+        is_joined = (link := LINK.match(rest, box.end() + len(inside) + 1)) and BOX.match(rest, link.end())
+        return None if is_joined else canonical(inside, words)
     if rest[0] in "[{(" and (end := closing(rest)) > 0 and _ENDS.match(rest, end + 1):
         return canonical(rest[: end + 1], words)
     if asserted := ASSERTION.match(rest):
@@ -89,10 +91,12 @@ _NO_VALUE = re.compile(
 
 _AFFIRMED = re.compile(
     r"(yes|no|true|false)(?:,| [-\u2013\u2014])\s"
-    r"(?:it|he|she|they|we|you|the|this|that|there|these|those|because|since)\b",
+    r"(?:it|he|she|they|we|you|the|this|that|there|these|those|because|since)\b(?![^\n]*(?:[0-9]|\b[A-J]\b))",
     re.I,
 )
 """`Yes, it is`, but not `Yes, 5`."""
+_YES_OR_NO = re.compile(r"(?:yes|no|true|false), ", re.I)
+"""What stands behind may be the answer."""
 _CLAUSE = re.compile(r"(?!\(?[A-J]\)? ?=)[^\W\d_]+,? ")
 
 
@@ -122,6 +126,8 @@ def _from_sentence(line: str, words: int) -> Form | None:
         return value
     if value := canonical(plain, words):
         return value
+    if _YES_OR_NO.match(plain):
+        return None
     emphasized = EMPHASIZED.match(sentence)
     if emphasized and not GOES_ON.match(sentence, emphasized.end()):
         return canonical(emphasized[emphasized.lastindex or 0], words)

@@ -14,7 +14,7 @@ _ABBREVIATION = re.compile(
 _GOES_ON = re.compile(r"[0-9]\.[0-9]{1,30}\.\.\Z")
 """A decimal with three points behind it: `0.333...`."""
 _FACTORIAL = re.compile(r"(?:[0-9)]|(?<!\w)[a-z])\Z")
-_LETTERED = re.compile(r"(?<![^\s(;])[A-J]\)?;\s\(?[A-J](?!\w)")
+_LISTED = re.compile(r"(?<![^\s(;])[A-J]\)?;\s\(?[A-J](?!\w)|[0-9][$)]?;\s[-\u2212$(]{0,2}[0-9]")
 _NUMBERED = re.compile(r"[0-9]{1,3}\. (?:[a-z0-9]|[KQRBN][a-hx1-8]|O-O)")
 """The first of several: `1. e4 e5 2. Nf3`."""
 _NUMBER = re.compile(r"(?<![\w.])[0-9]{1,3}\Z")
@@ -40,7 +40,7 @@ def _is_end(line: str, at: int) -> bool:
     if line[at] == "!":
         return not _FACTORIAL.search(before)
     if line[at] == ";":
-        return not _LETTERED.search(line, max(0, at - 4), at + 8)
+        return not _LISTED.search(line, max(0, at - 4), at + 8)
     if line[at] != ".":
         return True
     is_number = _NUMBER.search(before) and _NUMBERED.match(line)

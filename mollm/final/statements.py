@@ -42,7 +42,7 @@ PREDICATE = re.compile(
 """What stands right before a value."""
 _ADVICE = re.compile(r":(?![0-9])|\byou\b|\bI\b(?! (?:get|got|obtain|find|found|count)\b)|\?")
 _CIRCUMSTANCE = re.compile(
-    r",? (?:after|in|for|over|within|during) (?:the )?(?:first |next |last )?[0-9]{1,4}"
+    r"(?:,? (?:after|during)|(?<=[a-z]) (?:in|for|over|within)) (?:the )?(?:first |next |last )?[0-9]{1,4}"
     r" (?:year|month|week|day|hour|minute)s?\Z"
 )
 _FORMULA = re.compile(
@@ -115,6 +115,11 @@ _PURPOSE = re.compile(
 _REMAINING = re.compile(r"(?:remains?|(?:are|is|were) (?:left|remaining|needed|required|possible))\b")
 _GOES_ON = re.compile(r",\s(?:and|but|so|which|while|yet|or)\s|(?:\S+\s+){7}\S")
 """Where more is said than the number."""
+_CONTRARY = re.compile(
+    r"\b(?:loss(?:es)?|lost|deficit|debt|decreased?|drop(?:ped|s)?|not|never|below|under|less|fewer|without)\b|n't",
+    re.I,
+)
+"""What turns a number in the same sentence into its opposite."""
 _NEEDS = re.compile(r"\bneed(?:s|ed)?\s(?:only\s)?\Z")
 _STILL_NEEDED = re.compile(
     r"(?<=[0-9]) (?:more|additional|extra)(?= [a-z]{2,}s(?: to [a-z]{3,}.*)?\Z)|(?<=[0-9]) more(?= to [a-z]{3,}|\Z)"
@@ -127,7 +132,7 @@ _NOUN = re.compile(r"[A-ZÄÖÜ][a-zäöüß]{2,}")
 def _counting(sentence: str, start: int) -> Form | None:
     """The number at `start`, if a verb stands before it and nothing behind it that could change it."""
     predicate = PREDICATE.search(sentence, 0, start)
-    if (start and not predicate) or ".." in sentence[start:]:
+    if (start and not predicate) or ".." in sentence[start:] or _CONTRARY.search(sentence, 0, start):
         return None
     rest = sentence[start:]
     if _NEEDS.search(sentence, 0, start):
