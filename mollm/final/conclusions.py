@@ -17,6 +17,7 @@ _TOTALS = re.compile(r"\b(?:total|altogether|left|remain\w{0,3}|in all|so(?!\sth
 _SUMS_UP = re.compile(r"\b(?:altogether|left|remaining|in (?:all|total)|total of)\b", re.I)
 _ALONE = re.compile(r"(?:\*\*\*?|__)([-\u2212$€£¥(\[{0-9][^*\n]{0,60})(?:\*\*\*?|__)[.]?")
 _NOTHING_MORE = re.compile(r"[*_]{0,3}[.!]?\s?\Z")
+_JUDGED = re.compile(r"(?:the|this|that) (?:statement|claim|proposition|hypothesis|sentence) is (true|false)", re.I)
 _SO = re.compile(r"(?:,|;)\s(?:and\s)?(?:so|thus|therefore|hence)\s")
 _EQUATION = re.compile(r"((?:[^<>!]|!(?!=))*)(?<![<>!=])=([^=<>]*)")
 _SEVERAL = re.compile(r",(?![0-9]{3}(?![0-9]))|;|\band\b|\bor\b")
@@ -44,6 +45,8 @@ def concluded(line: str) -> Form | None:
     if len(rest) > MAX_CHARS or not (conclusion or "=" in rest):
         return None
     plain = ENDING.sub("", first_sentence(plain_text(rest))[0])
+    if conclusion and (judged := _JUDGED.fullmatch(plain)):
+        return Form(judged[1].casefold())
     if conclusion and (value := number(typed(unwrap(plain))) or _letter(plain)):
         return value
     if (equation := _EQUATION.fullmatch(plain)) and not _SEVERAL.search(plain):
