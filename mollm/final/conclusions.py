@@ -42,7 +42,7 @@ def concluded(line: str) -> Form | None:
         found = emphasized[0]
         goes_on = GOES_ON.match(line, found.end())
         return None if goes_on else number(typed(unwrap(found[found.lastindex or 0])))
-    if len(rest) > MAX_CHARS or not (conclusion or "=" in rest):
+    if len(rest) > MAX_CHARS or not (conclusion or "=" in rest or _SUMS_UP.search(rest)):
         return None
     plain = ENDING.sub("", first_sentence(plain_text(rest))[0])
     if conclusion and (judged := _JUDGED.fullmatch(plain)):
