@@ -13,10 +13,11 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from mollm.final.dates import moment
-from mollm.final.forms import Form
-from mollm.final.notation import typed
+from mollm.final.dates import measure, moment
+from mollm.final.forms import Form, is_same
+from mollm.final.notation import folded, typed
 from mollm.final.numbers import number
+from mollm.final.units import unit_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,8 @@ _MAX_DEPTH = 20
 """Deepest nesting that is followed."""
 
 BOX = re.compile(r"\\f?box(?:ed)?\s*+(?=\{)")
+LINK = re.compile(r"\}(?:[\s$]|\\[()\[\]]){0,9}(?:,|,?\s?(?:and|(or)))(?:[\s$]|\\[()\[\]]){0,9}", re.I)
+"""What joins two boxes to one answer."""
 _NO_ANSWER = frozenset((
     "n/a", "n.a", "unknown", "unsure", "tbd", "not sure", "i don't know", "i do not know", "not available", "not given",
     "not applicable", "no answer", "not provided", "not specified",
@@ -56,8 +59,13 @@ _SPACING = re.compile(r"\\(?:left|right)(?![a-zA-Z])|\\(?=[{}])")
 def unwrap(text: str) -> str:
     """Take off emphasis, delimiters of mathematics, quotation marks, full stops and what stands before `=`."""
     for _ in range(4):
-        text = text.strip('*_`"“”„ \t\n\u3000').rstrip(".,;:。،؛।、 ")
+        text = text.strip('*_`"“”„ \t\n\u3000')
+        bare = text.rstrip(".,;:。،؛।、 ")
+        # The digits of `0.333...` go on.
+        text = f"{bare}..." if text[len(bare) :].startswith("...") and re.search(r"\.[0-9]+\Z", bare) else bare
         for opening, ending in _DELIMITERS:
+            if opening == "$" and text[:1] == text[-1:] == "$" and "$" in text[1:-1].replace("\\$", ""):
+                text = text.replace("$", "")
             if text.startswith(opening) and text.endswith(ending) and len(text) > len(opening) + len(ending):
                 text = text[len(opening) : -len(ending)]
         if text[:1] == "$" and text.count("$") % 2 and not re.match(r"\$\s?[-\u2212]?[0-9.]", text):
@@ -68,13 +76,14 @@ def unwrap(text: str) -> str:
 
 
 _LEFT_HAND_SIDE = re.compile(
-    r"\s*+(?:\\?(?:[^\W\d_]++ ){0,3}\\?[^\W\d_]++(?:_\{?\w++\}?)?(?:\(\w\))?\s*+(?:∈|\\in(?![a-z])|=(?!=))"
+    r"\s*+(?:\\?(?:[^\W\d_]++ ){0,3}\\?[^\W\d_]++'{0,2}(?:_\{?\w++\}?)?(?:\(\w\))?\s*+(?:∈|\\in(?![a-z])|=(?!=))"
+    r"|(?:\\d?frac\{d\w?\}\{d\w\}|d\w/d\w)\s*+="
     r"|\(\w(?:,\s?\w)+\)\s*+=(?!=)|[\s0-9+\-*/^().,$%\u00d7]*+=(?![=>])"
     r"|(?i:(?:approximately|about|roughly|exactly|precisely|only|just|simply)(?=\s[-+$€£¥.\\0-9])|probably|likely"
-    r"|(?:it|that|this|there|the\s\w+)\s+(?:is|are)(?!\s+an?\b))\s"
+    r"|(?:it|that|this|there|the\s(?!loss|deficit|debt|decrease|drop)\w+)\s+(?:is|are)(?!\s+an?\b))\s"
     r"|\\approx|\\therefore|\\implies|[≈~∴⇒→]|=>)\s*+"
 )
-_SEVERAL = re.compile(r",\s|\band\b|\bor\b|\\text")
+_SEVERAL = re.compile(r",(?![0-9]{3}(?![0-9]))|;|\band\b|\bor\b|\\text")
 
 
 def _right_hand_side(text: str) -> str:
@@ -155,11 +164,41 @@ def _scalar(text: str, words: int) -> Form | None:
             return Form(choice[group].casefold())
     if value := number(text):
         return value
-    found = moment(text) or _bare_list(text) or _inequality(text) or _wording(text, words)
+    if "≈" in text and not text.startswith("≈"):
+        exact, _, near = text.partition("≈")
+        text = near.strip() if re.fullmatch(r"\w\s?", exact) else exact.strip()
+        return number(text) or _scalar(text, words)
+    if value := _restated(text) or _constant(text):
+        return value
+    found = moment(text) or measure(text) or _bare_list(text) or _inequality(text) or _wording(text, words)
     return Form(found) if found else None
 
 
+_TWICE = re.compile(r"([^()]{1,60}?)\s?\(([^()]{1,60})\)")
+
+_EITHER = re.compile(r"([^=]{1,60}?)\s?(?:=|\bor\b|,? i\.e\.,?)\s?([^=]{1,60})")
+
+
+def _restated(text: str) -> Form | None:
+    """A number that is said in two ways: `fifteen (15)`, `3/4 or 0.75`."""
+    if not (twice := _TWICE.fullmatch(text) or _EITHER.fullmatch(text)):
+        return None
+    value, again = number(twice[1]), number(twice[2])
+    return (value if value.unit else again) if value and again and is_same(value, again) else None
+
+
+_CONSTANT = re.compile(r"(?=[^A-Za-z]{0,60}[π√])([-+0-9.π√()*/^ ]{1,60})\s([A-Za-z°Ω].{0,60})")
+
+
+def _constant(text: str) -> Form | None:
+    """A multiple of π or of a root with its unit: `36π cm^3`."""
+    found = _CONSTANT.fullmatch(text)
+    unit = unit_after(f" {found[2]}", is_one=False) if found else None
+    return Form(_expression(found[1].strip()), unit) if found and unit else None
+
+
 _CONNECTIVE = re.compile(r"\s?,\s?(?:(?:and|or)\s)?|\s?&\s?|\s(?:and|or)\s")
+_LETTERS = re.compile(r"\(?[A-J]\)?(?:\s?;\s?\(?[A-J]\)?){1,9}")
 _NAMED = re.compile(r"\(?([A-J]|[IVX]{1,4})\)?")
 
 
@@ -172,6 +211,8 @@ def _bare_list(text: str) -> str | None:
     if signed := re.fullmatch(r"(?:\w=)?±(.+)", text):
         half = number(signed[1], is_bare=True)
         return "{" + ",".join(sorted((half, str(number(f"-{half}"))))) + "}" if half else None
+    if _LETTERS.fullmatch(text):
+        text = text.replace(";", ",")
     pieces = _CONNECTIVE.split(text)
     if len(pieces) < 2 or not all(pieces):
         return None
@@ -179,7 +220,11 @@ def _bare_list(text: str) -> str | None:
     if letters := [found[1].casefold() for piece in pieces if (found := _NAMED.fullmatch(piece))]:
         if len(letters) < len(pieces):
             return None
-        return " or ".join(letters) if is_either else _listed(letters, is_sorted=letters == sorted(letters))
+        return (
+            " or ".join(letters)
+            if is_either
+            else _listed(letters, is_sorted=letters == sorted(letters) or (len(letters) == 2 and "," not in text))
+        )
     sides = [_right_hand_side(piece).strip() for piece in pieces]
     named = {piece.removesuffix(side).strip() for piece, side in zip(pieces, sides, strict=True)}
     if len(named - {""}) > 1:
@@ -225,20 +270,22 @@ def _inequality(text: str) -> str | None:
     return f"{'[' if '=' in first else '('}{','.join(ends)}{']' if '=' in second else ')'}"
 
 
-_SYMBOLIC = re.compile("sin|cos|tan|sec|csc|cot|log|ln|exp|inf|mod|max|min|gcd|lcm|frac|yes|no|true|false|none|null")
+_SYMBOLIC = re.compile(
+    "matrix|det|sin|cos|tan|sec|csc|cot|log|ln|exp|inf|mod|max|min|gcd|lcm|frac|yes|no|true|false|none|null"
+)
 _WORDS = re.compile(r"[^\W\d_]+(?:(?:['\u2019-]|[.,:;!?'\u2019\")]*\s[\"'(]*)[^\W\d_]+)*[\s.,:;!?'\u2019\")]*")
 _INITIALS = re.compile(r"(?<![^\W\d_])(?:(?:[^\W\d_]\.){2,}[^\W\d_]?|ph\.d)(?![^\W\d_])")
 
 
 def _wording(text: str, words: int) -> str | None:
     """Words in their barest form, or an expression without its spaces; None for more than `words` words."""
-    text = text.casefold()
+    text = folded(text)
     # A language written without spaces counts four characters as a word.
     found = re.findall(r"[\u3040-\u9fff]{1,4}|[^\W\d_\u3040-\u9fff]{2,}", text)
     if sum(not _SYMBOLIC.fullmatch(word) for word in found) > words or not re.search(r"[^\W_]|∅", text):
         return None
     text = _INITIALS.sub(lambda initials: initials[0].replace(".", ""), text)
-    if not _WORDS.fullmatch(text) or re.fullmatch(r"\w!+", text):
+    if not _WORDS.fullmatch(text) or re.fullmatch(r"\w[!']+", text):
         return _expression(text)
     plain = " ".join(re.sub(r"[^\w\s]", "", text.replace("-", " ")).split())
     return "none" if plain == "null" else re.sub(r"\A(?:the|an?)\s+(?!and\b|or\b)", "", plain)

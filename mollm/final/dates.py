@@ -1,8 +1,10 @@
-"""Dates and times of day, which are no numbers: `March 5, 2024` is `2024-03-05`, `3 PM` is `3:00 pm`."""
+"""Dates and times of day, which are no numbers: `March 5, 2024` is `2024-03-05`, `3 PM` is `15:00`."""
 
 from __future__ import annotations
 
 import re
+
+from mollm.final.units import symbol
 
 _MONTHS = {
     name: month
@@ -31,10 +33,30 @@ _TIME = re.compile(
 )
 
 
+_LASTING = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s?([A-Za-z]{1,12})\.?(?:,?\s(?:and\s)?|,\s?|(?=[0-9])|\Z)")
+_COMPOUND = ("year", "month", "week", "day", "h", "min", "s", "ft", "in", "lb", "oz")
+"""Units that are given together, the larger one first."""
+
+
+def measure(text: str) -> str | None:
+    """Return the one form of an amount in several units, `2 h 15 min` for `2 hours and 15 minutes`; None for others."""
+    pieces = list(_LASTING.finditer(text))
+    if not 2 <= len(pieces) <= 4 or "".join(piece[0] for piece in pieces) != text:
+        return None
+    units = [symbol(piece[2]) for piece in pieces]
+    if units[0] == "h" and units[1] == "m":
+        units[1] = "min"
+    places = [_COMPOUND.index(unit) for unit in units if unit in _COMPOUND]
+    if len(places) < len(pieces) or places != sorted(set(places)):
+        return None
+    return " ".join(f"{piece[1]} {unit}" for piece, unit in zip(pieces, units, strict=True))
+
+
 def moment(text: str) -> str | None:
     """Return the one form of a date or a time of day with am or pm; None for anything else.
 
-    Dates whose order of day and month is not certain (`5/6/2024`) and times without am or pm stay as they are.
+    Dates whose order of day and month is not certain (`5/6/2024`) and times without am or pm stay as they are. One
+    from 1 pm on has the form of 24 hours, which no other time has.
     """
     for pattern in _DATES:
         if found := pattern.fullmatch(text):
@@ -45,6 +67,9 @@ def moment(text: str) -> str | None:
     if found := _TIME.match(text):
         hour = int(found["hour"])
         rest = text[found.end() :].strip(" ,").casefold()
+        half = found["half"].casefold()
         if 1 <= hour <= 12:
-            return f"{hour}:{found['rest'] or '00'} {found['half'].casefold()}m {rest}".strip()
+            is_clear = half == "p" and hour < 12
+            clock = f"{hour + 12 * is_clear}:{found['rest'] or '00'}"
+            return f"{clock if is_clear else f'{clock} {half}m'} {rest}".strip()
     return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from mollm.final.canonical import BOX, MAX_CHARS, MAX_LITERAL_CHARS, canonical, in_braces
+from mollm.final.canonical import BOX, LINK, MAX_CHARS, MAX_LITERAL_CHARS, canonical, in_braces
 from mollm.final.forms import Form
 from mollm.final.phrases import (
     CALLED_ANSWER,
@@ -127,11 +127,24 @@ def _line_before(prose: str, at: int) -> str:
 
 
 def _boxed(prose: str) -> Iterator[_Mark]:
-    for box in last(BOX, prose):
+    """Boxes, each with those that are joined to it: `\\boxed{1} and \\boxed{2}`."""
+    start, end, joined, is_read = -1, -1, "", False
+    found: list[_Mark] = []
+    for box in reversed(last(BOX, prose)):
         inside = in_braces(prose, box.end())
-        if value := canonical(inside, LABELLED_WORDS):
-            is_numbered = bool(_ITEM.fullmatch(_line_before(prose, box.start())))
-            yield _Mark(box.start(), box.end() + len(inside), value, is_numbered=is_numbered)
+        link = LINK.fullmatch(prose, end, box.start()) if is_read else None
+        if link:
+            found.pop()
+        else:
+            start, joined = box.start(), ""
+        joined += (" or " if link and link[1] else ", " if joined else "") + inside
+        end = box.end() + len(inside) + 1
+        value = canonical(joined, LABELLED_WORDS)
+        is_read = value is not None
+        if value:
+            is_numbered = bool(_ITEM.fullmatch(_line_before(prose, start)))
+            found.append(_Mark(box.start(), end - 1, value, is_numbered=is_numbered))
+    yield from found
 
 
 _TAG = re.compile(r"(?:<|\[)(?:final[_ ]?)?(?:answer|output|result|solution|final)(?:>|\])", re.I)

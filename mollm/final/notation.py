@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 
@@ -20,7 +21,15 @@ _COMMANDS = (
     | {"cdot": "*", "times": "*", "ast": "*", "div": "/", "infty": "inf", "pm": "±", "cup": "\u222a", "circ": "°"}
     | {"le": "<=", "leq": "<=", "ge": ">=", "geq": ">=", "ne": "!=", "neq": "!=", "emptyset": "∅", "degree": "°"}
     | {"leqslant": "<=", "geqslant": ">=", "varnothing": "∅", "lt": "<", "gt": ">", "lbrace": "{", "rbrace": "}"}
+    | {"approx": "≈", "ldots": "...", "dots": "...", "cdots": "..."}
 )
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lamda mu nu xi rho sigma tau upsilon phi chi psi omega"
+)
+_LETTERS = {name: unicodedata.lookup(f"greek small letter {name}") for name in _GREEK.split()}
+_LETTERS |= {"lambda": _LETTERS["lamda"], "varepsilon": _LETTERS["epsilon"], "vartheta": _LETTERS["theta"]}
+_COMMANDS |= {name.title(): letter.upper() for name, letter in _LETTERS.items()} | {"Pi": "\u03a0"}
+_COMMANDS |= _LETTERS | {"mu": "\u00b5"}
 _COMMAND = re.compile(r"\\([a-zA-Z]+)|(?<![a-zA-Z\\])(?:pi|sqrt|infinity)(?![a-zA-Z])")
 _PLAIN = (
     (r"\\(?:text\w*|math\w*|mbox|operatorname)\s?\{([^{}]*)\}", r" \1 "),
@@ -55,6 +64,22 @@ _POINTS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+(?![0-9.,])")
 """`1.234,56`: points for thousands, and a comma for the decimals."""
 
 
+_GROUPED = re.compile(r"(?<![\w.])[0-9]{1,3}(?:_[0-9]{3}){2,6}(?!\w)|(?<![\w.])[0-9]{1,3}_000(?!\w)")
+"""`1_000_000`, as programs write it; `10_001` may be in a base."""
+_ROOT = re.compile(r"(?<![\w.)\]}])√\(([0-9]{1,15})\)(?![!^])")
+_MATRIX = re.compile(r"\\begin\{([pbBvV]?)matrix\}(.{0,400}?)(?:\\\\\s?)?\\end\{\1matrix\}")
+
+
+def _matrix(found: re.Match[str]) -> str:
+    rows = re.sub(r"\s?(?:\\\\)\s?", ";", found[2].replace("&", ","))
+    return f"{'det' if found[1] in ('v', 'V') else 'matrix'}({rows})"
+
+
+def _perfect(found: re.Match[str]) -> str:
+    root = math.isqrt(int(found[1]))
+    return str(root) if root * root == int(found[1]) else found[0]
+
+
 def typed(text: str) -> str:
     """Write LaTeX, Unicode and code with the characters of a keyboard, numbers with plain digits.
 
@@ -66,14 +91,35 @@ def typed(text: str) -> str:
         text = unicodedata.normalize("NFKC", text.translate(_TYPED)).translate(_TYPED)
         text = re.sub(r"[^\x00-\x7f]", lambda found: str(unicodedata.decimal(found[0], found[0])), text)
     text = " ".join(text.split())
+    if "matrix" in text:
+        text = _MATRIX.sub(_matrix, text)
     text = _COMMAND.sub(lambda found: _COMMANDS.get(found[1] or found[0], found[0]), text)
     for pattern, plain in _PLAIN_RULES:
         text = pattern.sub(plain, text)
     text = " ".join(text.split())
     text = _POINTS.sub(lambda found: found[0].replace(".", "").replace(",", "."), text)
     text = _THOUSANDS.sub(lambda found: re.sub(r"[^0-9.]", "", found[0]), text)
+    text = _GROUPED.sub(lambda found: found[0].replace("_", ""), text)
     if re.search(r"[_^√(\\]", text):
         for _ in range(_LEVELS):
             for pattern, plain in _NESTED_RULES:
                 text = pattern.sub(plain, text)
-    return text.replace("\\", "").strip()
+    return _ROOT.sub(_perfect, text).replace("\\", "").strip()
+
+
+_ELEMENT = "(?:He|Li|Be|Ne|Na|Mg|Al|Si|Cl|Ar|Ca|Ti|Cr|Mn|Fe|Co|Ni|Cu|Zn|As|Se|Br|Ag|Sn|Xe|Ba|Pt|Au|Hg|Pb|[HBCNOFPSKIU])"
+_FORMULA = re.compile(rf"(?:\(?{_ELEMENT}\)?(?:_?[0-9]{{1,2}})?){{2,12}}(?:\^[0-9]?[-+])?|(?:[HNOFI]|Cl|Br)_[2-9]")
+_SYMBOLS_OF_ELEMENTS = frozenset(("Bi", "Co", "Cs", "Hf", "Ho", "Nb", "Os", "Pb", "Po", "Sc", "Sn"))
+
+
+def folded(text: str) -> str:
+    """Write `text` in lower case where that makes no other thing of it.
+
+    Greek capitals are letters of their own, and `Co` is not `CO`. Digits in the formula of a compound need no
+    subscript.
+    """
+    if text in _SYMBOLS_OF_ELEMENTS:
+        return text
+    if _FORMULA.fullmatch(text):
+        text = text.replace("_", "")
+    return re.sub("[^\u0391-\u03a9]+", lambda run: run[0].casefold(), text)

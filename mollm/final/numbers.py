@@ -99,6 +99,7 @@ _PARTS = {
     }.items() for name in names.split()
 }  # fmt: skip
 _SPELLED = re.compile(r"(?:negative|minus|plus)\s(?=[a-z0-9.$€£¥₹])|(?:[-+]\s?|)(?=[a-z]|[0-9]+[\s-][a-z])", re.I)
+_LONE_PART = re.compile(r"an?\s(half|third|quarter|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)", re.I)
 _WORD = re.compile(r"[a-z]+|[0-9]+", re.I)
 _PART = re.compile(r"[\s-](?:(?P<and>and)\s(?:(?P<count>an?|one|two|three|[0-9]+)\s))?(?P<name>[a-z]+)(?!\w)", re.I)
 
@@ -108,6 +109,8 @@ def in_digits(text: str) -> str:
     sign = _SPELLED.match(text)
     if not sign:
         return text
+    if part := _LONE_PART.fullmatch(text, sign.end()):
+        return f"{'-' if sign[0][:1] in tuple('-nNmM') else ''}1/{_PARTS[part[1].casefold()]}"
     text, minus = text[sign.end() :], "-" if sign[0][:1] in tuple("-nNmM") else ""
     value, end = _cardinal(text)
     if not end:

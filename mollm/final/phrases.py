@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 
 _STRONG = {
-    "en": r"(?:(?:final|correct|right|best|numerical|exact)[ _]){0,2}answers?(?: choices?"
+    "en": r"(?:(?:final|correct|right|best|numerical|exact)[ _]?){0,2}answers?(?: choices?"
     r"| options?)?(?: to (?:the|this|your) \w{3,12})?"
     r"|(?:correct|right|best) (?:choice|option)s?|final (?:verdict|result|value|choice|output)|(?:correct "
     r"|right )letter|(?:my )?verdict|tl;dr|ans",
     "de": r"(?:(?:richtige|korrekte|endgültige|finale|beste) )?(?:schluss|end)?antwort(?:option)?(?: auf (?:die"
-    r"|diese) frage)?",
+    r"|diese) frage)?|(?:richtige|korrekte|endgültige) (?:lösung|option)|(?:richtige|endgültige)s? ergebnis",
     "fr": r"(?:(?:bonne|meilleure|juste) )?r[ée]ponse(?: (?:finale|correcte|exacte|juste|attendue))?(?: à (?:la"
     r"|cette) question)?",
     "es": r"(?:mejor )?respuesta(?: (?:final|correcta|exacta|definitiva))?(?: a (?:la|esta) pregunta)?"
@@ -49,19 +49,22 @@ _WEAK = {
 
 _IS = (
     r"(?: \([^()\n]{1,40}\))?(?: (?:that )?(?:I|we|you) [a-z ]{2,20}(?= is))?(?:,? (?:then|therefore|thus|hence"
-    r"|also|donc|por tanto|por lo tanto|portanto),?)? ?(?:"
+    r"|also|here|now|overall|in this case|in \w{3,12} (?:form|terms)"
+    r"|rounded to [a-z0-9 ]{3,30}|donc|por tanto|por lo tanto|portanto),?)? ?(?:"
     r"(?<= )(?:is|are|was|would be|will be|should be|must be|has to be|equals|comes (?:out )?to|turns out to be"
     r"|ist|lautet"
     r"|wäre|beträgt|sind|est|sera|serait|vaut|sont|es|sería|será|son|é|seria|são|è|sarebbe|sono|будет|равен"
     r"|равно|равна"
     r"|составляет|является|है|हैं|होगा|होगी|هي|هو|هى|يساوي|\u2014|\u2013|-)(?!\w)"
+    r"|(?:(?<=ответ)|(?<=giving the answer)|(?<=gives the answer)|(?<=get the answer))(?= [*$\\(]{0,4}[-\u2212]?[0-9])"
     r"|of(?= [*$\\(]{0,4}[-\u2212]?[0-9])"
+    r"|'s(?= (?:[*$\\(]{0,4}[-\u2212]?[0-9]|[*(]{0,3}[A-J](?!\w)))|≈"
     r"|就是|应该是|應該是|应当是|应为|應為|是|为|為|应选|選|选|は|が|은|는|이(?!다)|가|=|→)"
     r"(?:,? (?:therefore|thus|then|hence|probably|most likely|likely|clearly|simply|indeed|also|obviously"
     r"|definitely|actually|certainly|surely|in fact|of course|going to be|somit|daher|donc|por tanto"
     r"|por lo tanto|portanto|quindi|dunque|entonces|então|wahrscheinlich|alors|, donc),?)?(?: ?:)?"
 )
-_COLON = r"[*_ ]{0,6}(?: \([^()\n]{1,40}\))?[*_]{0,3} ?[:\u0903](?![:=])"
+_COLON = r"[*_ ]{0,6}(?: \([^()\n]{1,40}\))?[*_]{0,3}(?: ?[:\u0903](?![:=])|(?<=\bans)\.(?= ?[-(0-9$A-J]))"
 
 
 def _any(names: dict[str, str]) -> str:
@@ -73,7 +76,7 @@ _START = r"(?:(?<![^\W_])|(?<=[\u3040-\u9fff\uac00-\ud7a3]))"
 _AROUND = (
     r"(?P<around>(?:ist|lautet|beträgt|wäre) (?:die|das) (?:richtige |korrekte |endgültige )?(?:antwort|ergebnis"
     r"|lösung) (?!auf)"
-    r"|(?:सही |अंतिम )?(?:उत्तर|जवाब) (?=[^\n।:]{1,40} (?:है|हैं|होगा|होगी)[ ।.]?))"
+    r"|(?:सही |अंतिम )?(?:उत्तर|जवाब|विकल्प) (?=[^\n।:]{1,40} (?:है|हैं|होगा|होगी)[ ।.]?))"
 )
 """The verb stands before the name, or behind the value."""
 MARKER = re.compile(
@@ -92,8 +95,9 @@ STEMS = (
     "результат", "решение", "итог", "вариант", "उत्तर", "जवाब", "विकल्प", "परिणाम", "हल", "निष्कर्ष",
     "جابة", "جواب", "نتيجة",
     "ناتج", "حل", "الخيار", "pick", "choose", "chose", "select", "going", "go with", "go for", "opt for", "guess",
-    "conclude", "think it", "believe it", "that it", " say ", "must be", "should be", "has to be", "correct", "corret",
-    "right", "richtig", "korrekt", "best", "appropriate", "bonne",
+    "conclude", "think it", "believe it", "that it", " say ", "must be", "leaves", "left with", "should be",
+    "has to be", "correct", "corret",
+    "right", "most ", "richtig", "korrekt", "best", "appropriate", "bonne",
 )  # fmt: skip
 """In lower case; whatever `MARKER`, `PICKED` and `CALLED_CORRECT` find is near one of these."""
 CONCLUDES = re.compile(
@@ -120,7 +124,7 @@ PICKED = re.compile(
     rf"(?<!\w)(?:my\s(?:choice|pick|selection|guess|vote)\s(?:is|would\sbe)|I'm\sgoing\s(?:with|for)|(?:think"
     rf"|believe|guess|say)\s(?:that\s)?it(?:'s|\sis)|(?:I|we)(?:'(?:d|ll)|\swould|\swill|\scan"
     rf"|)?\s(?:(?:therefore|thus|have\sto|must)\s)?(?:pick|choose|chose|select|go\swith"
-    rf"|go\sfor|say|answer|opt\sfor|guess|conclude)|(?:it|this)\s(?:must|has\sto|should|would)\sbe)"
+    rf"|go\sfor|say|answer|opt\sfor|guess|conclude)|(?:that|this|which)\s(?:only\s)?leaves(?:\sus\swith)?|left\swith|(?:it|this)\s(?:must|has\sto|should|would)\sbe)"
     rf"\s(?:(?:the\s)?(?:answer|option|choice)\s)?{_LETTER}"
     rf"|[选選](?:择|擇)?:?\s?{_LETTER.replace('letter', 'letter2')}",
     re.I,
@@ -130,20 +134,20 @@ CALLED_CORRECT = re.compile(
     rf"(?<!\w)(?:(?:option|choice|answer|statement|antwort|opción|opção|alternativa|вариант)\s)?{_LETTER}"
     r"(?:[.:]?\s[^.\n:?]{1,60})?\s(?:is|ist|est|es|é|è)\s(?:(?:therefore|also|thus|hence|definitely"
     r"|clearly)\s)?(?:the\s|die\s|la\s|a\s|il\s)?"
-    r"(?:most\s)?(?:correct|right|best|appropriate|richtig\w{0,2}|korrekt|bonne|correcte|correcta|correta"
-    r"|corretta|(?:(?<=the )|(?<=my )|(?<=our ))(?:\w{4,9}\s)?answer)(?!\w)",
+    r"(?:most\s(?:accurate|suitable|likely|plausible|probable|reasonable|logical|fitting|relevant)|(?:most\s)?(?:correct|right|best|appropriate|richtig\w{0,2}|korrekt|bonne|correcte|correcta|correta"
+    r"|corretta|(?:(?<=the )|(?<=my )|(?<=our ))(?:\w{4,9}\s)?answer))(?!\w)",
     re.I,
 )
 """A choice that is called right: `Option C is correct`."""
 CALLED_ANSWER = re.compile(
-    r"(?<![\w.,$/^=+*-])(?P<value>[*$\\(]{0,4}[-\u2212]?[$€£]?[0-9][0-9,.]{0,20}%?[*$\\)]{0,4}) is (?:therefore "
+    r"(?<![\w.,$/^=+*-])(?P<value>[*$\\(]{0,4}[-\u2212]?[$€£]?[0-9][0-9,.]{0,20}%?[*$\\)]{0,4}) (?:is|as) (?:therefore "
     r"|thus |also )?"
     r"(?:the|our|my) (?:\w{4,9} )?answer(?!\w)",
     re.I,
 )
 """A number that is called the answer: `73 is the correct answer`."""
 OPTION = re.compile(
-    r"(?:the )?(?:interval|set|point|number|value|list|pair|ordered pair) (?=[\[({\\$0-9-])|"
+    r"(?:the )?(?:interval|set|point|number|value|list|pair|ordered pair|year) (?=[\[({\\$0-9-])|"
     r"(?:(?:the|la|le|el|o|a|die|der|das|il)\s|l')?(?:(?:option|choice|letter|answer|antwort|buchstabe|lettre"
     r"|réponse|opción|letra"
     r"|opção|alternativa|opzione|lettera|вариант|विकल्प|الخيار)\s?|选项|選項|選択肢|)(?=[(*\"]{0,4}[A-J](?![A-Za-z0-9_']))",

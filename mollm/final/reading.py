@@ -5,34 +5,28 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mollm.final.canonical import BOX, MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, in_braces
+from mollm.final.canonical import BOX, LINK, MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, in_braces
 from mollm.final.phrases import ASIDE, ENDING, MARKER, OPTION
+from mollm.final.sentences import first_sentence, plain_text
+from mollm.final.statements import stated
 
 if TYPE_CHECKING:
     from mollm.final.forms import Form
 
 ASSERTION = re.compile(r"`?(?:assert\s[^\n]{0,40}|)[\w.]{1,40}\([^\n]{0,400}?\) ?== ?([^\n`]{1,400})`?(?=\s*\Z|\n)")
 """What a call is said to return: `assert f(2) == [1, 2]`."""
-_DECORATION = re.compile(r"(?:[\s*_:、\"“”#]|(?<=\n)>)*+")
+_DECORATION = re.compile(r"(?:[\s*_:、\"“”#]|(?<=\n)(?:>|[-=]{3,40}(?=\n)))*+")
 _DISPLAYED = re.compile(r"\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$", re.S)
 _ITEMIZED = re.compile(r"[-*•]\s|1[.)]\s(?=[^\n]{0,400}\n\s{0,4}2[.)]\s)")
 _ANOTHER = re.compile(rf"(?:(?:so|thus|therefore),? )?(?:(?:the|die|la|a|el|o|il) )?{MARKER.pattern}", re.I)
-_ENDS = re.compile(r"[*_`\"]{0,3}(?:[.,;。]|\s{0,4}\Z|\n)")
+_ENDS = re.compile(r"[*_`\"]{0,3}(?:[.;。]|,(?!\s?[\[({0-9$\\`*])|\s{0,4}\Z|\n)")
+_MORE_CODE = re.compile(r",?\s(?:and\s|or\s)?`")
 _CODE = re.compile(r"`([^`\n]{1,400})`")
-_SENTENCE_END = re.compile(r"[.!?;](?=[*_\"'”)\]$]{0,4}(?:\s|\Z))|[。؟।؛]")
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:dr|mr|mrs|ms|st|mt|no|vs|jr|sr|prof|inc|ltd|co|approx|ca|fig|nr|bzw|etc|rs|jan|feb|mar|apr|jun|jul"
-    r"|aug|sept?|oct|nov|dec|e\.g|i\.e|cf|sq|cu)|(?<![^\W\d_])[^\W\d_]\.[^\W\d_]"
-    r"|\A\W{0,4}[^\W\d_]|\s[^\W\d_](?=\.\s[A-Z])|\\)\Z",
-    re.I,
-)
 _CLAUSE_END = re.compile(
-    r":\s|,\s(?!and\b|or\b|[0-9$\\])|,?\s(?:because|since|which|as|so|where|is|are|weil|da|car|parce|porque"
+    r":\s|,\s(?!and\b|or\b|unless\b|if\b|except\b|only\b|when\b|provided\b|but\b|[0-9$\\])|,?\s(?:because|since|which|as|so|where|is|are|weil|da|car|parce|porque"
     r"|perch[eé]"
     r"|puisque|потому|так как|\u2014|\u2013|-)\s|因为|なぜなら"
 )
-_INLINE = re.compile(r"(?<!\\)\$(?! )([^$\n]{1,199})(?<![ \\])\$(?![0-9])|\\\(([^\n]{1,199}?)\\\)")
-_EMPHASIS = re.compile(r"(?<![\w)\]])(?:\*\*\*?|__)|(?:\*\*\*?|__)(?![\w(\[])")
 EMPHASIZED = re.compile(
     r"\*\*\*?([^*\n]{1,199})\*\*|`([^`\n]{1,199})`|\$([^$\n]{1,199})\$|\\\((.{1,199}?)\\\)"
     r"|\"([^\"\n]{1,199})\""
@@ -64,13 +58,17 @@ def value_at(text: str, start: int, words: int, *, has_decimal_comma: bool = Fal
     if displayed := _DISPLAYED.match(rest):
         return canonical(displayed[1] or displayed[2], words)
     if box := BOX.match(rest):
-        return canonical(in_braces(rest, box.end()), words)
+        inside = in_braces(rest, box.end())
+        is_joined = (link := LINK.match(rest, box.end() + len(inside) + 1)) and BOX.match(rest, link.end())
+        return None if is_joined else canonical(inside, words)
     if rest[0] in "[{(" and (end := closing(rest)) > 0 and _ENDS.match(rest, end + 1):
         return canonical(rest[: end + 1], words)
     if asserted := ASSERTION.match(rest):
         return value_at(asserted[1], 0, words)
     if code := _CODE.match(rest):
-        return None if GOES_ON.match(rest, code.end()) else canonical(code[1], words)
+        if not _MORE_CODE.match(rest, code.end()):
+            return None if GOES_ON.match(rest, code.end()) else canonical(code[1], words)
+        rest = rest.replace("`", "")
     line = rest.partition("\n")[0][: 2 * MAX_CHARS]
     return _from_sentence(_localized(line) if has_decimal_comma else line, words)
 
@@ -91,6 +89,25 @@ _NO_VALUE = re.compile(
 """Where a sentence about the answer goes on without naming it."""
 
 
+_AFFIRMED = re.compile(
+    r"(yes|no|true|false)(?:,| [-\u2013\u2014])\s"
+    r"(?:it|he|she|they|we|you|the|this|that|there|these|those|because|since)\b(?![^\n]*(?:[0-9]|\b[A-J]\b))",
+    re.I,
+)
+"""`Yes, it is`, but not `Yes, 5`."""
+_YES_OR_NO = re.compile(r"(?:yes|no|true|false), ", re.I)
+"""What stands behind may be the answer."""
+_CLAUSE = re.compile(r"(?!\(?[A-J]\)? ?=)[^\W\d_]+,? ")
+
+
+def _balanced(text: str) -> str:
+    """Without the brackets at the end that were opened before the value: `(so the answer is 5)`."""
+    for opening, ending, half_open in (("{", "}", "{"), ("(", ")", "["), ("[", "]", "(")):
+        if text.endswith(ending) and half_open not in text.replace(opening, "") and opening not in text:
+            text = text.rstrip(ending)
+    return text
+
+
 def _from_sentence(line: str, words: int) -> Form | None:
     sentence, mark = first_sentence(line)
     if mark in ("?", "؟"):
@@ -98,30 +115,21 @@ def _from_sentence(line: str, words: int) -> Form | None:
     plain = plain_text(sentence)
     if option := OPTION.match(plain):
         plain = plain[option.end() :]
-    plain = ENDING.sub("", plain)
+    plain = _balanced(ENDING.sub("", plain))
+    if (affirmed := _AFFIRMED.match(plain)) and words:
+        return canonical(affirmed[1], words)
+    if _CLAUSE.match(plain) and (value := stated(plain, is_marked=True)):
+        return value
     if _NO_VALUE.match(plain):
         return None
     if (aside := ASIDE.search(plain, 1)) and (value := canonical(plain[: aside.start()], words)):
         return value
     if value := canonical(plain, words):
         return value
+    if _YES_OR_NO.match(plain):
+        return None
     emphasized = EMPHASIZED.match(sentence)
     if emphasized and not GOES_ON.match(sentence, emphasized.end()):
         return canonical(emphasized[emphasized.lastindex or 0], words)
     clauses = (plain[: end.start()] for end in list(_CLAUSE_END.finditer(plain[:MAX_CHARS]))[:4])
     return next(filter(None, (canonical(clause, 0) for clause in clauses)), None)
-
-
-def plain_text(sentence: str) -> str:
-    """Take off emphasis and the delimiters of mathematics."""
-    return " ".join(_INLINE.sub(r" \1\2 ", _EMPHASIS.sub("", sentence)).split())
-
-
-def first_sentence(line: str) -> tuple[str, str]:
-    """Return the first sentence of `line` without the mark at its end, and the mark, empty if there is none."""
-    for end in _SENTENCE_END.finditer(line):
-        before = line[: end.start()]
-        is_factorial = end[0] == "!" and re.search(r"(?:[0-9)]|(?<!\w)[a-z])\Z", before)
-        if not is_factorial and not (end[0] == "." and _ABBREVIATION.search(before[-12:])):
-            return before, end[0]
-    return line, ""

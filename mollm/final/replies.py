@@ -10,10 +10,13 @@ import re
 from typing import TYPE_CHECKING
 
 from mollm.final.canonical import MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, compound, unescape
-from mollm.final.conclusions import concluded, stated
+from mollm.final.conclusions import concluded
 from mollm.final.forms import is_same, unscaled
 from mollm.final.marks import LABELLED_WORDS, last, marked
+from mollm.final.phrases import CONCLUDES
 from mollm.final.reading import ASSERTION, value_at
+from mollm.final.sentences import first_sentence
+from mollm.final.statements import stated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,12 +42,18 @@ def final_answer(text: str) -> Form | None:
     prose, blocks = _parts(text)
     if not prose and len(blocks) == 1 and re.match(r"(?:json|markdown|md|te?xt|(?:la)?tex)\b", blocks[0]):
         text = prose = _body(blocks.pop())
+    elif not prose and len(blocks) == 1 and blocks[0][:1] == "\n" and (found := marked(_body(blocks[0]))[0]):
+        return found
     found = _from_json(text, blocks)
     if found:
         return found
     found, is_settled = marked(prose)
     if found or is_settled:
         return found
+    if blocks and _SHOWS.search(prose, max(0, len(prose) - MAX_CHARS)) and (found := _shown(blocks[-1])):
+        return found
+    if paragraph := _LAST_PARAGRAPH.search(prose, max(0, len(prose) - MAX_CHARS)):
+        return canonical(paragraph[1], 0)
     found = concluded(prose[prose.rfind("\n") + 1 :])
     return found or (_from_block(prose, blocks) if blocks else _from_whole(prose))
 
@@ -64,6 +73,8 @@ def is_right(reply: str, reference: str) -> bool:
     return found is not None and wanted is not None and (is_same(found, wanted) or unscaled(found) == wanted)
 
 
+_LAST_PARAGRAPH = re.compile(r"[^\W\d_][.:!)*]{0,3}\n[ \t]{0,9}\n([$€£]?[-\u2212]?[0-9][0-9,.]{0,20}%?)\Z")
+_HTML = re.compile(r"</?(?:b|strong|em|i|u|p|h[1-6]|center|span|br) ?/?>", re.I)
 _ORNAMENTS = re.compile("[\u2705\u2713\u2714\u2728\u2b50\ufe0f\u200b-\u200f\ufeff\U0001f300-\U0001faff]")
 _PUNCTUATION = str.maketrans(
     dict.fromkeys("\t\xa0\u2002\u2003\u2009\u202f\u3000", " ")
@@ -79,6 +90,8 @@ def _window(text: str) -> str:
         # A fence that is opened in what is left out is opened in what is read.
         fence = "\n```\n" if text.count("```", _HEAD, -_TAIL) % 2 else "\n"
         text = text[:_HEAD] + fence + text[-_TAIL:]
+    if "</" in text or "<br" in text:
+        text = _HTML.sub("", text)
     if not text.isascii():
         text = _ORNAMENTS.sub("", text.encode("utf-8", "ignore").decode())
     text = text.translate(_PUNCTUATION)
@@ -133,11 +146,27 @@ def _fields(source: str) -> Iterator[str]:
         yield unescape(string[1]) if string else literal
 
 
+_SHOWS = re.compile(
+    r"\b(?:answer|outputs?|results?|prints?|returns?|gives|value|be|is)[*_]{0,3}\s?:[*_]{0,3}\s{0,9}\Z", re.I
+)
+
+
+def _shown(block: str) -> Form | None:
+    """The one line of a block that the prose announces as the output."""
+    body = _body(block)
+    return None if "\n" in body else canonical(body, LABELLED_WORDS)
+
+
+_SESSION = re.compile(r">>> [^\n]{1,400}\n(?!>>>)([^\n]{1,400})\s*")
+
+
 def _from_block(prose: str, blocks: list[str]) -> Form | None:
     """The only block, if it holds a literal and nothing else, or asserts what a call returns."""
     body = _body(blocks[0])
     if len(blocks) > 1 or len(prose) > 2 * MAX_CHARS or '"answer"' in body:
         return None
+    if shown := _SESSION.fullmatch(body):
+        return canonical(shown[1], 0)
     if asserted := ASSERTION.match(body):
         return value_at(asserted[1], 0, LABELLED_WORDS)
     is_scalar = re.match(r"[\"']|[-+]?[0-9.]+\s*\Z|(?:[Tt]rue|[Ff]alse|None|null)\s*\Z", body)
@@ -146,16 +175,17 @@ def _from_block(prose: str, blocks: list[str]) -> Form | None:
 
 _NO_PROSE = re.compile(r"[0-9`\\=\[{(]")
 _GIVES = re.compile(
-    r"[^`]{0,200}\b(?:returns?|prints?|outputs?|is|are|to|gives|be|yields|equals|produces|devuelve|ergibt"
+    r"(?:[^`]|`[^`]{1,60}`){0,200}\b(?:returns?|prints?|outputs?|is|are|to|gives|be|yields|equals|produces|devuelve|ergibt"
     r"|renvoie)[ :]+"
     r"`([^`]+)`[.\s]*\Z"
 )
 _NO_VALUE = re.compile(
     # An answer was announced, and it was none; a question; several sentences; markup; a refusal; chat.
     r"answer|boxed|antwort|réponse|respuesta|resposta|risposta|答|정답|ответ|उत्तर|जवाब|إجابة|جواب|[?؟]|! *\S"
-    r"|\w{4}\. +[A-Z]"
-    r"|\A(?:<\w|(?:i|we|you|that|this|there|please)(?:'\w+)?\s|n/a\b"
-    r"|(?:sorry|ok|okay|sure|thanks|thank|hello|hi|hey|welcome|done|bye|goodbye|great|congratulations|of course"
+    r"|\w{4}\. +[A-Z]|\A(?:so|thus|hence|therefore)\b[^`]*\Z"
+    r"|\A(?:<\w|(?:i|we|you|that|this|there|please)(?:'\w+)?\s(?!(?:returns?|prints?|outputs?|evaluates)\b)|n/a\b"
+    r"|(?:sorry|ok|okay|sure|thanks|thank|hello(?!,? world)|hi|hey|welcome|done|bye|goodbye"
+    r"|great(?! [a-z]+\Z)|congratulations|of course"
     r"|no problem"
     r"|good (?:morning|evening|afternoon|night|luck|question|idea|job|point))\b)",
     re.I,
@@ -165,29 +195,48 @@ _RETURNS = re.compile(
     r"|evaluates to|yields|produces) )"
     r"([\[({\"'][^\n]{0,1000}|True|False|None|-?[0-9.]{1,40})\.?\Z"
 )
+_SHARED = re.compile(r"\n|;|\bour\b|\bwe\b(?! (?:get|obtain|find|conclude)\b)", re.I)
+"""What makes a short reply more than a statement: a second one, or who is meant."""
+
+
+def _only(prose: str) -> Form | None:
+    """What the only sentence states, or the last one if it concludes."""
+    sentence, mark = first_sentence(prose)
+    is_conclusion = True
+    while rest := prose[len(sentence) + len(mark) :].strip(" *_"):
+        prose, is_conclusion = rest, CONCLUDES.match(rest) is not None
+        sentence, mark = first_sentence(prose)
+    return stated(sentence) if is_conclusion else None
+
+
 _TOLD = re.compile(
-    r"(?:choose|pick|select|answer(?= )|it's|it is) (?:(?:the )?(?:answer|option"
-    r"|choice) )?\(?([A-J])\)?\.?",
+    r"(?:choose|pick|select|answer(?= )|letra|alternativa|opción|opção|lettre|buchstabe|it's|it is)"
+    r" (?:(?:the )?(?:answer|option|choice) )?\(?([A-J])\)?\.?",
     re.I,
 )
 _OPENING = re.compile(
     r"(?:[*_]{2})\(?([A-J])(?:[.:)](?: [^*\n]{1,80})?|)[*_]{2}[.:]?(?=\s|\Z)|\(?([A-J])\)[^\n]{0,80}(?=\n)"
-    r"|(?:[*_]{2}|)([A-J])\.?(?:[*_]{2}|) *+\n"
+    r"|(?:[*_]{2}|)([A-J])\.?(?:[*_]{2}|) *+\n|[*_]{2}([Yy]es|[Nn]o|[Tt]rue|[Ff]alse)[.,:!]?[*_]{2}(?=[\s.,])"
 )
 _LETTERED = re.compile(r"^[*_(]{0,3}[A-J][.):]", re.M)
 _TITLED = re.compile(r"(?:[^\W\d_][\w'-]{0,20} ){0,4}[^\W\d_][\w'-]{1,20} ?[:=] ?(?=\S)")
 
+_CLASSIFIES = re.compile(
+    r"(?:predicted |overall |final )?(?:label|sentiment|classification|category|prediction|class)\W", re.I
+)
+
 
 def _from_whole(prose: str) -> Form | None:
     """A reply that is nothing but a value, begins with the letter of a choice, or says what an expression gives."""
-    if prose.count(" ", 0, MAX_CHARS) > 2 * _BARE_WORDS and not _NO_PROSE.search(prose, 0, MAX_CHARS):
+    is_plain = prose[:1] not in ("*", "_") and not _NO_PROSE.search(prose, 0, MAX_CHARS)
+    if is_plain and prose.count(" ", 0, MAX_CHARS) > 2 * _BARE_WORDS:
         return None  # most replies: seen in 1 us, where reading one as a value takes 100
-    if "\n" not in prose and len(prose) <= MAX_CHARS and (value := stated(prose.rstrip("."))):
+    if len(prose) <= MAX_CHARS and not _SHARED.search(prose) and (value := _only(prose)):
         return value
-    if _NO_VALUE.search(prose):
-        return None
     if told := _TOLD.fullmatch(prose):
         return canonical(told[1], 0)
+    if _NO_VALUE.search(prose):
+        return None
     if asserted := ASSERTION.match(prose):
         return value_at(asserted[1], 0, LABELLED_WORDS)
     if len(prose) < 2 * MAX_LITERAL_CHARS and (inline := _GIVES.match(prose)):
@@ -198,6 +247,9 @@ def _from_whole(prose: str) -> Form | None:
         return canonical(next(filter(None, opening.groups())), 0)
     if "\n" in prose and prose[:1] not in ("[", "{", "("):
         return None
-    if (titled := _TITLED.match(prose.strip("*_"))) and (value := canonical(prose.strip("*_")[titled.end() :], 0)):
-        return value
+    bare = prose.strip("*_")
+    if titled := _TITLED.match(bare):
+        words = _BARE_WORDS - 1 if _CLASSIFIES.match(bare) else 0
+        if value := canonical(bare[titled.end() :], words):
+            return value
     return canonical(prose, _BARE_WORDS if not re.search("[0-9]", prose) else _BARE_WORDS - 1)

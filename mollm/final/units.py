@@ -5,33 +5,37 @@ from __future__ import annotations
 import re
 
 _SYMBOLS = (
-    "mm cm dm m km nm µm in ft yd mi mg g kg t lb oz ml mL dl cl l L ms s min h mph rpm Hz kHz MHz GHz kB MB GB"
-    " TB KB Mb Gb Kb kb KiB MiB GiB"
-    " kW MW mW W kWh Wh J kJ MJ Pa kPa MPa hPa bar atm N kN V kV mV Ω kΩ mol mmol K eV keV MeV cal kcal ppm dB ha rad"
+    "mm cm dm m km nm µm in ft yd mi mg g kg t lb oz ml mL dl cl l L ms s min h mph rpm Hz kHz MHz GHz kB MB GB  TB"
+    " KB Mb Gb Kb kb KiB MiB GiB  A mA µA C mC µC nC F µF nF pF T mT kW MW mW W kWh Wh J kJ MJ Pa kPa MPa hPa bar"
+    " atm N kN V kV mV Ω kΩ mol mmol K eV keV MeV cal kcal ppm dB ha rad"
 )
-_ONE_LETTER = re.compile("[mgtlLshJNVWK]")
+_ONE_LETTER = re.compile("[mgtlLshJNVWKACFT]")
 """Symbols that could as well be variables: `5 m` is a length, `5m` a product."""
 _ALIASES = {
-    "m": "meter metre", "cm": "centimeter centimetre CM", "mm": "millimeter millimetre MM", "l": "L liter litre",
-    "km": "kilometer kilometre KM kms", "in": "inch inches", "ft": "foot feet FT", "yd": "yard yds", "mi": "mile",
-    "g": "gram gramme", "kg": "kilogram kilo kgs KG", "mg": "milligram", "t": "ton tonne", "lb": "pound lbs LB",
-    "s": "sec secs second", "ml": "mL milliliter millilitre", "h": "hour hr hrs", "min": "minute mins",
-    "ms": "millisecond", "mi/h": "mph MPH", "km/h": "kmh kph", "kW": "kilowatt", "kWh": "kilowatt-hour", "W": "watt",
-    "J": "joule", "N": "newton", "V": "volt", "Pa": "pascal", "Hz": "hertz", "K": "kelvin", "mol": "mole", "Ω": "ohm",
-    "°": "degree deg", "rad": "radian", "dollar": "$ USD usd US$ Dollar", "euro": "€ EUR eur Euro",
-    "sterling": "£ GBP gbp", "yen": "¥ JPY 円", "rupee": "₹ INR Rs", "yuan": "RMB CNY 元 元人民币", "won": "₩ KRW 원",
+    "m": "meter metre", "cm": "centimeter centimetre CM см 厘米", "mm": "millimeter millimetre MM",
+    "l": "L liter litre", "km": "kilometer kilometre KM kms км 公里 千米 किमी كم", "in": "inch inches",
+    "ft": "foot feet FT", "yd": "yard yds", "mi": "mile", "g": "gram gramme",
+    "kg": "kilogram kilo kgs KG кг 公斤 千克 किलोग्राम كجم", "mg": "milligram", "t": "ton tonne",
+    "lb": "pound lbs LB", "s": "sec secs second", "ml": "mL milliliter millilitre",
+    "h": "hour hr hrs 小时 小時 時間 시간 घंटे ساعات", "min": "minute mins мин минут минуты 分钟 分鐘 मिनट دقيقة",
+    "ms": "millisecond", "mi/h": "mph MPH", "km/h": "kmh kph", "kW": "kilowatt", "kWh": "kilowatt-hour",
+    "W": "watt", "J": "joule", "N": "newton", "V": "volt", "Pa": "pascal", "Hz": "hertz", "K": "kelvin",
+    "mol": "mole", "Ω": "ohm", "°": "degree deg", "rad": "radian",
+    "dollar": "$ USD usd US$ Dollar dólares долларов 美元 ドル 달러 डॉलर دولار",
+    "euro": "€ EUR eur Euro евро 欧元 ユーロ 유로", "sterling": "£ GBP gbp", "yen": "¥ JPY 円",
+    "rupee": "₹ INR Rs रुपये रुपए", "yuan": "RMB CNY 元 元人民币", "won": "₩ KRW 원",
     "ruble": "₽ RUB rub рублей рубля рубль", "real": "R$ BRL reais Reais", "franc": "CHF", "peso": "MXN", "CAD": "",
-    "AUD": "", "cent": "¢ ct",
-    "cal": "calorie", "kcal": "kilocalorie", "day": "Tage Tag días jours dias", "week": "wk", "year": "yr yrs Jahre",
-    "month": "Monate meses mois", "century": "centuries", "person": "people Personen personas personnes pessoas 人 명",
-    "child": "children", "man": "men", "woman": "women", "mouse": "mice", "tooth": "teeth", "goose": "geese",
-    "fish": "", "sheep": "", "deer": "", "acre": "", "cup": "", "tbsp": "tablespoon", "tsp": "teaspoon", "unit": "",
-    "point": "pt pts", "step": "", "way": "", "gal": "gallon", "pint": "", "quart": "", "byte": "", "bit": "",
-    "egg": "", "apple": "", "item": "", "piece": "Stück", "page": "", "个": "個", "개": "", "명": "",
-    "번": "", "hectare": "",
-    "night": "", "decade": "", "box": "boxes", "student": "", "ticket": "", "stunde": "Stunden", "metro": "metros",
-    "mètre": "mètres", "heure": "heures", "hora": "horas", "minuto": "minutos", "apfel": "Äpfel", "метр": "м метров",
-    "час": "часов часа ч", "год": "лет года",
+    "AUD": "", "cent": "¢ ct", "A": "amp ampere", "C": "coulomb", "F": "farad", "T": "tesla", "cal": "calorie",
+    "kcal": "kilocalorie", "day": "Tage Tag días jours dias дней дня 天 일 दिन أيام", "week": "wk",
+    "year": "yr yrs Jahre", "month": "Monate meses mois", "century": "centuries",
+    "person": "people Personen personas personnes pessoas 人 명", "child": "children", "man": "men",
+    "woman": "women", "mouse": "mice", "tooth": "teeth", "goose": "geese", "fish": "", "sheep": "", "deer": "",
+    "acre": "", "cup": "", "tbsp": "tablespoon", "tsp": "teaspoon", "unit": "", "point": "pt pts", "step": "",
+    "way": "", "gal": "gallon", "pint": "", "quart": "", "byte": "", "bit": "", "egg": "", "apple": "", "item": "",
+    "piece": "Stück", "page": "", "个": "個", "개": "", "명": "", "번": "", "hectare": "", "night": "",
+    "decade": "", "box": "boxes", "student": "", "ticket": "", "stunde": "Stunden", "metro": "metros",
+    "mètre": "mètres", "heure": "heures", "hora": "horas", "minuto": "minutos", "apfel": "Äpfel",
+    "метр": "м метров", "час": "часов часа ч", "год": "лет года",
 }  # fmt: skip
 _KNOWN = {symbol: symbol for symbol in _SYMBOLS.split()}
 _KNOWN |= {name: unit for unit, names in _ALIASES.items() for name in (unit, *names.split()) if name not in _KNOWN}
@@ -53,7 +57,8 @@ CHANGING = re.compile(
     r"|\w*wards?|ups?|downs?|above|below|over|under|less|more|fewer|off|short|ahead|behind|before|after|ago"
     r"|later|earlier"
     r"|early|late|past|hence|since|until|till|north\w*|south\w*|east\w*|west\w*|left|right|away|apart|inside|outside"
-    r"|minors?|majors?|debts?|assets?|liabilit(?:y|ies)|refunds?|discounts?|errors?"
+    r"|(?:old|young|tall|short|long|fast|slow|heavi|light|high|low|wid|deep|cheap|small|larg|bigg|great|near|farth|furth"
+    r"|clos)er|minors?|majors?|debts?|assets?|liabilit(?:y|ies)|refunds?|discounts?|errors?"
     # What makes it another thing than one number.
     r"|by|vs|versus|to|or|and|out|from|than|at|in|on|for|with|without|into|not|no|am|pm|ad|bc|bce|ce|modulo|mod"
     r"|choose|as"
@@ -62,7 +67,7 @@ CHANGING = re.compile(
     re.I,
 )
 """Words that make another value of the number before them, or another thing than a number."""
-_TOKEN = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*\.?|R\$|US\$|[$€£¥₹₩₽°¢/*]|\^-?[0-9]|\s+")
+_TOKEN = re.compile(r"[\u0900-\u097f]+|[^\W\d_]+(?:['-][^\W\d_]+)*\.?|R\$|US\$|[$€£¥₹₩₽°¢/*]|\^-?[0-9]|\s+")
 _AFTERTHOUGHT = re.compile(
     r"\s+(?:in\s+(?:total|all)|total|altogether|overall|left|remaining|old|tall|long|wide|deep|high)\Z", re.I
 )
@@ -101,7 +106,7 @@ def _measure(parts: list[str]) -> str | None:
     for part in parts:
         if expected and part.casefold() in _KINDS:
             power = _KINDS[part.casefold()]
-        elif expected and (known := _known(part)):
+        elif expected and (known := symbol(part)):
             unit, expected, power = unit + known + power, False, ""
         elif not expected and part.startswith("^"):
             unit += part
@@ -116,7 +121,8 @@ def _measure(parts: list[str]) -> str | None:
     return unit if not expected else None
 
 
-def _known(part: str) -> str | None:
+def symbol(part: str) -> str | None:
+    """Return the one name of a unit, `h` for `hrs`; None if it is none."""
     lowered = part.casefold()
     return (
         _KNOWN.get(part)
@@ -138,6 +144,6 @@ def _counted(parts: list[str], *, is_one: bool) -> str | None:
     if any(not _COUNTED.fullmatch(word) or CHANGING.fullmatch(word) for word in (*things, *words[at + 1 :])):
         return None
     noun = things[-1]
-    if not (_known(noun) or (len(things) == 1 and is_one) or re.fullmatch(r"\w{2,}(?<![sui])s", noun)):
+    if not (symbol(noun) or (len(things) == 1 and is_one) or re.fullmatch(r"\w{2,}(?<![sui])s", noun)):
         return None
-    return " ".join([*things[:-1], _known(noun) or noun.removesuffix("s"), *words[at:]])
+    return " ".join([*things[:-1], symbol(noun) or noun.removesuffix("s"), *words[at:]])
