@@ -25,7 +25,8 @@ _WORDS: tuple[tuple[re.Pattern[str], int], ...] = (
     (
         re.compile(
             r"\brate[ _-]?limit(?:s|ed|ing)?\b|\brate exceeded\b|too many (?:concurrent )?requests|\bthrottl"
-            r"|\b(?:requests|tokens) per (?:minute|second|hour)|请求(?:过于)?频繁|并发(?:数)?(?:过高|超)"
+            r"|\b(?:requests|tokens) per (?:minute|second|hour)|\bquota exceeded"
+            r"|请求(?:过于)?频繁|并发(?:数)?(?:过高|超)"
         ),
         429,
     ),

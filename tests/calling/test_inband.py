@@ -55,7 +55,7 @@ SHAPES: dict[str, tuple[Any, type[LLMError]]] = {
     "MiniMax": ({"base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, RateLimited),
     "MiniMax's timeout": ({"base_resp": {"status_code": 1001, "status_msg": "x"}}, TimedOut),
     "MiniMax's filter": ({"base_resp": {"status_code": 1026, "status_msg": "x"}}, Refused),
-    "Baidu": ({"error_code": 17, "error_msg": "daily limit"}, ProviderFailed),
+    "Baidu": ({"error_code": 17, "error_msg": "daily limit"}, QuotaExceeded),
     "nested text": ({"error": {"message": NESTED}}, RateLimited),
     "nested twice": ({"error": json.dumps({"message": NESTED, "code": 500})}, RateLimited),
     "text in a text": (NESTED, RateLimited),
@@ -101,6 +101,7 @@ WORDS: dict[type[LLMError], tuple[str, ...]] = {
     QuotaExceeded: (
         "You exceeded your current quota, please check your plan and billing details.",
         "Insufficient credits",
+        *("Quota exhausted", "daily quota exceeded", "Your trial has ended", "Key limit exceeded (total limit)"),
     ),
     AuthFailed: (
         *("Incorrect API key provided: sk-12***", "invalid api key", "Unauthorized", "API key not valid.", "Forbidden"),
