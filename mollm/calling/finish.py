@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, TypeAlias
 
-from mollm.errors import LLMError, ProviderFailed, RateLimited, TimedOut
+from mollm.errors import AuthFailed, LLMError, ProviderFailed, QuotaExceeded, RateLimited, TimedOut
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -43,7 +43,12 @@ _FAILURES: dict[type[LLMError], str] = {
         unexpected_tool_call too_many_tool_calls missing_thought_signature no_image image_other
     """,
     TimedOut: "timeout timed_out time_out time_limit deadline deadline_exceeded",
-    RateLimited: "rate_limit rate_limited rate_limit_exceeded throttled throttling quota_exceeded",
+    RateLimited: """
+        rate_limit rate_limited rate_limit_exceeded rate_limit_error rate_limit_reached too_many_requests throttled
+        throttling resource_exhausted quota_exceeded
+    """,
+    QuotaExceeded: "insufficient_quota insufficient_credits insufficient_balance payment_required billing_error",
+    AuthFailed: "unauthorized unauthenticated authentication_error authentication_failed invalid_api_key forbidden",
 }
 
 _ENDS: dict[str, FinishReason] = {
@@ -53,7 +58,7 @@ _ENDS: dict[str, FinishReason] = {
     **dict.fromkeys(_CONTENT_FILTER.split(), "content_filter"),
 }
 _FAILS = {word: cls for cls, words in _FAILURES.items() for word in words.split()}
-_UNSAID = frozenset({"", "null", "none", "nil", "undefined", "unspecified", "finish_reason_unspecified", "in_progress"})
+_UNSAID = frozenset({"", "null", "none", "nil", "undefined", "unspecified", "in_progress"})
 """How providers write that a reply has not ended yet."""
 
 _LONGEST = 200
@@ -117,8 +122,12 @@ OURS: tuple[FinishReason, ...] = ("stop", "length", "tool_calls", "content_filte
 
 
 def _word(said: str) -> str:
-    """Write `FinishReason.MAX_TOKENS`, `maxTokens` and `max-tokens` in one way; what is too long for a word is `?`."""
+    """Write `FinishReason.MAX_TOKENS`, `FINISH_REASON_MAX_TOKENS`, `maxTokens` and `max-tokens` in one way.
+
+    What is too long for a word is `?`.
+    """
     if len(said) > _LONGEST:
         return "?"
-    last = said.strip().strip("<|>[]").rpartition(".")[2]
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[\s-]+", "_", last).lower()
+    last = said.strip().strip("<|>[]\"'`").rpartition(".")[2]
+    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[\s-]+", "_", last).lower()
+    return word.removeprefix("finish_reason_").removeprefix("stop_reason_")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mollm.calling.lenient import nested
 from mollm.calling.said import said_in
+from mollm.calling.statuses import status_given
 from mollm.calling.translate import from_said
 
 if TYPE_CHECKING:
@@ -22,10 +23,15 @@ BESIDE = ("error", "errors", "err", "exception", "fault", "Error")
 """Keys that hold an error wherever they stand, unless what they hold says that there is none."""
 _HOLDERS = (*BESIDE, "base_resp", "detail")
 _ERROR_CODES = ("error_code", "errorCode", "err_code", "errcode")
-_CODES = ("code", "status", "status_code", "statusCode", "http_status", *_ERROR_CODES)
-_TYPES = ("type", "error_type", "reason", "name", "kind")
+_CODES = (
+    *("code", "status", "status_code", "statusCode", "http_status", "http_code", "httpStatus", "httpCode", "Code"),
+    *_ERROR_CODES,
+)
+_TYPES = ("type", "error_type", "reason", "name", "kind", "__type", "Type")
 _ERROR_TEXTS = ("error_msg", "errorMsg", "error_message", "errorMessage", "errmsg", "err_msg")
 _TEXTS = ("message", "msg", "detail", "status_msg", "description", "Message", "text", *_ERROR_TEXTS)
+_INNER = ("metadata", "raw", "body", "data", "details", "response", "innererror", "inner_error", "cause")
+"""Keys under which an error hands on another one."""
 _EXTENSION = "x_groq"
 """Where Groq puts the error of a stream."""
 SUSPECT = frozenset({*_HOLDERS, *_CODES, *_TEXTS, "type", "success", _EXTENSION})
@@ -96,7 +102,7 @@ def _is_error(document: Mapping[str, Any]) -> bool:
         return True
     if any(not _is_fine(document[key]) for key in _ERROR_CODES if key in document):
         return True
-    return any(_status(document.get(key)) for key in _CODES) or _is_message(document)
+    return any(status_given(document.get(key)) for key in _CODES) or _is_message(document)
 
 
 def _is_message(document: Mapping[str, Any]) -> bool:
@@ -127,12 +133,6 @@ def _is_fine(code: Any) -> bool:
     return code is None or code is True or str(code).strip().lower() in _FINE
 
 
-def _status(code: Any) -> int | None:
-    """Read an HTTP status, a number or text."""
-    found = re.fullmatch("[45][0-9]{2}", str(code)) if isinstance(code, int | str) else None
-    return int(found.group()) if found else None
-
-
 def _is_bad(word: Any) -> bool:
     return isinstance(word, str) and bool(_BAD.search(word[:200]))
 
@@ -156,7 +156,7 @@ def _parts(said: Any, depth: int) -> Iterator[Mapping[str, Any] | str]:
             yield from _parts(part, depth + 1)
     elif isinstance(said, dict) and depth < _DEEPEST:
         yield said
-        for key in (*_HOLDERS, *_TEXTS, _EXTENSION, "metadata", "raw", "body", "data", "details"):
+        for key in (*_HOLDERS, *_TEXTS, _EXTENSION, *_INNER):
             if said.get(key) and (isinstance(said[key], dict | list) or nested(said[key]) is not None):
                 yield from _parts(said[key], depth + 1)
 
@@ -180,7 +180,7 @@ class _Found:
             code = part.get(key)
             if key == "status_code" and type(code) is int:
                 code = _MINIMAX.get(code, code)
-            if status := _status(code):
+            if status := status_given(code):
                 self._status = status if self._status in (None, *_VAGUE) else self._status
             elif isinstance(code, str) and not _is_fine(code):
                 self._code = self._code or code

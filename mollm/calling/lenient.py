@@ -32,6 +32,8 @@ _TAIL = re.compile(f"[{_FIRST}-{_LAST}]+\\Z")
 _BEGUN = re.compile(b"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\\Z")
 """A character of UTF-8 that is cut off."""
 _NOT_FINITE = object()
+_BARE = re.compile(r'"(?:[^"\\]|\\.)*"|[+-]?\b(?:nan|inf(?:inity)?)\b', re.IGNORECASE | re.DOTALL)
+"""A string, or a number that is not finite, as C and Python print it."""
 
 
 def read(raw: bytes, charset: str | None = None) -> Any:
@@ -58,7 +60,8 @@ def read(raw: bytes, charset: str | None = None) -> Any:
         return constant(text) if value in (float("inf"), float("-inf")) else value
 
     try:
-        found = json.loads(_decoded(raw, charset), strict=False, parse_constant=constant, parse_float=number)
+        text = _BARE.sub(_constant, _decoded(raw, charset).rstrip("\0"))
+        found = json.loads(text, strict=False, parse_constant=constant, parse_float=number)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return _finite(found, None) if seen else found
@@ -74,6 +77,11 @@ def nested(text: Any) -> Any:
         except (ValueError, RecursionError):
             return None
     return text if isinstance(text, dict | list) else None
+
+
+def _constant(found: re.Match[str]) -> str:
+    word = found[0]
+    return word if word[0] == '"' else "NaN"
 
 
 def _decoded(raw: bytes, charset: str | None) -> str:

@@ -8,13 +8,15 @@ say is cleaned twice: when it is read (`clean`: whatever looks like a secret goe
 from __future__ import annotations
 
 import base64
+import html
 import re
+import unicodedata
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from mollm.calling.base import Request
 
@@ -31,13 +33,18 @@ _BLOCK = _ECHO // 2
 _MOST_TEXT = 1 << 19
 """Characters at either end of the request's texts that are looked through."""
 
+_MOST_BARE = 1 << 16
+"""The same, for the letters alone."""
+
+_NO_LETTER = re.compile(r"[\W_ġċ]+")  # the last two are white space in the vocabularies of GPT-2 and its heirs
 _ESCAPES = re.compile(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrtbf/\"'\\])")
 _CONTROLS = {"n": " ", "r": " ", "t": " ", "b": " ", "f": " "}
 
 _NAMED = re.compile(
     # key=..., api_key: ..., "password": "...", authorization: ...
     r"(?i)((?<![a-z])(?:api|access|auth|secret|session|subscription|private|client|account)[-_ ]?(?:api[-_ ]?)?"
-    r"(?:key|token|secret)s?(?: [a-z]+){0,2}|password|passwd|pwd|secret|credentials?|authorization|signature"
+    r"(?:key|token|secret)s?(?: [a-z]+){0,2}|passphrase|password|passwd|pwd|secret|credentials?"
+    r"|authorization|signature|cookie"
     r"|[?&](?:key|token|sig|code|auth))"
     r"([\"'`]?\s*(?:[:=]|=>)\s*[\"'`]?)((?:bearer|basic|token)\s+)?[^\s\"'`,;&)}\]]{3,}"
 )
@@ -48,9 +55,17 @@ _IN_URL = re.compile(r"(?<=://)[^\s/@]{1,500}@")
 _PREFIXED = re.compile(
     r"(?i)\b(?:sk|pk|rk|gsk|xai|hf|r8|pplx|nvapi|csk|fw|tgp|glhf|gh[oprsu]|github_pat|glpat|xox[abeprs]|ak|key)"
     r"[-_](?=[^\s\"'`,;]*[0-9*.•…])[^\s\"'`,;:)}\]]{6,}"
-    r"|\b(?:sk|gsk|xai|nvapi|pplx)-[^\s\"'`,;:)}\]]{3,}"
+    r"|\b(?:hf|gsk|gh[oprsu]|r8)_[A-Za-z0-9]{16,}|\b(?:sk|gsk|xai|nvapi|pplx)-[^\s\"'`,;:)}\]]{3,}"
     r"|\b(?:AIza|ya29\.|AKIA|ASIA|eyJ)[A-Za-z0-9_.*-]{8,}"
 )
+_CALLED = re.compile(
+    r"(?i)\b((?:key|token|session|sig|passphrase|value)(?: (?:id|is|value))?[\s=:\"'`]{1,4})"
+    r"(?=[^\s\"'`,;]*[0-9])(?=[^\s\"'`,;]*[a-z])[^\s\"'`,;&)}\]]{6,}"
+)
+"""`the key 'abcd1234' was refused`."""
+_NUMBERS = re.compile(r"(?:(?:0x)?[0-9a-fA-F]{1,3}[\s,;\\]{1,3}){12,}")
+"""A text as the numbers of its characters."""
+_CHARACTER = re.compile(r"%[0-9A-Fa-f]{2}|&(?:#x?[0-9A-Fa-f]{1,6}|[a-zA-Z]{2,6});|.", re.DOTALL)
 _RUN = re.compile(r"[A-Za-z0-9+/_=-]{24,}")
 _SOLID = re.compile(r"[A-Za-z0-9]{24,}")
 
@@ -62,6 +77,8 @@ def clean(text: str) -> str:
     text = _NAMED.sub(lambda found: f"{found[1]}{found[2]}{CUT}", text)
     text = _BEARER.sub(lambda found: f"{found[1]} {CUT}", text)
     text = _PREFIXED.sub(CUT, text)
+    text = _CALLED.sub(lambda found: f"{found[1]}{CUT}", text)
+    text = _NUMBERS.sub(f"{CUT} ", text)
     text = _RUN.sub(lambda found: CUT if _is_random(found[0]) else found[0], text)
     return text[:_READ_AT_MOST]
 
@@ -77,17 +94,9 @@ def quoted(said: str, request: Request, secrets: Collection[str] = ()) -> str:
     if not said:
         return ""
     hidden = bytearray(len(said))
-    short: list[str] = []
-    long: list[str] = []
-    for text in _texts(request):
-        (short if len(text) < _ECHO * 3 // 2 else long).append(text)
-    for text in short:
-        if len(text) >= 8:
-            _hide_parts(hidden, said, text, max(8, -(-2 * len(text) // 3)))
-    _hide_echoes(hidden, said, "\0".join(long))
-    for secret in secrets:
-        for form in _forms(secret):
-            _hide_parts(hidden, said, form, 8)
+    texts = list(_texts(request))
+    _hide(hidden, said, texts, [form for secret in secrets for form in _forms(secret)])
+    _hide_disguised(hidden, said, texts, secrets)
     return _shortened(_without(said, hidden))
 
 
@@ -118,6 +127,43 @@ def _strings(value: Any, depth: int = 0) -> Iterator[str]:
         elif isinstance(value, list | tuple):
             for item in value:
                 yield from _strings(item, depth + 1)
+
+
+def _hide(hidden: bytearray, said: str, texts: Iterable[str], secrets: Iterable[str]) -> None:
+    long: list[str] = []
+    for text in texts:
+        if len(text) >= _ECHO * 3 // 2:
+            long.append(text)
+        elif len(text) >= 8:
+            _hide_parts(hidden, said, text, max(8, -(-2 * len(text) // 3)))
+    _hide_echoes(hidden, said, "\0".join(long))
+    for secret in secrets:
+        _hide_parts(hidden, said, secret, 8)
+
+
+def _hide_disguised(hidden: bytearray, said: str, texts: Iterable[str], secrets: Iterable[str]) -> None:
+    """Mark what is the same but for case, escapes, and what stands between letters: in a URL, in HTML, as tokens."""
+    bare: list[str] = []
+    places: list[tuple[int, int]] = []
+    for found in _CHARACTER.finditer(said):
+        decoded = unquote(found[0]) if found[0][0] == "%" else html.unescape(found[0])
+        letters = _letters(decoded)
+        bare += letters
+        places += [found.span()] * len(letters)
+    marks = bytearray(len(bare))
+    shown = (text if len(text) <= 2 * _MOST_BARE else f"{text[:_MOST_BARE]}{text[-_MOST_BARE:]}" for text in texts)
+    _hide(marks, "".join(bare), map(_letters, shown), filter(lambda key: len(key) >= 8, map(_letters, secrets)))
+    is_hidden = bytes(hidden)
+    for number, (start, end) in enumerate(places):
+        if marks[number]:
+            before = places[number - 1][1] if number and marks[number - 1] else start
+            start = start if is_hidden[start] and is_hidden[before - 1] else before
+            hidden[start:end] = b"\1" * (end - start)
+
+
+def _letters(text: str) -> str:
+    """The letters and digits of a text alone, in one case."""
+    return _NO_LETTER.sub("", unicodedata.normalize("NFKC", text).casefold())
 
 
 def _hide_parts(hidden: bytearray, said: str, text: str, least: int) -> None:

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from mollm.calling.base import Request
 
-_DONE = re.compile(rb"[\s\"']*\[DONE\][\s\"';,]*", re.IGNORECASE)
+_DONE = re.compile(rb"[\s\"']*(\[(DONE|END)\]|DONE)[\s\"';,]*", re.IGNORECASE)
 _KEEP_ALIVE = re.compile(
     rb"\s*:[^{}]*|[\s\"'\[(]*(ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|alive|connected|open|ok|null)?[\s\"'\]).:]*",
     re.IGNORECASE,
 )
 """Data that keeps a connection open and is no part of the answer."""
-_EVENTS = re.compile(rb"(data|event|id|retry|error)?\s{0,8}:")
+_EVENTS = re.compile(rb"(data|event|id|retry|error)?\s{0,8}:", re.IGNORECASE)
 _PAGE = re.compile(rb"<[!?a-z]", re.IGNORECASE)
 _SEEN_FIRST = 64
 """Bytes that tell what a reply is, should it not be what was asked for; signs of life are no longer."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mollm.calling.quoting import clean
+from mollm.calling.statuses import status_given, status_said
 
 READ_AT_MOST = 64 * 1024
 """Bytes of a body that are looked at: error objects are far smaller, and HTML need not be read to its end."""
@@ -26,22 +27,6 @@ _ECHOED = frozenset(
 
 _SENTENCES = ("message", "msg", "detail", "details", "error_description", "error", "errors", "title", "reason")
 """Keys under which an error object says in words what went wrong, the best first."""
-
-_STATUS_OF_CODE = {
-    "authentication_error": 401,
-    "badrequesterror": 400,
-    "insufficient_quota": 429,
-    "invalid_api_key": 401,
-    "invalid_request_error": 400,
-    "model_not_found": 404,
-    "not_found_error": 404,
-    "notfounderror": 404,
-    "overloaded_error": 529,
-    "permission_error": 403,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-}
-"""The status behind an error code or type, for errors with a 200 or inside a stream; others are failures."""
 
 _SAFE_CODE = re.compile(r"[a-z0-9_.-]{1,64}")
 _TAGS = re.compile(r"(?s)<(script|style)\b.{0,20000}?</\1>|<[^<>]{0,2000}>")
@@ -88,7 +73,7 @@ def said_in(parsed: Any, text: str) -> Said:
     names = [value for value in (error.get("code"), error.get("type")) if isinstance(value, str)]
     code = next((name for name in names if _SAFE_CODE.fullmatch(name)), None)
     param = error.get("param")
-    status = _status_said(error.get("code"), names)
+    status = status_given(error.get("code")) or status_said(names, words.lower())
     return Said(words.lower(), quote, code, status, param.lower() if isinstance(param, str) else None)
 
 
@@ -146,11 +131,3 @@ def _located(entry: Mapping[str, Any]) -> str:
     place = entry["loc"]
     names = place if isinstance(place, list | tuple) else [place]
     return f"{'.'.join(map(str, names))}: {entry['msg']}"
-
-
-def _status_said(code: Any, names: list[str]) -> int | None:
-    if isinstance(code, str) and re.fullmatch("[45][0-9]{2}", code):
-        return int(code)  # as LiteLLM's proxy writes it
-    if type(code) is int and 400 <= code < 600:
-        return code
-    return next((_STATUS_OF_CODE[name.lower()] for name in names if name.lower() in _STATUS_OF_CODE), None)

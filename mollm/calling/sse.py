@@ -27,8 +27,9 @@ class EventParser:
     Follows the HTML standard (9.2.6): lines end in LF, CR or CRLF, a byte order mark in front is skipped, lines that
     begin with a colon are comments, several `data` lines of one event are joined with LF. Beyond it, as upstreams
     write them: a JSON document in one `data` line is an event of its own where another follows it without a blank
-    line; a line that is a JSON document without any field is an event; a field `error`, and an event whose name says
-    so, are an `ErrorEvent`; and what a connection ends with need not end in a blank line (`end`).
+    line; the case of a field, and spaces in front of it, do not count; a line that is a JSON document without any field
+    is an event; a field `error`, and an event whose name says so, are an `ErrorEvent`; and what a connection ends with
+    need not end in a blank line (`end`).
 
     Attributes:
         other: The first line that is none of these, as a web page's.
@@ -95,16 +96,18 @@ class EventParser:
                 elif not self._bare:  # a document that is not closed yet may have blank lines
                     self._complete(events)
             elif line.startswith(b"data") and line[4:5] in (b":", b""):
-                self._collected += len(line) + 1
-                value = line[6:] if line[4:6] == b": " else line[5:]
-                if data or not self._is_plain:
-                    self._separate(value, events)
-                data.append(value)
+                self._take(line[6:] if line[4:6] == b": " else line[5:], events)
             else:
                 self._other(line, events)
         if self._collected > MAX_EVENT_BYTES:
             raise EventTooLarge(f"an event of more than {MAX_EVENT_BYTES} bytes")
         return events
+
+    def _take(self, value: bytes, events: list[bytes]) -> None:
+        self._collected += len(value) + 6
+        if self._data or not self._is_plain:
+            self._separate(value, events)
+        self._data.append(value)
 
     def _complete(self, events: list[bytes]) -> None:
         if self._bare:
@@ -130,8 +133,10 @@ class EventParser:
 
     def _other(self, line: bytes, events: list[bytes]) -> None:
         field, _, value = line.partition(b":")
-        field = field.lower()
-        if field in _FIELDS:
+        field = field.strip().lower()
+        if field == b"data":
+            self._take(value.removeprefix(b" "), events)
+        elif field in _FIELDS:
             if self._bare:
                 self._complete(events)
             self._field(field, value.strip().lower(), events, value)

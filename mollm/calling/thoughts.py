@@ -6,7 +6,12 @@ import re
 from typing import Any
 
 _TAGS = {
-    **{f"<{name}>": f"</{name}>" for name in ("think", "thinking", "thought", "reasoning", "seed:think")},
+    **{
+        f"<{name}>": f"</{name}>"
+        for name in ("think", "thinking", "thought", "reasoning", "seed:think", "longcat_think")
+    },
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|start_thinking|>": "<|end_thinking|>",
     "[think]": "[/think]",
     "◁think▷": "◁/think▷",
 }

@@ -202,7 +202,8 @@ class _Call:
     def goes_on_under_another_id(self, piece: _Piece) -> bool:
         if piece.name:  # its id comes late, or it is another call
             return self.id is None and not self.is_complete and piece.name == self.name
-        return self.id is None or (self.has_begun and not self.is_complete)
+        # Without a name it is no call of its own: some servers make up an id for every delta.
+        return self.id is None or (not self.is_complete and (self.has_begun or bool(piece.arguments)))
 
     def is_followed_by(self, piece: _Piece, names: Collection[str], *, is_beside: bool) -> bool:
         """Whether a piece that seems to belong to it begins another call; `is_beside`: both are in one delta."""
@@ -213,7 +214,9 @@ class _Call:
         if piece.name != self.name and (self.has_begun or self.number is not None):
             return True
         if self.has_begun:
-            return self.is_complete and bool(piece.arguments) and not self._is_repeated_by(piece.arguments)
+            is_filled = not self._parts and piece.id == self.id is not None  # in place of the `{}` that came ahead
+            is_other = bool(piece.arguments) and not self._is_repeated_by(piece.arguments)
+            return self.is_complete and is_other and not is_filled
         if piece.name != self.name:
             is_elsewhere = piece.key is not None and bool(self.keys) and piece.key not in self.keys
             if is_elsewhere or (piece.key is None and piece.id is None and piece.has_arguments):

@@ -118,7 +118,7 @@ _Meaning: TypeAlias = tuple[type[LLMError], str, str | None, tuple[str, ...]]
 
 
 def _meaning(status: int, said: Said) -> _Meaning:
-    if words := meaning_of(said.text, status):
+    if words := meaning_of(said.text, status if status >= 400 else None):
         return *words, ()
     if cls := _OF_STATUS.get(status):
         return cls, "", None, ()

@@ -39,7 +39,7 @@ _FILTERED = any_of(
 _SPENT = any_of(
     r"insufficient[_ ](?:account[_ ])?(?:quota|balance|credits?|funds)",
     r"(?:balance|credits?|funds)(?: is| are)? (?:too low|insufficient|not enough|not sufficient|exhausted|used up)",
-    r"(?:quota|credits?|balance)(?:_| has been | is | are )?(?:exhausted|depleted)",
+    r"(?:quota|credits?|balance|free tier)(?:[_ ](?:has been |is |are )?)?(?:exhausted|depleted)",
     r"billing[_ ]hard[_ ]limit|billing[_ ]not[_ ]active|check your (?:plan|billing|subscription)|out of credits?",
     r"account (?:\S+ )?(?:is )?(?:not active|suspended|in arrears|overdue)|overdue balance|accountoverdue|arrearage",
     r"in good standing|exceeded[_ ](?:your[_ ])?(?:current|monthly)[_ ]quota|(?:no|any|more) credits(?! to unlock)",
@@ -47,6 +47,8 @@ _SPENT = any_of(
     r"(?:reach|exceed)(?:ed|ing|s)? (?:its |your |the |a )?(?:specified |monthly |included |api |organization )*"
     r"(?:usage|spend|spending|credit|billing|budget|included) ?(?:limits?|credits?|caps?)",
     r"used all available credits|budget has been exceeded|free tier of the model has been exhausted",
+    r"\b(?:key limit|spend(?:ing)? (?:cap|limit)) (?:exceeded|reached|hit)|payment required|non-?payment|top up your",
+    r"(?:trial|subscription) (?:period )?(?:has |is )?(?:ended|expired|inactive)|add a payment method",
     r"trial key, which is limited|余额不足|欠费|额度(?:已|不足|用)",
 )
 """An account that has to be paid for, or allowed more, before another call can succeed."""
@@ -54,6 +56,7 @@ _OF_THE_DAY = any_of(
     r"per[-_ ]?(?:day|week|month)|daily|weekly|monthly|\b[rt]pd\b|byday\b|(?:requests|tokens)[-_]day",
     r"per 86400 ?s|per 24 ?h",
 )
+_LIMIT = any_of(r"quota|limit")
 _SOON = any_of(
     r"per[-_ ]?(?:minutes?|mins?|seconds?|secs?|hour)\b|per(?:minute|second)per|_per_minute|\b[rt]p[ms]\b|concurren",
     r"retry_?delay|(?:try again|retry)(?: \w+){0,3} (?:in|after) \d|(?:requests?|too) (?:fast|frequent)",
@@ -102,6 +105,13 @@ _TOO_LONG = any_of(
     r"(?:configured |token )*(?:limit|context|window)\b",
     r"token count (?:of \d+ |\(\d+\) )?exceeds",
     r"input token count is \d+ but|tokens exceeded: number of input|model token limit",
+    r"\b(?:prompt|inputs?|context|sequence|tokens?|length)\b[^\n]{0,30}\d\)? ?> ?"
+    r"[^\n]{0,20}(?:n_ctx|context|window)",
+    r"sequence length \d+ exceeds|\binputs?\b[^\n]{0,20} tokens? (?:is|are) too long|allowed tokens exceeded",
+    r"exceed(?:s|ed)? (?:the |its |your )?(?:model(?:'s)? )?"
+    r"(?:max_seq_len|(?:max(?:imum)? )?context (?:limit|length|window))",
+    r"(?:prompt|inputs?|messages?|request|conversation) (?:contains?|has|have) too many tokens",
+    r"supports? (?:only )?up to [\d,]+ tokens?\b[^\n]{0,30}\b(?:received|got|given|sent|has)\b",
     r"tokens? limit exceeded|number of input tokens \d+ cannot exceed",
     # A limit, which is only told where it was not kept
     r"max(?:imum|\.)? (?:context|prompt|supported sequence) (?:length|size|window)|maximum model length",
@@ -183,7 +193,7 @@ def meaning_of(text: str, status: int | None) -> Meaning | None:
 
 
 def _spent(text: str, status: int | None) -> str | None:
-    if status == 429 and _OF_THE_DAY.search(text):
+    if (status == 429 or (status is None and _LIMIT.search(text))) and _OF_THE_DAY.search(text):
         return "its quota for the day or the month is used up"
     if status == 402:
         return "the account has no credit, or its quota is used up"

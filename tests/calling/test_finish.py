@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.base import Request
 from mollm.calling.finish import finish_reason, worst
-from mollm.errors import LLMError, ProviderFailed, RateLimited, Refused, TimedOut
+from mollm.errors import AuthFailed, LLMError, ProviderFailed, QuotaExceeded, RateLimited, Refused, TimedOut
 from mollm.llms.scripted import Reply, ScriptedLLM
 
 ASK = Request([{"role": "user", "content": "2 + 2?"}])
@@ -21,11 +21,12 @@ MEANT = {
         *("stop", "STOP", "FinishReason.STOP", "end_turn", "endTurn", "stop_sequence", "stopSequence", "STOP_SEQUENCE"),
         *("eos", "eos_token", "eosFound", "stopStringFound", "COMPLETE", "completed", "finish", "FINISHED", "done"),
         *("endoftext", "<|im_end|>", "<|endoftext|>", "STOP_CRITERIA_MET", " stop ", "stop-sequence"),
+        *('"stop"', "FINISH_REASON_STOP", "finish_reason_stop", "stop_reason_end_turn", "StopReason.END_TURN"),
     ),
     "length": (
         *("length", "LENGTH", "max_tokens", "MAX_TOKENS", "maxTokens", "max_new_tokens", "max_output_tokens"),
         *("model_length", "maxPredictedTokensReached", "contextLengthReached", "model_context_window_exceeded"),
-        *("pause_turn", "ERROR_LIMIT", "incomplete", "FinishReason.MAX_TOKENS"),
+        *("pause_turn", "ERROR_LIMIT", "incomplete", "FinishReason.MAX_TOKENS", "FINISH_REASON_MAX_TOKENS"),
     ),
     "tool_calls": ("tool_calls", "toolCalls", "TOOL_CALL", "tool_use", "function_call"),
     "content_filter": (
@@ -48,7 +49,9 @@ FAILED: list[tuple[Any, type[LLMError]]] = [
     *((word, ProviderFailed) for word in ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "malformed_tool_use")),
     *((word, ProviderFailed) for word in ("insufficient_system_resource", "userStopped", "repetition")),
     *((word, TimedOut) for word in ("timeout", "TIMEOUT", "time_limit")),
-    ("rate_limit", RateLimited),
+    *((word, RateLimited) for word in ("rate_limit", "rate_limit_error", "TOO_MANY_REQUESTS", "RESOURCE_EXHAUSTED")),
+    *((word, QuotaExceeded) for word in ("insufficient_quota", "payment_required")),
+    *((word, AuthFailed) for word in ("unauthorized", "authentication_error", "INVALID_API_KEY")),
     *((what, ProviderFailed) for what in ("brand_new_reason", "error: sk-123", 1, True, ["stop"], {"type": "abort"})),
 ]
 UNSAID = [None, "", "null", "NULL", "None", " ", "FINISH_REASON_UNSPECIFIED", {}, {"type": None}]

@@ -15,6 +15,7 @@ from mollm.errors import (
     ContextTooLong,
     LLMError,
     ProviderFailed,
+    QuotaExceeded,
     RateLimited,
     Refused,
     TimedOut,
@@ -54,7 +55,7 @@ SHAPES: dict[str, tuple[Any, type[LLMError]]] = {
     "MiniMax": ({"base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, RateLimited),
     "MiniMax's timeout": ({"base_resp": {"status_code": 1001, "status_msg": "x"}}, TimedOut),
     "MiniMax's filter": ({"base_resp": {"status_code": 1026, "status_msg": "x"}}, Refused),
-    "Baidu": ({"error_code": 17, "error_msg": "daily limit"}, ProviderFailed),
+    "Baidu": ({"error_code": 17, "error_msg": "daily limit"}, QuotaExceeded),
     "nested text": ({"error": {"message": NESTED}}, RateLimited),
     "nested twice": ({"error": json.dumps({"message": NESTED, "code": 500})}, RateLimited),
     "text in a text": (NESTED, RateLimited),
@@ -63,6 +64,58 @@ SHAPES: dict[str, tuple[Any, type[LLMError]]] = {
         RateLimited,
     ),
     "filter": ({"error": {"code": "content_filter", "message": "x"}}, Refused),
+    "filter inside": (
+        {"error": {"code": 400, "message": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}},
+        Refused,
+    ),
+    **{
+        f"{code!r} of HTTP": ({"error": {"code": code}}, RateLimited)
+        for code in (429.0, " 429 ", "HTTP 429", "http_429")
+    },
+    **{f"{key} of HTTP": ({"error": {key: 429, "message": "x"}}, RateLimited) for key in ("http_code", "httpStatus")},
+}
+NAMES: dict[type[LLMError], tuple[str, ...]] = {
+    RateLimited: (
+        *("RateLimitExceeded", "RATE_LIMIT_EXCEEDED", "rate-limit-exceeded", "RateLimitError", "RESOURCE_EXHAUSTED"),
+        *("too_many_requests", "TooManyRequestsException", "Throttling.RateQuota", "ThrottlingException"),
+    ),
+    QuotaExceeded: ("insufficient_quota", "InsufficientBalance", "billing_error", "payment_required"),
+    AuthFailed: (
+        *("AuthenticationError", "UNAUTHENTICATED", "Unauthorized", "InvalidApiKey", "invalid_api_key"),
+        *("PERMISSION_DENIED", "permission_error", "AccessDenied.Unpurchased"),
+    ),
+    TimedOut: ("timeout", "DEADLINE_EXCEEDED", "RequestTimeOut", "APITimeoutError"),
+    BadRequest: ("BadRequestError", "INVALID_ARGUMENT", "invalid_request_error", "model_not_found", "NotFoundError"),
+    ProviderFailed: ("InternalError", "server_error", "overloaded_error", "UNAVAILABLE", "ModelNotReadyException"),
+}
+WORDS: dict[type[LLMError], tuple[str, ...]] = {
+    RateLimited: (
+        *(
+            "Rate limit reached for m in organization o",
+            "rate limit exceeded",
+            "Too Many Requests",
+            "You are rate limited",
+        ),
+        *("Rate exceeded", "Limit: 20 requests per minute", "Request was throttled.", "请求过于频繁, 请稍后再试"),
+    ),
+    QuotaExceeded: (
+        "You exceeded your current quota, please check your plan and billing details.",
+        "Insufficient credits",
+        *("Quota exhausted", "daily quota exceeded", "Your trial has ended", "Key limit exceeded (total limit)"),
+    ),
+    AuthFailed: (
+        *("Incorrect API key provided: sk-12***", "invalid api key", "Unauthorized", "API key not valid.", "Forbidden"),
+        *("Authentication error", "No auth credentials found", "Permission denied on resource"),
+    ),
+    TimedOut: ("Request timed out.", "upstream timeout", "context deadline exceeded"),
+    ContextTooLong: (TEXT,),
+    ProviderFailed: (
+        "CUDA out of memory",
+        "the timeout is 5 s",
+        "key not in cache",
+        "no limit",
+        "an author was not found",
+    ),
 }
 HARMLESS: list[dict[str, Any]] = [
     {"error": None},
@@ -138,6 +191,28 @@ def test_an_answer_that_calls_itself_an_error_is_one() -> None:
     with pytest.raises(ProviderFailed):
         ReplyReader({}).completion(json.dumps(answer).encode(), ASK)
     assert isinstance(read_stream(wire(piece("4"), {**piece("2", "stop"), "object": "error"}))[1], ProviderFailed)
+
+
+@pytest.mark.parametrize("key", ["code", "type", "status", "__type"])
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for kind, names in NAMES.items() for name in names])
+def test_the_name_of_an_error_tells_its_class_in_any_spelling(name: str, kind: type[LLMError], key: str) -> None:
+    """Where no HTTP status does."""
+    for said in ({"error": {key: name, "message": "x"}}, {"error": {key: name}}):
+        with pytest.raises(kind) as caught:
+            ReplyReader({}).completion(json.dumps(said).encode(), ASK)
+        assert caught.type is kind
+
+
+@pytest.mark.parametrize("type_", [None, "", "invalid_request_error"])
+@pytest.mark.parametrize(("words", "kind"), [(words, kind) for kind, all_ in WORDS.items() for words in all_])
+def test_the_words_of_an_error_tell_its_class(words: str, kind: type[LLMError], type_: str | None) -> None:
+    """Where neither a status nor a name does; many providers call every error an invalid request."""
+    expected = BadRequest if type_ and kind is ProviderFailed else kind
+    for said in ({"message": words}, {"message": words, "type": type_, "param": None, "code": None}):
+        error = read_stream(wire(piece("Half"), {"error": said}))[1]
+        assert type(error) is (expected if "type" in said else kind)
+    error = read_stream(wire(piece("Half"), {"error": words}))[1]
+    assert type(error) is kind
 
 
 @pytest.mark.parametrize(("said", "kind"), SHAPES.values(), ids=SHAPES)

@@ -62,7 +62,9 @@ def test_a_declared_charset_is_asked_where_the_bytes_are_no_utf_8() -> None:
     assert ReplyReader({}, "no-such-charset").completion(body("é"), ASK).text == "é"
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "-1e999", "1e999"])
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "-Infinity", "-1e999", "1e999", "nan", "-nan", "-NaN", "inf", "-inf"]
+)
 def test_numbers_that_are_not_finite_become_numbers_that_clients_can_read(number: str) -> None:
     """Logprobs stay numbers; elsewhere there is none."""
     logprobs = '{"content":[{"token":"a","logprob":%s,"top_logprobs":[{"token":"a","logprob":%s}]}]}'.replace(

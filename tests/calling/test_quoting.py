@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
 import logging
 import re
 import time
 import unicodedata
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -26,6 +28,7 @@ from mollm.types import to_plain
 from tests.upstream import Upstream, answer, document, error, events, sse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SENTINEL = "5e175e175e17"
@@ -91,6 +94,12 @@ def test_a_reason_is_quoted_as_it_is(text: str) -> None:
         f"https://example.org/v1?key={SENTINEL}&x=1",
         f"https://example.org/v1?api_key={SENTINEL}",
         f"access_token={SENTINEL}",
+        f"key=a{SENTINEL}",
+        f"token: {SENTINEL}",
+        f"the key 'x{SENTINEL}' was refused",
+        f"API key {SENTINEL} is invalid",
+        f"passphrase is {SENTINEL}",
+        f"Cookie: session={SENTINEL}",
         f"eyJhbGciOiJI.eyJzdWIi{SENTINEL}.{SENTINEL}",
         SENTINEL * 3,
         base64.b64encode(bytes(range(60))).decode() + SENTINEL,
@@ -135,6 +144,37 @@ def test_what_is_repeated_of_the_request_is_taken_out(echo: str) -> None:
 
         assert CUT in found
         assert not any(PROMPT[start : start + 24] in found for start in range(len(PROMPT) - 23))
+
+
+@pytest.mark.parametrize(
+    "disguised",
+    [
+        *(str.upper, str.title, quote, quote_plus, html.escape, repr),
+        *(
+            lambda text, by=by: text.replace(" ", by)
+            for by in ("_", "  ", "-", " - ", "\u200b", "\u00a0", "▁", "Ġ", "")
+        ),
+        lambda text: str(text.split()),
+        lambda text: str(list(text)),
+        lambda text: str(list(text.encode())),
+        lambda text: text.encode().hex(" "),
+        lambda text: "".join(f"&#{ord(char)};" for char in text),
+        lambda text: json.dumps(json.dumps(text)),
+        lambda text: base64.b64encode(text.encode()).decode(),
+        lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
+    ],
+)
+@pytest.mark.parametrize(
+    "text", ["The PIN of Rosalind Featherstonehaugh is 8812 at the bank", "s3cr3t-Passphrase.2024_for/Acme"]
+)
+def test_no_disguise_brings_a_prompt_or_a_key_into_the_log(text: str, disguised: Callable[[str], str]) -> None:
+    """Another case, escapes of URLs, HTML or JSON, tokens, the numbers of characters."""
+    said = f"cannot be parsed: {disguised(text)} was refused"
+
+    for found in (line(said, asked(text)), line(said, None, text)):
+        assert found.startswith("cannot be parsed: ")
+        left = found.removeprefix("cannot be parsed: ").replace(CUT, "").removesuffix("was refused")
+        assert sum(map(str.isalnum, left)) < 4
 
 
 def test_texts_beside_the_messages_are_taken_out_too() -> None:

@@ -55,6 +55,7 @@ BETWEEN = [
 ]
 ENDS = [
     *(b"data: [DONE]\n\n", b"data: [DONE] \n\n", b"data:[DONE]\n\n", b"data:  [DONE]\n\n", b'data: "[DONE]"\n\n'),
+    *(b"data: DONE\n\n", b"data: [END]\n\n", b" data: [DONE]\n\n", b"Data: [DONE]\n\n"),
     *(b"data: [DONE]", b"data: [done]\n\n", b"event: done\ndata: [DONE]\n\n", b"data: [DONE]\r\n\r\n"),
 ]
 

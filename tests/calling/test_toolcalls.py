@@ -151,6 +151,20 @@ def named(found: list[Message]) -> list[tuple[str, str]]:
             id="another id in every delta",
         ),
         pytest.param(
+            [
+                part("look", index=0, id="c1"),
+                part(None, '{"at"', index=0, id="c3"),
+                part(None, ": 1}", index=0, id="c4"),
+                part("find", "", index=1, id="c2"),
+                part(None, '{"it": {"a": []}}', index=1, id="c5"),
+            ],
+            id="another id in every delta, the arguments later",
+        ),
+        pytest.param(
+            [part("look", {}, id="c1"), part("look", {"at": 1}, id="c1"), part("find", {"it": {"a": []}}, id="c2")],
+            id="objects, an empty one ahead",
+        ),
+        pytest.param(
             [[{"index": 0, **LOOK}], [{"index": 0, **LOOK}], [{"index": 1, **FIND}], [{"index": 4, **FIND}]],
             id="a call twice",
         ),
