@@ -32,7 +32,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mollm import limits
-from mollm.aggregation.base import Brief, aggregate, written_of
+from mollm.aggregation.aggregate import aggregate, written_of
+from mollm.aggregation.base import Brief
 from mollm.aggregation.showing import in_order, show_proposals
 from mollm.aggregation.writing import write
 from mollm.answering import answer_of

@@ -5,7 +5,9 @@
 | `synthesize` | written by an LLM from the proposals |
 | `vote` | the proposal that most agree on |
 | `best` | the proposal that an LLM picks |
+| `acting` | written, or a tool called, by the LLM that has the caller's tools |
 
-`base` has the interface, and the cases that need no aggregator. `writing` calls the LLMs that write, `showing` lays
-out the proposals for them.
+`base` has the interface. `aggregate` uses one where it is needed, and keeps the caller's format: `terms` says what that
+asks, `rewriting` has an LLM write an answer anew. `writing` calls the LLMs that write, `showing` lays out the proposals
+for them.
 """

@@ -1,27 +1,22 @@
-"""The interface of aggregators, and the cases that need none."""
+"""The interface of aggregators, what they are given, and the best proposal."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-from mollm.aggregation.terms import mismatch, shortened, verbatim
 from mollm.calling.calls import checked_plan
-from mollm.errors import AggregationError, LLMError
 from mollm.final.tally import Tally
 from mollm.formats import format_of
-from mollm.messages import text_of
 from mollm.observing.observers import NOBODY
 from mollm.options import Settings
-from mollm.types import Proposal, Token, Written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.aggregation.rewriting import Rewriter
     from mollm.calling.calls import Calls
     from mollm.formats import Format
-    from mollm.types import Message, Observer, PlannedCall, Question
+    from mollm.types import Message, Observer, PlannedCall, Proposal, Question, Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,77 +105,6 @@ def plan_of(
 def picks(aggregator: Aggregator) -> bool:
     """Whether the answer that `aggregator` makes is a proposal, word for word."""
     return bool(getattr(aggregator, "picks", not hasattr(aggregator, "plan")))
-
-
-async def aggregate(aggregator: Aggregator, brief: Brief, calls: Calls, rewriter: Rewriter | None = None) -> Written:
-    """Turn the proposals into the answer, with `aggregator` if one is needed.
-
-    Args:
-        aggregator: Makes the answer.
-        brief: What it is made of.
-        calls: Makes the calls.
-        rewriter: Writes an answer anew that is not in the format; None: the answer stays as it is.
-
-    Raises:
-        NotInFormat: The answer has to be in a format, and none was.
-        AggregationError: The answer broke off after its first token was shown.
-    """
-    result: Any = _settled(brief)  # what an aggregator of one's own returns is checked below
-    if result is None:
-        try:
-            result = await aggregator.aggregate(brief, calls)
-        except LLMError as error:
-            result = given_up(brief, f"the aggregator {error}")
-    if not isinstance(result, Written | Picked | str):
-        what = f"the aggregator {type(aggregator).__name__} returned {type(result).__name__}"
-        raise AggregationError(f"{what}, not a text, a Picked or a Written")
-    return await written_of(result, brief, calls, rewriter)
-
-
-async def written_of(result: Result, brief: Brief, calls: Calls, rewriter: Rewriter | None) -> Written:
-    """Make an answer of what an aggregator returned, in the caller's format, and show it if nobody has yet.
-
-    Raises:
-        NotInFormat: As `aggregate`.
-        AggregationError: As `aggregate`.
-    """
-    if isinstance(result, Written):
-        return await _written(result, brief, calls, rewriter)
-    if isinstance(result, str):
-        result = Picked(Proposal("the aggregator", "", 0, result))
-    return await _picked(result, brief, calls, rewriter)
-
-
-async def _written(written: Written, brief: Brief, calls: Calls, rewriter: Rewriter | None) -> Written:
-    problem = mismatch(written, brief, has_limit=True)
-    if problem is None or rewriter is None:
-        return written
-    if brief.streams:
-        raise AggregationError(f"the answer was shown, and is not in the response format: {problem}")
-    proposal = Proposal("the aggregator", "", 0, text_of(written.message.get("content")))
-    return await rewriter.rewrite(brief, proposal, (*written.degraded, problem), calls)
-
-
-async def _picked(picked: Picked, brief: Brief, calls: Calls, rewriter: Rewriter | None) -> Written:
-    proposal = picked.proposal
-    written = verbatim(proposal, brief, picked.degraded)
-    problem = mismatch(written, brief, has_limit=brief.bound and brief.caller.max_tokens is not None)
-    if problem and rewriter:
-        return await rewriter.rewrite(brief, proposal, (*picked.degraded, problem), calls)
-    written = shortened(written, brief, proposal)
-    if brief.streams:
-        text = text_of(written.message["content"])
-        await brief.observer.show(Token(text, {"role": "assistant", "content": text}))
-    return written
-
-
-def _settled(brief: Brief) -> Picked | None:
-    if brief.agreed:
-        return Picked(brief.best)
-    if len(brief.proposals) > 1:
-        return None
-    is_short = brief.planned > 1
-    return Picked(brief.proposals[0], (f"only 1 of {brief.planned} proposals arrived",) if is_short else ())
 
 
 def given_up(brief: Brief, *reasons: str) -> Picked:

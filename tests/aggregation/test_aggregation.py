@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mollm.aggregation.base import Brief, aggregate, best_proposal
+from mollm.aggregation.aggregate import aggregate
+from mollm.aggregation.base import Brief, best_proposal
 from mollm.aggregation.writing import Writers
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls

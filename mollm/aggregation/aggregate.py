@@ -1,0 +1,87 @@
+"""Proposals to the answer: by an aggregator where one is needed, and in the format that the caller asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mollm.aggregation.base import Picked, given_up
+from mollm.aggregation.terms import mismatch, shortened, verbatim
+from mollm.errors import AggregationError, LLMError
+from mollm.messages import text_of
+from mollm.types import Proposal, Token, Written
+
+if TYPE_CHECKING:
+    from mollm.aggregation.base import Aggregator, Brief, Result
+    from mollm.aggregation.rewriting import Rewriter
+    from mollm.calling.calls import Calls
+
+
+async def aggregate(aggregator: Aggregator, brief: Brief, calls: Calls, rewriter: Rewriter | None = None) -> Written:
+    """Turn the proposals into the answer, with `aggregator` if one is needed.
+
+    Args:
+        aggregator: Makes the answer.
+        brief: What it is made of.
+        calls: Makes the calls.
+        rewriter: Writes an answer anew that is not in the format; None: the answer stays as it is.
+
+    Raises:
+        NotInFormat: The answer has to be in a format, and none was.
+        AggregationError: The answer broke off after its first token was shown.
+    """
+    result: Any = _settled(brief)  # what an aggregator of one's own returns is checked below
+    if result is None:
+        try:
+            result = await aggregator.aggregate(brief, calls)
+        except LLMError as error:
+            result = given_up(brief, f"the aggregator {error}")
+    if not isinstance(result, Written | Picked | str):
+        what = f"the aggregator {type(aggregator).__name__} returned {type(result).__name__}"
+        raise AggregationError(f"{what}, not a text, a Picked or a Written")
+    return await written_of(result, brief, calls, rewriter)
+
+
+async def written_of(result: Result, brief: Brief, calls: Calls, rewriter: Rewriter | None) -> Written:
+    """Make an answer of what an aggregator returned, in the caller's format, and show it if nobody has yet.
+
+    Raises:
+        NotInFormat: As `aggregate`.
+        AggregationError: As `aggregate`.
+    """
+    if isinstance(result, Written):
+        return await _written(result, brief, calls, rewriter)
+    if isinstance(result, str):
+        result = Picked(Proposal("the aggregator", "", 0, result))
+    return await _picked(result, brief, calls, rewriter)
+
+
+async def _written(written: Written, brief: Brief, calls: Calls, rewriter: Rewriter | None) -> Written:
+    problem = mismatch(written, brief, has_limit=True)
+    if problem is None or rewriter is None:
+        return written
+    if brief.streams:
+        raise AggregationError(f"the answer was shown, and is not in the response format: {problem}")
+    proposal = Proposal("the aggregator", "", 0, text_of(written.message.get("content")))
+    return await rewriter.rewrite(brief, proposal, (*written.degraded, problem), calls)
+
+
+async def _picked(picked: Picked, brief: Brief, calls: Calls, rewriter: Rewriter | None) -> Written:
+    proposal = picked.proposal
+    written = verbatim(proposal, brief, picked.degraded)
+    problem = mismatch(written, brief, has_limit=brief.bound and brief.caller.max_tokens is not None)
+    if problem and rewriter:
+        return await rewriter.rewrite(brief, proposal, (*picked.degraded, problem), calls)
+    written = shortened(written, brief, proposal)
+    if brief.streams:
+        text = text_of(written.message["content"])
+        await brief.observer.show(Token(text, {"role": "assistant", "content": text}))
+    return written
+
+
+def _settled(brief: Brief) -> Picked | None:
+    if brief.agreed:
+        return Picked(brief.best)
+    if len(brief.proposals) > 1:
+        return None
+    is_short = brief.planned > 1
+    return Picked(brief.proposals[0], (f"only 1 of {brief.planned} proposals arrived",) if is_short else ())
