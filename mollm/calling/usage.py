@@ -8,6 +8,8 @@ from typing import Any
 
 from mollm.types import Usage
 
+_PLAIN = ("prompt_tokens", "completion_tokens", "total_tokens")
+"""All that most servers report."""
 _PROMPT = ("prompt_tokens", "input_tokens")
 _COMPLETION = ("completion_tokens", "output_tokens")
 _PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
@@ -21,6 +23,11 @@ def usage_of(reported: Any) -> Usage | None:
     Args:
         reported: In the form of OpenAI, DeepSeek, Anthropic or LangChain.
     """
+    if type(reported) is dict and len(reported) == len(_PLAIN):
+        counts: list[Any] = [reported.get(name) for name in _PLAIN]
+        is_plain = all(type(count) is int and count >= 0 for count in counts)
+        if is_plain and counts[2] == counts[0] + counts[1]:
+            return Usage(counts[0], counts[1], counts[2])
     if not isinstance(reported, Mapping):
         return None
     prompt, completion = _first(reported, _PROMPT), _first(reported, _COMPLETION)
