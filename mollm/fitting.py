@@ -30,14 +30,25 @@ class Reader:
     llm: Facts
     limit: int | None
     """Most tokens of its reply; None: the LLM's own limit."""
-    beside: int
+    beside: int = 0
     """Tokens that it is sent beside the conversation."""
 
     async def room(self) -> int | None:
         """Return the tokens that a conversation may have; None if nobody knows."""
         window = await self.llm.known_window()
-        taken = (self.limit or self.llm.defaults.max_tokens or 0) + self.beside + TOKENS_FOR_TEMPLATE
-        return window - taken if window else None
+        return window - self._taken - self.beside if window else None
+
+    async def assumed_room(self) -> int:
+        """Like `room`, but in the window that is assumed where nobody knows it.
+
+        A caller whose tools alone would fill that one knows that it is larger, so what is beside does not count there.
+        """
+        room = await self.room()
+        return await self.llm.context_window() - self._taken if room is None else room
+
+    @property
+    def _taken(self) -> int:
+        return (self.limit or self.llm.defaults.max_tokens or 0) + TOKENS_FOR_TEMPLATE
 
 
 async def fitted(messages: Sequence[Message], readers: Sequence[Reader]) -> dict[str, tuple[Message, ...]]:

@@ -47,7 +47,6 @@ from mollm.options import COUNTED
 from mollm.prompts import FENCE_TOKENS, is_empty, with_persona
 from mollm.routing.base import plan_of
 from mollm.run import Context, Run, fresh
-from mollm.transcript import without_tools
 from mollm.turns import mark_of, turn_of
 from mollm.types import Alternative, Done, Route, Routed, Writing, Written
 from mollm.workers import ask, proposal_of
@@ -61,6 +60,8 @@ if TYPE_CHECKING:
 Node: TypeAlias = Callable[[Run, Context], Awaitable[tuple[Run, str]]]
 
 START, END = "route", "answer"
+CUT = "what tools brought was shortened"
+"""How the reason begins that a worker did not read all of the conversation."""
 
 
 async def route(run: Run, context: Context) -> tuple[Run, str]:
@@ -141,7 +142,7 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
     """Ask the workers of one layer."""
     mixture, number = await context.mixture(run), run.layer + 1
     workers = mixture.asked(number, context.options, run.on_tools)
-    messages, short = without_tools(context.question.messages), {}
+    messages, short = context.transcript, {}
     if run.layer:
         run, messages = await shown_to_next_layer(run, context, mixture, workers)
     else:
@@ -172,10 +173,10 @@ def readers_of(workers: Sequence[Worker], context: Context, beside: int = 0) -> 
 
 
 def cut_for(run: Run, workers: Sequence[str]) -> Run:
-    """Say for whom the conversation was shortened."""
-    if not workers:
+    """Say for whom the conversation was shortened, unless an earlier layer has said so."""
+    if not workers or any(reason.startswith(CUT) for reason in run.degraded):
         return run
-    why = f"what tools brought was shortened to fit the window of {', '.join(workers)}"
+    why = f"{CUT} to fit the window of {', '.join(workers)}"
     return replace(run, degraded=(*run.degraded, why))
 
 
@@ -194,10 +195,10 @@ async def shown_to_next_layer(
     question = context.question.messages
     read = sum(tokens_at_most(p.text) + FENCE_TOKENS for p in run.arrived) + mixture.layer_prompt.tokens
     short = await fitted(question, readers_of(workers, context, read))
-    messages = min(short.values(), key=lambda cut: question_of(cut).tokens, default=without_tools(question))
-    run = run if any("was shortened" in why for why in run.degraded) else cut_for(run, list(short))
+    messages = min(short.values(), key=lambda cut: question_of(cut).tokens, default=context.transcript)
+    run = cut_for(run, list(short))
     shown = in_order(run.arrived, shuffle=mixture.shuffle, seed=context.options.seed)
-    readers = [(context.calls.llm(worker.llm), worker.settings.max_tokens) for worker in workers]
+    readers = [Reader(w.name, context.calls.llm(w.llm), w.settings.max_tokens) for w in workers]
     found, why = await show_proposals(mixture.layer_prompt, messages, shown, readers)
     return replace(run, degraded=(*run.degraded, *why)), messages if found is None else tuple(found)
 
@@ -206,7 +207,7 @@ async def aggregate_proposals(run: Run, context: Context) -> tuple[Run, str]:
     """Turn the proposals of the last layer into the answer."""
     mixture = await context.mixture(run)
     brief = Brief(
-        without_tools(context.question.messages),
+        context.transcript,
         run.arrived,
         caller=context.options.writing,
         agreed=run.agreed,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from mollm.calling.calls import Allowance, Calls
 from mollm.observing.observers import NOBODY
-from mollm.transcript import as_asked
+from mollm.transcript import as_asked, without_tools
 from mollm.turns import Kept
 from mollm.types import (
     Call,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from mollm.mixture import Mixture
     from mollm.options import Options
     from mollm.turns import Turns
-    from mollm.types import Observer, Question, Role
+    from mollm.types import Message, Observer, Question, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,11 @@ class Context:
         self._now = asyncio.get_running_loop().time
         self._begun = self._now() - spent
         self.deadline = self._begun + catalog.config.limits.seconds
+
+    @cached_property
+    def transcript(self) -> tuple[Message, ...]:
+        """The conversation as LLMs without tools read it."""
+        return without_tools(self.question.messages)
 
     def begin(self, run: Run, roles: Sequence[Role]) -> None:
         """Start a node, with the calls of its `roles` and the time that are left."""

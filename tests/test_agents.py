@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typing_extensions import TypedDict
@@ -15,6 +15,9 @@ from mollm import Options
 from mollm.errors import ProviderFailed, RequestError
 from mollm.llms.scripted import Reply, ScriptedLLM
 from tests.test_graph import CONFIG, answer_of, ask, fakes
+
+if TYPE_CHECKING:
+    from mollm.calling.base import Request
 
 
 def handed_over(**more: Any) -> list[Any]:
@@ -371,9 +374,15 @@ def test_graphs_with_one_checkpointer_take_turns_on_its_threads(count: int) -> N
 
 async def test_another_thread_does_not_wait() -> None:
     """A question that takes its time holds up its own conversation alone."""
-    graph, _ = kept(a=[Reply("slow", delay=5), "quick"])
+    has_begun, replies = asyncio.Event(), iter([Reply("slow", delay=5), Reply("quick")])
+
+    def reply(_: Request) -> Reply:
+        has_begun.set()
+        return next(replies)
+
+    graph, _ = kept(a=reply)
     slow = asyncio.create_task(graph.ainvoke(ask(), THREAD, context={"mixture": "solo"}))
-    await asyncio.sleep(0.05)
+    await has_begun.wait()
 
     async with asyncio.timeout(3):
         await graph.ainvoke(ask(), {"configurable": {"thread_id": "u"}}, context={"mixture": "solo"})

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from mollm.fitting import TOKENS_FOR_TEMPLATE, shorten
+from mollm.fitting import shorten
 from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of
 from mollm.prompts import fence, last_question, with_instructions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.calling.calls import Facts
+    from mollm.fitting import Reader
     from mollm.prompts import Prompt
     from mollm.types import Message, Proposal
 
@@ -32,10 +32,9 @@ async def show_proposals(
     prompt: Prompt,
     messages: Sequence[Message],
     proposals: Sequence[Proposal],
-    readers: Sequence[tuple[Facts, int | None]],
+    readers: Sequence[Reader],
     *,
     mark: str | None = None,
-    beside: int = 0,
 ) -> tuple[list[Message] | None, tuple[str, ...]]:
     """Add proposals to a conversation, shortened to fit the smallest window of the readers.
 
@@ -43,9 +42,8 @@ async def show_proposals(
         prompt: Takes `question` and `proposals`.
         messages: The conversation.
         proposals: In the order in which they are shown.
-        readers: The LLMs that read them, each with the most tokens of its reply (None: its own limit).
+        readers: Who reads them.
         mark: Delimits the proposals; None: a new one.
-        beside: Tokens that are sent beside the texts of the messages.
 
     Returns:
         The messages, and the reasons if something was left out. None instead of messages if nothing would fit.
@@ -58,7 +56,7 @@ async def show_proposals(
 
     whole = laid_out(texts)
     needed = sum(len(text_of(m.get("content")).encode("utf-8", "replace")) for m in whole)
-    spares = [(await _room(llm, limit, beside), llm.name) for llm, limit in readers]
+    spares = [(await reader.assumed_room(), reader.llm.name) for reader in readers]
     window, name = min(spares)
     spare = window * BYTES_PER_TOKEN_AT_LEAST - needed
     if spare >= 0:
@@ -69,12 +67,3 @@ async def show_proposals(
     if room < LEAST_SHOWN * len(texts):
         return None, (f"the conversation leaves no room for proposals in the window of {name}",)
     return laid_out(shorten(texts, room)), (f"proposals were shortened to fit the window of {name}",)
-
-
-async def _room(llm: Facts, limit: int | None, beside: int) -> int:
-    """Tokens that texts may have in the window of `llm`."""
-    around = (limit or llm.defaults.max_tokens or 0) + TOKENS_FOR_TEMPLATE
-    if beside and await llm.known_window():
-        around += beside
-    # A caller whose tools alone would fill the window that is assumed knows that it is larger.
-    return await llm.context_window() - around

@@ -10,6 +10,7 @@ from mollm.aggregation.terms import is_no_text
 from mollm.calling.base import Request
 from mollm.calling.calls import Outcome
 from mollm.errors import AggregationError, EmptyReply, NotInFormat
+from mollm.fitting import Reader
 from mollm.formats import format_of
 from mollm.messages import tokens_beside
 from mollm.options import Settings
@@ -87,13 +88,11 @@ class Writers:
         beside = tokens_beside(plain, settings.tools)
         for role, llm in self.callees if who is None else who:
             brief.observer.tell(Writing(role, llm))  # before its window is asked for, which may take its time
-            readers = [(calls.llm(llm), settings.max_tokens)]
+            readers = [Reader(llm, calls.llm(llm), settings.max_tokens, beside)]
             messages: Sequence[Message] | None = plain
             shortened: tuple[str, ...] = ()
             if order:
-                messages, shortened = await show_proposals(
-                    self.prompt, plain, order, readers, mark=brief.mark, beside=beside
-                )
+                messages, shortened = await show_proposals(self.prompt, plain, order, readers, mark=brief.mark)
             if messages is None and self.role != "tools":
                 reasons += shortened
                 continue

@@ -17,7 +17,7 @@ from mollm.calling.history import as_sent
 from mollm.calling.patience import Patience
 from mollm.calling.quoting import quoted, with_quote
 from mollm.calling.replies import check_reply, up_to_first_token
-from mollm.calling.retries import Retries, harmless
+from mollm.calling.retries import Retries, harmless, place_of
 from mollm.calling.streamed import collected
 from mollm.calling.translate import translate
 from mollm.messages import CHARACTERS_PER_TOKEN, text_of
@@ -226,8 +226,7 @@ class ReliableLLM:
             return  # said once; it is asked again with every question
         self._without_window.add(address.name)
         said = with_quote(error.message, quoted(error.said, Request(()), self._secrets))
-        place = f"{self.name} at {address.name}" if address.name else self.name
-        log.warning("%s: could not be asked for its context window: %s", place, said)
+        log.warning("%s: could not be asked for its context window: %s", place_of(self.name, address.name), said)
 
     def estimate(self, messages: Sequence[Message], text: str = "") -> Usage:
         """Estimate the tokens of a call from its characters."""

@@ -118,7 +118,7 @@ class Retries:
         """Tell the operator how a call failed, what the provider said, and in how many seconds it is tried again."""
         level = logging.WARNING if wait is None else logging.INFO
         outcome = "" if wait is None else f" (tried again in {wait:.1f} s)" if wait else " (tried again)"
-        place = f"{self._llm} at {error.address}" if error.address else self._llm
+        place = place_of(self._llm, error.address)
         log.log(level, "%s: %s%s", place, with_quote(error.message, error.said), outcome)
 
     def _begin(self, now: float, tried: list[Address]) -> Attempt:
@@ -211,3 +211,8 @@ def harmless(error: BaseException) -> BaseException | None:
     """What an error may be raised `from`: nothing that holds a key."""
     # aiohttp's errors carry the request with its headers, and so the key, into every debugger and error report.
     return None if hasattr(error, "request_info") else error
+
+
+def place_of(llm: str, address: str) -> str:
+    """Name an LLM in the log, and where it is called if that has a name."""
+    return f"{llm} at {address}" if address else llm

@@ -7,6 +7,9 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, SecretStr
 
+from mollm.config.variables import expand
+from mollm.errors import ConfigError
+
 NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 OWN = frozenset(
     (
@@ -27,6 +30,18 @@ def header_value(value: str) -> str:
     if not value.isascii() or not value.isprintable():
         raise ValueError("a header holds one line of printable ASCII")
     return value
+
+
+def resolve_header(text: str, where: str) -> str:
+    """Fill in the variables of a header's value.
+
+    Raises:
+        ConfigError: A variable is not set, or no header can hold what it stands for.
+    """
+    try:
+        return header_value(expand(text, where))
+    except ValueError as error:
+        raise ConfigError([f"{where}: {error}"]) from None
 
 
 def _checked(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:

@@ -11,7 +11,7 @@ from mollm.calling.attempt import Price
 from mollm.calling.base import LLM
 from mollm.calling.fields import Fields
 from mollm.config.addresses import ProxyURL, expand_login
-from mollm.config.headers import header_value
+from mollm.config.headers import resolve_header
 from mollm.config.keys import resolve_key
 from mollm.config.variables import expand
 from mollm.errors import ConfigError
@@ -177,12 +177,6 @@ def target_of(config: Config, name: str) -> Target:
     def proxy(text: str, where: str) -> ProxyURL | None:
         address = expand_login(text, where)
         return ProxyURL.parse(address) if address.strip() else None
-
-    def resolve_header(text: str, where: str) -> str:
-        try:
-            return header_value(expand(text, where))
-        except ValueError as error:
-            raise ConfigError([f"{where}: {error}"]) from None
 
     target = Target()
     if settings.kind not in ("scripted", "local", "replay"):
