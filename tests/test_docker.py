@@ -235,7 +235,7 @@ def test_the_mounted_file_lets_nobody_in_without_a_key(monkeypatch: pytest.Monke
     (name,) = variables_in(config.server.api_keys[0].get_secret_value())
 
     assert not is_loopback(config.server.host)
-    assert accepted.know("k" * LEAST_LENGTH)
+    assert accepted.caller("k" * LEAST_LENGTH)
     for key in ("k" * (LEAST_LENGTH - 1), ""):
         monkeypatch.setenv(name, key)
         with pytest.raises(ConfigError):

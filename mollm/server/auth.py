@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mollm.config.keys import resolve_key
@@ -25,6 +26,30 @@ OPEN = frozenset(("/health", "/ready", "/docs", "/openapi.json"))
 
 LEAST_LENGTH = 16
 """Characters of a key that is let in from beyond loopback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        name: Of the key; empty where no key is needed.
+        owner: Tells apart what is kept for one and for another.
+    """
+
+    name: str = ""
+    owner: str = ""
+
+
+ANYBODY = Caller()
+"""Who asks where no key is needed."""
+_CALLER = "mollm.caller"
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Return who was let in with an HTTP request."""
+    found: Caller = scope.get(_CALLER, ANYBODY)
+    return found
 
 
 class Keys:
@@ -63,14 +88,13 @@ class Keys:
     def __bool__(self) -> bool:
         return bool(self._digests)
 
-    def know(self, key: str) -> bool:
-        """Say whether `key` is one of them; that takes as long for a wrong one as for a right one."""
-        digest = _digest(key)
-        return sum(hmac.compare_digest(digest, known) for known in self._digests) > 0
-
-    def owner(self, scope: Scope) -> str:
-        """Return a digest of the key with which an HTTP request came; empty where none is needed."""
-        return _digest(bearer(scope)).hex() if self._digests else ""
+    def caller(self, key: str) -> Caller | None:
+        """Return whose key it is, None if it is none of them; either takes as long."""
+        digest, found = _digest(key), None
+        for number, known in enumerate(self._digests, 1):
+            if hmac.compare_digest(digest, known):
+                found = found or Caller(f"key-{number}", digest.hex())
+        return found
 
 
 class Authentication:
@@ -89,8 +113,12 @@ class Authentication:
         keys = self._keys()
         if not keys:
             return self._foreign(scope)
+        if path_of(scope) in OPEN:
+            return None
         key = bearer(scope)
-        if path_of(scope) in OPEN or keys.know(key):
+        caller = keys.caller(key)
+        if caller is not None:
+            scope[_CALLER] = caller
             return None
         text = "the key is none of this server's" if key else "a key of this server is needed"
         refused = Problem(401, INVALID, "invalid_api_key", f"{text}: Authorization: Bearer ...")

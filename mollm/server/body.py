@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -65,7 +65,7 @@ class Bodies:
         self._held = 0
 
     def share(self) -> Share:
-        """Hold one body while the block runs."""
+        """Hold one body until the share is closed."""
         return Share(self)
 
     def take(self, size: int) -> None:
@@ -89,12 +89,6 @@ class Share:
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
         self._size = self._counted = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bodies.give(self._counted)
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
         """Read the body of an HTTP request.
@@ -126,6 +120,11 @@ class Share:
                         return b"".join(parts)
         except TimeoutError:
             raise TooSlow(f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
+
+    def close(self) -> None:
+        """Hold it no more."""
+        self._bodies.give(self._counted)
+        self._counted = 0
 
     def _grow(self, size: int) -> None:
         self._size += size

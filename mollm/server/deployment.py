@@ -12,7 +12,7 @@ from mollm.config.load import load_config
 from mollm.errors import MollmError
 from mollm.observing.prometheus import Metrics
 from mollm.server.admission import Admission
-from mollm.server.auth import Keys
+from mollm.server.auth import Keys, caller_of
 from mollm.server.body import Bodies
 from mollm.server.failures import report
 from mollm.server.handling import Handling
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.requests import Request
-    from starlette.types import Receive
+    from starlette.types import Receive, Scope
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
@@ -91,14 +91,17 @@ class Deployment:
         """Build and import what the first question would otherwise wait for."""
         await self.mollm.prepare()
 
-    def handle(self, receive: Receive) -> Handling:
-        """Let an HTTP request in; the block asks with the configuration that is in force then.
-
-        Raises:
-            Overloaded: There is no room, or the server is about to stop.
-            ClientGone: The client went away; what ran was cancelled.
-        """
-        return Handling(self.mollm, self.admission.slot(receive), self.metrics)
+    def handle(self, scope: Scope, receive: Receive) -> Handling:
+        """Take up an HTTP request; what it asks is answered with the configuration that is in force then."""
+        return Handling(
+            scope,
+            receive,
+            caller=caller_of(scope),
+            mollm=self.mollm,
+            slot=self.admission.slot(receive),
+            share=self.bodies.share(),
+            metrics=self.metrics,
+        )
 
     async def reload(self) -> bool:
         """Read the configuration again; one that is wrong changes nothing, and the log says why."""

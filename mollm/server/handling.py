@@ -1,4 +1,4 @@
-"""An HTTP request while it is worked on: what it asks, and what is noted and counted of that."""
+"""An HTTP request while it is worked on: who asks what, and what is noted and counted of that."""
 
 from __future__ import annotations
 
@@ -10,33 +10,57 @@ from typing import TYPE_CHECKING, Self, Unpack
 from mollm.errors import ClientGone, Overloaded
 from mollm.server.failures import problem_of
 from mollm.server.wire import shown
-from mollm.types import Routed
+from mollm.types import CallEnded, Routed, new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from starlette.types import Receive, Scope
 
     from mollm.api import MoLLM
     from mollm.observing.prometheus import Metrics
     from mollm.options import RequestOptions
     from mollm.server.admission import Slot
-    from mollm.types import Answer, Event, Message, Token
+    from mollm.server.auth import Caller
+    from mollm.server.body import Share
+    from mollm.types import Answer, Call, Event, Message, Token
 
 log = logging.getLogger("mollm.server")
 
 
 class Handling:
-    """Waits for its place, and asks while it has it: the block ends early when the client goes away.
+    """One HTTP request for answers. As a context it waits for its place, and asks while it has it.
+
+    The block ends early when the client goes away.
 
     Attributes:
+        id: Of the HTTP request, and of its answer; those of a list have a number behind it.
+        caller: Whose key it came with.
         slot: The place.
         metrics: Where is counted.
     """
 
-    __slots__ = ("_begun", "_mollm", "metrics", "slot")
+    __slots__ = (
+        *("_begun", "_mollm", "_receive", "_recorders", "_scope", "_share"),
+        *("caller", "id", "metrics", "slot"),
+    )
 
-    def __init__(self, mollm: MoLLM, slot: Slot, metrics: Metrics) -> None:
-        self._mollm, self.slot, self.metrics = mollm, slot, metrics
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        *,
+        caller: Caller,
+        mollm: MoLLM,
+        slot: Slot,
+        share: Share,
+        metrics: Metrics,
+    ) -> None:
+        self.id, self.caller, self.slot, self.metrics = new_id(), caller, slot, metrics
+        self._scope, self._receive = scope, receive
+        self._mollm, self._share = mollm, share
         self._begun = time.monotonic()
+        self._recorders: list[Recorder] = []
 
     async def __aenter__(self) -> Self:
         try:
@@ -47,6 +71,7 @@ class Handling:
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._share.close()
         await self.slot.__aexit__(kind, error, trace)
 
     @property
@@ -54,20 +79,33 @@ class Handling:
         """Since the HTTP request came, the wait for its place included."""
         return time.monotonic() - self._begun
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of every response."""
+        return {"x-request-id": self.id}
+
+    async def read(self) -> bytes:
+        """Read the body, and hold it until `close`. Errors are those of `Share.read`."""
+        return await self._share.read(self._scope, self._receive)
+
     async def ask(
         self,
         question: str | Sequence[Message],
         recorder: Recorder | None = None,
         *,
         stream: bool = False,
-        id: str | None = None,  # noqa: A002 - the field's name
-        owner: str = "",
         **options: Unpack[RequestOptions],
     ) -> Answer:
         """Answer `question` and count how that went. Arguments and errors are those of `MoLLM.arun`."""
         recorder = recorder or Recorder(self.metrics)
+        self._recorders.append(recorder)
+        id, number = self.id, len(self._recorders)  # noqa: A001 - the field's name
+        if number > 1:
+            id = f"{id}-{number}"  # noqa: A001
         try:
-            answer = await self._mollm.arun(question, recorder, stream=stream, id=id, owner=owner, **options)
+            answer = await self._mollm.arun(
+                question, recorder, stream=stream, id=id, owner=self.caller.owner, **options
+            )
         except asyncio.CancelledError:
             if not _is_cancelled():
                 stray = RuntimeError("a library raised a cancellation that nobody asked for")
@@ -90,6 +128,10 @@ class Handling:
         log.info("%s: answered after %.3f s, %s%s%s", answer.mixture, seconds, calls, tools, reasons)
         return answer
 
+    def close(self) -> None:
+        """Hold nothing any more."""
+        self._share.close()
+
     def _failed(self, mixture: str | None, error: BaseException, named: str | None = None) -> None:
         problem = problem_of(error)
         self.metrics.failed(mixture, problem.cause)
@@ -107,15 +149,17 @@ def _is_cancelled() -> bool:
 
 
 class Recorder:
-    """An observer that keeps which mixture was picked, and passes on to the metrics what is counted.
+    """An observer that keeps which mixture was picked and which calls were made, and passes on what is counted.
 
     Attributes:
         routed: The router's decision and what it leads to, once there is one.
+        calls: Those that have ended.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.routed: Routed | None = None
+        self.calls: list[Call] = []
 
     @property
     def mixture(self) -> str | None:
@@ -124,7 +168,9 @@ class Recorder:
 
     def tell(self, event: Event) -> None:
         """Hear what happened."""
-        if isinstance(event, Routed):
+        if isinstance(event, CallEnded):
+            self.calls.append(event.call)
+        elif isinstance(event, Routed):
             self.routed = event
         self._metrics.tell(event)
 

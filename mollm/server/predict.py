@@ -13,9 +13,10 @@ from mollm.server.failures import problem_of, report
 from mollm.server.wire import send_json
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Send
 
     from mollm.server.deployment import Deployment
+    from mollm.server.handling import Handling
     from mollm.types import Answer
 
 AT_ONCE = 8
@@ -39,16 +40,14 @@ class Predictions(Body):
 _LISTED = TypeAdapter(Annotated[list[Prediction], Field(min_length=1, max_length=MOST_QUESTIONS)])
 
 
-async def predict(deployment: Deployment, scope: Scope, receive: Receive, send: Send) -> None:
+async def predict(_: Deployment, handling: Handling, send: Send) -> None:
     """Answer a question, or each of a list, by the mixture that suits it."""
-    with deployment.bodies.share() as share:
-        queries = read_predict(await share.read(scope, receive))
-        found = await _answers(deployment, queries, receive)
-    await send_json(send, found, {})
+    found = await _answers(handling, read_predict(await handling.read()))
+    await send_json(send, found, handling.headers)
 
 
-async def _answers(deployment: Deployment, queries: list[str] | str, receive: Receive) -> Any:
-    async with deployment.handle(receive) as handling:
+async def _answers(handling: Handling, queries: list[str] | str) -> Any:
+    async with handling:
         if isinstance(queries, str):
             return _prediction(await handling.ask(queries))
         at_once = asyncio.Semaphore(AT_ONCE)

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from mollm.server.deployment import Deployment
+    from mollm.server.handling import Handling
 
-    Endpoint: TypeAlias = Callable[[Deployment, Scope, Receive, Send], Awaitable[None]]
+    Endpoint: TypeAlias = Callable[[Deployment, Handling, Send], Awaitable[None]]
 
 
 class Shortcut:
@@ -36,7 +37,12 @@ class Shortcut:
         if endpoint is None:
             await self._app(scope, receive, send)
             return
+        handling = self._deployment.handle(scope, receive)
         try:
-            await endpoint(self._deployment, scope, receive, send)
+            await endpoint(self._deployment, handling, send)
         except EXPECTED as error:
-            await failed(scope, error)(scope, receive, send)
+            response = failed(scope, error)
+            response.headers.update(handling.headers)
+            await response(scope, receive, send)
+        finally:
+            handling.close()

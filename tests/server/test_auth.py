@@ -267,10 +267,10 @@ def problems(*values: str, **where: Any) -> list[str]:
 def test_on_loopback_no_key_is_needed_and_any_will_do() -> None:
     """One that is short keeps other programs out at least; without one nobody is known."""
     assert not keys()
-    assert not keys().know("")
+    assert not keys().caller("")
     assert keys("k")
-    assert keys("k").know("k")
-    assert not keys("k").know("")
+    assert keys("k").caller("k")
+    assert not keys("k").caller("")
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_beyond_loopback_keys_are_needed_and_long(where: dict[str, str]) -> None
     long, short = "x" * LEAST_LENGTH, "y" * (LEAST_LENGTH - 1)
 
     assert LEAST_LENGTH == 16
-    assert keys(long, **where).know(long)
+    assert keys(long, **where).caller(long)
     assert problems(**where) == [
         "server.api_keys: 0.0.0.0 is not loopback, so a key of 16 characters or more is needed"
     ]
@@ -306,9 +306,9 @@ def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv("MOLLM_TEST_MISSING", raising=False)
 
     found = keys(f"${{{VARIABLE}}}", f"a-{{x}}-${{{VARIABLE}}}")
-    assert found.know("from-the-environment")
-    assert found.know("a-{x}-from-the-environment")
-    assert not found.know(f"${{{VARIABLE}}}")
+    assert found.caller("from-the-environment")
+    assert found.caller("a-{x}-from-the-environment")
+    assert not found.caller(f"${{{VARIABLE}}}")
     assert problems("${MOLLM_TEST_MISSING}", "fine", "", "${MOLLM_TEST_EMPTY}") == [
         "server.api_keys[0]: the environment variable MOLLM_TEST_MISSING is not set",
         "server.api_keys[2]: the key is empty",

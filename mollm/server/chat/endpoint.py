@@ -10,19 +10,19 @@ from mollm.server.chat.streaming import stream_answer
 from mollm.server.wire import send_json
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Send
 
     from mollm.server.deployment import Deployment
+    from mollm.server.handling import Handling
 
 
-async def chat_completions(deployment: Deployment, scope: Scope, receive: Receive, send: Send) -> None:
+async def chat_completions(deployment: Deployment, handling: Handling, send: Send) -> None:
     """Answer one HTTP request."""
-    with deployment.bodies.share() as share:
-        asked = read_chat(await share.read(scope, receive), deployment.settings.forward)
-        owner = deployment.keys.owner(scope)
-        if asked.stream:
-            await stream_answer(deployment, asked, owner, receive, send)
-            return
-        async with deployment.handle(receive) as handling:
-            answer = await handling.ask(asked.conversation, owner=owner, **asked.options)
-    await send_json(send, completion(answer, asked), {**answer_headers(answer), **dropped_headers(asked)})
+    asked = read_chat(await handling.read(), deployment.settings.forward)
+    if asked.stream:
+        await stream_answer(deployment, handling, asked, send)
+        return
+    async with handling:
+        answer = await handling.ask(asked.conversation, **asked.options)
+    headers = {**handling.headers, **answer_headers(answer), **dropped_headers(asked)}
+    await send_json(send, completion(answer, asked), headers)

@@ -16,10 +16,10 @@ from mollm.server.chat.replies import Chunks, dropped_headers, framed, route_hea
 from mollm.server.failures import problem_of, report
 from mollm.server.handling import Recorder
 from mollm.server.outlet import Outlet
-from mollm.types import Routed, new_id, to_plain
+from mollm.types import Routed, to_plain
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Send
+    from starlette.types import Send
 
     from mollm.server.chat.protocol import ChatRequest
     from mollm.server.deployment import Deployment
@@ -32,16 +32,14 @@ HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": 
 """The last one keeps a proxy from collecting what should be shown at once."""
 
 
-async def stream_answer(deployment: Deployment, request: ChatRequest, owner: str, receive: Receive, send: Send) -> None:
-    """Answer a chat completion of `owner` while it is sent."""
+async def stream_answer(deployment: Deployment, handling: Handling, request: ChatRequest, send: Send) -> None:
+    """Answer a chat completion while it is sent."""
     stream: _Stream | None = None
     try:
-        async with deployment.handle(receive) as handling:
+        async with handling:
             stream = _Stream(handling, send, request, deployment.settings.keep_alive)
             with stream.outlet:
-                answer = await handling.ask(
-                    request.conversation, stream, stream=True, id=stream.id, owner=owner, **request.options
-                )
+                answer = await handling.ask(request.conversation, stream, stream=True, **request.options)
                 await stream.finish(answer)
     except Exception as error:
         if stream is None or not stream.outlet.has_begun:
@@ -58,13 +56,11 @@ class _Stream(Recorder):
     """Writes the events of one HTTP request.
 
     Attributes:
-        id: Of the answer.
         outlet: Where they leave.
     """
 
     def __init__(self, handling: Handling, send: Send, request: ChatRequest, keep_alive: float) -> None:
         super().__init__(handling.metrics)
-        self.id = new_id()
         self._handling, self._request = handling, request
         self._chunks: Chunks | None = None
         self._created = int(time.time())
@@ -121,10 +117,11 @@ class _Stream(Recorder):
 
     def _framing(self) -> Chunks:
         request = self._request
-        return Chunks(self.id, self.mixture or request.model, self._created, has_usage=request.wants_usage)
+        return Chunks(self._handling.id, self.mixture or request.model, self._created, has_usage=request.wants_usage)
 
     def _headers(self) -> dict[str, str]:
-        return {**HEADERS, **(route_headers(self.routed) if self.routed else {}), **dropped_headers(self._request)}
+        route = route_headers(self.routed) if self.routed else {}
+        return {**HEADERS, **self._handling.headers, **route, **dropped_headers(self._request)}
 
     def _say_alive(self) -> None:
         chunks = self._chunks or self._begin()

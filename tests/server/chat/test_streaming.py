@@ -453,7 +453,8 @@ class Asgi:
     async def chat(self, **body: Any) -> float:
         """Answer a request and return how long that took."""
         request = read_chat(json.dumps({"model": "one", "messages": HI, "stream": True, **body}).encode())
-        await stream_answer(self.deployment, request, "", self._receive, self._send)
+        handling = self.deployment.handle({"type": "http", "path": "/v1/chat/completions"}, self._receive)
+        await stream_answer(self.deployment, handling, request, self._send)
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert self.deployment.admission.in_flight == 0
