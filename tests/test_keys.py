@@ -612,6 +612,7 @@ ELSEWHERE = {
     **dict.fromkeys(("server.max_in_flight", "server.queue"), "server/test_admission.py"),
     **dict.fromkeys(("server.keep_alive",), "server/test_streaming.py"),
     **dict.fromkeys(("server.drain",), "server/test_process.py"),
+    **dict.fromkeys(("server.audit",), "server/test_audit.py"),
 }
 """Keys whose effect a test of its own shows."""
 

@@ -58,6 +58,11 @@ class ServerConfig(Section):
         list(FORWARDED),
         description="Further request fields that are handed on to the LLM that writes the answer.",
     )
+    audit: str | None = Field(
+        None,
+        min_length=1,
+        description="File that gets a line of JSON for each request, relative to this one; `-`: standard output.",
+    )
     max_in_flight: Count = Field(256, description="Requests that are worked on at once.")
     queue: int = Field(256, ge=0, le=MAX_COUNT, description="HTTP requests that wait; one more is refused with 503.")
     keep_alive: Seconds = Field(10, description="Seconds until a stream that has nothing to show sends an empty chunk.")

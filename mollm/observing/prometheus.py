@@ -68,6 +68,7 @@ class Metrics:
         self._retries = counter("retries", "Calls that failed and were tried again.", "llm")
         self._breakers = counter("breakers_opened", "LLMs, or addresses of one, left alone for a while.", "llm")
         self._reloads = counter("reloads", "Configurations read again.", "outcome")
+        self._unaudited = counter("audit_dropped", "Lines that did not get into the audit log.")
         gauge("requests_in_flight", "Questions that are worked on.", in_flight)
         gauge("queue_length", "Questions that wait.", waiting)
         ProcessCollector(registry=self.registry)
@@ -108,6 +109,10 @@ class Metrics:
     def reloaded(self, *, is_good: bool) -> None:
         """Count a reload."""
         self._reloads.labels("good" if is_good else "refused").inc()
+
+    def unaudited(self, lines: int) -> None:
+        """Count lines that did not get into the audit log."""
+        self._unaudited.inc(lines)
 
     def page(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -71,7 +71,12 @@ def app_of(deployment: Deployment) -> FastAPI:
     # The last one added is the first one passed.
     endpoints = {"/v1/chat/completions": chat_completions, "/predict": predict}
     app.add_middleware(Shortcut, deployment=deployment, endpoints=endpoints)
-    app.add_middleware(Authentication, keys=lambda: deployment.keys, origins=lambda: deployment.origins)
+    app.add_middleware(
+        Authentication,
+        keys=lambda: deployment.keys,
+        origins=lambda: deployment.origins,
+        audit=lambda: deployment.audit,
+    )
     app.add_middleware(_CatchAll)
     app.add_middleware(CORS, origins=lambda: deployment.origins)
     for kind in EXPECTED:

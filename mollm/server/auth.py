@@ -11,7 +11,8 @@ from mollm.config.keys import resolve_key
 from mollm.errors import ConfigError
 from mollm.server.failures import INVALID, Problem, note, response_for
 from mollm.server.origins import foreign_host, foreign_origin, is_loopback
-from mollm.server.wire import header, headers, path_of
+from mollm.server.wire import header, headers, path_of, shown
+from mollm.types import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from mollm.config.config import Config
+    from mollm.server.audit import Audit
     from mollm.server.origins import Origins
 
 OPEN = frozenset(("/health", "/ready", "/docs", "/openapi.json"))
@@ -100,14 +102,29 @@ class Keys:
 class Authentication:
     """Lets in who has a key, before anything of a body is read."""
 
-    def __init__(self, app: ASGIApp, keys: Callable[[], Keys], origins: Callable[[], Origins]) -> None:
-        """Stand in front of `app`; `keys` and `origins` give those that are in force."""
-        self._app, self._keys, self._origins = app, keys, origins
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: Callable[[], Keys],
+        origins: Callable[[], Origins],
+        audit: Callable[[], Audit | None],
+    ) -> None:
+        """Stand in front of `app`; `keys`, `origins` and `audit` give those that are in force."""
+        self._app, self._keys, self._origins, self._audit = app, keys, origins, audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an HTTP request on, or refuse it."""
         refused = self._refusal(scope) if scope["type"] == "http" else None
-        await (response_for(refused) if refused else self._app)(scope, receive, send)
+        if refused is None:
+            await self._app(scope, receive, send)
+            return
+        note(scope, refused)
+        response, id = response_for(refused), new_id()  # noqa: A001 - the field's name
+        response.headers["x-request-id"] = id
+        if audit := self._audit():
+            where = shown(path_of(scope))
+            audit.refused({"id": id, "key": None, "path": where, "status": refused.status, "outcome": refused.cause})
+        await response(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Problem | None:
         keys = self._keys()
@@ -121,9 +138,7 @@ class Authentication:
             scope[_CALLER] = caller
             return None
         text = "the key is none of this server's" if key else "a key of this server is needed"
-        refused = Problem(401, INVALID, "invalid_api_key", f"{text}: Authorization: Bearer ...")
-        note(scope, refused)
-        return refused
+        return Problem(401, INVALID, "invalid_api_key", f"{text}: Authorization: Bearer ...", cause="auth")
 
     def _foreign(self, scope: Scope) -> Problem | None:
         origins, origin = self._origins(), header(scope, b"origin")
@@ -133,8 +148,6 @@ class Authentication:
         for host in headers(scope, b"host"):
             if not origins.has_host(host):
                 refused = refused or foreign_host(host)
-        if refused:
-            note(scope, refused)
         return refused
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mollm.api import MoLLM
+from mollm.config.files import named_path
 from mollm.config.load import load_config
 from mollm.errors import MollmError
 from mollm.observing.prometheus import Metrics
 from mollm.server.admission import Admission
+from mollm.server.audit import STANDARD_OUTPUT, Audit
 from mollm.server.auth import Keys, caller_of
 from mollm.server.body import Bodies
 from mollm.server.failures import report
@@ -20,7 +23,6 @@ from mollm.server.origins import Origins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope
@@ -45,6 +47,7 @@ class Deployment:
         admission: How many are let in at once.
         bodies: How much of what they sent is held.
         metrics: What was counted.
+        audit: Where a line is left of each HTTP request; None: nowhere.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Deployment:
         self.origins = Origins(self.settings)
         self.admission = Admission(self.settings.max_in_flight, self.settings.queue)
         self.bodies = Bodies(self.settings.max_body)
+        self.audit: Audit | None = None
         self.metrics = Metrics(in_flight=lambda: self.admission.in_flight, waiting=lambda: self.admission.waiting)
         self.mollm = MoLLM(loaded, llms=llms, router=router, aggregators=aggregators, observers=observers)
         self.created = int(time.time())
@@ -88,8 +92,14 @@ class Deployment:
         return self.mollm.config
 
     async def start(self) -> None:
-        """Build and import what the first question would otherwise wait for."""
+        """Build and import what the first question would otherwise wait for, and open the audit log.
+
+        Raises:
+            ConfigError: It cannot be written.
+        """
         await self.mollm.prepare()
+        if self.audit is None:
+            self.audit = self._audit_of(self.config)
 
     def handle(self, scope: Scope, receive: Receive) -> Handling:
         """Take up an HTTP request; what it asks is answered with the configuration that is in force then."""
@@ -101,6 +111,7 @@ class Deployment:
             slot=self.admission.slot(receive),
             share=self.bodies.share(),
             metrics=self.metrics,
+            audit=self.audit,
         )
 
     async def reload(self) -> bool:
@@ -108,7 +119,13 @@ class Deployment:
         try:
             config = await asyncio.to_thread(load_config, self._source, methods=self._methods)
             keys = Keys(config, self._host)
-            await self.mollm.ause(config)
+            is_same = config.server.audit == self.settings.audit
+            audit = self.audit if is_same else self._audit_of(config)
+            try:
+                await self.mollm.ause(config)
+            except BaseException:
+                await _closed(None if is_same else audit)
+                raise
         except Exception as error:  # noqa: BLE001 - whatever it is, what is in force goes on answering
             if not isinstance(error, MollmError):
                 report(error, "the configuration was read again")
@@ -118,12 +135,22 @@ class Deployment:
         if (config.server.host, config.server.port) != (self.settings.host, self.settings.port):
             log.warning("server.host and server.port change with a restart only")
         self.settings, self.keys, self.created = config.server, keys, int(time.time())
+        replaced, self.audit = self.audit, audit
         self.origins = Origins(self.settings)
         self.admission.resize(self.settings.max_in_flight, self.settings.queue)
         self.bodies.most = self.settings.max_body
         log.info("the configuration was read again: %s", summary(config))
         self.metrics.reloaded(is_good=True)
+        await _closed(None if is_same else replaced)
         return True
+
+    def _audit_of(self, config: Config) -> Audit | None:
+        target = config.server.audit
+        if target is None:
+            return None
+        if target != STANDARD_OUTPUT:
+            target = str((config.path.parent if config.path else Path()) / named_path(target))
+        return Audit(target, place=config.place("server", "audit"), on_drop=self.metrics.unaudited)
 
     async def aclose(self) -> None:
         """Close every connection to an LLM."""
@@ -131,6 +158,12 @@ class Deployment:
             await self.mollm.aclose()
         except Exception as error:  # noqa: BLE001 - the server stops all the same
             report(error, "connections were closed")
+        await _closed(self.audit)
+
+
+async def _closed(audit: Audit | None) -> None:
+    if audit is not None:
+        await asyncio.to_thread(audit.close)
 
 
 def deployment_of(request: Request) -> Deployment:

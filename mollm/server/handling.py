@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Self, Unpack
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from mollm.errors import ClientGone, Overloaded
 from mollm.server.failures import problem_of
-from mollm.server.wire import shown
-from mollm.types import CallEnded, Routed, new_id
+from mollm.server.wire import path_of, shown
+from mollm.types import CallEnded, Routed, Usage, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
     from mollm.observing.prometheus import Metrics
     from mollm.options import RequestOptions
     from mollm.server.admission import Slot
+    from mollm.server.audit import Audit
     from mollm.server.auth import Caller
     from mollm.server.body import Share
     from mollm.types import Answer, Call, Event, Message, Token
 
 log = logging.getLogger("mollm.server")
+
+ANSWERED, PARTLY, CANCELLED = "answered", "partly_answered", "cancelled"
+"""How an HTTP request ends where no failure says it."""
 
 
 class Handling:
@@ -41,7 +46,7 @@ class Handling:
     """
 
     __slots__ = (
-        *("_begun", "_mollm", "_receive", "_recorders", "_scope", "_share"),
+        *("_audit", "_begun", "_broke_off", "_failures", "_mollm", "_receive", "_recorders", "_scope", "_share"),
         *("caller", "id", "metrics", "slot"),
     )
 
@@ -55,12 +60,15 @@ class Handling:
         slot: Slot,
         share: Share,
         metrics: Metrics,
+        audit: Audit | None = None,
     ) -> None:
         self.id, self.caller, self.slot, self.metrics = new_id(), caller, slot, metrics
         self._scope, self._receive = scope, receive
-        self._mollm, self._share = mollm, share
+        self._mollm, self._share, self._audit = mollm, share, audit
         self._begun = time.monotonic()
         self._recorders: list[Recorder] = []
+        self._failures = 0
+        self._broke_off: Exception | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -114,7 +122,7 @@ class Handling:
             if self.slot.reason:
                 self._failed(recorder.mixture, self.slot.reason, options.get("mixture"))
             else:
-                self.metrics.failed(recorder.mixture, "cancelled")
+                self.metrics.failed(recorder.mixture, CANCELLED)
             raise
         except Exception as error:
             self._failed(recorder.mixture, error, options.get("mixture"))
@@ -128,11 +136,45 @@ class Handling:
         log.info("%s: answered after %.3f s, %s%s%s", answer.mixture, seconds, calls, tools, reasons)
         return answer
 
-    def close(self) -> None:
-        """Hold nothing any more."""
+    def broke_off(self, error: Exception) -> None:
+        """Note why a response that had begun did not come to its end."""
+        self._broke_off = error
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Hold nothing any more, and note how it ended: with `error`, if there was one."""
         self._share.close()
+        if self._audit is None:
+            return
+        status, outcome = 200, PARTLY if self._failures else ANSWERED
+        if self._broke_off is not None:
+            outcome = problem_of(self._broke_off).cause
+        elif error is not None:
+            problem = problem_of(error)
+            status, outcome = problem.status, problem.cause if isinstance(error, Exception) else CANCELLED
+        self._audit.write(self._entry(status, outcome))
+
+    def _entry(self, status: int, outcome: str) -> dict[str, Any]:
+        # Nothing of what was asked or answered, and no name that a client made up.
+        calls = [call for recorder in self._recorders for call in recorder.calls]
+        mixtures = {recorder.mixture: None for recorder in self._recorders if recorder.mixture}
+        costs = [call.cost_usd for call in calls if call.cost_usd is not None]
+        used = sum((call.usage for call in calls), Usage())
+        return {
+            "id": self.id,
+            "key": self.caller.name or None,
+            "path": path_of(self._scope),
+            "mixture": ", ".join(mixtures) or None,
+            "llms": dict(Counter(call.llm for call in calls)),
+            "status": status,
+            "outcome": outcome,
+            "prompt_tokens": used.prompt_tokens,
+            "completion_tokens": used.completion_tokens,
+            "cost_usd": sum(costs) if costs else None,
+            "seconds": round(self.seconds, 4),
+        }
 
     def _failed(self, mixture: str | None, error: BaseException, named: str | None = None) -> None:
+        self._failures += 1
         problem = problem_of(error)
         self.metrics.failed(mixture, problem.cause)
         if problem.status == 404:

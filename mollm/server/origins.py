@@ -59,7 +59,7 @@ def foreign_origin(origin: str) -> Problem:
     # What a browser calls every page that has no address of its own.
     page = "a page from a file or in a sandbox (origin 'null')" if origin == NULL else f"a page of {shown(origin)}"
     text = f"{page} is not let in; list its origin in server.origins"
-    return Problem(403, INVALID, "foreign_origin", text)
+    return Problem(403, INVALID, "foreign_origin", text, cause="origin")
 
 
 def foreign_host(host: str) -> Problem:
@@ -68,7 +68,7 @@ def foreign_host(host: str) -> Problem:
         f"the server was asked under the name {shown(host_of(f'http://{host}'))}, which a page could have made to lead "
         "here; list it in server.hosts, or set server.api_keys"
     )
-    return Problem(403, INVALID, "foreign_origin", text)
+    return Problem(403, INVALID, "foreign_origin", text, cause="origin")
 
 
 def is_loopback(host: str) -> bool:

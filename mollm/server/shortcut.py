@@ -38,11 +38,16 @@ class Shortcut:
             await self._app(scope, receive, send)
             return
         handling = self._deployment.handle(scope, receive)
+        failure: BaseException | None = None
         try:
             await endpoint(self._deployment, handling, send)
         except EXPECTED as error:
+            failure = error
             response = failed(scope, error)
             response.headers.update(handling.headers)
             await response(scope, receive, send)
+        except BaseException as error:
+            failure = error
+            raise
         finally:
-            handling.close()
+            handling.close(failure)

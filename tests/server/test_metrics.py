@@ -31,6 +31,7 @@ FAMILIES = {
     "mollm_retries": "counter",
     "mollm_breakers_opened": "counter",
     "mollm_reloads": "counter",
+    "mollm_audit_dropped": "counter",
     "mollm_requests_in_flight": "gauge",
     "mollm_queue_length": "gauge",
 }

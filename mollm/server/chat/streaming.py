@@ -45,6 +45,7 @@ async def stream_answer(deployment: Deployment, handling: Handling, request: Cha
         if stream is None or not stream.outlet.has_begun:
             raise
         report(error)
+        handling.broke_off(error)
         if not isinstance(error, ClientGone):
             await stream.break_off(error)
     finally:
