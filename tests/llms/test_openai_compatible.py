@@ -363,6 +363,48 @@ async def test_a_stream_that_stalls_runs_into_the_idle_limit() -> None:
     assert "".join(texts) == "Fo"
 
 
+DRIPS: dict[str, tuple[bytes, bytes]] = {
+    "letters of an event": (b"data: ", b"x"),
+    "whole events": (b"", sse(chunk({"content": "o"}))),
+    "thoughts": (b"", sse(chunk({"reasoning_content": "o"}))),
+    "comments": (b"", b": still there\n\n"),
+    "white space": (b"", b" "),
+}
+
+
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("drip", DRIPS)
+async def test_a_reply_that_drips_for_ever_is_given_up(drip: str, is_streamed: bool) -> None:
+    """When its time is up, however regularly a little comes; and its connection is closed."""
+    first, more = DRIPS[drip]
+    timeouts = Timeouts(total=0.5, first_token=0.4, idle=0.4)
+
+    async def dripping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n" + first)
+        with suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(more)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        gone.set()
+
+    gone = asyncio.Event()
+    async with await asyncio.start_server(dripping, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        client = OpenAICompatibleLLM("m", api_base=f"http://127.0.0.1:{port}/v1")
+        llm = ReliableLLM("m", client, retries=0, timeouts=timeouts)
+        async with asyncio.timeout(20):
+            with pytest.raises(TimedOut):
+                if is_streamed:
+                    async for _ in llm.stream(ASK):
+                        pass
+                else:
+                    await llm.complete(ASK)
+            await gone.wait()
+        await llm.aclose()
+
+
 async def test_a_reply_without_bounds_is_cut_off() -> None:
     """A reply of more than 16 MiB is refused instead of read to its end."""
     megabyte = b"x" * (1024 * 1024)

@@ -32,6 +32,7 @@ FIRST, SECOND = "first-key-of-the-server", "second-key-of-the-server"
 VARIABLE = "MOLLM_TEST_SERVER_KEY"
 BODY = json.dumps({"model": "m", "messages": HI}).encode()
 MAX_BODY = 2000
+ALONE: dict[str, Any] = {"server": {"max_in_flight": 1, "queue": 0}}
 
 
 def config(**server: Any) -> dict[str, Any]:
@@ -530,6 +531,19 @@ def test_a_body_that_does_not_come_in_time_is_not_waited_for(pieces: list[bytes]
 
 
 # What all bodies take together
+
+
+async def test_a_body_that_comes_slowly_holds_no_place() -> None:
+    """A server with a single place answers others while clients still send what they ask."""
+    async with Upstream(answer("Four.")) as upstream, served(config_of(upstream, **ALONE)) as server:
+        slow = [await line(server) for _ in range(3)]
+        for client in slow:
+            client.send(head(content_length=len(BODY)) + BODY[:-1])
+        reply = await server.chat(model="one")
+        for client in slow:
+            await client.close()
+
+    assert reply.status == 200
 
 
 async def test_bodies_take_so_much_together_and_no_more() -> None:
