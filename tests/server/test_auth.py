@@ -131,6 +131,22 @@ CLOSED = [
 ]
 
 
+SPELLINGS = (
+    *("//metrics", "/METRICS", "/health/../metrics", "/health/..%2fmetrics", "/health/metrics", "/health;/metrics"),
+    *("/%6detrics", "/docs/../v1/models", "http://x/metrics", "*", "/openapi.json/../metrics", "/metrics?/health"),
+)
+
+
+@on_one_loop
+@pytest.mark.parametrize("path", SPELLINGS)
+async def test_no_spelling_of_a_path_needs_no_key(servers: Servers, path: str) -> None:
+    """Whatever a path is compared with, and whatever a client says of its own about the path."""
+    foreign = {"x_original_url": "/health", "x_rewrite_url": "/health", "x_forwarded_prefix": "/metrics"}
+    reply = await tell(servers.locked, head("GET", path, content_length=0, **foreign))
+
+    assert reply.status == 401
+
+
 @on_one_loop
 @pytest.mark.parametrize(("method", "path"), CLOSED, ids=[" ".join(case) for case in CLOSED])
 async def test_nothing_is_told_without_a_key(servers: Servers, method: str, path: str) -> None:
@@ -530,9 +546,6 @@ def test_a_body_that_does_not_come_in_time_is_not_waited_for(pieces: list[bytes]
     assert error["type"] == "invalid_request_error"
 
 
-# What all bodies take together
-
-
 async def test_a_body_that_comes_slowly_holds_no_place() -> None:
     """A server with a single place answers others while clients still send what they ask."""
     async with Upstream(answer("Four.")) as upstream, served(config_of(upstream, **ALONE)) as server:
@@ -544,6 +557,9 @@ async def test_a_body_that_comes_slowly_holds_no_place() -> None:
             await client.close()
 
     assert reply.status == 200
+
+
+# What all bodies take together
 
 
 async def test_bodies_take_so_much_together_and_no_more() -> None:
