@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from importlib.metadata import version
+from itertools import chain
 
 import pytest
 from packaging.requirements import Requirement
@@ -13,7 +14,7 @@ from tests.reference import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 REQUIRED = {
     found.name: found
-    for text in [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]
+    for text in chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
     if (found := Requirement(text)).name != PROJECT["name"]
 }
 HOLED = {
