@@ -56,14 +56,13 @@ class Lines(logging.StreamHandler[TextIO]):
             self.handleError(record)
             return
         if self.dropped:
-            text = f"{self.dropped} lines of the log were dropped: standard error took no more\n{text}"
+            text = f"lines of the log that standard error did not take, and that are lost: {self.dropped}\n{text}"
         if self._write(f"{text}\n".encode(errors="backslashreplace")):
             self.dropped = 0
         else:
             self.dropped += 1
 
     def _write(self, line: bytes) -> bool:
-        self.flush()  # what somebody else printed comes first
         try:
             for part in _parts(line):
                 if not self._takes_more():

@@ -89,7 +89,7 @@ def test_lines_that_nobody_takes_are_dropped_and_counted() -> None:
         later = os.read(reader.fileno(), 1 << 20).decode()
 
     assert held.splitlines() == [f"line {number}" for number in range(wrote - 1)]
-    assert later == "10 lines of the log were dropped: standard error took no more\nread again\n"
+    assert later == "lines of the log that standard error did not take, and that are lost: 10\nread again\n"
     assert lines.dropped == 0
 
 
