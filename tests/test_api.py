@@ -16,7 +16,8 @@ from mollm import MoLLM
 from mollm.errors import ProviderFailed, RequestError
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.types import Arrived, Done, Event, Routed, Started, Token
-from tests.upstream import Upstream, answer, stream
+from tests.upstream import Received, Upstream, answer, hang, stream
+from tests.upstream import Reply as Upstreams
 
 CONFIG: dict[str, Any] = {
     "llms": {"a": {"model": "scripted/x"}, "b": {"model": "scripted/x"}},
@@ -70,6 +71,28 @@ def test_stream_tells_everything_in_order() -> None:
     assert kinds(events) == ["Routed", "Started", "Arrived", "Writing", "Token", "Done"]
     text = "".join(event.text for event in events if isinstance(event, Token))
     assert text == "the whole answer" == events[-1].answer.text  # type: ignore[union-attr]
+
+
+async def test_whoever_is_not_needed_any_more_is_hung_up_on() -> None:
+    """Two of three are enough: the third connection is closed, not only its task forgotten, over real sockets."""
+    silent = asyncio.Event()
+
+    def reply_to(received: Received) -> Upstreams:
+        return hang(silent) if received.body["model"] == "c" else answer(f"From {received.body['model']}.")
+
+    async with Upstream() as upstream:
+        upstream.reply_to = reply_to
+        llm = {"api_base": upstream.base_url, "context_window": 8192}
+        llms = {name: {**llm, "model": f"hosted_vllm/{name}"} for name in "abc"}
+        mixture = {"description": "Three.", "workers": ["a", "b", "c"], "enough": 2}
+        async with MoLLM({"llms": llms, "mixtures": {"m": mixture}}) as mollm:
+            found = await mollm.aask("Hi")
+            (third,) = (received for received in upstream.received if received.body["model"] == "c")
+            await asyncio.wait_for(third.closed_early.wait(), 5)
+
+    assert found.text == "From a."
+    assert [proposal.error and proposal.error.kind for proposal in found.proposals] == [None, None, "cancelled"]
+    assert found.calls == 4
 
 
 async def test_tokens_come_while_the_upstream_still_writes() -> None:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
+OUTSIDE = ("README.md", "SECURITY.md", "examples/README.md")
+PAGES = [*(ROOT / name for name in OUTSIDE), *sorted((ROOT / "docs").glob("*.md"))]
 SERVING = (ROOT / "docs" / "serving.md").read_text("utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"(?:#|\{#) (\S+\.\w+)(?: #\})?\n")
@@ -258,7 +259,8 @@ def test_every_page_is_linked_from_the_readme() -> None:
     """A page that nobody finds helps nobody."""
     text = (ROOT / "README.md").read_text("utf-8")
 
-    assert [page.name for page in PAGES[1:-1] if f"(docs/{page.name})" not in text] == []
+    links = [page.relative_to(ROOT).as_posix() for page in PAGES]
+    assert [link for link in links if link != "README.md" and f"({link})" not in text] == []
 
 
 def test_the_tree_names_every_module() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LEAST_SHOWN = 40
 """Characters; with less than that left of each proposal, a call is not worth making."""
+CUT_OFF = "\n[this answer was cut off here]"
 
 
 def in_order(proposals: Sequence[Proposal], *, shuffle: bool, seed: int | str | None) -> list[Proposal]:
@@ -52,6 +53,7 @@ async def show_proposals(
     texts = [p.text for p in proposals]
 
     def laid_out(texts: Sequence[str]) -> list[Message]:
+        texts = [text + CUT_OFF if p.truncated else text for text, p in zip(texts, proposals, strict=True)]
         return with_instructions(messages, prompt.render(question=question, proposals=fence(texts, mark)))
 
     whole = laid_out(texts)

@@ -145,11 +145,17 @@ class ReliableLLM:
             LLMError: The call failed, after retries where they made sense.
         """
         request, clock = self._begin(request, deadline)
+        given_up = 0
 
         async def ask(attempt: Attempt) -> Completion:
+            nonlocal given_up
             llm = attempt.address.llm
-            async with asyncio.timeout_at(clock.until):
-                completion = await (self._collected(llm, request) if self._collects else llm.complete(request))
+            try:
+                async with asyncio.timeout_at(clock.until):
+                    completion = await (self._collected(llm, request) if self._collects else llm.complete(request))
+            except asyncio.CancelledError:
+                given_up += 1
+                raise
             completion = shapes.whole(request, completion, moves_thoughts=self._moves_thoughts)
             check_reply(request, completion.finish_reason, completion.message)
             attempt.succeeded()
@@ -157,8 +163,10 @@ class ReliableLLM:
 
         async with self._slots.slot(clock, self.name):
             completion = await self._retries.reach(ask, request, clock, tell, hedge=True)
-        if completion.usage is None:
-            usage = self.estimate(request.messages, completion.text)
+        usage = completion.usage or self.estimate(request.messages, completion.text)
+        if given_up:  # another address answered first; what this one had read by then is paid for, too
+            usage += self.estimate(request.messages)
+        if usage is not completion.usage:
             return Completion(completion.message, completion.finish_reason, usage, completion.logprobs)
         return completion
 

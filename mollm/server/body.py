@@ -35,6 +35,8 @@ MOST_VALUES = 1_000_000
 makes an honest body large are photographs, which are a few long texts."""
 MOST_PARTS = 100_000
 """Lists and objects in a body; more would keep everybody else waiting while they are looked through."""
+MOST_NAMES = 10_000
+"""Names of fields in a body, but for those inside its data: each is looked at, and an honest body has a few dozen."""
 
 DATA = frozenset(
     (
@@ -150,6 +152,8 @@ def read_json(body: bytes) -> Any:
         schemas |= _containers(_at(tool, *place) for tool in offered) if isinstance(offered, list) else {}
     own_words = _containers(data[name] for name in DATA & data.keys()) if isinstance(data, dict) else {}
     names, count = _names(data, own_words)
+    if len(names) > MOST_NAMES:
+        raise BadField(f"the body holds more than {MOST_NAMES} names of fields")
     for name in names:
         if name.lower().replace("-", "_") in FORBIDDEN:
             raise BadField(f"{name}: addresses, keys and headers are the configuration's, not the request's", name)
@@ -177,7 +181,7 @@ def _too_large(most: int) -> TooLarge:
     return TooLarge(f"a body of more than {most} bytes")
 
 
-def _names(data: Any, left_out: Collection[int], count: int = 0, deepest: int = DEEPEST) -> tuple[Iterable[str], int]:
+def _names(data: Any, left_out: Collection[int], count: int = 0, deepest: int = DEEPEST) -> tuple[Collection[str], int]:
     # Every name in a document but those inside what is left out, each once, and how many lists and objects there are
     # beside the `count` before it; too deep a document is refused, and too many parts.
     names: dict[str, Any] = {}

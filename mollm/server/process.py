@@ -11,8 +11,6 @@ import gc
 import logging
 import signal
 import socket
-import sys
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -22,6 +20,7 @@ from mollm.errors import ConfigError
 from mollm.server.app import app_of
 from mollm.server.connection import Connection
 from mollm.server.deployment import Deployment, summary
+from mollm.server.logs import log_to_standard_error
 from mollm.server.outlet import LONGEST_SEND
 
 if TYPE_CHECKING:
@@ -46,36 +45,12 @@ def serve(config: str | Path | None = None, *, host: str | None = None, port: in
     Raises:
         ConfigError: The configuration cannot be served, or the address cannot be listened on.
     """
-    _log_to_standard_error()
+    log_to_standard_error()
     deployment = Deployment(config, host=host)
     settings = deployment.settings
     bound = _bind(host or settings.host, settings.port if port is None else port)
     with bound, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_Process(deployment, bound).run())
-
-
-class _Lines(logging.Formatter):
-    """Lays out a line for each answer, so the time, which is most of that, is laid out once a second."""
-
-    _second, _shown = -1, ""
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's
-        second = int(record.created)
-        if second != self._second:
-            self._second, self._shown = second, time.strftime(self.default_time_format, time.localtime(second))
-        return f"{self._shown},{int(record.msecs):03}"
-
-
-def _log_to_standard_error() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
-    # Libraries tell less: some of them write addresses, with what stands in them, at INFO.
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    logging.getLogger("mollm").setLevel(logging.INFO)
-    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # its warnings quote what was sent
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of every stray byte that reaches the port
-    # Nobody reads these of a record; looked up for each, they cost as much as its text.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 class _Process:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mollm.aggregation.aggregate import aggregate
 from mollm.aggregation.base import Brief, best_proposal
+from mollm.aggregation.showing import CUT_OFF
 from mollm.aggregation.writing import Writers
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls
@@ -167,6 +168,19 @@ def test_a_single_proposal_is_the_answer_and_says_so(method: Method) -> None:
 def test_a_truncated_proposal_ends_with_length() -> None:
     """What was cut off is not passed off as whole."""
     assert Stage().play(task(OPEN[0], truncated=[0])).finish_reason == "length"
+
+
+@pytest.mark.parametrize("window", [8192, 500], ids=["whole", "shortened"])
+def test_an_aggregator_is_told_which_proposal_was_cut_off(window: int) -> None:
+    """Else it would take the end of one for the end of what there is to say."""
+    stage = Stage(Reply("Well."), window=window, settings=Settings(max_tokens=1))
+
+    stage.play(task("x" * 900, "y" * 900, truncated=[1]))
+
+    x, y = (part.partition("\n</answer")[0] for part in stage.asked.split(" number=")[1:])
+    assert CUT_OFF not in x
+    assert y.endswith(CUT_OFF)
+    assert (SHORTENED in y) == (window == 500)
 
 
 @pytest.mark.parametrize(

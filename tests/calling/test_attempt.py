@@ -12,11 +12,15 @@ from mollm.calling.attempt import Price, ReliableLLM, Timeouts
 from mollm.calling.base import Chunk, Request
 from mollm.calling.health import RetryBudget
 from mollm.errors import (
+    AuthFailed,
     BadRequest,
+    ContextTooLong,
     EmptyReply,
     LLMError,
     ProviderFailed,
+    QuotaExceeded,
     RateLimited,
+    Refused,
     TimedOut,
     Unexpected,
     Unreachable,
@@ -53,11 +57,12 @@ def test_retries_are_counted(retries: int) -> None:
     assert len(fake.requests) == 1 + retries
 
 
-def test_what_cannot_get_better_is_not_retried() -> None:
-    """A request the provider rejects is rejected once."""
-    fake = ScriptedLLM(BadRequest("x"))
+@pytest.mark.parametrize("kind", [BadRequest, AuthFailed, QuotaExceeded, ContextTooLong, Refused, EmptyReply])
+def test_what_cannot_get_better_is_not_retried(kind: type[LLMError]) -> None:
+    """A request the provider rejects is rejected once: it is wrong, not allowed, not paid for, too long or unwanted."""
+    fake = ScriptedLLM(kind("x"))
 
-    with pytest.raises(BadRequest):
+    with pytest.raises(kind):
         run_virtual(ReliableLLM("m", fake, retries=5).complete(ASK))
 
     assert len(fake.requests) == 1

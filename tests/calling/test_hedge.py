@@ -12,7 +12,7 @@ from mollm.calling.base import Request
 from mollm.calling.health import Breaker, RetryBudget
 from mollm.errors import LLMError, ProviderFailed, TimedOut
 from mollm.llms.scripted import Reply, ScriptedLLM
-from mollm.types import BreakerOpened, Retried
+from mollm.types import BreakerOpened, Retried, Usage
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:
@@ -90,6 +90,21 @@ def test_a_long_reply_is_not_lost() -> None:
 def test_one_reply_is_enough(first: Reply, second: Reply, expected: tuple[str, float]) -> None:
     """Once two are asked, a failure of one leaves the other to be waited for."""
     assert run_virtual(ask([ScriptedLLM(first), ScriptedLLM(second)])) == expected
+
+
+@pytest.mark.parametrize("delays", [(FOREVER, 1), (70, FOREVER)], ids=["the second answers", "the first answers"])
+@pytest.mark.parametrize("usage", [Usage(10, 5, 15), None], ids=["told", "estimated"])
+def test_both_calls_are_paid_for(delays: tuple[float, float], usage: Usage | None) -> None:
+    """The prompt of the one that was given up counts as well, as an estimate."""
+    clients = [ScriptedLLM(Reply("yes", delay=delay, usage=usage)) for delay in delays]
+    llm = ReliableLLM("m", clients)
+
+    completion = run_virtual(llm.complete(ASK))
+
+    assert [len(client.requests) for client in clients] == [1, 1]
+    answered = usage or llm.estimate(ASK.messages, "yes")
+    assert completion.usage == answered + llm.estimate(ASK.messages)
+    assert completion.usage.estimated
 
 
 def test_when_both_fail_the_call_is_tried_again_or_fails() -> None:

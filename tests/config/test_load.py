@@ -174,6 +174,7 @@ def test_the_example_is_valid() -> None:
         # references
         ("mixtures.chat.workers", ["smal"], "mixtures.chat.workers[0].llm: no LLM 'smal'; did you mean 'small'?"),
         ("mixtures.chat.workers", ["x"], "mixtures.chat.workers[0].llm: no LLM 'x'; allowed: small, large"),
+        ("mixtures.chat.workers", ["chat"], "mixtures.chat.workers[0].llm: no LLM 'chat'; allowed: small, large"),
         ("mixtures.chat.aggregator.llm", "x", "mixtures.chat.aggregator.llm: no LLM 'x'"),
         ("mixtures.chat.aggregator.fallback_llm", "x", "mixtures.chat.aggregator.fallback_llm: no LLM 'x'"),
         ("mixtures.chat.tools_llm", "x", "mixtures.chat.tools_llm: no LLM 'x'"),

@@ -6,8 +6,8 @@ import asyncio
 import gc
 import gzip
 import warnings
-from contextlib import aclosing, suppress
-from typing import Any
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,6 +32,9 @@ from mollm.llms.openai_compatible import OpenAICompatibleLLM
 from mollm.options import Settings
 from mollm.types import Usage
 from tests.upstream import DROP, Reply, Upstream, answer, chunk, document, error, events, hang, sse, stream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 ASK = Request([{"role": "user", "content": "2 + 2?"}])
 CHAT = "/v1/chat/completions"
@@ -361,6 +364,80 @@ async def test_a_stream_that_stalls_runs_into_the_idle_limit() -> None:
         await llm.aclose()
 
     assert "".join(texts) == "Fo"
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n"
+DRIPS: dict[str, tuple[bytes, bytes]] = {
+    "letters of an event": (b"data: ", b"x"),
+    "whole events": (b"", sse(chunk({"content": "o"}))),
+    "thoughts": (b"", sse(chunk({"reasoning_content": "o"}))),
+    "comments": (b"", b": still there\n\n"),
+    "white space": (b"", b" "),
+}
+
+
+@asynccontextmanager
+async def sending_for_ever(first: bytes, more: bytes, every: float) -> AsyncGenerator[tuple[str, asyncio.Event], None]:
+    """A server that goes on as long as it can; yields its address, and what is set when its caller has gone."""
+    gone = asyncio.Event()
+
+    async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(first)
+        with suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(more)
+                await writer.drain()
+                await asyncio.sleep(every)
+        gone.set()
+
+    async with await asyncio.start_server(send, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", gone
+
+
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("drip", DRIPS)
+async def test_a_reply_that_drips_for_ever_is_given_up(drip: str, is_streamed: bool) -> None:
+    """When its time is up, however regularly a little comes; and its connection is closed."""
+    first, more = DRIPS[drip]
+    timeouts = Timeouts(total=0.5, first_token=0.4, idle=0.4)
+    async with sending_for_ever(HEAD + b"\r\n" + first, more, 0.01) as (address, gone), asyncio.timeout(20):
+        llm = ReliableLLM("m", OpenAICompatibleLLM("m", api_base=address), retries=0, timeouts=timeouts)
+        with pytest.raises(TimedOut):
+            await to_the_end(llm, is_streamed)
+        await gone.wait()
+        await llm.aclose()
+
+
+FRAMES: dict[str, tuple[bytes, bytes]] = {
+    "headers": (HEAD, b"x: y\r\n" * 2000),
+    "one header": (HEAD + b"x: ", b"y" * 12_000),
+    "responses before it": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+    "trailers": (HEAD + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"x: y\r\n" * 2000),
+    "extension of a chunk": (HEAD + b"transfer-encoding: chunked\r\n\r\n2;", b"a" * 12_000),
+    "size of a chunk": (HEAD + b"transfer-encoding: chunked\r\n\r\n", b"0" * 12_000),
+}
+
+
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("frame", FRAMES)
+async def test_a_reply_whose_frame_has_no_end_is_given_up(frame: str, is_streamed: bool) -> None:
+    """What surrounds a body is no part of its 16 MiB, and ends as a failure all the same."""
+    async with sending_for_ever(*FRAMES[frame], 0) as (address, gone), asyncio.timeout(20):
+        llm = ReliableLLM("m", OpenAICompatibleLLM("m", api_base=address), retries=0, timeouts=Timeouts(total=0.5))
+        with pytest.raises((TimedOut, ProviderFailed)):
+            await to_the_end(llm, is_streamed)
+        await gone.wait()
+        await llm.aclose()
+
+
+async def to_the_end(llm: ReliableLLM, is_streamed: bool) -> None:
+    """Call it, and read all of what comes."""
+    if is_streamed:
+        async for _ in llm.stream(ASK):
+            pass
+    else:
+        await llm.complete(ASK)
 
 
 async def test_a_reply_without_bounds_is_cut_off() -> None:

@@ -32,6 +32,7 @@ FIRST, SECOND = "first-key-of-the-server", "second-key-of-the-server"
 VARIABLE = "MOLLM_TEST_SERVER_KEY"
 BODY = json.dumps({"model": "m", "messages": HI}).encode()
 MAX_BODY = 2000
+ALONE: dict[str, Any] = {"server": {"max_in_flight": 1, "queue": 0}}
 
 
 def config(**server: Any) -> dict[str, Any]:
@@ -128,6 +129,22 @@ CLOSED = [
     ("GET", "/v1/models?path=/health"),
     ("GET", "/docs/oauth2-redirect"),
 ]
+
+
+SPELLINGS = (
+    *("//metrics", "/METRICS", "/health/../metrics", "/health/..%2fmetrics", "/health/metrics", "/health;/metrics"),
+    *("/%6detrics", "/docs/../v1/models", "http://x/metrics", "*", "/openapi.json/../metrics", "/metrics?/health"),
+)
+
+
+@on_one_loop
+@pytest.mark.parametrize("path", SPELLINGS)
+async def test_no_spelling_of_a_path_needs_no_key(servers: Servers, path: str) -> None:
+    """Whatever a path is compared with, and whatever a client says of its own about the path."""
+    foreign = {"x_original_url": "/health", "x_rewrite_url": "/health", "x_forwarded_prefix": "/metrics"}
+    reply = await tell(servers.locked, head("GET", path, content_length=0, **foreign))
+
+    assert reply.status == 401
 
 
 @on_one_loop
@@ -527,6 +544,19 @@ def test_a_body_that_does_not_come_in_time_is_not_waited_for(pieces: list[bytes]
     error = json.loads(sent[1]["body"])["error"]
     assert error["message"] == "the body did not come within 30 seconds"
     assert error["type"] == "invalid_request_error"
+
+
+async def test_a_body_that_comes_slowly_holds_no_place() -> None:
+    """A server with a single place answers others while clients still send what they ask."""
+    async with Upstream(answer("Four.")) as upstream, served(config_of(upstream, **ALONE)) as server:
+        slow = [await line(server) for _ in range(3)]
+        for client in slow:
+            client.send(head(content_length=len(BODY)) + BODY[:-1])
+        reply = await server.chat(model="one")
+        for client in slow:
+            await client.close()
+
+    assert reply.status == 200
 
 
 # What all bodies take together

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
+from uvicorn.server import ServerState
 
-from mollm.server.connection import MAX_HEAD_BYTES
+from mollm.server.app import create_app
+from mollm.server.connection import HEAD_SECONDS, MAX_HEAD_BYTES, Connection
+from mollm.server.process import uvicorn_config
+from tests.clock import run_virtual
 from tests.server.served import config_of, served
 from tests.upstream import Upstream, answer
+
+ONE = {"one": {"description": "One.", "workers": ["a"]}}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +40,39 @@ async def test_a_head_that_does_not_end_is_cut_off(line: bytes) -> None:
 
     assert first.startswith(b"HTTP/1.1 400")
     assert sent < 8 * MAX_HEAD_BYTES
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[], [b"GET /health HTTP/1.1\r\n"], [b"GET /health HTTP/1.1\r\nx: "] + [b"a"] * 100, [b"\r\n"] * 100],
+    ids=["nothing", "a line", "letter by letter", "empty lines"],
+)
+def test_a_head_that_comes_too_slowly_is_cut_off(pieces: list[bytes]) -> None:
+    """After half a minute for the whole of it: who sends a little now and then gets no more time."""
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        options = uvicorn_config(create_app({"llms": {"a": {"model": "scripted/x"}}, "mixtures": ONE}))
+        options.load()
+        state = ServerState()
+        server = await loop.create_server(
+            lambda: Connection(config=options, server_state=state, app_state={}), "127.0.0.1", 0
+        )
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(4)
+            if reader.at_eof() or reader.exception():
+                break
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        server.close()
+        return loop.time()
+
+    seconds = run_virtual(main())
+
+    assert HEAD_SECONDS <= seconds < HEAD_SECONDS + 8
 
 
 async def test_a_large_body_in_pieces_is_no_large_head() -> None:

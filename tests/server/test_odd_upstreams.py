@@ -35,13 +35,16 @@ async def test_a_usage_that_cannot_be_costs_nobody_the_answer(usage: dict[str, A
 
 
 @WAYS
-async def test_a_refusal_of_the_llm_that_answers_is_passed_on(streamed: bool) -> None:
-    """As OpenAI has it: no content, and the refusal in its own field."""
+@pytest.mark.parametrize("mixture", ["one", "three"])
+async def test_a_refusal_of_the_llm_that_answers_is_passed_on(mixture: str, streamed: bool) -> None:
+    """As OpenAI has it: no content, and the refusal in its own field. It is asked once."""
     refusal: dict[str, Any] = {"refusal": "I will not."}
+    workers = [answer(text) for text in ("A.", "B.", "C.")] if mixture == "three" else []
     reply: Reply = stream(refusal) if streamed else answer(None, **refusal)
-    async with Upstream(reply) as upstream, served(config_of(upstream)) as server:
-        found = await server.chat(model="one", stream=streamed)
+    async with Upstream(*workers, reply) as upstream, served(config_of(upstream)) as server:
+        found = await server.chat(model=mixture, stream=streamed)
 
+    assert len(upstream.received) == len(workers) + 1
     assert found.status == 200
     if streamed:
         assert refusal in [event["choices"][0]["delta"] for event in found.events[:-1]]

@@ -491,6 +491,33 @@ async def test_what_could_exceed_a_limit_is_refused(stage: Stage) -> None:
     assert not stage.calls
 
 
+FOREIGN = {
+    "x_mollm_mixture": "one",
+    "x_mollm_calls": "0",
+    "x_mollm_internal": "1",
+    "x_mollm_reused": "true",
+    "authorization": "Bearer of-the-client",
+    "api_key": "of-the-client",
+    "openai_organization": "of-the-client",
+    "x_forwarded_for": "127.0.0.1",
+    "cookie": "a=of-the-client",
+}
+
+
+async def test_no_header_of_a_client_is_an_instruction(stage: Stage) -> None:
+    """None changes who is asked or what is said of the answer, and none is handed on."""
+    stage.script(*[answer("Four.")] * 4)
+
+    reply = await stage.server.post("/v1/chat/completions", {"model": "three", "messages": HI}, **FOREIGN)
+
+    assert reply.body["model"] == reply.headers["x-mollm-mixture"] == "three"
+    assert reply.headers["x-mollm-calls"] == "4"
+    assert "x-mollm-reused" not in reply.headers
+    names = {name.lower() for call in stage.calls for name in call.headers}
+    assert not names & {name.replace("_", "-") for name in FOREIGN}
+    assert "of-the-client" not in str([call.headers for call in stage.calls])
+
+
 # What comes back
 
 

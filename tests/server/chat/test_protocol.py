@@ -14,7 +14,7 @@ from mollm.config.forwarding import FORBIDDEN, FORWARDED, is_settable
 from mollm.errors import BadField
 from mollm.messages import ROLES
 from mollm.options import COUNTED, Options
-from mollm.server.body import DATA, DEEPEST, LARGE, MOST_PARTS, MOST_VALUES
+from mollm.server.body import DATA, DEEPEST, LARGE, MOST_NAMES, MOST_PARTS, MOST_VALUES
 from mollm.server.chat.protocol import ChatRequest, read_chat
 from mollm.server.predict import MOST_QUESTIONS, read_predict
 from tests.server.served import HI, config_of, served
@@ -641,6 +641,18 @@ def test_instructions_to_a_client_library_are_told_from_settings_of_an_llm() -> 
     """The former would be followed here; the latter go to the provider."""
     assert [name for name in INSTRUCTIONS.split() if is_settable(name)] == []
     assert [name for name in HARMLESS.split() if not is_settable(name)] == []
+
+
+@pytest.mark.parametrize("place", ["%s", '"reasoning": {%s}', '"metadata": {"a": 1}, "x": [{"y": {%s}}]'], ids=str)
+def test_more_fields_than_anybody_sends_are_refused(place: str) -> None:
+    """Wherever names are looked at: 300,000 of them, in 4 MiB, kept everybody else waiting for seconds."""
+
+    def body(names: int) -> bytes:
+        fields = ", ".join(f'"field-{number}": 1' for number in range(names))
+        return f'{{"model": "one", "messages": [{{"role": "user", "content": "Hi"}}], {place % fields}}}'.encode()
+
+    assert read_chat(body(MOST_NAMES - 100))
+    assert str(refusal(read_chat, body(MOST_NAMES + 1))) == f"the body holds more than {MOST_NAMES} names of fields"
 
 
 def test_a_large_body_is_a_few_long_texts() -> None:
