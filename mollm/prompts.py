@@ -22,11 +22,12 @@ import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mollm.config.files import is_folder, looks_like_file_name, named_path
+from mollm.control_tokens import without_control_tokens
 from mollm.errors import PromptError
 from mollm.messages import SYSTEM, fence_mark, text_of, tokens_at_most
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mollm.config.config import Config
     from mollm.types import Message
@@ -191,17 +192,23 @@ FENCE_TOKENS = 24
 """At most what the fence around one proposal takes."""
 
 
-def fence(texts: Sequence[str], mark: str | None = None) -> str:
-    """Mark proposals as quoted material that cannot end its own quotes.
+def fenced_tokens(texts: Iterable[str]) -> int:
+    """Return the most tokens of `texts` once they are fenced."""
+    return sum(tokens_at_most(without_control_tokens(text)) + FENCE_TOKENS for text in texts)
 
-    The delimiter is `mark`, or random and new for every call, so a proposal can neither guess nor contain it; if one
-    contains it all the same, another is taken. The names are numbers in the order given, and do not say who wrote a
-    text.
+
+def fence(texts: Sequence[str], mark: str | None = None) -> str:
+    """Mark proposals as quoted material that can end neither its own quotes nor the turn in which it stands.
+
+    Control tokens in a text are changed so that they are text. The delimiter is `mark`, or random and new for every
+    call, so a proposal can neither guess nor contain it; if one contains it all the same, another is taken. The names
+    are numbers in the order given, and do not say who wrote a text.
     """
     mark = mark or secrets.token_hex(4)
     while any(mark in text for text in texts):
         mark = secrets.token_hex(4)
-    parts = [f"<answer-{mark} number={n}>\n{text.strip()}\n</answer-{mark}>" for n, text in enumerate(texts, 1)]
+    shown = [without_control_tokens(text.strip()) for text in texts]
+    parts = [f"<answer-{mark} number={n}>\n{text}\n</answer-{mark}>" for n, text in enumerate(shown, 1)]
     return "\n".join(parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from mollm.control_tokens import without_control_tokens
 from mollm.fitting import shorten
 from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of
 from mollm.prompts import fence, last_question, with_instructions
@@ -49,15 +50,17 @@ async def show_proposals(
         The messages, and the reasons if something was left out. None instead of messages if nothing would fit.
     """
     question = last_question(messages)
-    texts = [p.text for p in proposals]
+    spares = [(await reader.assumed_room(), reader.llm.name) for reader in readers]
+    window, name = min(spares)
+    # What is longer than the whole window is cut in any case: no more than that is worth being read.
+    most = max(0, window) * BYTES_PER_TOKEN_AT_LEAST + 1
+    texts = [without_control_tokens(p.text[:most]) for p in proposals]
 
     def laid_out(texts: Sequence[str]) -> list[Message]:
         return with_instructions(messages, prompt.render(question=question, proposals=fence(texts, mark)))
 
     whole = laid_out(texts)
     needed = sum(len(text_of(m.get("content")).encode("utf-8", "replace")) for m in whole)
-    spares = [(await reader.assumed_room(), reader.llm.name) for reader in readers]
-    window, name = min(spares)
     spare = window * BYTES_PER_TOKEN_AT_LEAST - needed
     if spare >= 0:
         return whole, ()
