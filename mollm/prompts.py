@@ -1,7 +1,7 @@
 """Prompts: find, check and render them, and lay out the messages of a call.
 
-Templates are strict Jinja2 in a sandbox: an unknown placeholder, or a required one that is missing, is an error when
-the file is loaded, not when a question is asked.
+Templates are strict: an unknown placeholder, a required one that is missing, or what a prompt cannot have, is an
+error when the file is loaded, not when a question is asked.
 
 Layout of every request: one system message (the caller's, then the worker's persona), the conversation, and
 for an aggregator the proposals with its instructions at the end of the last user message. Everything before
@@ -16,15 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import jinja2
-import jinja2.meta
-import jinja2.nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from mollm.config.files import is_folder, looks_like_file_name, named_path
 from mollm.control_tokens import without_control_tokens
 from mollm.errors import PromptError
 from mollm.messages import SYSTEM, fence_mark, text_of, tokens_at_most
+from mollm.templates import Template, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,16 +39,12 @@ PLACEHOLDERS: dict[Role, tuple[frozenset[str], frozenset[str]]] = {
 
 MAX_BYTES = 256 * 1024
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
-
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A checked template."""
 
-    name: str
-    """File name, or `inline` for a prompt written in the configuration."""
-    template: jinja2.Template
+    template: Template
     questions: int = 0
     """How often it fills in the question."""
     tokens: int = 0
@@ -62,12 +54,9 @@ class Prompt:
         """Fill in `values`, one for each placeholder of the role.
 
         Raises:
-            PromptError: The template fails while rendering.
+            PromptError: The template fails while rendering, or the values are too long for it.
         """
-        try:
-            return self.template.render(values).strip()
-        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, OverflowError) as error:
-            raise PromptError(f"{self.name}: {type(error).__name__}: {error}") from error
+        return self.template.render(values).strip()
 
 
 def load_prompt(config: Config, reference: str, role: Role, where: str) -> Prompt:
@@ -125,21 +114,14 @@ def _where_it_was_looked_for(config: Config, name: str, has_space: bool) -> str:
 def parse_prompt(text: str, role: Role, name: str) -> Prompt:
     """Check `text` against the placeholders of `role`, and that it can be rendered. Raises as `load_prompt`."""
     allowed, required = PLACEHOLDERS[role]
-    try:
-        tree = _ENVIRONMENT.parse(text)
-        used = jinja2.meta.find_undeclared_variables(tree)
-        template = _ENVIRONMENT.from_string(text)
-    except jinja2.TemplateSyntaxError as error:
-        raise PromptError(f"{name}:{error.lineno}: {error.message}") from error
-    except RecursionError as error:
-        raise PromptError(f"{name}: nested too deeply") from error
+    template = parse(text, name)
+    used = frozenset(template.placeholders)
     names = ", ".join(f"{{{{ {word} }}}}" for word in sorted(allowed))
     for word in sorted(used - allowed):
         raise PromptError(f"{name}: unknown placeholder {{{{ {word} }}}}; a prompt for the {role} may use {names}")
     for word in sorted(required - used):
         raise PromptError(f"{name}: the placeholder {{{{ {word} }}}} is missing; a prompt for the {role} needs it")
-    questions = sum(found.name == "question" for found in tree.find_all(jinja2.nodes.Name))
-    prompt = Prompt(name, template, questions, tokens_at_most(text))
+    prompt = Prompt(template, template.placeholders.count("question"), tokens_at_most(text))
     prompt.render(**{word: word for word in allowed})
     return prompt
 
