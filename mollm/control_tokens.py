@@ -32,8 +32,8 @@ _NAMED = (
     r"(?i:start|begin|beginning|end)_(?:of_\w{1,32}|turn|text|role|message|header\w{0,3})",  # <start_of_turn>: Gemma
     r"(?:im|image|vision|video|audio|patch|quad|box|object_ref)_(?:start|end|begin|sep|pad|patch|token|soft_token)",
     r"IMG_CONTEXT|fake_token_around_image",  # InternVL, SmolVLM
-    r"(?:fim|jupyter|commit|issue)_(?:prefix|suffix|middle|pad|start|text|code|output|before|after|msg|comment|closed)",
-    r"(?:file|repo)_(?:sep|name)|gh_stars|empty_output",  # StarCoder
+    r"(?:fim|jupyter|commit|issue)_(?:prefix|suffix|middle|pad|start|text|code|script|output|before|after|msg|comment|closed)",
+    r"(?:file|repo)_?(?:sep|name)|gh_stars|empty_output",  # StarCoder
     r"(?i:unused|reserved|special|tokens_unused|(?:special|reserved|reserved_special)_token|extra|extra_id|loc|seg)_?"
     r"\d{1,5}",  # Gemma, Baichuan, Nemotron, InternLM, T5
     r"(?:seed|minimax):(?:bos|eos|pad|sep)\w{0,32}",  # Seed
@@ -129,8 +129,8 @@ def _plain(content: Any) -> Any:
         return without_control_tokens(content, keeps_markup=True)
     if isinstance(content, list):
         return [_plain(part) for part in content]
-    if isinstance(content, dict) and isinstance(content.get("text"), str):
-        return {**content, "text": _plain(content["text"])}
+    if isinstance(content, dict):  # a thought among the parts is signed, and has to stay as it is
+        return {**content, **{key: _plain(content[key]) for key in ("text", "refusal") if content.get(key)}}
     return content
 
 
