@@ -139,7 +139,7 @@ def _seconds(text: str) -> float:
 )
 def test_the_work_grows_with_the_length_and_no_faster(unit: str) -> None:
     """Whatever is repeated: eight times the text takes about eight times as long, where a square would take 64."""
-    small, large = (_seconds(unit * (size // len(unit))) for size in (25_000, 200_000))
+    small, large = (_seconds(unit * (size // len(unit))) for size in (10_000, 80_000))
 
     assert large <= 20 * small + 0.005
 
@@ -277,7 +277,7 @@ async def test_a_router_reads_nothing_but_what_the_user_wrote() -> None:
 
 
 async def test_a_single_llm_reads_the_turns_of_others_as_text() -> None:
-    """A mixture of one worker answers where one of several answered before. The beginning of an answer is left alone."""
+    """A mixture of one worker answers where another one answered before. The beginning of an answer is left alone."""
     stage = Stage(workers=["a"])
     asked = [
         {"role": "user", "content": NEWS},
@@ -331,7 +331,7 @@ async def test_a_window_is_filled_with_what_is_shown() -> None:
 @given(TEXTS)
 def test_whatever_a_worker_writes_the_aggregator_is_sent_no_token(written: str) -> None:
     """In any place, and next to any other."""
-    stage = Stage({"a": f"a {written}", "b": f"{written} b"})
+    stage = Stage({"a": f"a {written}", "b": f"b {written}"})
     with stage.mollm as mollm:
         mollm.ask("Hi")
 
