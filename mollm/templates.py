@@ -8,6 +8,7 @@ filled in, and what a question costs at most can be counted before it is asked.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 import jinja2
@@ -19,7 +20,8 @@ from mollm.errors import PromptError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-FILTERS = ("capitalize", "default", "length", "lower", "string", "trim", "truncate", "upper")
+FILTERS = ("capitalize", "count", "d", "default", "length", "lower", "string", "trim", "truncate", "upper")
+TAKE_ARGUMENTS = ("d", "default", "truncate")
 TESTS = ("defined", "eq", "equalto", "in", "ne", "none", "number", "string", "undefined")
 ALLOWED = f"text, placeholders, {{% if %}}, comparisons, and, or, not, in, ~, and the filters {', '.join(FILTERS)}"
 
@@ -52,15 +54,10 @@ _SPELLED = {
 """How what is refused is written; all else by the name of its node."""
 
 
-def _trim(value: object) -> str:
-    # Jinja's own takes characters to strip, and each of the text is then looked for in all of them.
-    return str(value).strip()
-
-
 def _environment() -> jinja2.Environment:
     found = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
     found.globals.clear()
-    found.filters = {name: filters.FILTERS[name] for name in FILTERS} | {"trim": _trim}
+    found.filters = {name: filters.FILTERS[name] for name in FILTERS}
     found.tests = {name: tests.TESTS[name] for name in TESTS}
     return found
 
@@ -93,7 +90,8 @@ class Template:
         try:
             return self.compiled.render(values)
         except (jinja2.TemplateError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
-            raise PromptError(f"{self.name}: {type(error).__name__}: {error}") from error
+            lines = [f":{at.lineno}" for at in extract_tb(error.__traceback__) if at.filename == "<template>"]
+            raise PromptError(f"{self.name}{''.join(lines[-1:])}: {type(error).__name__}: {error}") from error
 
 
 def parse(text: str, name: str) -> Template:
@@ -128,6 +126,8 @@ def _parts(tree: nodes.Template, name: str) -> Iterator[nodes.Node]:
         where = f"{name}:{node.lineno}"
         if not isinstance(node, (*_TEXT, *_PARTS)):
             raise PromptError(f"{where}: {_spelled(node)} cannot be used in a prompt; it may have {ALLOWED}")
+        if isinstance(node, nodes.Filter | nodes.Test):
+            _check_name(node, where)
         if depth > DEEPEST:
             raise PromptError(f"{where}: nested too deeply: more than {DEEPEST} levels")
         if isinstance(node, _PARTS):
@@ -136,6 +136,14 @@ def _parts(tree: nodes.Template, name: str) -> Iterator[nodes.Node]:
         if found > MOST_PARTS:
             raise PromptError(f"{where}: more than {MOST_PARTS} placeholders, conditions, filters and comparisons")
         left += [(child, depth + 1) for child in reversed(list(node.iter_child_nodes()))]
+
+
+def _check_name(node: nodes.Filter | nodes.Test, where: str) -> None:
+    kind, known = ("filter", FILTERS) if isinstance(node, nodes.Filter) else ("test", TESTS)
+    if node.name not in known:
+        raise PromptError(f"{where}: No {kind} named {node.name!r}; a prompt may use {', '.join(known)}")
+    if kind == "filter" and node.name not in TAKE_ARGUMENTS and (node.args or node.kwargs):
+        raise PromptError(f"{where}: the filter {node.name!r} takes no arguments in a prompt")
 
 
 def _spelled(node: nodes.Node) -> str:

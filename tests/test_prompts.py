@@ -111,7 +111,7 @@ def test_a_missing_placeholder_is_named() -> None:
         ("{{ question is nothing }}", "No test named 'nothing'"),
         ("{{ question|truncate(-1) }}", "arithmetic"),
         ("{{ question|truncate(1) }}", "expected length"),
-        ("{{ question|upper(1) }}", "TypeError"),
+        ("{{ question|upper(1) }}", "takes no arguments"),
         ("{{ 1 < question }}", "TypeError"),
         ("{{ 1" + "0" * 5000 + " }}", "limit"),
         ("{{ 0x1" + "0" * 5000 + " }}", "limit"),
