@@ -185,6 +185,13 @@ def fence(texts: Sequence[str], mark: str | None = None) -> str:
     Control tokens in a text are changed so that they are text. The delimiter is `mark`, or random and new for every
     call, so a proposal can neither guess nor contain it; if one contains it all the same, another is taken. The names
     are numbers in the order given, and do not say who wrote a text.
+
+    Args:
+        texts: In the order in which they are shown.
+        mark: Some characters that are hard to guess; None: new ones.
+
+    Returns:
+        The block of all texts, each between a line that begins it and one that ends it.
     """
     mark = mark or secrets.token_hex(4)
     while any(mark in text for text in texts):
