@@ -61,8 +61,10 @@ _BRACKETED_MARKUP = (r"THINK",)
 
 
 def _pattern(named: Iterable[str], bracketed: Iterable[str]) -> re.Pattern[str]:
-    angled = "|".join((*_ANGLED, rf"/?(?=\w)(?:{'|'.join(named)})"))
-    return re.compile("|".join((f"<(?=(?:{angled})>)", rf"\[(?=/?(?:{'|'.join(bracketed)})\])", *_OTHERS)))
+    # The first look is a short one: `a < b`, `xs[i]` and `<div class="x">` are passed over at once.
+    angled = "|".join((*_ANGLED, rf"/?(?=[\w:]{{1,40}}>)(?:{'|'.join(named)})"))
+    brackets = rf"\[(?=[A-Z/|gscu][\w/|]{{1,40}}\])(?=/?(?:{'|'.join(bracketed)})\])"
+    return re.compile("|".join((f"<(?=(?:{angled})>)", brackets, *_OTHERS)))
 
 
 _TURNS = _pattern(_NAMED, _BRACKETED)

@@ -54,7 +54,7 @@ async def show_proposals(
     window, name = min(spares)
     # What is longer than the whole window is cut in any case: no more than that is worth being read.
     most = max(0, window) * BYTES_PER_TOKEN_AT_LEAST + 1
-    texts = [without_control_tokens(p.text[:most]) for p in proposals]
+    texts = [p.text[:most] for p in proposals]
 
     def laid_out(texts: Sequence[str]) -> list[Message]:
         return with_instructions(messages, prompt.render(question=question, proposals=fence(texts, mark)))
@@ -64,6 +64,7 @@ async def show_proposals(
     spare = window * BYTES_PER_TOKEN_AT_LEAST - needed
     if spare >= 0:
         return whole, ()
+    texts = [without_control_tokens(text) for text in texts]  # as they are shown, and were measured
     characters = sum(map(len, texts))
     width = sum(len(text.encode("utf-8", "replace")) for text in texts) / max(1, characters)
     room = characters + int(spare / width)
