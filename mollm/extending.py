@@ -19,6 +19,7 @@ from mollm.aggregation.base import Aggregator, Brief, Picked
 from mollm.calling.base import LLM, Chunk, Completion, Request
 from mollm.calling.calls import Calls, Outcome
 from mollm.options import Settings
+from mollm.prompts import fence
 from mollm.routing.base import Router, Scorer, Scores
 from mollm.types import (
     Alternative,
@@ -85,4 +86,5 @@ __all__ = [
     "Usage",
     "Writing",
     "Written",
+    "fence",
 ]

@@ -42,9 +42,9 @@ from mollm.config.problems import RESERVED_NAMES
 from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
 from mollm.fitting import Reader, fitted
 from mollm.loops import all_of
-from mollm.messages import is_midway, question_of, tokens_at_most
+from mollm.messages import is_midway, question_of
 from mollm.options import COUNTED
-from mollm.prompts import FENCE_TOKENS, is_empty, with_persona
+from mollm.prompts import fenced_tokens, is_empty, with_persona
 from mollm.routing.base import plan_of
 from mollm.run import Context, Run, fresh
 from mollm.turns import mark_of, turn_of
@@ -193,7 +193,7 @@ async def shown_to_next_layer(
 ) -> tuple[Run, tuple[Message, ...]]:
     """Add the proposals of the latest layer to the messages for the workers of the next."""
     question = context.question.messages
-    read = sum(tokens_at_most(p.text) + FENCE_TOKENS for p in run.arrived) + mixture.layer_prompt.tokens
+    read = fenced_tokens(p.text for p in run.arrived) + mixture.layer_prompt.tokens
     short = await fitted(question, readers_of(workers, context, read))
     messages = min(short.values(), key=lambda cut: question_of(cut).tokens, default=context.transcript)
     run = cut_for(run, list(short))

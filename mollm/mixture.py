@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.aggregation.base import picks, plan_of
-from mollm.messages import is_midway, tokens_at_most
+from mollm.messages import is_midway
 from mollm.options import Settings
-from mollm.prompts import FENCE_TOKENS
+from mollm.prompts import FENCE_TOKENS, fenced_tokens
 from mollm.types import PlannedCall
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Mixture:
         tokens, images = question.tokens, question.images
         mode = self.mode(question, options)
         if kept is not None:
-            read = sum(tokens_at_most(p.text) + FENCE_TOKENS for p in kept)
+            read = fenced_tokens(p.text for p in kept)
             return plan_of(self.acting, question, read, options.writing)
         if mode == "alone":
             alone = limit or self.max_tokens[self.tools_llm]

@@ -1,7 +1,7 @@
 """Prompts: find, check and render them, and lay out the messages of a call.
 
-Templates are strict Jinja2 in a sandbox: an unknown placeholder, or a required one that is missing, is an error when
-the file is loaded, not when a question is asked.
+Templates are strict: an unknown placeholder, a required one that is missing, or what a prompt cannot have, is an
+error when the file is loaded, not when a question is asked.
 
 Layout of every request: one system message (the caller's, then the worker's persona), the conversation, and
 for an aggregator the proposals with its instructions at the end of the last user message. Everything before
@@ -16,17 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import jinja2
-import jinja2.meta
-import jinja2.nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from mollm.config.files import is_folder, looks_like_file_name, named_path
+from mollm.control_tokens import without_control_tokens
 from mollm.errors import PromptError
 from mollm.messages import SYSTEM, fence_mark, text_of, tokens_at_most
+from mollm.templates import Template, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mollm.config.config import Config
     from mollm.types import Message
@@ -42,16 +39,12 @@ PLACEHOLDERS: dict[Role, tuple[frozenset[str], frozenset[str]]] = {
 
 MAX_BYTES = 256 * 1024
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
-
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A checked template."""
 
-    name: str
-    """File name, or `inline` for a prompt written in the configuration."""
-    template: jinja2.Template
+    template: Template
     questions: int = 0
     """How often it fills in the question."""
     tokens: int = 0
@@ -61,12 +54,9 @@ class Prompt:
         """Fill in `values`, one for each placeholder of the role.
 
         Raises:
-            PromptError: The template fails while rendering.
+            PromptError: The template fails while rendering, or the values are too long for it.
         """
-        try:
-            return self.template.render(values).strip()
-        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, OverflowError) as error:
-            raise PromptError(f"{self.name}: {type(error).__name__}: {error}") from error
+        return self.template.render(values).strip()
 
 
 def load_prompt(config: Config, reference: str, role: Role, where: str) -> Prompt:
@@ -124,21 +114,14 @@ def _where_it_was_looked_for(config: Config, name: str, has_space: bool) -> str:
 def parse_prompt(text: str, role: Role, name: str) -> Prompt:
     """Check `text` against the placeholders of `role`, and that it can be rendered. Raises as `load_prompt`."""
     allowed, required = PLACEHOLDERS[role]
-    try:
-        tree = _ENVIRONMENT.parse(text)
-        used = jinja2.meta.find_undeclared_variables(tree)
-        template = _ENVIRONMENT.from_string(text)
-    except jinja2.TemplateSyntaxError as error:
-        raise PromptError(f"{name}:{error.lineno}: {error.message}") from error
-    except RecursionError as error:
-        raise PromptError(f"{name}: nested too deeply") from error
+    template = parse(text, name)
+    used = frozenset(template.placeholders)
     names = ", ".join(f"{{{{ {word} }}}}" for word in sorted(allowed))
     for word in sorted(used - allowed):
         raise PromptError(f"{name}: unknown placeholder {{{{ {word} }}}}; a prompt for the {role} may use {names}")
     for word in sorted(required - used):
         raise PromptError(f"{name}: the placeholder {{{{ {word} }}}} is missing; a prompt for the {role} needs it")
-    questions = sum(found.name == "question" for found in tree.find_all(jinja2.nodes.Name))
-    prompt = Prompt(name, template, questions, tokens_at_most(text))
+    prompt = Prompt(template, template.placeholders.count("question"), tokens_at_most(text))
     prompt.render(**{word: word for word in allowed})
     return prompt
 
@@ -191,17 +174,30 @@ FENCE_TOKENS = 24
 """At most what the fence around one proposal takes."""
 
 
-def fence(texts: Sequence[str], mark: str | None = None) -> str:
-    """Mark proposals as quoted material that cannot end its own quotes.
+def fenced_tokens(texts: Iterable[str]) -> int:
+    """Return the most tokens of `texts` once they are fenced."""
+    return sum(tokens_at_most(without_control_tokens(text)) + FENCE_TOKENS for text in texts)
 
-    The delimiter is `mark`, or random and new for every call, so a proposal can neither guess nor contain it; if one
-    contains it all the same, another is taken. The names are numbers in the order given, and do not say who wrote a
-    text.
+
+def fence(texts: Sequence[str], mark: str | None = None) -> str:
+    """Mark proposals as quoted material that can end neither its own quotes nor the turn in which it stands.
+
+    Control tokens in a text are changed so that they are text. The delimiter is `mark`, or random and new for every
+    call, so a proposal can neither guess nor contain it; if one contains it all the same, another is taken. The names
+    are numbers in the order given, and do not say who wrote a text.
+
+    Args:
+        texts: In the order in which they are shown.
+        mark: Some characters that are hard to guess; None: new ones.
+
+    Returns:
+        The block of all texts, each between a line that begins it and one that ends it.
     """
     mark = mark or secrets.token_hex(4)
     while any(mark in text for text in texts):
         mark = secrets.token_hex(4)
-    parts = [f"<answer-{mark} number={n}>\n{text.strip()}\n</answer-{mark}>" for n, text in enumerate(texts, 1)]
+    shown = [without_control_tokens(text.strip()) for text in texts]
+    parts = [f"<answer-{mark} number={n}>\n{text}\n</answer-{mark}>" for n, text in enumerate(shown, 1)]
     return "\n".join(parts)
 
 

@@ -2,7 +2,7 @@
 
 Calls of tools and their results, whoever made them, become text at the end of the user's turn that they followed, and
 so does whatever was said after the last of the user's turns. They are fenced, since a tool, a web page or another
-agent wrote them.
+agent wrote them, and hold no control tokens of a chat template, nor do the turns of the assistant.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from mollm.control_tokens import with_plain_turns, without_control_tokens
 from mollm.messages import (
     RESULTS,
     SYSTEM,
@@ -67,6 +68,8 @@ def without_tools(messages: Sequence[Message]) -> tuple[Message, ...]:
 def as_asked(question: Question, tools: Sequence[Mapping[str, Any]] | None, *, may_continue: bool) -> Question:
     """Write a question's conversation so that one LLM that is asked alone takes it; almost always it is so already.
 
+    Control tokens in the assistant's earlier turns, which another LLM may have written, are changed so that they are
+    text. What the user wrote, what tools are called with and what they return stays as it is.
     What hands the conversation over to an agent is left out where tools are used, and where none are it is text like
     everything else of tools. The same goes for a conversation that ends with a result that is not for us.
 
@@ -75,6 +78,7 @@ def as_asked(question: Question, tools: Sequence[Mapping[str, Any]] | None, *, m
         tools: What the asking program offers; of these none is a hand-over.
         may_continue: A conversation that ends with the assistant's turn asks the LLM to continue it.
     """
+    question = with_plain_turns(question)
     messages = question.messages
     last = messages[-1].get("role") if messages else "user"
     offered = _offered(tools)
@@ -177,7 +181,7 @@ class _Call:
     def parts(self, mark: str) -> Iterator[Part]:
         yield f"<tool-{mark} name={_quoted(self.name)}>"
         if self.arguments:
-            yield f"arguments: {self.arguments}"
+            yield f"arguments: {without_control_tokens(self.arguments)}"
         if not self.is_answered:
             yield "no result"
         else:
@@ -218,7 +222,7 @@ class _Turns:
         self._settle(is_last=False)
         kept = {key: value for key, value in message.items() if key != "name"}
         if self.is_group and message.get("name"):
-            kept["content"] = _labeled(f"[{message['name']}] ", message.get("content"))
+            kept["content"] = _labeled(f"{_label(message)} ", message.get("content"))
         self._add({**kept, "role": "user"})
 
     def end(self) -> list[Message]:
@@ -251,6 +255,10 @@ class _Turns:
             self.turns[-1] = {**last, **message}
 
 
+def _label(message: Message) -> str:
+    return without_control_tokens(f"[{message['name']}]")  # which a name may make one of: [INST]
+
+
 def _labeled(label: str, content: Any) -> Any:
     return [{"type": "text", "text": label}, *content] if isinstance(content, list) else f"{label}{content or ''}"
 
@@ -276,8 +284,8 @@ def _said(messages: Sequence[Message]) -> Message:
     is_named = len({message.get("name") for message in messages}) > 1
     parts: list[Part] = []
     for message in messages:
-        label = f"[{message['name']}]" if is_named and message.get("name") else None
-        parts += ["", *([label] if label else []), *_parts(message["content"])]
+        label = [_label(message)] if is_named and message.get("name") else []
+        parts += ["", *label, *_parts(message["content"])]
     return {**kept, "content": _joined(parts[1:], "\n")}
 
 
@@ -296,25 +304,19 @@ def _quoting(items: Iterable[_Call | Message]) -> Any:
 
 
 def _quoted(name: Any) -> str:
-    return json.dumps(str(name), ensure_ascii=False)
+    return json.dumps(without_control_tokens(str(name)), ensure_ascii=False)
 
 
 def _parts(content: Any) -> Iterator[Part]:
-    """Texts, and the parts that are none."""
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, list):
-        for part in content:
-            if isinstance(part, str):
-                yield part
-            elif isinstance(part, dict) and part.get("type") == "text":
-                yield str(part.get("text") or "")
-            elif isinstance(part, dict) and _is_media(part):
-                yield part
-            else:
-                yield json.dumps(part, ensure_ascii=False, default=str)
-    elif content is not None:
-        yield json.dumps(content, ensure_ascii=False, default=str)
+    """Texts without control tokens, and the parts that are none."""
+    for part in content if isinstance(content, list) else () if content is None else (content,):
+        if isinstance(part, dict) and _is_media(part):
+            yield part
+        elif isinstance(part, dict) and part.get("type") == "text":
+            yield without_control_tokens(str(part.get("text") or ""))
+        else:
+            text = part if isinstance(part, str) else json.dumps(part, ensure_ascii=False, default=str)
+            yield without_control_tokens(text)
 
 
 _MEDIA = ("image", "audio", "video", "file", "document", "input_image", "input_audio", "input_file")

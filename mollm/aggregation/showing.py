@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from mollm.control_tokens import without_control_tokens
 from mollm.fitting import shorten
 from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of
 from mollm.prompts import fence, last_question, with_instructions
@@ -50,7 +51,11 @@ async def show_proposals(
         The messages, and the reasons if something was left out. None instead of messages if nothing would fit.
     """
     question = last_question(messages)
-    texts = [p.text for p in proposals]
+    spares = [(await reader.assumed_room(), reader.llm.name) for reader in readers]
+    window, name = min(spares)
+    # What is longer than the whole window is cut in any case: no more than that is worth being read.
+    most = max(0, window) * BYTES_PER_TOKEN_AT_LEAST + 1
+    texts = [p.text[:most] for p in proposals]
 
     def laid_out(texts: Sequence[str]) -> list[Message]:
         texts = [text + CUT_OFF if p.truncated else text for text, p in zip(texts, proposals, strict=True)]
@@ -58,11 +63,10 @@ async def show_proposals(
 
     whole = laid_out(texts)
     needed = sum(len(text_of(m.get("content")).encode("utf-8", "replace")) for m in whole)
-    spares = [(await reader.assumed_room(), reader.llm.name) for reader in readers]
-    window, name = min(spares)
     spare = window * BYTES_PER_TOKEN_AT_LEAST - needed
     if spare >= 0:
         return whole, ()
+    texts = [without_control_tokens(text) for text in texts]  # as they are shown, and were measured
     characters = sum(map(len, texts))
     width = sum(len(text.encode("utf-8", "replace")) for text in texts) / max(1, characters)
     room = characters + int(spare / width)
