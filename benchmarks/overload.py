@@ -158,20 +158,28 @@ class Load:
         return b"%b%09d%b" % (self._before, asked.number, self._after)
 
     async def run(self, rate: float, seconds: float) -> None:
-        """Let `rate` questions a second arrive for `seconds`, and whoever lost patience leave."""
+        """Let `rate` questions a second arrive for `seconds`."""
         begun, count = time.perf_counter(), 0
         while (now := time.perf_counter()) < begun + seconds:
             due = int((now - begun) * rate)
             for _ in range(due - count):
                 self._arrive()
             count = max(due, count)
-            self._give_up(now - PATIENCE)
+            await asyncio.sleep(TICK)
+
+    async def lose_patience(self) -> None:
+        """Let those leave who have waited too long, for ever."""
+        while True:
+            before = time.perf_counter() - PATIENCE
+            while self.waiting and (self.waiting[0][0].ended or self.waiting[0][0].begun < before):
+                asked, client = self.waiting.popleft()
+                if not asked.ended:
+                    client.leave()
             await asyncio.sleep(TICK)
 
     async def settle(self) -> None:
         """Wait until everybody was answered or has left."""
-        while any(not asked.ended for asked, _ in self.waiting):
-            self._give_up(time.perf_counter() - PATIENCE)
+        while self.waiting:  # noqa: ASYNC110 - a load has nothing else to do
             await asyncio.sleep(TICK)
 
     def close(self) -> None:
@@ -197,12 +205,6 @@ class Load:
         except OSError:
             asked.ended, asked.status = asked.ended or time.perf_counter(), -1
 
-    def _give_up(self, before: float) -> None:
-        while self.waiting and (self.waiting[0][0].ended or self.waiting[0][0].begun < before):
-            asked, client = self.waiting.popleft()
-            if not asked.ended:
-                client.leave()
-
 
 @dataclass
 class Found:
@@ -219,29 +221,31 @@ class Found:
     """Milliseconds of CPU for one, by the kind of its connection."""
 
 
-class Probe:
-    """Asks for `/health` from a process of its own while the block runs; then `times` has the milliseconds."""
+async def start_probe(port: int) -> asyncio.subprocess.Process:
+    """Ask for `/health` from a process of its own, until `stop_probe`."""
+    pipe = asyncio.subprocess.PIPE
+    command = [sys.executable, __file__, "--probe", str(port)]
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    assert process.stdout
+    await process.stdout.readline()
+    return process
 
-    def __init__(self, port: int) -> None:
-        self._port, self.times = port, list[float]()
 
-    async def __aenter__(self) -> Probe:
-        command = [sys.executable, __file__, "--probe", str(self._port)]
-        pipe = asyncio.subprocess.PIPE
-        self._process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
-        assert self._process.stdout
-        await self._process.stdout.readline()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        out, _error = await self._process.communicate(b"")
-        self.times = json.loads(out)
+async def stop_probe(process: asyncio.subprocess.Process) -> list[float]:
+    """Return how many milliseconds each took, when the last one is answered."""
+    out, _ = await process.communicate(b"")
+    return json.loads(out)  # type: ignore[no-any-return] # a list of numbers
 
 
 def probe(port: int) -> None:
     """Ask for `/health` on a new connection every `PROBE_SECONDS` until standard input ends; print how long it took."""
     times, threads, over = list[float](), list[threading.Thread](), threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+
+    def until_over() -> None:
+        sys.stdin.read()
+        over.set()
+
+    threading.Thread(target=until_over, daemon=True).start()
     print("ready", flush=True)
 
     def once() -> None:
@@ -273,33 +277,34 @@ async def measure(contestant: Contestant, called: dict[int, float], seconds: flo
     for factor in FACTORS:
         load = Load(port, contestant.model, first)
         first += 10_000_000
-        async with Probe(port) as probing:
-            begun, cpu = time.perf_counter(), cpu_seconds(contestant.pids())
-            own = time.process_time()
-            await load.run(found.capacity * factor, seconds)
-            ended = time.perf_counter()
-            cpu, own = cpu_seconds(contestant.pids()) - cpu, time.process_time() - own
+        impatience = asyncio.create_task(load.lose_patience())
+        probing = await start_probe(port)
+        begun, cpu, own = time.perf_counter(), cpu_seconds(contestant.pids()), time.process_time()
+        await load.run(found.capacity * factor, seconds)
+        wall = time.perf_counter() - begun
+        cpu, own = cpu_seconds(contestant.pids()) - cpu, time.process_time() - own
+        probed = asyncio.create_task(stop_probe(probing))
         burst = len(load.asked)
         if factor == FACTORS[-1]:
-            over = time.perf_counter()
             await load.run(found.capacity * CALM, seconds)
             await load.settle()
-            late = [a.begun - over for a in load.asked[burst:] if a.status != 200 or a.ended - a.begun > AS_BEFORE]
-            found.recovery = max(late, default=0.0)
+            late = [a.begun for a in load.asked[burst:] if a.status != 200 or a.ended - a.begun > AS_BEFORE]
+            found.recovery = max(late, default=begun + wall) - begun - wall
         await load.settle()
         load.close()
+        impatience.cancel()
+        found.probes[factor] = await probed
         await asyncio.sleep(0.5)
         those = load.asked[:burst]
-        good = sum(a.status == 200 and begun + WARM_UP < a.ended <= ended for a in those) / (seconds - WARM_UP)
+        good = sum(a.status == 200 and WARM_UP < a.ended - begun <= wall for a in those) / (wall - WARM_UP)
         left = [a for a in those if a.status == 0]
         in_vain = sum(called.get(a.number, 0.0) > a.ended + LATE for a in left)
         took = [(a.ended - a.begun) * 1e3 for a in those if a.status == 200]
-        found.goodput[factor], found.probes[factor] = good / found.capacity, probing.times
+        found.goodput[factor] = good / found.capacity
         statuses = Counter(a.status for a in those)
-        health = " | ".join(f"{percentile(probing.times, percent):.0f}" for percent in (50, 99, 100))
-        sent, wall = burst / (ended - begun), ended - begun
+        health = " | ".join(f"{percentile(found.probes[factor], percent):.0f}" for percent in (50, 99, 100))
         found.rows.append(
-            f"| {{name}} | {factor} | {sent:,.0f} | {good:,.0f} | {good / found.capacity:.2f} | {statuses[503]:,} "
+            f"| {{name}} | {factor} | {burst / wall:,.0f} | {good:,.0f} | {good / found.capacity:.2f} | {statuses[503]:,} "
             f"| {len(left):,} | {in_vain} | {statuses[-1]} | {percentile(took, 50):.0f} | {percentile(took, 99):.0f} "
             f"| {health} | {cpu / wall:.0%} | {own / wall:.0%} |"
         )

@@ -82,32 +82,28 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an HTTP request on, or refuse it."""
-        refused = self._refusal(scope) if scope["type"] == "http" else None
-        await (response_for(refused) if refused else self._app)(scope, receive, send)
-
-    def _refusal(self, scope: Scope) -> Problem | None:
-        keys = self._keys()
-        if not keys:
-            return self._foreign(scope)
-        key = bearer(scope)
-        if path_of(scope) in OPEN or keys.know(key):
-            return None
-        text = "the key is none of this server's" if key else "a key of this server is needed"
-        refused = Problem(401, INVALID, "invalid_api_key", f"{text}: Authorization: Bearer ...")
-        note(scope, refused)
-        return refused
-
-    def _foreign(self, scope: Scope) -> Problem | None:
-        origins, origin = self._origins(), header(scope, b"origin")
-        refused = None
-        if origin and not origins.has_origin(origin):
-            refused = foreign_origin(origin)
-        for host in headers(scope, b"host"):
-            if not origins.has_host(host):
-                refused = refused or foreign_host(host)
+        refused = refusal_of(scope, self._keys(), self._origins()) if scope["type"] == "http" else None
         if refused:
             note(scope, refused)
-        return refused
+        await (response_for(refused) if refused else self._app)(scope, receive, send)
+
+
+def refusal_of(scope: Scope, keys: Keys, origins: Origins) -> Problem | None:
+    """Say why an HTTP request is not let in; None where it is."""
+    if not keys:
+        return _foreign(scope, origins)
+    key = bearer(scope)
+    if path_of(scope) in OPEN or keys.know(key):
+        return None
+    text = "the key is none of this server's" if key else "a key of this server is needed"
+    return Problem(401, INVALID, "invalid_api_key", f"{text}: Authorization: Bearer ...")
+
+
+def _foreign(scope: Scope, origins: Origins) -> Problem | None:
+    origin = header(scope, b"origin")
+    if origin and not origins.has_origin(origin):
+        return foreign_origin(origin)
+    return next((foreign_host(host) for host in headers(scope, b"host") if not origins.has_host(host)), None)
 
 
 def bearer(scope: Scope) -> str:

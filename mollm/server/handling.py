@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Self, Unpack
 
-from mollm.errors import ClientGone, Overloaded
+from mollm.errors import ClientGone
 from mollm.server.failures import problem_of
 from mollm.server.wire import shown
 from mollm.types import Routed
@@ -41,7 +41,7 @@ class Handling:
     async def __aenter__(self) -> Self:
         try:
             await self.slot.__aenter__()
-        except (Overloaded, ClientGone) as error:
+        except ClientGone as error:  # one that is refused was counted by who refused it
             self._failed(None, error)
             raise
         return self

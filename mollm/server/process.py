@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -140,7 +141,7 @@ def uvicorn_config(app: FastAPI) -> uvicorn.Config:
     """How uvicorn runs an application of ours."""
     return uvicorn.Config(
         app,
-        http=Connection,
+        http=partial(Connection, gate=app.state.gate),  # type: ignore[arg-type] # uvicorn calls it as it would a class
         log_config=None,
         access_log=False,
         proxy_headers=False,

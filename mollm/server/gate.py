@@ -1,0 +1,126 @@
+"""A connection that refuses what finds no room by the head of the HTTP request alone.
+
+Nothing of an application runs for it and no body is read: a refusal costs a tenth of what an answer without any LLM
+does. What is refused, and with which words, is not known here.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from starlette.types import Scope
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+LEFT_BYTES = 64 * 1024
+"""Of the body of an HTTP request that is refused: so many are read and dropped, and the connection is kept."""
+LEFT_SECONDS = 5.0
+"""Until they must be there. The connection is closed without them, as it is at once where there are more: a client that
+is still sending may then see that its connection broke, and not why."""
+
+_HAS_LEFT = getattr(select, "POLLRDHUP", 0)
+"""Asks Linux for the end of a connection behind what was not read of it yet."""
+
+
+class Refusal(NamedTuple):
+    """The response to an HTTP request that is refused."""
+
+    status: bytes
+    """As in `503 Service Unavailable`."""
+    headers: Iterable[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Gated(HttpToolsProtocol):
+    """uvicorn's connection behind a gate."""
+
+    def __init__(self, *given: Any, gate: Callable[[Scope], Refusal | None] = lambda _: None, **named: Any) -> None:
+        """Ask `gate` about every HTTP request as soon as its head is there; None lets it on to the application."""
+        super().__init__(*given, **named)
+        self._gate = gate
+        self._refused: RequestResponseCycle | None = None
+        self._left: asyncio.TimerHandle | None = None
+        self._left_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body, or drop it."""
+        super().on_body(body)
+        if self._refused is not None and self._refused is self.cycle:
+            self._left_bytes -= len(body)
+            if self._left_bytes < 0:
+                self._end_refused()
+
+    def on_message_complete(self) -> None:
+        """The HTTP request is at its end."""
+        super().on_message_complete()
+        if self._refused is not None and self._refused is self.cycle:
+            self._end_refused(keep=self._refused.keep_alive)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more comes."""
+        self._forget_refused()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # uvicorn calls this when it is the turn of an HTTP request: its head is there, those before it are answered.
+        refusal = self._gate(cast("Scope", cycle.scope))
+        if refusal is not None:
+            self._refuse(cycle, refusal)
+            return
+
+        super()._start_asgi_task(cycle, lambda scope, _, send: app(scope, Client(cycle), send))
+
+    def _refuse(self, cycle: RequestResponseCycle, refusal: Refusal) -> None:
+        is_whole = not cycle.more_body
+        end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+        headers = [*self.server_state.default_headers, *refusal.headers]
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(b"HTTP/1.1 %b\r\n%b%b%b" % (refusal.status, lines, end, refusal.body))
+        self._refused, self._left_bytes = cycle, LEFT_BYTES
+        if is_whole:  # it stood behind another one
+            self._end_refused(keep=cycle.keep_alive)
+        else:
+            self._left = self.loop.call_later(LEFT_SECONDS, self._end_refused)
+        cycle.on_response()
+
+    def _end_refused(self, *, keep: bool = False) -> None:
+        self._forget_refused()
+        if not keep:
+            self.transport.close()
+
+    def _forget_refused(self) -> None:
+        self._refused = None
+        if self._left is not None:
+            self._left.cancel()
+            self._left = None
+
+
+class Client:
+    """The `receive` of ASGI, which can also be asked whether the client has gone by now."""
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def __call__(self) -> Awaitable[Any]:
+        """Receive the next part of the HTTP request."""
+        return self._cycle.receive()
+
+    def is_gone(self) -> bool:
+        """Say whether the connection is at its end, be it behind what the event loop has read of it."""
+        cycle = self._cycle
+        if cycle.disconnected or cycle.transport.is_closing():
+            return True
+        if not _HAS_LEFT:
+            return False
+        poll = select.poll()
+        poll.register(cycle.transport.get_extra_info("socket").fileno(), _HAS_LEFT)
+        return bool(poll.poll(0))

@@ -1,0 +1,66 @@
+"""HTTP requests that find no room are refused by their head, in front of everything that an answer passes."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+from mollm.server.auth import refusal_of
+from mollm.server.cors import allowed, marks
+from mollm.server.failures import problem_of
+from mollm.server.gate import Refusal
+from mollm.server.wire import JSON, encoded, header, path_of, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from starlette.types import Scope
+
+    from mollm.server.deployment import Deployment
+
+
+class Gate:
+    """Knows which HTTP requests ask a question, and refuses them while there is no room for them.
+
+    Everything else passes, `/health` above all; so does who would be told something else, like one without a key.
+    """
+
+    def __init__(self, deployment: Deployment, questions: Container[str]) -> None:
+        """Stand in front of `deployment`; `questions` are the paths that take a place."""
+        self._deployment, self._questions = deployment, questions
+        self._passed = 0
+        self._said = ("", 0)
+        self._told = Refusal(b"", [], b"")
+
+    def __call__(self, scope: Scope) -> Refusal | None:
+        """Return what an HTTP request is told that finds no room; None where it passes."""
+        if scope["method"] != "POST" or (path_of(scope).rstrip("/") or "/") not in self._questions:
+            return None
+        admission = self._deployment.admission
+        # Those that passed in this turn of the event loop come to the admission before the next.
+        if admission.room > self._passed:
+            if not self._passed:
+                asyncio.get_running_loop().call_soon(self._turn)
+            self._passed += 1
+            return None
+        if refusal_of(scope, self._deployment.keys, self._deployment.origins):
+            return None
+        return self._refusal(scope)
+
+    def _turn(self) -> None:
+        self._passed = 0
+
+    def _refusal(self, scope: Scope) -> Refusal:
+        error = self._deployment.admission.refused()
+        said = (str(error), math.ceil(error.retry_after_seconds or 0))
+        if said != self._said:  # what is told changes seldom, and laying it out takes longer than all the rest
+            problem = problem_of(error)
+            body = to_json(problem.body)
+            sized = {"content-type": JSON, "content-length": str(len(body)), **problem.headers}
+            self._said, self._told = said, Refusal(b"503 Service Unavailable", encoded(sized), body)
+        origins, origin = self._deployment.origins, header(scope, b"origin")
+        if not (origin or origins.are_listed):
+            return self._told
+        headers = list(self._told.headers)
+        return self._told._replace(headers=[*headers, *marks(headers, allowed(origin, origins))])
