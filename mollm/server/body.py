@@ -70,6 +70,11 @@ class Bodies:
         self.most, self.check = most, check
         self._held = 0
 
+    def is_too_large(self, scope: Scope) -> bool:
+        """Say whether an HTTP request tells of a longer body than one may be."""
+        length = header(scope, b"content-length")
+        return length.isdecimal() and int(length) > self.most
+
     def share(self) -> Share:
         """Hold one body while the block runs."""
         return Share(self)
@@ -116,10 +121,9 @@ class Share:
                 is there.
             ClientGone: The client went away.
         """
-        self._bodies.check()
-        length = header(scope, b"content-length")
-        if length.isdecimal() and int(length) > self._bodies.most:
+        if self._bodies.is_too_large(scope):
             raise _too_large(self._bodies.most)
+        self._bodies.check()
         parts = []
         try:
             async with asyncio.timeout(BODY_SECONDS):

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from starlette.types import Scope
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -33,8 +33,14 @@ class Refusal(NamedTuple):
 
     status: bytes
     """As in `503 Service Unavailable`."""
-    headers: Iterable[tuple[bytes, bytes]]
+    headers: Sequence[tuple[bytes, bytes]]
     body: bytes
+
+    def laid_out(self, beside: Sequence[tuple[bytes, bytes]], *, close: bool = False) -> bytes:
+        """Return it as it is sent, with headers `beside` its own, and whether it is the last on its connection."""
+        lines = b"".join([b"%b: %b\r\n" % header for header in (*beside, *self.headers)])
+        end = b"connection: close\r\n\r\n" if close else b"\r\n"
+        return b"HTTP/1.1 %b\r\n%b%b%b" % (self.status, lines, end, self.body)
 
 
 class Gated(HttpToolsProtocol):
@@ -78,11 +84,8 @@ class Gated(HttpToolsProtocol):
 
     def _refuse(self, cycle: RequestResponseCycle, refusal: Refusal) -> None:
         is_whole = not cycle.more_body
-        end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
-        headers = [*self.server_state.default_headers, *refusal.headers]
-        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
         cycle.response_started = cycle.response_complete = True
-        self.transport.write(b"HTTP/1.1 %b\r\n%b%b%b" % (refusal.status, lines, end, refusal.body))
+        self.transport.write(refusal.laid_out(self.server_state.default_headers, close=not cycle.keep_alive))
         self._refused, self._left_bytes = cycle, LEFT_BYTES
         if is_whole:  # it stood behind another one
             self._end_refused(keep=cycle.keep_alive)

@@ -21,8 +21,8 @@ import uvicorn
 
 from mollm.errors import ConfigError
 from mollm.server.app import app_of
-from mollm.server.connection import Connection
 from mollm.server.deployment import Deployment, summary
+from mollm.server.entrance import Entrance
 from mollm.server.outlet import LONGEST_SEND
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def uvicorn_config(app: FastAPI) -> uvicorn.Config:
     """How uvicorn runs an application of ours."""
     return uvicorn.Config(
         app,
-        http=partial(Connection, gate=app.state.gate),  # type: ignore[arg-type] # uvicorn calls it as it would a class
+        http=partial(Entrance, gate=app.state.gate),  # type: ignore[arg-type] # uvicorn calls it as it would a class
         log_config=None,
         access_log=False,
         proxy_headers=False,

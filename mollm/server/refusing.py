@@ -33,20 +33,31 @@ class Gate:
         self._said = ("", 0)
         self._told = Refusal(b"", [], b"")
 
+    @property
+    def is_full(self) -> bool:
+        """There is no room for another question."""
+        # Those that passed in this turn of the event loop come to the admission before the next.
+        return self._deployment.admission.room <= self._passed
+
     def __call__(self, scope: Scope) -> Refusal | None:
         """Return what an HTTP request is told that finds no room; None where it passes."""
-        if scope["method"] != "POST" or (path_of(scope).rstrip("/") or "/") not in self._questions:
-            return None
-        admission = self._deployment.admission
-        # Those that passed in this turn of the event loop come to the admission before the next.
-        if admission.room > self._passed:
+        if self.is_full:
+            return self.refusal(scope)
+        if self._is_question(scope):
             if not self._passed:
                 asyncio.get_running_loop().call_soon(self._turn)
             self._passed += 1
+        return None
+
+    def refusal(self, scope: Scope) -> Refusal | None:
+        """Return what an HTTP request is told that finds no room; None where it needs none."""
+        deployment = self._deployment
+        if not self._is_question(scope) or deployment.bodies.is_too_large(scope):
             return None
-        if refusal_of(scope, self._deployment.keys, self._deployment.origins):
-            return None
-        return self._refusal(scope)
+        return None if refusal_of(scope, deployment.keys, deployment.origins) else self._refusal(scope)
+
+    def _is_question(self, scope: Scope) -> bool:
+        return scope["method"] == "POST" and path_of(scope).rstrip("/") in self._questions
 
     def _turn(self) -> None:
         self._passed = 0
