@@ -1,7 +1,6 @@
 """A connection that refuses what finds no room by the head of the HTTP request alone.
 
-Nothing of an application runs for it and no body is read: a refusal costs a tenth of what an answer without any LLM
-does. What is refused, and with which words, is not known here.
+Nothing of an application runs for it and no body is kept. What is refused, and with which words, is not known here.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
     from starlette.types import Scope
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-LEFT_BYTES = 64 * 1024
-"""Of the body of an HTTP request that is refused: so many are read and dropped, and the connection is kept."""
+LEFT_BYTES = 1024 * 1024
+"""Of the body of an HTTP request that was refused: so many are dropped as they come, and the connection is kept. Where
+there are more it is closed after them, as many clients read nothing before they have sent all."""
 LEFT_SECONDS = 5.0
-"""Until they must be there. The connection is closed without them, as it is at once where there are more: a client that
-is still sending may then see that its connection broke, and not why."""
+"""Until the rest of such a body must be there; then the connection is closed."""
 
 _HAS_LEFT = getattr(select, "POLLRDHUP", 0)
 """Asks Linux for the end of a connection behind what was not read of it yet."""
@@ -84,6 +83,8 @@ class Gated(HttpToolsProtocol):
 
     def _refuse(self, cycle: RequestResponseCycle, refusal: Refusal) -> None:
         is_whole = not cycle.more_body
+        if not is_whole and not _is_short(cycle):
+            cycle.keep_alive = False
         cycle.response_started = cycle.response_complete = True
         self.transport.write(refusal.laid_out(self.server_state.default_headers, close=not cycle.keep_alive))
         self._refused, self._left_bytes = cycle, LEFT_BYTES
@@ -103,6 +104,12 @@ class Gated(HttpToolsProtocol):
         if self._left is not None:
             self._left.cancel()
             self._left = None
+
+
+def _is_short(cycle: RequestResponseCycle) -> bool:
+    named = dict(cycle.scope["headers"])
+    length = named.get(b"content-length", b"0")
+    return b"transfer-encoding" not in named and length.isdigit() and int(length) <= LEFT_BYTES
 
 
 class Client:
