@@ -2,8 +2,9 @@
 
     uv run python benchmarks/overload.py [--old REVISION] [--seconds 5] [--write benchmarks/overload.md]
 
-The server under test has one core, this load and the upstream have the other. The capacity is what 16 connections get
-answered. Then questions arrive at multiples of it, whether or not those before them were answered: on a connection
+The server under test has one core, this load and the upstream have the other. There are two cases: the upstream answers
+at once, so that the server's CPU is the limit, with three workers and an aggregator; and it takes its time, so that
+`max_in_flight` is, with one worker. The capacity is what so many connections get answered. Then questions arrive at multiples of it, whether or not those before them were answered: on a connection
 that the server has kept, or else on a new one. Who is not answered within `PATIENCE` seconds leaves, and the upstream
 notes which of its calls were for somebody who had left. A process of its own asks for `/health` meanwhile, on a new
 connection each time. At the end of the largest burst half of the capacity arrives, and it is seen how long the server
@@ -19,7 +20,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -41,7 +41,10 @@ from upstream import REPLY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FACTORS = (1, 3, 10)
+SLOW_SECONDS = 0.2
+"""What the slow upstream takes."""
+PLACES = 32
+"""Of a server whose limit is the upstream, and as many may wait."""
 PATIENCE = 2.0
 """Seconds after which a client leaves that was not answered."""
 LATE = 0.25
@@ -78,9 +81,29 @@ class Noting(asyncio.Protocol):
             body, self._buffer = self._buffer[end : end + length], self._buffer[end + length :]
             if b'"hang"' in body:
                 return
+            wait = SLOW_SECONDS if b'"slow"' in body else 0
             if mark := _MARK.search(body):
                 self.called.setdefault(int(mark[1]), time.perf_counter())
-            self._transport.write(REPLY)
+            if wait:
+                asyncio.get_running_loop().call_later(wait, self._transport.write, REPLY)
+            else:
+                self._transport.write(REPLY)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What limits a server, and how much more than that is asked."""
+
+    name: str
+    model: str
+    at_once: int
+    factors: tuple[int, ...]
+
+
+CASES = (
+    Case("CPU", "three", 16, (1, 3, 10)),
+    Case("upstream", "slow", PLACES, (10, 25)),
+)
 
 
 @dataclass
@@ -133,7 +156,7 @@ class Client(asyncio.Protocol):
         else:
             self._load.idle.append(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         if not self._asked.ended:
             self._asked.ended, self._asked.status = time.perf_counter(), -1
         elif self in self._load.idle:
@@ -217,8 +240,6 @@ class Found:
     goodput: dict[int, float] = field(default_factory=dict)
     """As a share of the capacity, by factor."""
     recovery: float = 0.0
-    refusals: dict[str, float] = field(default_factory=dict)
-    """Milliseconds of CPU for one, by the kind of its connection."""
 
 
 async def start_probe(port: int) -> asyncio.subprocess.Process:
@@ -267,14 +288,14 @@ def probe(port: int) -> None:
     print(json.dumps(times))
 
 
-async def measure(contestant: Contestant, called: dict[int, float], seconds: float, first: int) -> Found:
-    """Measure one server."""
+async def measure(contestant: Contestant, case: Case, called: dict[int, float], seconds: float) -> Found:
+    """Measure one server in one case."""
     port = urlsplit(contestant.base).port or 0
-    found = Found()
-    await contestant.load(16, 1.0)
-    cell = await contestant.load(16, seconds)
+    found, first = Found(), 0
+    await contestant.load(case.at_once, 1.0)
+    cell = await contestant.load(case.at_once, seconds)
     found.capacity = len(cell.times) / cell.wall
-    for factor in FACTORS:
+    for factor in case.factors:
         load = Load(port, contestant.model, first)
         first += 10_000_000
         impatience = asyncio.create_task(load.lose_patience())
@@ -285,7 +306,7 @@ async def measure(contestant: Contestant, called: dict[int, float], seconds: flo
         cpu, own = cpu_seconds(contestant.pids()) - cpu, time.process_time() - own
         probed = asyncio.create_task(stop_probe(probing))
         burst = len(load.asked)
-        if factor == FACTORS[-1]:
+        if factor == case.factors[-1]:
             await load.run(found.capacity * CALM, seconds)
             await load.settle()
             late = [a.begun for a in load.asked[burst:] if a.status != 200 or a.ended - a.begun > AS_BEFORE]
@@ -303,10 +324,11 @@ async def measure(contestant: Contestant, called: dict[int, float], seconds: flo
         found.goodput[factor] = good / found.capacity
         statuses = Counter(a.status for a in those)
         health = " | ".join(f"{percentile(found.probes[factor], percent):.0f}" for percent in (50, 99, 100))
+        counts = f"{statuses[503]:,} | {len(left):,} | {in_vain:,} | {statuses[-1]:,}"
         found.rows.append(
-            f"| {{name}} | {factor} | {burst / wall:,.0f} | {good:,.0f} | {good / found.capacity:.2f} | {statuses[503]:,} "
-            f"| {len(left):,} | {in_vain} | {statuses[-1]} | {percentile(took, 50):.0f} | {percentile(took, 99):.0f} "
-            f"| {health} | {cpu / wall:.0%} | {own / wall:.0%} |"
+            f"| {{name}} | {case.name} | {factor} | {burst / wall:,.0f} | {good:,.0f} | {found.goodput[factor]:.2f} "
+            f"| {counts} | {percentile(took, 50):.0f} | {percentile(took, 99):.0f} | {health} | {cpu / wall:.0%} "
+            f"| {own / wall:.0%} |"
         )
         print(found.rows[-1], file=sys.stderr)
     return found
@@ -335,82 +357,81 @@ async def refusal_cpu(server: Server, port: int, *, kept: bool, seconds: float =
     return (cpu_seconds(server.pids()) - cpu) / count * 1e3
 
 
-def full_config(upstream: str) -> dict[str, Any]:
-    """A server that one question fills, as the LLM never answers."""
-    config = mollm_config(upstream)
-    config["llms"]["hang"] = {**config["llms"]["m"], "model": "hosted_vllm/hang"}
-    return {**config, "server": {"max_in_flight": 1, "queue": 0}}
+def config(upstream: str, places: int, queue: int) -> dict[str, Any]:
+    """A server with so many places, and LLMs that take their time or never answer."""
+    made = mollm_config(upstream)
+    for name in ("slow", "hang"):
+        made["llms"][name] = {**made["llms"]["m"], "model": f"hosted_vllm/{name}"}
+        made["mixtures"][name] = {"description": name, "workers": [name]}
+    return {**made, "server": {"max_in_flight": places, "queue": queue}}
 
 
-def serve_upstream(bound: socket.socket, called: dict[int, float]) -> Callable[[], Any]:
-    """Return what serves the upstream in the event loop that runs."""
-    make = type("Upstream", (Noting,), {"called": called})
+def run(name: str, python: str, place: Place, bound: socket.socket, seconds: float) -> tuple[list[Found], list[float]]:
+    """Start one server and measure it: each case, and the milliseconds of CPU of refusals on two kinds of connection."""
 
-    async def start() -> None:
-        await asyncio.get_running_loop().create_server(make, sock=bound)
+    async def upstream() -> dict[int, float]:
+        called: dict[int, float] = {}
+        make = type("Upstream", (Noting,), {"called": called})
+        await asyncio.get_running_loop().create_server(make, sock=bound.dup())
+        return called
 
-    return start
+    async def measured(contestant: Contestant, case: Case) -> Found:
+        return await measure(contestant, case, await upstream(), seconds)
 
+    async def refusals(server: Server, port: int) -> list[float]:
+        await upstream()
+        return [await refusal_cpu(server, port, kept=kept) for kept in (True, False)]
 
-def run(name: str, python: str, place: Place, bound: socket.socket, seconds: float, model: int) -> Found:
-    """Start one server and measure it."""
-    called: dict[int, float] = {}
-    start = serve_upstream(bound.dup(), called)
-
-    async def burst(contestant: Contestant) -> Found:
-        await start()
-        return await measure(contestant, called, seconds, 1)
-
-    async def refusals(server: Server, port: int) -> dict[str, float]:
-        await start()
-        return {kind: await refusal_cpu(server, port, kept=kind == "kept") for kind in ("kept", "new")}
-
+    found = []
     with mollm(place, name, python) as contestants:
-        found = uvloop.run(burst(contestants[model]))
-    start = serve_upstream(bound.dup(), called)
-    file = place.folder / "full.yaml"
-    file.write_text(json.dumps(full_config(place.upstream)))
-    with mollm_serve(place, file, name=f"{name}, full", python=python) as (server, base):
-        found.refusals = uvloop.run(refusals(server, urlsplit(base).port or 0))
-    return found
+        found.append(uvloop.run(measured(contestants[1], CASES[0])))
+    for places, queue in ((PLACES, PLACES), (1, 0)):
+        file = place.folder / f"{places}.yaml"
+        file.write_text(json.dumps(config(place.upstream, places, queue)))
+        with mollm_serve(place, file, name=f"{name}, {places}", python=python) as (server, base):
+            if queue:
+                contestant = Contestant(name, "1 call", base, CASES[1].model, server=server)
+                found.append(uvloop.run(measured(contestant, CASES[1])))
+            else:
+                cpu = uvloop.run(refusals(server, urlsplit(base).port or 0))
+    return found, cpu
 
 
-def report(found: dict[str, Found], seconds: float) -> str:
+def report(found: dict[str, tuple[list[Found], list[float]]], seconds: float) -> str:
     """Lay out what was found."""
     lines = [
         f"On {shape()}, {date.today()}; the server on one core, load and upstream on the other; {seconds:g} s each.",
         "",
-        "| server | times capacity | asked/s | answered/s | of capacity | 503 | left | called in vain | broke "
+        "| server | limit | times capacity | asked/s | answered/s | of capacity | 503 | left | called in vain | broke "
         "| answer p50 ms | p99 ms | health p50 ms | p99 ms | max ms | server's core | load's core |",
-        f"|---|{'---:|' * 15}",
+        f"|---|---|{'---:|' * 15}",
     ]
-    for name, those in found.items():
-        lines += [row.format(name=name) for row in those.rows]
+    for name, (cases, _) in found.items():
+        lines += [row.format(name=name) for those in cases for row in those.rows]
     lines += ["", "| | " + " | ".join(found) + " |", f"|---|{'---:|' * len(found)}"]
-
-    def line(what: str, figure: Callable[[Found], str]) -> None:
-        lines.append(f"| {what} | {' | '.join(figure(those) for those in found.values())} |")
-
-    line("capacity, answers/s", lambda those: f"{those.capacity:,.0f}")
-    line("CPU of a refusal on a kept connection, ms", lambda those: f"{those.refusals['kept']:.3f}")
-    line("CPU of a refusal on a new connection, ms", lambda those: f"{those.refusals['new']:.3f}")
-    line("seconds until all is as before the largest burst", lambda those: f"{those.recovery:.1f}")
-    if len(found) > 1:
-        old, new = found.values()
-        for factor in FACTORS:
-            ratios = " / ".join(
-                f"{percentile(new.probes[factor], p) / percentile(old.probes[factor], p):.3f}" for p in (50, 99, 100)
-            )
-            lines.append(f"| health at {factor} times capacity, p50 / p99 / max, new to old | | {ratios} |")
+    for number, case in enumerate(CASES):
+        those = [cases[number] for cases, _ in found.values()]
+        lines.append(line(f"capacity, {case.name}, answers/s", [f"{one.capacity:,.0f}" for one in those]))
+        lines.append(line("seconds until all is as before its largest burst", [f"{one.recovery:.1f}" for one in those]))
+        for factor in case.factors if len(those) > 1 else ():
+            old, new = (one.probes[factor] for one in those)
+            ratios = " / ".join(f"{percentile(new, p) / percentile(old, p):.3f}" for p in (50, 99, 100))
+            lines.append(line(f"health at {factor} times, p50 / p99 / max, new to old", ["1", ratios]))
+    for number, kind in enumerate(("kept", "new")):
+        figures = [f"{cpu[number]:.3f}" for _, cpu in found.values()]
+        lines.append(line(f"CPU of a refusal on a {kind} connection, ms", figures))
     return "\n".join(lines) + "\n"
+
+
+def line(what: str, figures: list[str]) -> str:
+    return f"| {what} | {' | '.join(figures)} |"
 
 
 def main() -> None:
     """Measure, print, and write if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--old", help="a revision of git to be measured as well")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each cell")
-    parser.add_argument("--one", action="store_true", help="ask one worker alone, not three and an aggregator")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each cell")
     parser.add_argument("--write", type=Path)
     parser.add_argument("--probe", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -426,10 +447,7 @@ def main() -> None:
     os.sched_setaffinity(0, {cores[-1]})
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0), backlog=1024) as bound:
         place = Place(f"http://127.0.0.1:{bound.getsockname()[1]}/v1", Path(folder), cores[0])
-        found = {
-            name: run(name, python, place, bound, arguments.seconds, 0 if arguments.one else 1)
-            for name, python in interpreters.items()
-        }
+        found = {name: run(name, python, place, bound, arguments.seconds) for name, python in interpreters.items()}
     text = report(found, arguments.seconds)
     print(text)
     if arguments.write:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mollm.server.connection import HEAD_SECONDS, Connection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import Scope
     from uvicorn.config import Config
     from uvicorn.server import ServerState
@@ -34,8 +36,8 @@ class Gate(Protocol):
     def refusal(self, scope: Scope) -> Refusal | None:
         """Return what an HTTP request is told that finds no room; None where it needs none."""
 
-    def __call__(self, scope: Scope) -> Refusal | None:
-        """Return what an HTTP request is told that finds no room; None where it passes."""
+    def __call__(self, scope: Scope, is_gone: Callable[[], bool]) -> Refusal | None:
+        """Say what becomes of an HTTP request; None where it passes."""
 
 
 class Entrance(asyncio.Protocol):

@@ -6,7 +6,7 @@ Nothing of an application runs for it and no body is kept. What is refused, and 
 from __future__ import annotations
 
 import select
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -27,6 +27,10 @@ _HAS_LEFT = getattr(select, "POLLRDHUP", 0)
 """Asks Linux for the end of a connection behind what was not read of it yet."""
 
 
+Gate: TypeAlias = "Callable[[Scope, Callable[[], bool]], Refusal | None]"
+"""Is asked about an HTTP request, and given what says whether its client has gone; None lets it on."""
+
+
 class Refusal(NamedTuple):
     """The response to an HTTP request that is refused."""
 
@@ -42,11 +46,15 @@ class Refusal(NamedTuple):
         return b"HTTP/1.1 %b\r\n%b%b%b" % (self.status, lines, end, self.body)
 
 
+GONE = Refusal(b"", (), b"")
+"""In place of one that nobody would read."""
+
+
 class Gated(HttpToolsProtocol):
     """uvicorn's connection behind a gate."""
 
-    def __init__(self, *given: Any, gate: Callable[[Scope], Refusal | None] = lambda _: None, **named: Any) -> None:
-        """Ask `gate` about every HTTP request as soon as its head is there; None lets it on to the application."""
+    def __init__(self, *given: Any, gate: Gate = lambda _, __: None, **named: Any) -> None:
+        """Ask `gate` about every HTTP request as soon as its head is there."""
         super().__init__(*given, **named)
         self._gate = gate
         self._refused: RequestResponseCycle | None = None
@@ -74,12 +82,16 @@ class Gated(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # uvicorn calls this when it is the turn of an HTTP request: its head is there, those before it are answered.
-        refusal = self._gate(cast("Scope", cycle.scope))
-        if refusal is not None:
+        if self.transport.is_closing():
+            return  # it stands behind one that was the last
+        client = Client(cycle)
+        refusal = self._gate(cast("Scope", cycle.scope), client.is_gone)
+        if refusal is GONE:
+            self.transport.abort()
+        elif refusal is not None:
             self._refuse(cycle, refusal)
-            return
-
-        super()._start_asgi_task(cycle, lambda scope, _, send: app(scope, Client(cycle), send))
+        else:
+            super()._start_asgi_task(cycle, lambda scope, _, send: app(scope, client, send))
 
     def _refuse(self, cycle: RequestResponseCycle, refusal: Refusal) -> None:
         is_whole = not cycle.more_body

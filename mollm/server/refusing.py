@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from mollm.server.auth import refusal_of
 from mollm.server.cors import allowed, marks
 from mollm.server.failures import problem_of
-from mollm.server.gate import Refusal
+from mollm.server.gate import GONE, Refusal
 from mollm.server.wire import JSON, encoded, header, path_of, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
     from starlette.types import Scope
 
@@ -39,14 +39,17 @@ class Gate:
         # Those that passed in this turn of the event loop come to the admission before the next.
         return self._deployment.admission.room <= self._passed
 
-    def __call__(self, scope: Scope) -> Refusal | None:
-        """Return what an HTTP request is told that finds no room; None where it passes."""
+    def __call__(self, scope: Scope, is_gone: Callable[[], bool]) -> Refusal | None:
+        """Return what an HTTP request is told that finds no room, `GONE` if its client left; None where it passes."""
+        if not self._is_question(scope):
+            return None
+        if is_gone():
+            return self._gone(scope)
         if self.is_full:
             return self.refusal(scope)
-        if self._is_question(scope):
-            if not self._passed:
-                asyncio.get_running_loop().call_soon(self._turn)
-            self._passed += 1
+        if not self._passed:
+            asyncio.get_running_loop().call_soon(self._turn)
+        self._passed += 1
         return None
 
     def refusal(self, scope: Scope) -> Refusal | None:
@@ -58,6 +61,11 @@ class Gate:
 
     def _is_question(self, scope: Scope) -> bool:
         return scope["method"] == "POST" and path_of(scope).rstrip("/") in self._questions
+
+    def _gone(self, scope: Scope) -> Refusal:
+        if not refusal_of(scope, self._deployment.keys, self._deployment.origins):
+            self._deployment.metrics.failed(None, "client_gone")
+        return GONE
 
     def _turn(self) -> None:
         self._passed = 0

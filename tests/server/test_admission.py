@@ -188,7 +188,7 @@ def test_who_is_let_in_waits_or_is_refused(room: int, queue: int, script: list[S
 
 
 def test_many_at_one_moment_are_let_in_turn_by_turn() -> None:
-    """Whatever else is ready, `/health` too, has its turn in between; nobody is refused for it, without a queue either."""
+    """Whatever else is ready, `/health` too, has its turn in between; nobody is refused for it, even with no queue."""
 
     async def main() -> None:
         admission = Admission(5 * AT_ONCE, 0)
