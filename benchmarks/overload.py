@@ -2,13 +2,14 @@
 
     uv run python benchmarks/overload.py [--old REVISION] [--seconds 5] [--write benchmarks/overload.md]
 
-The server under test has one core, this load and the upstream have the other. There are two cases: the upstream answers
-at once, so that the server's CPU is the limit, with three workers and an aggregator; and it takes its time, so that
-`max_in_flight` is, with one worker. The capacity is what so many connections get answered. Then questions arrive at multiples of it, whether or not those before them were answered: on a connection
-that the server has kept, or else on a new one. Who is not answered within `PATIENCE` seconds leaves, and the upstream
-notes which of its calls were for somebody who had left. A process of its own asks for `/health` meanwhile, on a new
-connection each time. At the end of the largest burst half of the capacity arrives, and it is seen how long the server
-takes to answer all of that as it did before. With `--old` mollm as it was at a revision is measured in turn.
+The server under test has one core, this load and the upstream have the other. There are two cases: the upstream
+answers at once, so that the server's CPU is the limit, with three workers and an aggregator; and it takes its time, so
+that `max_in_flight` is, with one worker. The capacity is what so many connections get answered. Then questions arrive
+at multiples of it, whether or not those before them were answered: on a connection that the server has kept, or else
+on a new one. Who is not answered within `PATIENCE` seconds leaves, and the upstream notes which of its calls were for
+somebody who had left. A process of its own asks for `/health` meanwhile, on a new connection each time. At the end of
+the largest burst half of the capacity arrives, and it is seen how long the server takes to answer all of that as it
+did before. With `--old` mollm as it was at a revision is measured before it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import uvloop
@@ -37,9 +38,6 @@ from load import cpu_seconds, percentile
 from machine import shape
 from revisions import revision
 from upstream import REPLY
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SLOW_SECONDS = 0.2
 """What the slow upstream takes."""
@@ -362,12 +360,11 @@ def config(upstream: str, places: int, queue: int) -> dict[str, Any]:
     made = mollm_config(upstream)
     for name in ("slow", "hang"):
         made["llms"][name] = {**made["llms"]["m"], "model": f"hosted_vllm/{name}"}
-        made["mixtures"][name] = {"description": name, "workers": [name]}
     return {**made, "server": {"max_in_flight": places, "queue": queue}}
 
 
 def run(name: str, python: str, place: Place, bound: socket.socket, seconds: float) -> tuple[list[Found], list[float]]:
-    """Start one server and measure it: each case, and the milliseconds of CPU of refusals on two kinds of connection."""
+    """Measure one server: each case, and the milliseconds of CPU of refusals on two kinds of connection."""
 
     async def upstream() -> dict[int, float]:
         called: dict[int, float] = {}
