@@ -83,9 +83,13 @@ class Noting(asyncio.Protocol):
             if mark := _MARK.search(body):
                 self.called.setdefault(int(mark[1]), time.perf_counter())
             if wait:
-                asyncio.get_running_loop().call_later(wait, self._transport.write, REPLY)
+                asyncio.get_running_loop().call_later(wait, self._reply)
             else:
-                self._transport.write(REPLY)
+                self._reply()
+
+    def _reply(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(REPLY)
 
 
 @dataclass(frozen=True)
