@@ -610,6 +610,7 @@ ELSEWHERE = {
     **dict.fromkeys(("server.forward",), "server/chat/test_endpoint.py"),
     **dict.fromkeys(("llms.NAME.headers",), "llms/test_headers.py"),
     **dict.fromkeys(("server.max_in_flight", "server.queue"), "server/test_admission.py"),
+    **dict.fromkeys(("server.queue_seconds",), "server/test_overload.py"),
     **dict.fromkeys(("server.keep_alive",), "server/test_streaming.py"),
     **dict.fromkeys(("server.drain",), "server/test_process.py"),
     **dict.fromkeys(("server.audit",), "server/test_audit.py"),

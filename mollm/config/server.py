@@ -65,6 +65,9 @@ class ServerConfig(Section):
     )
     max_in_flight: Count = Field(256, description="Requests that are worked on at once.")
     queue: int = Field(256, ge=0, le=MAX_COUNT, description="HTTP requests that wait; one more is refused with 503.")
+    queue_seconds: Seconds = Field(
+        30, description="Seconds an HTTP request waits in the queue at most; then it is refused with 503."
+    )
     keep_alive: Seconds = Field(10, description="Seconds until a stream that has nothing to show sends an empty chunk.")
     drain: float = Field(30, ge=0, allow_inf_nan=False, description="Seconds running questions have after SIGTERM.")
     max_body: Annotated[int, BeforeValidator(_bytes, json_schema_input_type=int | str)] = Field(

@@ -73,6 +73,7 @@ class Metrics:
         gauge("queue_length", "Questions that wait.", waiting)
         ProcessCollector(registry=self.registry)
         self._of_llm: dict[str, tuple[Counter, Histogram, Counter, Counter]] = {}
+        self._of_refused: tuple[Counter, Counter] | None = None
         self._of_mixture: dict[str, tuple[Counter, Histogram]] = {}
 
     def tell(self, event: Event) -> None:
@@ -101,6 +102,14 @@ class Metrics:
         """Count a question that was not answered."""
         self._requests.labels(mixture or UNROUTED).inc()
         self._failures.labels(mixture or UNROUTED, cause).inc()
+
+    def refused(self) -> None:
+        """Count a question for which there was no room."""
+        if self._of_refused is None:
+            labels = UNROUTED, "overloaded"
+            self._of_refused = self._requests.labels(UNROUTED), self._failures.labels(*labels)
+        for counter in self._of_refused:
+            counter.inc()
 
     def began(self, mixture: str, seconds: float) -> None:
         """Record the time until the first token of a stream."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from typing import TYPE_CHECKING, Any, Self, cast
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from mollm.errors import ClientGone, Overloaded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import Receive
 
 log = logging.getLogger("mollm.server")
@@ -20,8 +22,23 @@ LONGEST_WAIT = 60.0
 """Seconds a client is told to wait at most before it tries again."""
 
 
+AT_ONCE = 8
+"""HTTP requests that are let in during one turn of the event loop. A turn is what everybody waits for, `/health` too,
+and who has just been let in takes most of it."""
+STOPPING = "the server is about to stop"
+LOG_SECONDS = 1.0
+"""Between two lines in the log about HTTP requests that were refused."""
+
+
+class _Waiting(NamedTuple):
+    """Who waits."""
+
+    since: float
+    is_gone: Callable[[], bool]
+
+
 class Admission:
-    """Lets in so many HTTP requests at once, and so many more wait in the order in which they came.
+    """Lets in so many HTTP requests at once, and so many more wait in the order in which they came, but not for ever.
 
     Attributes:
         inside: Those that are worked on or wait.
@@ -29,9 +46,28 @@ class Admission:
         is_draining: No more are let in; those inside may finish.
     """
 
-    def __init__(self, max_in_flight: int, queue: int) -> None:
-        self._room, self._queue = max_in_flight, queue
-        self._waiting: deque[asyncio.Future[None]] = deque()
+    def __init__(
+        self,
+        max_in_flight: int,
+        queue: int,
+        queue_seconds: float = 30.0,
+        *,
+        on_refusal: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Let nobody in yet.
+
+        Args:
+            max_in_flight: HTTP requests that are worked on at once.
+            queue: Those that wait.
+            queue_seconds: How long they wait at most.
+            on_refusal: Is called for every one that is refused.
+        """
+        self._room, self._queue, self._queue_seconds = max_in_flight, queue, queue_seconds
+        self._waiting: OrderedDict[asyncio.Future[None], _Waiting] = OrderedDict()
+        self._oldest_timer: asyncio.TimerHandle | None = None
+        self._let_in_this_turn = 0
+        self._on_refusal = on_refusal
+        self._unlogged: int | None = None
         self.inside: set[Slot] = set()
         self._seconds = 1.0
         self.in_flight = 0
@@ -42,10 +78,36 @@ class Admission:
         """HTTP requests in the queue."""
         return len(self._waiting)
 
-    def resize(self, max_in_flight: int, queue: int) -> None:
+    @property
+    def room(self) -> int:
+        """How many HTTP requests more would be let in or wait; 0 while the server is about to stop."""
+        free = max(0, self._room - self.in_flight)
+        return 0 if self.is_draining else max(0, free + self._queue - len(self._waiting))
+
+    @property
+    def oldest_seconds(self) -> float:
+        """How long the first in the queue has waited; 0 if nobody waits."""
+        if not self._waiting:
+            return 0.0
+        return asyncio.get_running_loop().time() - next(iter(self._waiting.values())).since
+
+    def resize(self, max_in_flight: int, queue: int, queue_seconds: float = 30.0) -> None:
         """Change the bounds; those inside stay."""
-        self._room, self._queue = max_in_flight, queue
+        self._room, self._queue, self._queue_seconds = max_in_flight, queue, queue_seconds
+        self._look_at_oldest()
         self._let_in()
+
+    def check(self) -> None:
+        """Raise `Overloaded` if there is no room; that costs least before anything of an HTTP request is read."""
+        if not self.room:
+            raise self.refused()
+
+    def refused(self) -> Overloaded:
+        """Count an HTTP request that finds no room, and return what it is told."""
+        if self.is_draining:
+            return self._refused(STOPPING)
+        found = f"{self.in_flight} HTTP requests are in flight and {len(self._waiting)} waiting"
+        return self._refused(f"{found}, which is all there is room for")
 
     def slot(self, receive: Receive) -> Slot:
         """Wait for room, and hold it while the block runs.
@@ -53,10 +115,11 @@ class Admission:
         The block is cancelled when the client goes away, or when draining takes too long.
 
         Args:
-            receive: Of ASGI, after the body was read: what comes next is the end of the connection.
+            receive: Of ASGI, after the body was read: what comes next is the end of the connection. Where it has a
+                method `is_gone`, that is asked before the block is let in.
 
         Raises:
-            Overloaded: The queue is full, or the server is about to stop.
+            Overloaded: The queue is full, the wait took too long, or the server is about to stop.
             ClientGone: The client went away.
         """
         return Slot(self, receive)
@@ -65,35 +128,34 @@ class Admission:
         """Let nobody in any more, wait for those inside, and end what still runs after `seconds`."""
         self.is_draining = True
         while self._waiting:
-            if not (place := self._waiting.popleft()).done():
-                place.set_exception(self._stopping())
+            place, _ = self._waiting.popitem(last=False)
+            if not place.done():
+                place.set_exception(self.refused())
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while self.inside and loop.time() < until:  # noqa: ASYNC110 - a server stops once; not worth an event
             await asyncio.sleep(0.05)
         for slot in self.inside:
-            slot.end(self._stopping())
+            slot.end(self._overloaded(STOPPING))
         until = loop.time() + LONGEST_END
         while self.inside and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         if self.inside:
             log.error("%d HTTP requests did not end when they were told to", len(self.inside))
 
-    async def enter(self) -> None:
-        """Wait for room. Raises `Overloaded`."""
-        if self.is_draining:
-            raise self._stopping()
-        if self.in_flight < self._room and not self._waiting:
-            self.in_flight += 1
+    async def enter(self, is_gone: Callable[[], bool]) -> None:
+        """Wait for room. Raises `Overloaded`, and `ClientGone` if its client is gone when there is some."""
+        self.check()
+        if not self._waiting and self._has_room():
+            if is_gone():
+                raise _gone()
+            self._take()
             return
-        if len(self._waiting) >= self._queue:
-            raise Overloaded(
-                f"{self.in_flight} HTTP requests are in flight and {len(self._waiting)} waiting, which is all there is "
-                "room for",
-                retry_after_seconds=self._retry_after(),
-            )
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
+        loop = asyncio.get_running_loop()
+        place: asyncio.Future[None] = loop.create_future()
+        self._waiting[place] = _Waiting(loop.time(), is_gone)
+        if self._oldest_timer is None:
+            self._look_at_oldest()
         try:
             await place
         except asyncio.CancelledError:
@@ -102,8 +164,7 @@ class Admission:
                 self._let_in()
             raise
         finally:
-            if place in self._waiting:
-                self._waiting.remove(place)
+            self._waiting.pop(place, None)
 
     def leave(self, seconds: float) -> None:
         """Make room again after so many seconds."""
@@ -111,19 +172,79 @@ class Admission:
         self.in_flight -= 1
         self._let_in()
 
-    def _let_in(self) -> None:
-        while self._waiting and self.in_flight < self._room:
-            place = self._waiting.popleft()
-            if not place.done():
-                self.in_flight += 1
-                place.set_result(None)
+    def _has_room(self) -> bool:
+        return self.in_flight < self._room and self._let_in_this_turn < AT_ONCE
 
-    def _stopping(self) -> Overloaded:
-        return Overloaded("the server is about to stop", retry_after_seconds=self._retry_after())
+    def _take(self) -> None:
+        self.in_flight += 1
+        if not self._let_in_this_turn:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self._let_in_this_turn += 1
+
+    def _next_turn(self) -> None:
+        self._let_in_this_turn = 0
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._waiting and self._has_room():
+            place, waiting = self._waiting.popitem(last=False)
+            if place.done():
+                continue
+            if waiting.is_gone():
+                place.set_exception(_gone())
+                continue
+            self._take()
+            place.set_result(None)
+
+    def _look_at_oldest(self) -> None:
+        # One timer for the first of them: whoever stands behind has waited less.
+        if self._oldest_timer is not None:
+            self._oldest_timer.cancel()
+            self._oldest_timer = None
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            place, waiting = next(iter(self._waiting.items()))
+            until = waiting.since + self._queue_seconds
+            if not place.done() and until > loop.time():
+                self._oldest_timer = loop.call_at(until, self._look_at_oldest)
+                return
+            del self._waiting[place]
+            if not place.done():
+                text = f"no room within {self._queue_seconds:g} s, which is as long as an HTTP request may wait"
+                place.set_exception(self._refused(text))
+
+    def _refused(self, text: str) -> Overloaded:
+        self._on_refusal()
+        if self._unlogged is None:
+            log.warning("an HTTP request was refused: %s", text)
+            self._unlogged = 0
+            asyncio.get_running_loop().call_later(LOG_SECONDS, self._log_refusals)
+        else:
+            self._unlogged += 1
+        return self._overloaded(text)
+
+    def _overloaded(self, text: str) -> Overloaded:
+        return Overloaded(text, retry_after_seconds=self._retry_after())
+
+    def _log_refusals(self) -> None:
+        if not self._unlogged:
+            self._unlogged = None
+            return
+        log.warning("%d more HTTP requests were refused within %g s", self._unlogged, LOG_SECONDS)
+        self._unlogged = 0
+        asyncio.get_running_loop().call_later(LOG_SECONDS, self._log_refusals)
 
     def _retry_after(self) -> float:
         # The time until those who wait have been served, at the recent rate.
         return min(LONGEST_WAIT, self._seconds * (1 + len(self._waiting) / self._room))
+
+
+def _gone() -> ClientGone:
+    return ClientGone("the client closed its connection")
+
+
+def _is_not_known() -> bool:
+    return False
 
 
 class Slot:
@@ -142,12 +263,13 @@ class Slot:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
+        self._admission.check()
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._cancelled = self._task.cancelling()
         self._watcher = loop.create_task(self._watch())
         self._admission.inside.add(self)
         try:
-            await self._admission.enter()
+            await self._admission.enter(getattr(self._receive, "is_gone", _is_not_known))
         except BaseException as error:
             self._close(error)
             raise
@@ -179,4 +301,4 @@ class Slot:
         # Asked once: what follows a body is the end of the connection, and an application in front of this one may
         # answer at once with the body again, for ever.
         if (await self._receive())["type"] == "http.disconnect":
-            self.end(ClientGone("the client closed its connection"))
+            self.end(_gone())

@@ -14,6 +14,7 @@ from mollm.server.cors import CORS
 from mollm.server.deployment import Deployment
 from mollm.server.failures import EXPECTED, INTERNAL, failed, report, response_for
 from mollm.server.predict import predict
+from mollm.server.refusing import Gate
 from mollm.server.shortcut import Shortcut
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def app_of(deployment: Deployment) -> FastAPI:
         app.include_router(paths)
     # The last one added is the first one passed.
     endpoints = {"/v1/chat/completions": chat_completions, "/predict": predict}
+    app.state.gate = Gate(deployment, endpoints)
     app.add_middleware(Shortcut, deployment=deployment, endpoints=endpoints)
     app.add_middleware(
         Authentication,

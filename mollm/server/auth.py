@@ -114,41 +114,38 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an HTTP request on, or refuse it."""
-        refused = self._refusal(scope) if scope["type"] == "http" else None
-        if refused is None:
+        found = judged(scope, self._keys(), self._origins()) if scope["type"] == "http" else ANYBODY
+        if isinstance(found, Caller):
+            scope[_CALLER] = found
             await self._app(scope, receive, send)
             return
-        note(scope, refused)
-        response, id = response_for(refused), new_id()  # noqa: A001 - the field's name
+        note(scope, found)
+        response, id = response_for(found), new_id()  # noqa: A001 - the field's name
         response.headers["x-request-id"] = id
         if audit := self._audit():
             where = shown(path_of(scope))
-            audit.refused({"id": id, "key": None, "path": where, "status": refused.status, "outcome": refused.cause})
+            audit.refused({"id": id, "key": None, "path": where, "status": found.status, "outcome": found.cause})
         await response(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> Problem | None:
-        keys = self._keys()
-        if not keys:
-            return self._foreign(scope)
-        if path_of(scope) in OPEN:
-            return None
-        key = bearer(scope)
-        caller = keys.caller(key)
-        if caller is not None:
-            scope[_CALLER] = caller
-            return None
-        text = "the key is none of this server's" if key else "a key of this server is needed"
-        return Problem(401, INVALID, "invalid_api_key", f"{text}: Authorization: Bearer ...", cause="auth")
 
-    def _foreign(self, scope: Scope) -> Problem | None:
-        origins, origin = self._origins(), header(scope, b"origin")
-        refused = None
-        if origin and not origins.has_origin(origin):
-            refused = foreign_origin(origin)
-        for host in headers(scope, b"host"):
-            if not origins.has_host(host):
-                refused = refused or foreign_host(host)
-        return refused
+def judged(scope: Scope, keys: Keys, origins: Origins) -> Caller | Problem:
+    """Say who asks, or why they are not let in."""
+    if not keys:
+        return _foreign(scope, origins) or ANYBODY
+    if path_of(scope) in OPEN:
+        return ANYBODY
+    key = bearer(scope)
+    if caller := keys.caller(key):
+        return caller
+    text = "the key is none of this server's" if key else "a key of this server is needed"
+    return Problem(401, INVALID, "invalid_api_key", f"{text}: Authorization: Bearer ...", cause="auth")
+
+
+def _foreign(scope: Scope, origins: Origins) -> Problem | None:
+    origin = header(scope, b"origin")
+    if origin and not origins.has_origin(origin):
+        return foreign_origin(origin)
+    return next((foreign_host(host) for host in headers(scope, b"host") if not origins.has_host(host)), None)
 
 
 def bearer(scope: Scope) -> str:

@@ -13,7 +13,7 @@ from mollm.errors import BadField, ClientGone, Overloaded, TooLarge, TooSlow
 from mollm.server.wire import header
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from pydantic import ValidationError
     from starlette.types import Receive, Scope
@@ -62,9 +62,20 @@ class Bodies:
         most: Bytes of one.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, most: int, check: Callable[[], None] = lambda: None) -> None:
+        """Hold nothing yet.
+
+        Args:
+            most: Bytes of one.
+            check: Raises `Overloaded` where the HTTP request could not be let in, however it reads on.
+        """
+        self.most, self.check = most, check
         self._held = 0
+
+    def is_too_large(self, scope: Scope) -> bool:
+        """Say whether an HTTP request tells of a longer body than one may be."""
+        length = header(scope, b"content-length")
+        return length.isdecimal() and int(length) > self.most
 
     def share(self) -> Share:
         """Hold one body until the share is closed."""
@@ -102,12 +113,13 @@ class Share:
         Raises:
             TooLarge: It has more bytes than a body may; nothing is read of one that says so.
             TooSlow: It was not there within `BODY_SECONDS`.
-            Overloaded: There is no room for it beside the others.
+            Overloaded: There is no room for it beside the others, or for the HTTP request before it is read, or when it
+                is there.
             ClientGone: The client went away.
         """
-        length = header(scope, b"content-length")
-        if length.isdecimal() and int(length) > self._bodies.most:
+        if self._bodies.is_too_large(scope):
             raise _too_large(self._bodies.most)
+        self._bodies.check()
         parts = []
         try:
             async with asyncio.timeout(BODY_SECONDS):
@@ -119,9 +131,11 @@ class Share:
                     self._grow(len(part))
                     parts.append(part)
                     if not message.get("more_body", False):
-                        return b"".join(parts)
+                        break
         except TimeoutError:
             raise TooSlow(f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
+        self._bodies.check()  # parsing it would be the larger part of what is in vain
+        return b"".join(parts)
 
     def close(self) -> None:
         """Hold it no more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from mollm.server.gate import Gated
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,7 +16,7 @@ HEAD_SECONDS = 30.0
 """Until the head of an HTTP request must be there, counted from the connection or from its first byte."""
 
 
-class Connection(HttpToolsProtocol):
+class Connection(Gated):
     """uvicorn's connection, closed where a head is too large or too late: no key has been asked for by then."""
 
     _head_bytes = 0

@@ -45,14 +45,14 @@ class CORS:
         if scope["type"] != "http" or not (origin or origins.are_listed):
             await self._app(scope, receive, send)
             return
-        found = _allowed(origin, origins)
+        found = allowed(origin, origins)
         if origin and scope["method"] == "OPTIONS" and header(scope, b"access-control-request-method"):
             await _preflight(scope, found, origin)(scope, receive, send)
             return
 
         async def mark(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_marks(message["headers"], found)]
+                message["headers"] = [*message["headers"], *marks(message["headers"], found)]
             await send(message)
 
         await self._app(scope, receive, mark)
@@ -79,7 +79,8 @@ def _preflight(scope: Scope, found: dict[str, str], origin: str) -> Response:
     return Response(status_code=204, headers=headers)
 
 
-def _allowed(origin: str, origins: Origins) -> dict[str, str]:
+def allowed(origin: str, origins: Origins) -> dict[str, str]:
+    """Return the headers that tell a browser what pages of `origin` may do, an empty one where it names none."""
     if origins.is_public:
         return {"access-control-allow-origin": "*"}
     if not origin or not origins.has_origin(origin):
@@ -88,7 +89,8 @@ def _allowed(origin: str, origins: Origins) -> dict[str, str]:
     return {**found, "access-control-allow-credentials": "true"} if origins.trusts(origin) else found
 
 
-def _marks(sent: list[tuple[bytes, bytes]], found: dict[str, str]) -> list[tuple[bytes, bytes]]:
+def marks(sent: list[tuple[bytes, bytes]], found: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return the headers to add to those that are `sent`, with what `allowed` has `found`."""
     marks = [(name.encode(), value.encode("latin-1")) for name, value in found.items()]
     readable = [name for name, _ in sent if name.startswith(b"x-mollm-") or name in _BESIDES_OURS]
     if readable and "access-control-allow-origin" in found:

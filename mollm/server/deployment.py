@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
+    from mollm.config.server import ServerConfig
     from mollm.routing.base import RouterLike
     from mollm.types import Observer
 
@@ -79,8 +80,8 @@ class Deployment:
         self._source, self._host = config, host or loaded.server.host
         self.settings, self.keys = loaded.server, Keys(loaded, self._host)
         self.origins = Origins(self.settings)
-        self.admission = Admission(self.settings.max_in_flight, self.settings.queue)
-        self.bodies = Bodies(self.settings.max_body)
+        self.admission = Admission(*_bounds(self.settings), on_refusal=lambda: self.metrics.refused())
+        self.bodies = Bodies(self.settings.max_body, check=self.admission.check)
         self.audit: Audit | None = None
         self.metrics = Metrics(in_flight=lambda: self.admission.in_flight, waiting=lambda: self.admission.waiting)
         self.mollm = MoLLM(loaded, llms=llms, router=router, aggregators=aggregators, observers=observers)
@@ -137,7 +138,7 @@ class Deployment:
         self.settings, self.keys, self.created = config.server, keys, int(time.time())
         replaced, self.audit = self.audit, audit
         self.origins = Origins(self.settings)
-        self.admission.resize(self.settings.max_in_flight, self.settings.queue)
+        self.admission.resize(*_bounds(self.settings))
         self.bodies.most = self.settings.max_body
         log.info("the configuration was read again: %s", summary(config))
         self.metrics.reloaded(is_good=True)
@@ -169,6 +170,10 @@ async def _closed(audit: Audit | None) -> None:
 def deployment_of(request: Request) -> Deployment:
     """Return the deployment that an HTTP request has reached."""
     return cast("Deployment", request.app.state.deployment)
+
+
+def _bounds(settings: ServerConfig) -> tuple[int, int, float]:
+    return settings.max_in_flight, settings.queue, settings.queue_seconds
 
 
 def summary(config: Config) -> str:

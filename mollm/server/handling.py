@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from mollm.errors import ClientGone, Overloaded
+from mollm.errors import ClientGone
 from mollm.server.failures import problem_of
 from mollm.server.wire import path_of, shown
 from mollm.types import CallEnded, Routed, Usage, new_id
@@ -73,7 +73,7 @@ class Handling:
     async def __aenter__(self) -> Self:
         try:
             await self.slot.__aenter__()
-        except (Overloaded, ClientGone) as error:
+        except ClientGone as error:  # one that is refused was counted by who refused it
             self._failed(None, error)
             raise
         return self

@@ -12,14 +12,15 @@ import logging
 import signal
 import socket
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from mollm.errors import ConfigError
 from mollm.server.app import app_of
-from mollm.server.connection import Connection
 from mollm.server.deployment import Deployment, summary
+from mollm.server.entrance import Entrance
 from mollm.server.logs import log_to_standard_error
 from mollm.server.outlet import LONGEST_SEND
 
@@ -115,7 +116,7 @@ def uvicorn_config(app: FastAPI) -> uvicorn.Config:
     """How uvicorn runs an application of ours."""
     return uvicorn.Config(
         app,
-        http=Connection,
+        http=partial(Entrance, gate=app.state.gate),  # type: ignore[arg-type] # uvicorn calls it as it would a class
         log_config=None,
         access_log=False,
         proxy_headers=False,

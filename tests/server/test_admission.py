@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mollm.errors import ClientGone, Overloaded
-from mollm.server.admission import LONGEST_END, LONGEST_WAIT, Admission
+from mollm.server.admission import AT_ONCE, LONGEST_END, LONGEST_WAIT, Admission
 from tests.clock import run_virtual
 from tests.server.served import config_of, served, until
 from tests.upstream import Reply, Upstream, answer, stream
@@ -23,17 +23,21 @@ FINAL = ("done", "refused", "gone", "cancelled")
 class Visitor:
     """One request, and what became of it: waiting, inside, or one of `FINAL`."""
 
-    def __init__(self, admission: Admission) -> None:
-        """Come to `admission`; it is noticed at the next turn of the event loop."""
+    def __init__(self, admission: Admission, *, is_gone: bool = False) -> None:
+        """Come to `admission`; it is noticed at the next turn of the event loop.
+
+        `is_gone` is the client's end of the connection: it closed, and nothing told the server so far.
+        """
         self.state = "cancelled"  # as it stays when that happens before anything else
         self.told: Overloaded | None = None
+        self.closed = is_gone
         self.has_left, self.may_leave = asyncio.Event(), asyncio.Event()
         self.task = asyncio.create_task(self._handling(admission))
 
     async def _handling(self, admission: Admission) -> None:
         self.state = "waiting"
         try:
-            async with admission.slot(self._receive):
+            async with admission.slot(self):
                 self.state = "inside"
                 await self.may_leave.wait()
             self.state = "done"
@@ -48,9 +52,14 @@ class Visitor:
         assert task
         assert task.cancelling() == 0, "who cancels a task for a reason takes the cancellation back"
 
-    async def _receive(self) -> dict[str, Any]:
+    async def __call__(self) -> dict[str, Any]:
+        """Wait until the server hears that the client has gone, as ASGI's `receive` does."""
         await self.has_left.wait()
         return {"type": "http.disconnect"}
+
+    def is_gone(self) -> bool:
+        """Look at the connection itself."""
+        return self.closed or self.has_left.is_set()
 
 
 async def settle() -> None:
@@ -67,43 +76,64 @@ def states(visitors: list[Visitor]) -> list[str]:
 class Specification:
     """What `Admission` promises, one event at a time, as a list of who is where."""
 
-    def __init__(self, room: int, queue: int) -> None:
-        self.room, self.queue = room, queue
+    def __init__(self, room: int, queue: int, patience: float = 30.0) -> None:
+        self.room, self.queue, self.patience = room, queue, patience
         self.states: list[str] = []
+        self.since: list[float] = []
+        self.closed: set[int] = set()
+        self.now = 0.0
 
     def count(self, state: str) -> int:
         """How many are there."""
         return self.states.count(state)
 
+    @property
+    def oldest(self) -> float:
+        """Seconds that the first in the queue has waited."""
+        return self.now - self.since[self.states.index("waiting")] if self.count("waiting") else 0.0
+
     def do(self, what: str, first: int, second: int) -> None:
         """Take a step of a script."""
-        if what == "arrive":
-            if self.count("inside") < self.room and not self.count("waiting"):
-                self.states.append("inside")
+        if what in ("arrive", "arrive gone"):
+            if what == "arrive gone":
+                self.closed.add(len(self.states))
+            if self.count("inside") < self.room or self.count("waiting") < self.queue:
+                self.states.append("waiting")
             else:
-                self.states.append("waiting" if self.count("waiting") < self.queue else "refused")
+                self.states.append("refused")
+            self.since.append(self.now)
         elif what == "resize":
             self.room, self.queue = first, second
+        elif what == "pass":
+            self.now += first
+            for number, state in enumerate(self.states):
+                if state == "waiting" and self.now - self.since[number] >= self.patience:
+                    self.states[number] = "refused"
         elif self.states and self.states[number := first % len(self.states)] not in FINAL:
-            if what != "leave":
+            if what == "close":
+                self.closed.add(number)
+            elif what != "leave":
                 self.states[number] = {"vanish": "gone", "cancel": "cancelled"}[what]
             elif self.states[number] == "inside":
                 self.states[number] = "done"
         while self.count("waiting") and self.count("inside") < self.room:
-            self.states[self.states.index("waiting")] = "inside"
+            number = self.states.index("waiting")
+            self.states[number] = "gone" if number in self.closed else "inside"
 
 
 def take(step: Step, admission: Admission, visitors: list[Visitor], *, from_inside: bool = False) -> None:
     """Take a step of a script, in earnest."""
     what, first, second = step
-    if what == "arrive":
-        visitors.append(Visitor(admission))
+    if what in ("arrive", "arrive gone"):
+        visitors.append(Visitor(admission, is_gone=what == "arrive gone"))
     elif what == "resize":
         admission.resize(first, second)
     elif visitors:
         visitor = visitors[first % len(visitors)]
         if what == "vanish":
             visitor.has_left.set()
+        elif what == "close":
+            visitor.closed = True
         elif what == "cancel":
             visitor.task.cancel()
         elif visitor.state == "inside" or not from_inside:
@@ -118,23 +148,113 @@ def steps(*kinds: str) -> st.SearchStrategy[Step]:
     return st.one_of(arrivals, arrivals, others, bounds)
 
 
-@settings(deadline=None, max_examples=150)
-@given(st.integers(1, 3), st.integers(0, 3), st.lists(steps("leave", "vanish", "cancel"), max_size=30))
+TIMES = st.tuples(st.just("pass"), st.sampled_from((1, 5, 9, 10, 25)), st.just(0))
+GONE = st.just(("arrive gone", 0, 0))
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.integers(1, 3),
+    st.integers(0, 3),
+    st.lists(st.one_of(steps("leave", "vanish", "cancel", "close"), steps("leave", "close"), TIMES, GONE), max_size=30),
+)
 def test_who_is_let_in_waits_or_is_refused(room: int, queue: int, script: list[Step]) -> None:
-    """First come, first served, within bounds that may change: exactly as the specification says, step by step."""
+    """First come, first served, within bounds that may change: exactly as the specification says, step by step.
+
+    Who has closed its connection takes no place, although nothing told the server, and nobody waits longer than 10 s.
+    """
 
     async def main() -> None:
-        admission, specification, visitors = Admission(room, queue), Specification(room, queue), list[Visitor]()
+        loop, refusals = asyncio.get_running_loop(), list[float]()
+        admission = Admission(room, queue, 10, on_refusal=lambda: refusals.append(loop.time()))
+        specification, visitors = Specification(room, queue, 10), list[Visitor]()
         for step in script:
-            take(step, admission, visitors, from_inside=True)
+            if step[0] == "pass":
+                await asyncio.sleep(step[1])
+            elif step[0] == "resize":
+                admission.resize(step[1], step[2], 10)
+            else:
+                take(step, admission, visitors, from_inside=True)
             await settle()
             specification.do(*step)
             assert states(visitors) == specification.states
             assert admission.in_flight == specification.count("inside")
             assert admission.waiting == specification.count("waiting")
+            assert admission.oldest_seconds == specification.oldest
+            assert len(refusals) == specification.count("refused")
         await everybody_leaves(admission, visitors)
 
     run_virtual(main())
+
+
+def test_many_at_one_moment_are_let_in_turn_by_turn() -> None:
+    """Whatever else is ready, `/health` too, has its turn in between; nobody is refused for it, even with no queue."""
+
+    async def main() -> None:
+        admission = Admission(5 * AT_ONCE, 0)
+        visitors = [Visitor(admission) for _ in range(5 * AT_ONCE + 1)]
+        seen = []
+        for _ in range(8):
+            before = admission.in_flight
+            await asyncio.sleep(0)
+            seen.append(admission.in_flight - before)
+        assert max(seen) == AT_ONCE
+        await settle()
+        assert states(visitors) == ["inside"] * 5 * AT_ONCE + ["refused"]
+        visitors[0].closed = True
+        await everybody_leaves(admission, visitors)
+
+    run_virtual(main())
+
+
+def test_who_waited_too_long_is_told_when_to_come_back() -> None:
+    """At the very moment, the first one first; a shorter bound counts for who waits already."""
+
+    async def main() -> None:
+        admission, loop = Admission(1, 4, 30), asyncio.get_running_loop()
+        visitors = [Visitor(admission)]
+        for _ in range(2):
+            visitors.append(Visitor(admission))
+            await asyncio.sleep(10)
+        assert admission.oldest_seconds == 20
+        await asyncio.sleep(10.5)
+        assert states(visitors) == ["inside", "refused", "waiting"]
+        assert visitors[1].told
+        assert "30 s" in str(visitors[1].told)
+        assert 1 <= (visitors[1].told.retry_after_seconds or 0) <= LONGEST_WAIT
+        admission.resize(1, 4, 20)
+        await settle()
+        assert states(visitors) == ["inside", "refused", "refused"]
+        assert loop.time() == 30.5
+        await everybody_leaves(admission, visitors)
+
+    run_virtual(main())
+
+
+def test_refusals_share_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The first says what there is no room for, and each second after it how many more there were; all are counted."""
+
+    async def main() -> None:
+        counted = []
+        admission = Admission(1, 0, on_refusal=lambda: counted.append(1))
+        inside = Visitor(admission)
+        await settle()
+        for refused in (100, 20):
+            visitors = [Visitor(admission) for _ in range(refused)]
+            await asyncio.sleep(1.2)
+            assert states(visitors) == ["refused"] * refused
+        await asyncio.sleep(5)
+        late = Visitor(admission)
+        await settle()
+        assert late.state == "refused"
+        inside.may_leave.set()
+        await settle()
+        assert len(counted) == 121
+
+    run_virtual(main())
+    first = "an HTTP request was refused: 1 HTTP requests are in flight and 0 waiting, which is all there is room for"
+    more = [f"{count} more HTTP requests were refused within 1 s" for count in (99, 20)]
+    assert [record.getMessage() for record in caplog.records] == [first, *more, first]
 
 
 TURNS = st.sampled_from((0, 0, 1, 2, 3, 12))
@@ -163,6 +283,7 @@ def test_what_happens_at_one_moment_does_no_harm(room: int, queue: int, script: 
             now = [number for number, state in enumerate(states(visitors)) if state == "inside"]
             waiting = [number for number, state in enumerate(states(visitors)) if state == "waiting"]
             assert admission.in_flight == len(now) <= max(*rooms, inside)
+            assert not [visitor for visitor in visitors if visitor.state == "waiting" and visitor.has_left.is_set()]
             assert admission.waiting == len(waiting)
             assert not waiting or (max(now) < min(waiting) and len(now) >= rooms[-1])
             inside, rooms = len(now), rooms[-1:]
@@ -429,7 +550,7 @@ def test_who_is_told_to_come_back_is_told_when() -> None:
             await settle()
         with pytest.raises(Overloaded) as refused:
             await admission.drained(0)
-            async with admission.slot(slow._receive):  # noqa: SLF001
+            async with admission.slot(slow):
                 pass
         assert refused.value.retry_after_seconds == LONGEST_WAIT
 
