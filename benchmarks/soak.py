@@ -12,6 +12,8 @@ time. Each has bars; where one is missed, the exit code is 1. The server has one
 from __future__ import annotations
 
 import argparse
+import os
+import resource
 import signal
 import sys
 import time
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
+from load import machine_seconds
 from machine import shape
 from soaking.steady import steady
 from soaking.strain import burst, large, readers, reloads
@@ -56,8 +59,11 @@ def main() -> None:
     pages, missed = [], 0
     for name in only:
         print(name, file=sys.stderr, flush=True)
-        begun = time.monotonic()
+        begun, machine, own = time.monotonic(), machine_seconds(), _own_seconds()
         part = uvloop.run(parts[name]())
+        foreign = machine_seconds() - machine - (_own_seconds() - own)
+        share = foreign / (time.monotonic() - begun) / (os.cpu_count() or 1)
+        part.text.append(f"Other processes took {max(0.0, share):.0%} of the machine meanwhile.")
         missed += sum(not bar.is_met for bar in part.bars)
         pages.append(part.page())
         print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
@@ -69,6 +75,12 @@ def main() -> None:
     if arguments.write:
         arguments.write.write_text(text)
     sys.exit(int(missed > 0))
+
+
+def _own_seconds() -> float:
+    """CPU of this process and of those that it has started and that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 GONE = ("client_gone", "cancelled")
 """Causes of failures that are no failure of the server's."""
+NEVER_REACHED = ("dead", "deaf")
+"""LLMs whose addresses take no connection."""
 CLOSED_WITHIN = 1.0
 """Seconds until the calls of a question that is over are closed (rows 29 and 36 of the catalogue)."""
 
@@ -26,8 +28,8 @@ def balance(part: Part, outcomes: list[Outcome], counted: Metrics, book: list[Ca
 
 
 def summary(outcomes: list[Outcome]) -> str:
-    """Return how many questions had which outcome."""
-    counted = Counter(outcome.what if not outcome.what.startswith(WRONG) else "WRONG" for outcome in outcomes)
+    """Return how many questions had which outcome, what is wrong by its beginning."""
+    counted = Counter(outcome.what[:60].replace("|", "/").replace("\n", " ") for outcome in outcomes)
     return ", ".join(f"{count} {what}" for what, count in counted.most_common())
 
 
@@ -67,11 +69,14 @@ def _upstream(part: Part, counted: Metrics, book: list[Called]) -> None:
         made = calls[llm] + retries[llm]
         # A call that is given up before it is sent, or that an open breaker refuses, never arrives.
         unsent = counted.total("call_failures_total", llm=llm, cause="cancelled")
-        if opened[llm] or llm in ("dead", "deaf"):
-            unsent += counted.total("call_failures_total", llm=llm, cause="unreachable") + retries[llm]
+        unsent += counted.total("call_failures_total", llm=llm, cause="unreachable") if opened[llm] else 0
+        if llm in NEVER_REACHED:
+            unsent = made
         agree &= made - unsent <= arrived[llm] <= made
-        said.append(f"{llm}: {arrived[llm]} of {calls[llm]} + {retries[llm]}, {unsent} of which may not be sent")
+        said.append(f"{llm}: {arrived[llm]} of {calls[llm]} + {retries[llm]}, of which {unsent} may not have been sent")
     part.bar("calls that arrived = calls + retries of the server", "; ".join(said), agree)
+    reached = sum(arrived[llm] for llm in NEVER_REACHED)
+    part.bar(f"none arrived for {' and '.join(NEVER_REACHED)}", reached, not reached)
     total, tried_again = sum(calls.values()), sum(retries.values())
     part.bar(
         "retries are at most a tenth of the calls, and ten", f"{tried_again} of {total}", tried_again <= total / 10 + 10

@@ -215,9 +215,7 @@ class Load:
         """Let `rate` questions a second arrive for `seconds`."""
         begun = time.perf_counter()
         for number in range(round(rate * seconds)):
-            wait = begun + number / rate - time.perf_counter()
-            if wait > 0:
-                await asyncio.sleep(wait)
+            await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
             self.ask(following())
 
     def ask(self, question: Question) -> None:

@@ -1,4 +1,4 @@
-"""What a soak runs against: the upstream and `mollm serve`, each a process of its own, and what can be seen of them."""
+"""What a soak runs against: upstreams and `mollm serve`, each a process of its own, and what can be seen of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,14 +80,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Stage:
-    """A server on its core, and the upstream, which shares the other with the load."""
+    """A server on its core, and upstreams, which share the other with the load."""
 
     server: Server
     port: int
     config: Path
-    book: Path
     log: Path
-    upstream: subprocess.Popen[str]
+    upstreams: list[subprocess.Popen[str]]
 
     async def look(self) -> Look:
         """See what the server's process holds."""
@@ -109,12 +108,15 @@ class Stage:
         return Metrics([(s.name, s.labels, s.value) for s in samples])
 
     async def finish(self) -> list[Called]:
-        """End the upstream, and return its book."""
-        assert self.upstream.stdin
-        self.upstream.stdin.close()
-        await asyncio.to_thread(self.upstream.wait)
-        with self.book.open() as lines:
-            return [Called(*json.loads(line)) for line in lines]
+        """End the upstreams, and return what their books hold."""
+        called = []
+        for number, process in enumerate(self.upstreams):
+            assert process.stdin
+            process.stdin.close()
+            await asyncio.to_thread(process.wait)
+            with (self.config.parent / f"book-{number}").open() as lines:
+                called += [Called(*json.loads(line)) for line in lines]
+        return called
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +228,8 @@ def config_of(addresses: dict[str, str], **server: Any) -> dict[str, Any]:
     patient = {**llm, "timeout": {"total": 60}, "context_window": 400_000}
     llms = {name: {**llm, "model": f"hosted_vllm/{name}"} for name in ("a", "b", "c", "writer")}
     llms |= {name: {**llm, "model": f"hosted_vllm/{name}", "api_base": addresses[name]} for name in ("dead", "deaf")}
-    llms |= {name: {**patient, "model": f"hosted_vllm/{name}"} for name in ("long", "paced", "big")}
+    llms |= {name: {**patient, "model": f"hosted_vllm/{name}"} for name in ("long", "paced")}
+    llms["big"] = {**patient, "model": "hosted_vllm/big", "api_base": addresses["big"]}
     written = {"method": "synthesize", "llm": "writer"}
     mixtures = {
         "one": {"description": "One worker.", "workers": ["a"]},
@@ -245,24 +248,26 @@ def config_of(addresses: dict[str, str], **server: Any) -> dict[str, Any]:
 
 @contextmanager
 def staged(descriptors: int | None = None, seed: int = SEED) -> Iterator[Stage]:
-    """Start both processes; stop them at the end."""
+    """Start the server and two upstreams, one of them for long prompts alone; stop them at the end."""
     cores = sorted(os.sched_getaffinity(0))
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # of the load, and of the upstream, which inherits it
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # of the load, and of the upstreams, which inherit it
     env = {"PYTHONPATH": str(HERE)}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        command = [sys.executable, "-m", "soaking.upstream", str(folder / "book"), str(seed)]
-        upstream = Place("", folder, cores[0]).start("upstream", command, env=env, talks=True).process
-        with stopped(upstream):
-            assert upstream.stdout
-            addresses = json.loads(upstream.stdout.readline())
-            config, port = folder / "mollm.yaml", free_port()
-            config.write_text(json.dumps(config_of(addresses)))  # JSON is YAML
-            place = Place(addresses["up"], folder, cores[1] if len(cores) > 1 else None)
-            launcher = [sys.executable, "-m", "soaking.launcher", str(config), str(port), str(folder / "tasks.json")]
-            began = time.perf_counter()
-            server = place.start("mollm", [*launcher, str(descriptors or min(PLENTY, most))], env=env)
-            with stopped(server.process):
-                until_200(f"http://127.0.0.1:{port}/ready", server.process, place.log("mollm"))
-                yield Stage(server.is_ready(began), port, config, folder / "book", place.log("mollm"), upstream)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder, upstreams = Path(name), []
+        beside = Place("", folder, cores[0])
+        for number in range(2):
+            command = [sys.executable, "-m", "soaking.upstream", str(folder / f"book-{number}"), str(seed)]
+            process = beside.start(f"upstream-{number}", command, env=env, talks=True).process
+            stack.enter_context(stopped(process))
+            upstreams.append(process)
+        first, second = (json.loads(process.stdout.readline()) for process in upstreams if process.stdout)
+        config, port = folder / "mollm.yaml", free_port()
+        config.write_text(json.dumps(config_of({**first, "big": second["up"]})))  # JSON is YAML
+        place = Place(first["up"], folder, cores[1] if len(cores) > 1 else None)
+        launcher = [sys.executable, "-m", "soaking.launcher", str(config), str(port), str(folder / "tasks.json")]
+        began = time.perf_counter()
+        server = place.start("mollm", [*launcher, str(descriptors or min(PLENTY, most))], env=env)
+        stack.enter_context(stopped(server.process))
+        until_200(f"http://127.0.0.1:{port}/ready", server.process, place.log("mollm"))
+        yield Stage(server.is_ready(began), port, config, place.log("mollm"), upstreams)

@@ -109,7 +109,7 @@ async def _turns(stage: Stage, load: Load, questions: Mixed, rate: float, second
 
 def _page(measured: float, share: float, base: Look, turns: list[Turn], end: Look) -> list[str]:
     return [
-        f"Capacity {measured:.0f} questions a second ({AT_ONCE} at once, no faults); load {measured * share:.0f} a second.",
+        f"Capacity {measured:.0f} questions a second ({AT_ONCE} at once, no faults), load {measured * share:.0f}.",
         f"Of the calls, {SHARE:.0%} are replied to in each of the ways of the turn, and one in "
         f"{1 / OVERSIZED_EVERY:.0f} without end. 5 % of the questions have a worker whose address refuses connections, "
         "5 % one whose address never accepts them, and 5 % of the clients leave.",

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 AT_ONCE = 64
 TIMES_CAPACITY, BURST_SECONDS, AFTER_SECONDS = 10, 10.0, 15.0
 GOODPUT, RECOVERY_SECONDS, HEALTH_SECONDS = 0.9, 5.0, 0.5
-READERS, BYTES_A_SECOND, READING_SECONDS, MIB_EACH = 100, 1000, 20, 1.0
+READERS, BYTES_A_SECOND, READING_SECONDS, MIB_EACH = 100, 1000, 30, 1.0
+FILLING_SECONDS = 10.0
+"""Until every buffer between the upstream and a slow reader is full."""
 STREAMS, GAP_RATIO, LONGEST_GAP_SECONDS = 8, 2.0, 0.1
 LARGE_TOKENS, TOKEN = 100_000, "heap "
 RELOAD_SECONDS, STORM_SECONDS = 0.05, 15.0
@@ -75,7 +77,7 @@ async def readers() -> Part:
         alone = await gaps_of(stage, questions, 10)
         before = await stage.look()
         slow = [asyncio.create_task(_read_slowly(stage.port, questions.calm("long").id)) for _ in range(READERS)]
-        await asyncio.sleep(READING_SECONDS / 4)
+        await asyncio.sleep(FILLING_SECONDS)
         beside = await gaps_of(stage, questions, 10)
         most = await stage.look()
         read = await asyncio.gather(*slow)

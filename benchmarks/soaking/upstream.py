@@ -3,9 +3,9 @@
     python -m soaking.upstream BOOK SEED        # prints its addresses, serves until standard input ends
 
 An id in the question, as `soak-3-0000042`, says what is planned: `soak` with faults, those of turn 3; `calm` without.
-The model `long` writes for ever and `paced` a chunk every 10 ms. `dead` is an address that refuses connections, `deaf`
-one that never accepts them. A line of the book is a call: id, model, fault, begin and end on the clock that all
-processes share, bytes, how it ended, and how many ids its prompt holds.
+The model `long` writes 16 KiB every 20 ms and `paced` a word every 10 ms. `dead` is an address that refuses
+connections, `deaf` one that never accepts them. A line of the book is a call: id, model, fault, begin and end on the
+clock that all processes share, bytes, how it ended, and how many ids its prompt holds.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 import uvloop
 
-from soaking.faults import CLOSE, HANG, LAST, RESET, STREAM_HEAD, Called, Step, planned, well
+from soaking.faults import CLOSE, HANG, RESET, STREAM_HEAD, Called, Step, planned, well
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ID = re.compile(r"(?:soak|calm)-\d-\d{7}")
-PACED_SECONDS = 0.01
+PACED_SECONDS, LONG_SECONDS = 0.01, 0.02
 LATENCY_SECONDS = (0.01, 0.04)
 
 
@@ -92,7 +92,7 @@ class Replying(asyncio.Protocol):
         plan = planned(self._book.seed, int(id[5]), call) if id.startswith("soak") else well
         name, steps = plan.__name__, plan(call)
         if model in ("long", "paced"):
-            name, steps = model, _going_on(call, 0.0 if model == "long" else PACED_SECONDS)
+            name, steps = model, _going_on(call)
         how, sent = "gone", 0
         try:
             await asyncio.sleep(LATENCY_SECONDS[0] + call.chance("latency") * (LATENCY_SECONDS[1] - LATENCY_SECONDS[0]))
@@ -121,19 +121,16 @@ class Replying(asyncio.Protocol):
                 yield step
 
 
-def _going_on(call: Called, seconds: float) -> Iterator[Step]:
-    """Write 1 KiB at a time without a pause, or a word every `seconds`, for ten seconds."""
-    yield STREAM_HEAD
-    text = "sand " * (1 if seconds else 200)
+def _going_on(call: Called) -> Iterator[Step]:
+    """Write for a minute."""
+    text, seconds = ("sand " * 3000, LONG_SECONDS) if call.model == "long" else ("sand ", PACED_SECONDS)
     chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": call.model}
-    for number in range(round(10 / seconds) if seconds else 100_000):
+    yield STREAM_HEAD
+    for number in range(round(60 / seconds)):
         delta = {"role": "assistant", "content": f"{number} {text}"}
         event = b"data: %b\n\n" % json.dumps({**chunk, "choices": [{"index": 0, "delta": delta}]}).encode()
         yield b"%x\r\n%b\r\n" % (len(event), event)
-        yield seconds or 0.001
-    end = {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-    event = b"data: %b\n\ndata: [DONE]\n\n" % json.dumps(end).encode()
-    yield b"%x\r\n%b\r\n" % (len(event), event) + LAST
+        yield seconds
 
 
 def _dead() -> socket.socket:
