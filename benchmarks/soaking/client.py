@@ -212,10 +212,12 @@ class Load:
         self.most_in_flight = 0
 
     async def run(self, rate: float, seconds: float, following: Callable[[], Question]) -> None:
-        """Let `rate` questions a second arrive for `seconds`."""
+        """Let `rate` questions a second arrive for `seconds`, or fewer where this process is too slow."""
         begun = time.perf_counter()
         for number in range(round(rate * seconds)):
             await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
+            if time.perf_counter() > begun + seconds:
+                break
             self.ask(following())
 
     def ask(self, question: Question) -> None:

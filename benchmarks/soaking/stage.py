@@ -221,11 +221,16 @@ def watching(port: int, every: float = 0.25) -> Iterator[list[float]]:
             taken.append(time.monotonic() - begun)
 
 
-def config_of(addresses: dict[str, str], **server: Any) -> dict[str, Any]:
-    """Mixtures of one and of three workers, and with one worker that is dead or deaf; every wait is short."""
-    short = {"connect": 0.5, "first_token": 1, "idle": 0.5, "total": 2}
-    llm = {"api_base": addresses["up"], "timeout": short, "max_tokens": 256, "context_window": 32768}
-    patient = {**llm, "timeout": {"total": 60}, "context_window": 400_000}
+SHORT = {"connect": 0.5, "first_token": 1, "idle": 0.5, "total": 2}
+"""Seconds of `timeout` where upstreams hang; the load, and not the waits, is then what is in flight."""
+
+
+def config_of(addresses: dict[str, str], *, impatient: bool) -> dict[str, Any]:
+    """Mixtures of one and of three workers, and with one worker that is dead or deaf."""
+    llm: dict[str, Any] = {"api_base": addresses["up"], "max_tokens": 256, "context_window": 32768}
+    patient = {**llm, "context_window": 400_000}
+    if impatient:
+        llm["timeout"] = SHORT
     llms = {name: {**llm, "model": f"hosted_vllm/{name}"} for name in ("a", "b", "c", "writer")}
     llms |= {name: {**llm, "model": f"hosted_vllm/{name}", "api_base": addresses[name]} for name in ("dead", "deaf")}
     llms |= {name: {**patient, "model": f"hosted_vllm/{name}"} for name in ("long", "paced")}
@@ -243,11 +248,11 @@ def config_of(addresses: dict[str, str], **server: Any) -> dict[str, Any]:
         },
     }
     router = {"kind": "fixed", "fallback": "three"}
-    return {"llms": llms, "mixtures": mixtures, "router": router, "server": server}
+    return {"llms": llms, "mixtures": mixtures, "router": router}
 
 
 @contextmanager
-def staged(descriptors: int | None = None, seed: int = SEED) -> Iterator[Stage]:
+def staged(descriptors: int | None = None, *, impatient: bool = False) -> Iterator[Stage]:
     """Start the server and two upstreams, one of them for long prompts alone; stop them at the end."""
     cores = sorted(os.sched_getaffinity(0))
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -257,13 +262,13 @@ def staged(descriptors: int | None = None, seed: int = SEED) -> Iterator[Stage]:
         folder, upstreams = Path(name), []
         beside = Place("", folder, cores[0])
         for number in range(2):
-            command = [sys.executable, "-m", "soaking.upstream", str(folder / f"book-{number}"), str(seed)]
+            command = [sys.executable, "-m", "soaking.upstream", str(folder / f"book-{number}"), str(SEED)]
             process = beside.start(f"upstream-{number}", command, env=env, talks=True).process
             stack.enter_context(stopped(process))
             upstreams.append(process)
         first, second = (json.loads(process.stdout.readline()) for process in upstreams if process.stdout)
         config, port = folder / "mollm.yaml", free_port()
-        config.write_text(json.dumps(config_of({**first, "big": second["up"]})))  # JSON is YAML
+        config.write_text(json.dumps(config_of({**first, "big": second["up"]}, impatient=impatient)))  # JSON is YAML
         place = Place(first["up"], folder, cores[1] if len(cores) > 1 else None)
         launcher = [sys.executable, "-m", "soaking.launcher", str(config), str(port), str(folder / "tasks.json")]
         began = time.perf_counter()

@@ -71,7 +71,7 @@ async def steady(minutes: float, share: float, descriptors: int | None) -> Part:
     """Run it; the load and the upstream have one core, the server the other."""
     of = f", with {descriptors} descriptors" if descriptors else ""
     part = Part(f"Steady load for {minutes:g} minutes{of}")
-    with staged(descriptors) as stage:
+    with staged(descriptors, impatient=True) as stage:
         questions = Mixed(seed=1)
         await capacity(stage.port, questions, AT_ONCE, 3)
         measured = await capacity(stage.port, questions, AT_ONCE, 10)
