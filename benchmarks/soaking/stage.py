@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 from contestants import HERE, Place, Server, free_port, stopped, until_200
-from load import resident_mib
+from load import percentile, resident_mib
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
@@ -198,27 +198,46 @@ async def get(port: int, path: str) -> tuple[float, bytes]:
     return (time.monotonic() - begun if status == 200 else math.inf), page.body
 
 
+@dataclass
+class Health:
+    """How long `/health` took, in seconds, and how late the load itself was meanwhile, which is part of that."""
+
+    taken: list[float] = field(default_factory=list)
+    late: float = 0.0
+
+    @property
+    def longest(self) -> float:
+        return max(self.taken)
+
+    def words(self) -> str:
+        """Return the figures."""
+        p50, p99 = (percentile(self.taken, percent) * 1e3 for percent in (50, 99))
+        figures = f"p50 {p50:.0f} ms, p99 {p99:.0f} ms, at most {self.longest * 1e3:.0f} ms"
+        return f"{figures}; the load itself was late by {self.late * 1e3:.0f} ms at most"
+
+
 @contextmanager
-def watching(port: int, every: float = 0.25) -> Iterator[list[float]]:
-    """Ask for `/health` again and again while the block runs; yield the seconds that it took."""
-    taken: list[float] = []
+def watching(port: int, every: float = 0.25) -> Iterator[Health]:
+    """Ask for `/health` again and again while the block runs."""
+    health = Health()
     begun = 0.0
 
     async def watch() -> None:
         nonlocal begun
         while True:
             begun = time.monotonic()
-            taken.append((await get(port, "/health"))[0])
-            begun = math.inf
+            health.taken.append((await get(port, "/health"))[0])
+            ended, begun = time.monotonic(), math.inf
             await asyncio.sleep(every)
+            health.late = max(health.late, time.monotonic() - ended - every)
 
     task = asyncio.get_running_loop().create_task(watch())
     try:
-        yield taken
+        yield health
     finally:
         task.cancel()
         if begun < math.inf:  # one is still waited for
-            taken.append(time.monotonic() - begun)
+            health.taken.append(time.monotonic() - begun)
 
 
 SHORT = {"connect": 0.5, "first_token": 1, "idle": 0.5, "total": 2}
