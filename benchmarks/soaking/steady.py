@@ -6,6 +6,7 @@ import asyncio
 import gc
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -88,6 +89,9 @@ async def steady(minutes: float, share: float, descriptors: int | None) -> Part:
         part.text += _page(measured, share, base, turns, end)
         book = [called for called in await stage.finish() if begun <= called.begun <= ended]
     part.text.insert(1, f"{len(load.outcomes)} questions: {summary(load.outcomes)}.")
+    kinds = Counter(called.fault for called in book)
+    said = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    part.bar("every kind of fault happened", said, all(kinds[kind.__name__] for turn in TURNS for kind in turn))
     balance(part, load.outcomes, counted, book)
     _held(part, base, turns, end)
     _served(part, turns, load.outcomes)
