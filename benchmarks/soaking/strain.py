@@ -30,7 +30,7 @@ TIMES_CAPACITY, ENOUGH_LOAD, BURST_SECONDS, AFTER_SECONDS = 10, 8, 10.0, 15.0
 GOODPUT, RECOVERY_SECONDS, HEALTH_SECONDS = 0.9, 5.0, 0.5
 PATIENCE = 10.0
 """Seconds after which a client of the burst leaves, as those do whose request stands in a line."""
-READERS, BYTES_A_SECOND, READING_SECONDS, MIB_EACH = 100, 1000, 30, 1.0
+READERS, BYTES_A_SECOND, READING_SECONDS, MIB_EACH = 100, 1000, 30, 2.0
 FILLING_SECONDS = 10.0
 """Until every buffer between the upstream and a slow reader is full."""
 STREAMS, GAP_RATIO, LONGEST_GAP_SECONDS = 8, 2.0, 0.1
@@ -214,10 +214,11 @@ async def _read_slowly(port: int, id: str) -> int:  # noqa: A002
 
 
 async def _storm(stage: Stage, seconds: float) -> int:
+    """Return how many signals were sent; the last one goes with the file of before."""
     files, number = _files(stage.config), 0
     part = stage.config.with_suffix(".part")
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while time.monotonic() < until or number % len(files) != 1:
         part.write_text(files[number % len(files)])
         part.replace(stage.config)
         stage.server.process.send_signal(signal.SIGHUP)
