@@ -33,6 +33,8 @@ log = logging.getLogger("mollm.server")
 
 INTERRUPTED = 130
 BACKLOG = 2048
+MOST_UNSENT = 128 * 1024
+"""Bytes that the kernel takes for a client beyond what is on its way to it."""
 
 
 def serve(config: str | Path | None = None, *, host: str | None = None, port: int | None = None) -> int:
@@ -145,6 +147,8 @@ def _bind(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; a client that reads no more loses its connection as well
             bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(LONGEST_SEND * 1000))
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS; else the kernel takes megabytes for a slow reader
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MOST_UNSENT)
         bound.bind((host, port))
         bound.listen(BACKLOG)  # the address is ours from here on; two that are only bound do not see each other
     except OSError as error:

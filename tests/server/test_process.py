@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -238,6 +238,22 @@ def test_a_client_that_reads_no_more_loses_its_connection() -> None:
             seconds = [found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) for found in (bound, accepted)]
 
     assert seconds == [LONGEST_SEND * 1000] * 2
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system takes as much as it likes")
+def test_the_kernel_takes_little_for_a_slow_reader() -> None:
+    """A client that reads slowly does not get megabytes of a stream put in store for it, however long that is."""
+    stored = 0
+    with _bind("127.0.0.1", 0) as bound, socket.create_connection(bound.getsockname()) as client:
+        connection, _ = bound.accept()
+        with connection:
+            connection.setblocking(False)
+            for _ in range(200):  # a client that has read this much is given a larger buffer
+                with suppress(BlockingIOError):
+                    while True:
+                        stored += connection.send(b"x" * 65536)
+                stored -= len(client.recv(65536))
+    assert stored < 1 << 20
 
 
 def test_connections_are_kept_longer_than_clients_keep_theirs() -> None:
