@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
     from mollm.routing.base import RouterLike
+    from mollm.server.descriptors import Descriptors
     from mollm.types import Observer
 
 log = logging.getLogger("mollm.server")
@@ -81,6 +82,13 @@ class Deployment:
         self.metrics = Metrics(in_flight=lambda: self.admission.in_flight, waiting=lambda: self.admission.waiting)
         self.mollm = MoLLM(loaded, llms=llms, router=router, aggregators=aggregators, observers=observers)
         self.created = int(time.time())
+        self._descriptors: Descriptors | None = None
+
+    def fit_into(self, descriptors: Descriptors) -> None:
+        """Bound the connections to LLMs by what a process has descriptors for, also when it is read again."""
+        self._descriptors = descriptors
+        descriptors.fit(self.config)
+        self.mollm.catalog.llms.pool.room.most = descriptors.for_llms
 
     @property
     def config(self) -> Config:
@@ -118,6 +126,8 @@ class Deployment:
         self.origins = Origins(self.settings)
         self.admission.resize(self.settings.max_in_flight, self.settings.queue)
         self.bodies.most = self.settings.max_body
+        if self._descriptors:
+            self._descriptors.fit(config)
         log.info("the configuration was read again: %s", summary(config))
         self.metrics.reloaded(is_good=True)
         return True

@@ -21,6 +21,7 @@ from mollm.errors import (
     ClientGone,
     ConfigError,
     ContextTooLong,
+    Exhausted,
     LimitError,
     LLMError,
     MollmError,
@@ -137,7 +138,7 @@ def _of_llm(error: LLMError) -> Problem:
     wait = error.retry_after_seconds
     if error.code == "breaker_open":
         status, code = 503, "upstream_unavailable"
-    elif status != 429:
+    elif status not in (429, 503):
         wait = None
     return Problem(status, kind, code, str(error), None, wait, error.kind)
 
@@ -146,6 +147,7 @@ _STATUS: dict[type[LLMError], tuple[int, str, str]] = {
     RateLimited: (429, "rate_limit_error", "rate_limit_exceeded"),
     QuotaExceeded: (429, "insufficient_quota", "insufficient_quota"),
     TimedOut: (504, SERVER, "upstream_timeout"),
+    Exhausted: (503, SERVER, "overloaded"),
     # The key is ours, not the client's: 401 would send the client looking in the wrong place.
     AuthFailed: (502, SERVER, "upstream_auth"),
     ContextTooLong: (400, INVALID, "context_length_exceeded"),

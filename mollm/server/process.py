@@ -22,6 +22,7 @@ from mollm.errors import ConfigError
 from mollm.server.app import app_of
 from mollm.server.connection import Connection
 from mollm.server.deployment import Deployment, summary
+from mollm.server.descriptors import Descriptors, QuietAboutDescriptors, bounded
 from mollm.server.outlet import LONGEST_SEND
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ class _Process:
 
     def __init__(self, deployment: Deployment, bound: socket.socket) -> None:
         self._deployment, self._socket = deployment, bound
-        self._server = uvicorn.Server(uvicorn_config(app_of(deployment)))
+        descriptors = Descriptors(lambda: len(self._server.server_state.connections))
+        self._server = uvicorn.Server(uvicorn_config(app_of(deployment), bounded(descriptors)))
+        deployment.fit_into(descriptors)
         self._exit_code = 0
         self._ending: asyncio.Task[None] | None = None
         self._reloading: asyncio.Task[None] | None = None
@@ -91,6 +94,7 @@ class _Process:
 
     async def run(self) -> int:
         self._heed()
+        asyncio.get_running_loop().set_exception_handler(QuietAboutDescriptors())
         await self._deployment.start()
         _settle()
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
@@ -136,11 +140,11 @@ class _Process:
             await self._deployment.reload()
 
 
-def uvicorn_config(app: FastAPI) -> uvicorn.Config:
+def uvicorn_config(app: FastAPI, connection: type[Connection] = Connection) -> uvicorn.Config:
     """How uvicorn runs an application of ours."""
     return uvicorn.Config(
         app,
-        http=Connection,
+        http=connection,
         log_config=None,
         access_log=False,
         proxy_headers=False,
