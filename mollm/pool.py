@@ -194,7 +194,7 @@ class LLMs(Mapping[str, ReliableLLM]):
         return name in self._held
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._held)
+        return iter(list(self._held))  # another may be added by a thread meanwhile
 
     def __len__(self) -> int:
         return len(self._held)

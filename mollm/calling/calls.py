@@ -8,8 +8,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from mollm.calling.bounds import RETRY_AFTER, WAITED
 from mollm.calling.base import Chunk, Completion, Request
+from mollm.calling.bounds import RETRY_AFTER, WAITED
 from mollm.calling.streamed import StreamedReply
 from mollm.errors import Exhausted, LimitError, LLMError, UserError
 from mollm.messages import question_of

@@ -219,7 +219,8 @@ class Retries:
         if retried >= self._most or not self._speaks_against_address(error):
             return None
         if now >= clock.until:
-            return self._refused("time")
+            self.refused["time"] += 1
+            return None
         other = self._addresses.pick(now, tried)
         if other is not None and other.breaker.is_sound(now):
             return 0.0
@@ -228,12 +229,11 @@ class Retries:
             if not error.is_retryable or self._addresses.pick(now) is None:
                 return None
         wait = max(_backoff(retried), self._addresses.asked_to_wait(now, tried))
-        if wait > LONGEST_RETRY_AFTER or now + wait >= clock.until:
-            return self._refused("time")
-        return wait if self._budget.take() else self._refused("budget")
-
-    def _refused(self, why: str) -> None:
-        self.refused[why] += 1
+        has_time = wait <= LONGEST_RETRY_AFTER and now + wait < clock.until
+        if has_time and self._budget.take():
+            return wait
+        self.refused["budget" if has_time else "time"] += 1
+        return None
 
     def _speaks_against_address(self, error: LLMError) -> bool:
         # No caller can name a model or a path that one of several addresses has and another has not.

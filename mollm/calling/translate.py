@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
+from mollm.calling.bounds import RETRY_AFTER
 from mollm.calling.foreign import mapped, name_of
 from mollm.calling.http import MAX_HEADER_BYTES
 from mollm.calling.quoting import clean
-from mollm.calling.bounds import RETRY_AFTER
 from mollm.calling.refusals import FIELDS, UNSUPPORTED, refused_fields
 from mollm.calling.said import READ_AT_MOST, Said, read, said_in
 from mollm.calling.shortage import shortage_in
@@ -88,8 +88,7 @@ def translate(error: BaseException, llm: str) -> LLMError:
 
 def _translate(error: Exception, llm: str) -> LLMError:
     if lacking := shortage_in(_chain(error)):
-        message, code = lacking
-        return Exhausted(message, llm=llm, code=code, retry_after_seconds=RETRY_AFTER)
+        return Exhausted(lacking[0], llm=llm, code=lacking[1], retry_after_seconds=RETRY_AFTER)
     source = _source(error)
     told, cls = mapped(type(error)), mapped(type(source))
     said = _said_by(source, error)

@@ -32,6 +32,7 @@ class Admission:
     def __init__(self, max_in_flight: int, queue: int) -> None:
         self._room, self._queue = max_in_flight, queue
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._came: dict[asyncio.Future[None], float] = {}
         self.inside: set[Slot] = set()
         self._seconds = 1.0
         self.in_flight = 0
@@ -41,6 +42,11 @@ class Admission:
     def waiting(self) -> int:
         """HTTP requests in the queue."""
         return len(self._waiting)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """For how long the first one in the queue has waited; 0 where nobody waits."""
+        return asyncio.get_running_loop().time() - self._came[self._waiting[0]] if self._waiting else 0.0
 
     def resize(self, max_in_flight: int, queue: int) -> None:
         """Change the bounds; those inside stay."""
@@ -92,8 +98,10 @@ class Admission:
                 "room for",
                 retry_after_seconds=self._retry_after(),
             )
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        place: asyncio.Future[None] = loop.create_future()
         self._waiting.append(place)
+        self._came[place] = loop.time()
         try:
             await place
         except asyncio.CancelledError:
@@ -102,6 +110,7 @@ class Admission:
                 self._let_in()
             raise
         finally:
+            del self._came[place]
             if place in self._waiting:
                 self._waiting.remove(place)
 

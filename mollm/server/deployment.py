@@ -79,7 +79,12 @@ class Deployment:
         self.origins = Origins(self.settings)
         self.admission = Admission(self.settings.max_in_flight, self.settings.queue)
         self.bodies = Bodies(self.settings.max_body)
-        self.metrics = Metrics(in_flight=lambda: self.admission.in_flight, waiting=lambda: self.admission.waiting)
+        self.metrics = Metrics(
+            in_flight=lambda: self.admission.in_flight,
+            waiting=lambda: self.admission.waiting,
+            oldest=lambda: self.admission.oldest_seconds,
+            llms=lambda: self.mollm.catalog.llms.values(),
+        )
         self.mollm = MoLLM(loaded, llms=llms, router=router, aggregators=aggregators, observers=observers)
         self.created = int(time.time())
         self._descriptors: Descriptors | None = None
@@ -98,6 +103,7 @@ class Deployment:
     async def start(self) -> None:
         """Build and import what the first question would otherwise wait for."""
         await self.mollm.prepare()
+        self.metrics.lateness.start()
 
     def handle(self, receive: Receive) -> Handling:
         """Let an HTTP request in; the block asks with the configuration that is in force then.
@@ -130,10 +136,12 @@ class Deployment:
             self._descriptors.fit(config)
         log.info("the configuration was read again: %s", summary(config))
         self.metrics.reloaded(is_good=True)
+        self.metrics.keep(config.llms)
         return True
 
     async def aclose(self) -> None:
-        """Close every connection to an LLM."""
+        """Close every connection to an LLM, and look no more how the event loop fares."""
+        self.metrics.lateness.stop()
         try:
             await self.mollm.aclose()
         except Exception as error:  # noqa: BLE001 - the server stops all the same

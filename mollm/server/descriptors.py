@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mollm.calling.bounds import CONNECTIONS
@@ -69,10 +69,12 @@ class Needs(NamedTuple):
         """All of them."""
         return self.own + self.clients + self.llms
 
-    def fitting(self, limit: int) -> int:
-        """The largest `server.max_in_flight` that fits `limit` with the same queue."""
-        left = limit - self.own - (self.clients - self.requests)
-        return max(1, left // (1 + self.calls))
+    def fitting(self, limit: int) -> str:
+        """Say which `server.max_in_flight` fits `limit`, with the same queue where one does."""
+        left = limit - self.own
+        if (most := (left - (self.clients - self.requests)) // (1 + self.calls)) >= 1:
+            return f"`server.max_in_flight` to {most}"
+        return f"`server.max_in_flight` and `server.queue` to {max(1, left // (2 + self.calls))}"
 
 
 class Descriptors:
@@ -101,7 +103,7 @@ class Descriptors:
         if needs.total > self.limit:
             log.warning(
                 "%s, and the limit is %d: calls will wait for connections, of which LLMs have %d; set `ulimit -n %d`, "
-                "or `server.max_in_flight` to %d",
+                "or %s",
                 *(_arithmetic(needs), self.limit, self.for_llms(), needs.total, needs.fitting(self.limit)),
             )
 
@@ -144,7 +146,7 @@ def raise_limit(needed: int) -> int | None:
 def _open_now() -> int:
     for folder in ("/proc/self/fd", "/dev/fd"):
         try:
-            return len(os.listdir(folder))
+            return sum(1 for _ in Path(folder).iterdir())
         except OSError:
             continue
     return SPARE
