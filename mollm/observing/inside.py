@@ -59,11 +59,16 @@ _ADDRESS = ["llm", "address"]
 
 
 class Lateness:
-    """Looks four times a second how late the event loop is: how long whatever became due then had to wait."""
+    """Looks four times a second how late the event loop is: how long whatever became due then had to wait.
+
+    Attributes:
+        looks: How often it has looked.
+    """
 
     def __init__(self, seconds: Histogram) -> None:
         """Take where it is noted."""
         self._seconds = seconds
+        self.looks = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -82,5 +87,6 @@ class Lateness:
         self._timer = self._loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
+        self.looks += 1
         self._seconds.observe(max(0.0, self._loop.time() - self._due))
         self._next()
