@@ -161,28 +161,35 @@ def _arithmetic(needs: Needs) -> str:
 
 def bounded(descriptors: Descriptors) -> type[Connection]:
     """Build the class of connections that are no more than `descriptors` has for clients."""
+    idle: dict[Connection, None] = {}  # without an HTTP request, the longest first
 
     class Bounded(Connection):
-        """A connection that is one of at most so many; idle ones make room for it."""
+        """A connection that is one of at most so many; the one that has been idle longest makes room for it."""
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            if len(self.connections) > descriptors.for_clients and not self._closes_idle():
-                transport.write(REFUSAL)
-                transport.close()
+            idle[self] = None
+            if len(self.connections) > descriptors.for_clients:
+                longest = next(iter(idle))
+                if longest is self:
+                    transport.write(REFUSAL)
+                del idle[longest]
+                longest.transport.close()
 
         def on_headers_complete(self) -> None:
             super().on_headers_complete()
+            idle.pop(self, None)
             if len(self.connections) > descriptors.for_clients * IN_USE_SHARE and self.cycle is not None:
                 self.cycle.keep_alive = False
 
-        def _closes_idle(self) -> bool:
-            for other in self.connections:
-                cycle = getattr(other, "cycle", None)
-                if cycle is not None and cycle.response_complete and not other.transport.is_closing():
-                    other.transport.close()
-                    return True
-            return False
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if not self.transport.is_closing() and self.cycle.response_complete:
+                idle[self] = None
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            idle.pop(self, None)
+            super().connection_lost(exc)
 
     return Bounded
 
