@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -24,7 +25,7 @@ class Inside:
     """Collects the state of the LLMs that are in force; of those that are not any more nothing is left."""
 
     def __init__(self, llms: Callable[[], Iterable[ReliableLLM]]) -> None:
-        """Take what returns the LLMs; it is called on the event loop on which they are."""
+        """Take what returns the LLMs; it is called whenever the page is read."""
         self._llms = llms
 
     def collect(self) -> Iterator[Metric]:
@@ -40,7 +41,7 @@ class Inside:
             labels=["llm", "cause"],
         )
         for llm in self._llms():
-            now = asyncio.get_running_loop().time()
+            now = time.monotonic()  # which is the clock of event loops
             states: dict[str, int] = {}
             calls: dict[str, int] = {}
             for address in llm.addresses:  # two of them may differ by their paths alone, which are nobody's business
