@@ -35,6 +35,7 @@ from overhead import QUESTION, WORKERS, config, merged, messages
 from mollm import MoLLM
 from mollm.calling import foreign, http
 from mollm.calling.base import Request
+from mollm.calling.bounds import CONNECTIONS
 from mollm.errors import BadRequest, LLMError, ProviderFailed, TimedOut, Unreachable
 from mollm.llms.openai_compatible import OpenAICompatibleLLM
 from mollm.options import Settings
@@ -56,7 +57,7 @@ class PyreqwestSessions(http.Sessions):
     """Sessions of pyreqwest that look like aiohttp's, as far as `OpenAICompatibleLLM` looks."""
 
     async def _scope(self) -> AsyncGenerator[Any, None]:
-        session = _Session(self._connections)
+        session = _Session(CONNECTIONS)
         try:
             yield session
         finally:

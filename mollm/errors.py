@@ -17,6 +17,7 @@ MollmError
 │   │   ├── RateLimited  429
 │   │   │   └── QuotaExceeded  402, or a quota that waiting does not refill
 │   │   ├── TimedOut     connect, first token, between tokens, or in all
+│   │   │   └── Exhausted  nothing here became free to call it with: connection, descriptor
 │   │   ├── Unreachable  refused, reset, no such host, breaker open
 │   │   ├── AuthFailed   401, 403
 │   │   ├── ContextTooLong
@@ -216,6 +217,13 @@ class TimedOut(LLMError):
     kind = "timed_out"
     is_retryable = True
     trips_breaker = True
+
+
+class Exhausted(TimedOut):
+    """This process had no connection, descriptor, port or memory for the call in time, which is not the LLM's doing."""
+
+    kind = "exhausted"
+    trips_breaker = False
 
 
 class Unreachable(LLMError):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mollm.calling.attempt import ReliableLLM, Timeouts
+from mollm.calling.bounds import Room
 from mollm.calling.health import RetryBudget
 from mollm.errors import ConfigError, UserError
 from mollm.llms.factory import Shared, adopt, clients_of, folder_of, price_of, target_of
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 
 
 class Pool:
-    """Every LLM in use; they share a budget for retries."""
+    """Every LLM in use; they share a budget for retries, and the room for their connections.
+
+    Attributes:
+        given: By name, LLMs that were brought.
+        room: What the connections of all of them have to fit into.
+    """
 
     def __init__(self, given: Mapping[str, Any] | None = None) -> None:
         """Start empty.
@@ -38,6 +44,7 @@ class Pool:
         self.given = dict(given or {})
         self._shared = Shared()
         self._budget = RetryBudget()
+        self.room = Room()
         self._lock, self._building = threading.Lock(), threading.RLock()
         self._built: dict[Identity, ReliableLLM] = {}
 
@@ -143,6 +150,7 @@ class Pool:
             retries=settings.retries,
             budget=self._budget,
             max_in_flight=settings.max_in_flight,
+            room=self.room,
             price=price_of(settings),
             window=settings.context_window,
             dialect=None if is_given else settings.dialect,
@@ -186,7 +194,7 @@ class LLMs(Mapping[str, ReliableLLM]):
         return name in self._held
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._held)
+        return iter(list(self._held))  # another may be added by a thread meanwhile
 
     def __len__(self) -> int:
         return len(self._held)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.calling.base import Request
-from mollm.errors import ContextTooLong
+from mollm.errors import ContextTooLong, Exhausted
 from mollm.final.replies import final_answer
 from mollm.final.tally import Tally
 from mollm.formats import format_of, value_of
@@ -292,7 +292,7 @@ class _Engine:
     def _unfinished(self, worker: Worker) -> Proposal:
         call = self._calls.spent[-1]  # entered on the way here, and nothing else ran in between
         error = call.error
-        if self._is_late:
+        if self._is_late and (error is None or error.kind != Exhausted.kind):
             error = Failure("timed_out", None, f"no answer within the {self._seconds:g} s there were")
         return Proposal(
             worker.name, worker.llm, self._layer, "", None, error, False, call.usage, call.cost_usd, call.seconds

@@ -16,10 +16,12 @@ import yaml
 
 import mollm
 from mollm import errors, extending, flow, options, server, types
+from mollm.calling.attempt import ReliableLLM
 from mollm.cli.checks import check_config
 from mollm.config.forwarding import FORBIDDEN
 from mollm.config.load import load_config
 from mollm.config.variables import missing_variables
+from mollm.llms.scripted import ScriptedLLM
 from mollm.observing.prometheus import Metrics
 from mollm.server.failures import problem_of
 from tests.docstrings import ARCHITECTURE, REFERENCE, architecture_text, reference_text
@@ -197,7 +199,9 @@ def test_the_names_that_the_serving_page_refuses_are_those_of_the_code() -> None
 
 def test_the_metrics_of_the_serving_page_are_those_of_the_code() -> None:
     """Each family with its labels; those of the process are named together."""
-    metrics = Metrics(in_flight=int, waiting=int)
+    llm = ReliableLLM("a", ScriptedLLM("x"))
+    llm.retries.refused["time"] += 1
+    metrics = Metrics(in_flight=int, waiting=int, llms=lambda: [llm])
     call = types.Call("worker", "a", types.Usage(), 0.1, 0.1, types.Failure("empty", None, ""))
     metrics.tell(types.CallEnded(1, call))
     route = types.Route("m", {}, "fixed", "")

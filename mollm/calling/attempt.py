@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mollm.calling import shapes
 from mollm.calling.addresses import Addresses
 from mollm.calling.base import LLM, Chunk, Completion, Request
-from mollm.calling.bounds import Clock, Slots
+from mollm.calling.bounds import CONNECTIONS, Clock, Slots
 from mollm.calling.health import Breaker, RetryBudget
 from mollm.calling.history import as_sent
 from mollm.calling.patience import Patience
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from mollm.calling.addresses import Address, Attempt
+    from mollm.calling.bounds import Room
     from mollm.calling.retries import Tell
     from mollm.config.llms import Dialect
     from mollm.errors import LLMError
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("mollm")
 
 DEFAULT_WINDOW = 8192
+WINDOW_CALLS = 16
+"""Calls at once that ask for a window: one that hangs is asked with every question."""
 WINDOW_SECONDS = 2.0
 """What asking an address for its window may take; one that is slow here is asked again next time."""
 
@@ -82,6 +85,7 @@ class ReliableLLM:
         retries: int = 2,
         budget: RetryBudget | None = None,
         max_in_flight: int | None = None,
+        room: Room | None = None,
         price: Price | None = None,
         window: int | None = None,
         dialect: Dialect | None = None,
@@ -101,7 +105,8 @@ class ReliableLLM:
             retries: How often a call is tried again; 0: never. What turned it away before a model saw it is not
                 counted while there is another sound address.
             budget: Shared with the LLMs that share an outage, or its own.
-            max_in_flight: Calls at once on one event loop, over all addresses.
+            max_in_flight: Calls at once on one event loop, over all addresses; None: 512 for each address.
+            room: Shared with the LLMs whose connections have to fit the same process, or its own.
             price: None where it is not known.
             window: Tokens of prompt and answer together; None: asked from the server.
             dialect: Which server answers, where that is known.
@@ -120,11 +125,27 @@ class ReliableLLM:
         self._timeouts = timeouts
         self._retries = Retries(name, self._addresses, retries, budget or RetryBudget(), secrets)
         self._collects = collects
-        self._slots = Slots(max_in_flight)
+        self._slots = Slots(max_in_flight or CONNECTIONS * len(self._addresses), room)
         self._window = window
+        self._window_slots = Slots(WINDOW_CALLS)
         self._moves_thoughts = moves_thoughts
         self._secrets = secrets
         self._without_window: set[str] = set()
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where it is served, and how it fares there."""
+        return self._addresses
+
+    @property
+    def retries(self) -> Retries:
+        """What tries its calls again, and counts where it must not."""
+        return self._retries
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a connection."""
+        return self._slots.waiting
 
     @property
     def clients(self) -> list[LLM]:
@@ -221,7 +242,8 @@ class ReliableLLM:
             for address in sorted(self._addresses, key=lambda a: a.breaker.failures):
                 ask = getattr(address.llm, "context_window", None)
                 try:
-                    async with asyncio.timeout(WINDOW_SECONDS):
+                    clock = Clock(WINDOW_SECONDS, None)
+                    async with self._window_slots.slot(clock, self.name), asyncio.timeout_at(clock.until):
                         self._window = (await ask()) if ask else 0
                     if self._window is not None:
                         break

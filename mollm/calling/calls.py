@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from mollm.calling.base import Chunk, Completion, Request
+from mollm.calling.bounds import RETRY_AFTER, WAITED
 from mollm.calling.streamed import StreamedReply
-from mollm.errors import LimitError, LLMError, UserError
+from mollm.errors import Exhausted, LimitError, LLMError, UserError
 from mollm.messages import question_of
 from mollm.observing.observers import NOBODY
 from mollm.options import COUNTED
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_TOKENS = 10**9
 """Most tokens of one call; a larger count is a mistake."""
+ROUNDED = 0.005
+"""Seconds by which a timer of an event loop may be early."""
 GIVEN_UP: dict[Role, str] = {"worker": "the layer ended without it"}
 """Why a call of this role was cancelled; for other roles, the request was given up."""
 Show: TypeAlias = Callable[[Chunk], Awaitable[None]]
@@ -224,6 +227,10 @@ class Calls:
         except asyncio.CancelledError as error:
             usage = self._llms[llm].estimate(request.messages, reply.text if reply else "")
             failure = Failure("cancelled", None, f"cancelled: {GIVEN_UP.get(role, 'the request was given up')}")
+            if WAITED in getattr(error, "__notes__", ()):
+                usage = Usage()
+                if until is not None and asyncio.get_running_loop().time() >= until - ROUNDED:
+                    failure = Failure(Exhausted.kind, None, f"not called: all the time it {WAITED}", RETRY_AFTER)
             self._enter(entry, usage, failure, error=error)
             raise
         call = self._enter(entry, completion.usage or Usage(), None, completion=completion)

@@ -40,6 +40,17 @@ class Standing(IntEnum):
     """It keeps failing and is not called."""
 
 
+class State(IntEnum):
+    """Whether an address is called, as metrics tell it."""
+
+    CLOSED = 0
+    """It is."""
+    HALF_OPEN = 1
+    """It failed too often; the next call, or one that is out, finds out whether it works again."""
+    OPEN = 2
+    """It failed too often and is not called."""
+
+
 class Breaker:
     """Stops calling an address that keeps failing, tries one call after a while, and closes when it succeeds.
 
@@ -72,6 +83,12 @@ class Breaker:
         if now < self.not_before:
             return Standing.ASKED_TO_WAIT
         return Standing.DUE if is_due else Standing.DOUBTFUL
+
+    def state(self, now: float) -> State:
+        """Whether the address is called at `now`, a time of the event loop's clock."""
+        if self.failures < self._allowed:
+            return State.CLOSED
+        return State.HALF_OPEN if self._is_probing or now >= self._back_at else State.OPEN
 
     def is_sound(self, now: float) -> bool:
         """It has not failed for as long as it would be open: a call more is no load on something that suffers."""

@@ -28,8 +28,7 @@ class Sessions:
     every loop runner closes those (`asyncio.run`, uvicorn, a notebook) before it closes the loop.
     """
 
-    def __init__(self, *, connections: int = 512) -> None:
-        self._connections = connections
+    def __init__(self) -> None:
         self._open: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, _Scope]]
         self._open = weakref.WeakKeyDictionary()
 
@@ -67,7 +66,8 @@ class Sessions:
 
         # Proxies and netrc of the environment are left out: keys go to the configured address and nowhere else.
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=60),
+            # No bound here, where nobody would see who waits and a server would be blamed for it: `Slots` is one.
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=False,

@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import tenacity
 
 from mollm.calling.addresses import Attempt
+from mollm.calling.bounds import WAITED
 from mollm.calling.health import Standing
 from mollm.calling.hedge import Hedge
 from mollm.calling.quoting import quoted, with_quote
+from mollm.calling.shortage import NO_DESCRIPTOR
 from mollm.calling.translate import NOT_CONNECTED, translate
-from mollm.errors import LLMError, TimedOut, UserError
+from mollm.errors import Exhausted, LLMError, TimedOut, UserError
 from mollm.types import BreakerOpened, Event, Failure, Retried
 
 if TYPE_CHECKING:
@@ -42,11 +47,19 @@ LONGEST_RETRY_AFTER = 120.0
 """Seconds; a provider that asks for more is out for this request. The OpenAI SDK uses the same cap."""
 TURNED_AWAY = frozenset((401, 402, 403, 404, 429, 503))
 """Statuses of a server that did not hand the request on to a model."""
+LONGEST_SHORTAGE = 5.0
+"""Seconds for which a call waits for a port or memory; for a descriptor it waits as long as it may run."""
+SAID_AGAIN = 10.0
+"""Seconds between two lines in the log that say what is lacking here: every call would have one."""
 BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, min=0.1, max=8)
 
 
 class Retries:
-    """Tries the calls to one LLM, again where it makes sense."""
+    """Tries the calls to one LLM, again where it makes sense.
+
+    Attributes:
+        refused: Retries that would have made sense, and that `budget` or `time` did not allow.
+    """
 
     def __init__(
         self, llm: str, addresses: Addresses, retries: int, budget: RetryBudget, secrets: Sequence[str] = ()
@@ -66,6 +79,8 @@ class Retries:
         self._hedges = retries > 0 and len(addresses) > 1
         self._budget = budget
         self._secrets = secrets
+        self.refused: Counter[str] = Counter()
+        self._said_lacking = -math.inf
 
     async def reach(self, ask: Ask[T], request: Request, clock: Clock, tell: Tell | None, *, hedge: bool = False) -> T:
         """Return what `ask` brings from the first address that answers.
@@ -82,7 +97,8 @@ class Retries:
         """
         self._budget.earn()
         tried: list[Address] = []
-        retried = 0
+        retried = lacked = 0
+        begun = clock.now()
         while True:
             attempt = self._begin(clock.now(), tried)
             try:
@@ -90,6 +106,11 @@ class Retries:
                 if not hedge or not self._hedges:
                     return await call
                 return await self._hedge(attempt, ask, request, clock, tell, tried).first_reply(call)
+            except Exhausted as error:
+                if error.code == NO_DESCRIPTOR or not self._may_go_on(tried, attempt.address, clock.now()):
+                    await self._until_there_is_more(error, lacked, begun, clock)
+                    lacked += 1
+                continue
             except LLMError as error:
                 tried.append(attempt.address)
                 wait = self._wait(error, retried, tried, clock)
@@ -113,6 +134,28 @@ class Retries:
             breaker = attempt.address.breaker
             tell(BreakerOpened(self._llm, breaker.failures, breaker.open_seconds, attempt.address.name))
         return ours
+
+    def _may_go_on(self, tried: list[Address], lacking: Address, now: float) -> bool:
+        # An address of a family that this machine has not is one that it has no address for, and others may do.
+        tried.append(lacking)
+        return self._addresses.pick(now, tried) is not None
+
+    async def _until_there_is_more(self, error: Exhausted, times: int, begun: float, clock: Clock) -> None:
+        """Wait a moment for what was lacking here. Raises the error where it was waited for as long as may be."""
+        now = clock.now()
+        if now >= self._said_lacking + SAID_AGAIN:
+            self._said_lacking = now
+            log.warning("%s: %s; its calls wait", place_of(self._llm, error.address), error.message)
+        until = clock.until if error.code == NO_DESCRIPTOR else min(clock.until, begun + LONGEST_SHORTAGE)
+        wait = random.uniform(0.5, 1) * min(1.0, 0.05 * 2 ** min(times, 8))  # noqa: S311 - so that not all come back at once
+        try:
+            await asyncio.sleep(min(wait, max(0.0, clock.until - now)))
+        except asyncio.CancelledError as cancelled:
+            cancelled.add_note(WAITED)
+            raise
+        if now + wait >= until:
+            self.report(error)
+            raise error
 
     def report(self, error: LLMError, wait: float | None = None) -> None:
         """Tell the operator how a call failed, what the provider said, and in how many seconds it is tried again."""
@@ -173,7 +216,10 @@ class Retries:
     def _wait(self, error: LLMError, retried: int, tried: Collection[Address], clock: Clock) -> float | None:
         """Seconds to wait before the next attempt; None where there must not be one."""
         now = clock.now()
-        if retried >= self._most or now >= clock.until or not self._speaks_against_address(error):
+        if retried >= self._most or not self._speaks_against_address(error):
+            return None
+        if now >= clock.until:
+            self.refused["time"] += 1
             return None
         other = self._addresses.pick(now, tried)
         if other is not None and other.breaker.is_sound(now):
@@ -183,9 +229,11 @@ class Retries:
             if not error.is_retryable or self._addresses.pick(now) is None:
                 return None
         wait = max(_backoff(retried), self._addresses.asked_to_wait(now, tried))
-        if wait > LONGEST_RETRY_AFTER or now + wait >= clock.until or not self._budget.take():
-            return None
-        return wait
+        has_time = wait <= LONGEST_RETRY_AFTER and now + wait < clock.until
+        if has_time and self._budget.take():
+            return wait
+        self.refused["budget" if has_time else "time"] += 1
+        return None
 
     def _speaks_against_address(self, error: LLMError) -> bool:
         # No caller can name a model or a path that one of several addresses has and another has not.

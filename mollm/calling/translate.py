@@ -13,17 +13,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
+from mollm.calling.bounds import RETRY_AFTER
 from mollm.calling.foreign import mapped, name_of
 from mollm.calling.http import MAX_HEADER_BYTES
 from mollm.calling.quoting import clean
 from mollm.calling.refusals import FIELDS, UNSUPPORTED, refused_fields
 from mollm.calling.said import READ_AT_MOST, Said, read, said_in
+from mollm.calling.shortage import shortage_in
 from mollm.calling.waits import wait_of
 from mollm.calling.wordings import meaning_of
 from mollm.errors import (
     AuthFailed,
     BadRequest,
     ContextTooLong,
+    Exhausted,
     LLMError,
     ProviderFailed,
     QuotaExceeded,
@@ -84,6 +87,8 @@ def translate(error: BaseException, llm: str) -> LLMError:
 
 
 def _translate(error: Exception, llm: str) -> LLMError:
+    if lacking := shortage_in(_chain(error)):
+        return Exhausted(lacking[0], llm=llm, code=lacking[1], retry_after_seconds=RETRY_AFTER)
     source = _source(error)
     told, cls = mapped(type(error)), mapped(type(source))
     said = _said_by(source, error)

@@ -60,7 +60,9 @@ class LLMConfig(Sampling):
     context_window: Count | None = Field(None, description="Tokens; unset: asked from the server, or 8192.")
     timeout: TimeoutConfig = Field(TimeoutConfig(), description="Seconds until a call is given up.")
     retries: int = Field(2, ge=0, le=10, description="Tries after the first, where another try makes sense.")
-    max_in_flight: Count | None = Field(None, description="Calls to this LLM at the same time; unset: no bound.")
+    max_in_flight: Count | None = Field(
+        None, description="Calls to this LLM at the same time; unset: 512 for each address."
+    )
     stream: Literal["auto", "always"] = Field(
         "auto", description="`always`: for a server that only streams; what is needed whole is collected."
     )

@@ -43,6 +43,9 @@ _ENVIRONMENT = {
     "LITELLM_LOCAL_POLICY_TEMPLATES": "True",
     # Otherwise the import loads a `.env` file from the working directory or above.
     "LITELLM_MODE": "PRODUCTION",
+    # Its LLMs of one provider share a client. `Slots` bounds each of them; 0 here would be aiohttp's default of 100.
+    "AIOHTTP_CONNECTOR_LIMIT": "1000000",
+    "AIOHTTP_CONNECTOR_LIMIT_PER_HOST": "0",
 }
 
 _LOADED_BY_THE_FIRST_CALL = (

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from mollm.observing.inside import LATE, Inside, Lateness
 from mollm.types import BreakerOpened, CallEnded, Done, Retried
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable
 
+    from mollm.calling.attempt import ReliableLLM
     from mollm.types import Answer, Call, Event, Token
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
@@ -24,22 +26,43 @@ class Metrics:
 
     As an observer it counts calls and answers. What only a server knows (how long a question took since it arrived,
     and why it failed) comes through `answered`, `failed`, `began` and `reloaded`.
+
+    Attributes:
+        registry: Has all of them.
+        lateness: Looks how late the event loop is, between its `start` and its `stop`.
     """
 
-    def __init__(self, *, in_flight: Callable[[], float], waiting: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        in_flight: Callable[[], float],
+        waiting: Callable[[], float],
+        oldest: Callable[[], float] = float,
+        llms: Callable[[], Iterable[ReliableLLM]] = tuple,
+    ) -> None:
         """Start at zero.
 
         Args:
-            in_flight: Returns how many questions are being answered; called whenever the page is read.
+            in_flight: Returns how many questions are being answered; called, as are the others, whenever the page is
+                read.
             waiting: Returns how many wait.
+            oldest: Returns for how many seconds the first of them has waited.
+            llms: Returns the LLMs in force.
         """
         self.registry = CollectorRegistry()
+        self._by_llm: list[tuple[Counter | Histogram, tuple[str, ...]]] = []
 
         def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"mollm_{name}", text, labels, registry=self.registry)
+            made = Counter(f"mollm_{name}", text, labels, registry=self.registry)
+            if "llm" in labels:
+                self._by_llm.append((made, labels))
+            return made
 
         def histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
-            return Histogram(f"mollm_{name}", text, labels, buckets=buckets, registry=self.registry)
+            made = Histogram(f"mollm_{name}", text, labels, buckets=buckets, registry=self.registry)
+            if "llm" in labels:
+                self._by_llm.append((made, labels))
+            return made
 
         def gauge(name: str, text: str, value: Callable[[], float]) -> None:
             Gauge(f"mollm_{name}", text, registry=self.registry).set_function(value)
@@ -71,6 +94,11 @@ class Metrics:
         self._unaudited = counter("audit_dropped", "Lines that did not get into the audit log.")
         gauge("requests_in_flight", "Questions that are worked on.", in_flight)
         gauge("queue_length", "Questions that wait.", waiting)
+        gauge("queue_oldest_seconds", "For how long the first question in the queue has waited.", oldest)
+        self.lateness = Lateness(
+            histogram("event_loop_lag_seconds", "How late the event loop was, four looks a second.", buckets=LATE)
+        )
+        self.registry.register(Inside(llms))
         ProcessCollector(registry=self.registry)
         self._of_llm: dict[str, tuple[Counter, Histogram, Counter, Counter]] = {}
         self._of_refused: tuple[Counter, Counter] | None = None
@@ -122,6 +150,16 @@ class Metrics:
     def unaudited(self, lines: int) -> None:
         """Count lines that did not get into the audit log."""
         self._unaudited.inc(lines)
+
+    def keep(self, llms: Collection[str]) -> None:
+        """Forget what was counted of LLMs other than these."""
+        for name in self._of_llm.keys() - llms:
+            del self._of_llm[name]
+        for metric, labels in self._by_llm:
+            counted = [sample.labels for family in metric.collect() for sample in family.samples]
+            gone = {tuple(of[label] for label in labels) for of in counted if of["llm"] not in llms}
+            for values in gone:
+                metric.remove(*values)
 
     def page(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mollm.config.config import Config
     from mollm.config.server import ServerConfig
     from mollm.routing.base import RouterLike
+    from mollm.server.descriptors import Descriptors
     from mollm.types import Observer
 
 log = logging.getLogger("mollm.server")
@@ -83,9 +84,21 @@ class Deployment:
         self.admission = Admission(*_bounds(self.settings), on_refusal=lambda: self.metrics.refused())
         self.bodies = Bodies(self.settings.max_body, check=self.admission.check)
         self.audit: Audit | None = None
-        self.metrics = Metrics(in_flight=lambda: self.admission.in_flight, waiting=lambda: self.admission.waiting)
+        self.metrics = Metrics(
+            in_flight=lambda: self.admission.in_flight,
+            waiting=lambda: self.admission.waiting,
+            oldest=lambda: self.admission.oldest_seconds,
+            llms=lambda: self.mollm.catalog.llms.values(),
+        )
         self.mollm = MoLLM(loaded, llms=llms, router=router, aggregators=aggregators, observers=observers)
         self.created = int(time.time())
+        self._descriptors: Descriptors | None = None
+
+    def fit_into(self, descriptors: Descriptors) -> None:
+        """Bound the connections to LLMs by what a process has descriptors for, also when it is read again."""
+        self._descriptors = descriptors
+        descriptors.fit(self.config)
+        self.mollm.catalog.llms.pool.room.most = descriptors.for_llms
 
     @property
     def config(self) -> Config:
@@ -101,6 +114,7 @@ class Deployment:
         await self.mollm.prepare()
         if self.audit is None:
             self.audit = self._audit_of(self.config)
+        self.metrics.lateness.start()
 
     def handle(self, scope: Scope, receive: Receive) -> Handling:
         """Take up an HTTP request; what it asks is answered with the configuration that is in force then."""
@@ -140,8 +154,11 @@ class Deployment:
         self.origins = Origins(self.settings)
         self.admission.resize(*_bounds(self.settings))
         self.bodies.most = self.settings.max_body
+        if self._descriptors:
+            self._descriptors.fit(config)
         log.info("the configuration was read again: %s", summary(config))
         self.metrics.reloaded(is_good=True)
+        self.metrics.keep(config.llms)
         await _closed(None if is_same else replaced)
         return True
 
@@ -154,7 +171,8 @@ class Deployment:
         return Audit(target, place=config.place("server", "audit"), on_drop=self.metrics.unaudited)
 
     async def aclose(self) -> None:
-        """Close every connection to an LLM."""
+        """Close every connection to an LLM, and look no more how the event loop fares."""
+        self.metrics.lateness.stop()
         try:
             await self.mollm.aclose()
         except Exception as error:  # noqa: BLE001 - the server stops all the same

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+    from mollm.server.clients import Clients
     from mollm.server.gate import Refusal
 
 _HEAD = re.compile(rb"POST (/[!-$&->@-~]*) HTTP/1\.1\r\n((?:[A-Za-z0-9-]+: ?[ -~]*\r\n)+)\r\n")
@@ -43,27 +44,30 @@ class Gate(Protocol):
 class Entrance(asyncio.Protocol):
     """Refuses HTTP requests that are there as a whole, and hands everything else over as it came."""
 
-    __slots__ = ("_gate", "_given", "_keep_alive", "_loop", "_state", "_timer", "_transport")
+    __slots__ = ("_clients", "_gate", "_given", "_keep_alive", "_loop", "_state", "_timer", "_transport")
 
     def __init__(
         self,
         *,
         gate: Gate,
+        clients: Clients,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Take what uvicorn gives a connection, and the `gate`."""
+        """Take what uvicorn gives a connection, the `gate`, and those that it is one of."""
         self._gate, self._state, self._keep_alive = gate, server_state, config.timeout_keep_alive
         self._loop = _loop or asyncio.get_running_loop()
-        self._given: dict[str, Any] = {"gate": gate, "config": config, "server_state": server_state}
+        self._clients = clients
+        self._given: dict[str, Any] = {"gate": gate, "clients": clients, "config": config, "server_state": server_state}
         self._given.update(app_state=app_state, _loop=_loop)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # what TCP gives
         """Wait for the first HTTP request."""
         self._transport = transport
         self._timer = self._loop.call_later(HEAD_SECONDS, transport.abort)
+        self._clients.came(transport)
         self._state.connections.add(self)  # type: ignore[arg-type] # it is told to shut down like the others
 
     def data_received(self, data: bytes) -> None:
@@ -87,6 +91,7 @@ class Entrance(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - it ends in either way
         """Nothing more comes."""
+        self._clients.left(self._transport)
         self._leave()
 
     def shutdown(self) -> None:

@@ -21,12 +21,15 @@ from mollm.errors import (
     ClientGone,
     ConfigError,
     ContextTooLong,
+    EmptyReply,
+    Exhausted,
     LimitError,
     LLMError,
     MollmError,
     NotInFormat,
     Overloaded,
     PromptError,
+    ProviderFailed,
     QuorumError,
     QuotaExceeded,
     RateLimited,
@@ -36,6 +39,7 @@ from mollm.errors import (
     TooLarge,
     TooSlow,
     UnknownMixture,
+    Unreachable,
     UserError,
 )
 from mollm.server.paths import meant_by
@@ -137,7 +141,7 @@ def _of_llm(error: LLMError) -> Problem:
     wait = error.retry_after_seconds
     if error.code == "breaker_open":
         status, code = 503, "upstream_unavailable"
-    elif status != 429:
+    elif status not in (429, 503):
         wait = None
     return Problem(status, kind, code, str(error), None, wait, error.kind)
 
@@ -146,6 +150,7 @@ _STATUS: dict[type[LLMError], tuple[int, str, str]] = {
     RateLimited: (429, "rate_limit_error", "rate_limit_exceeded"),
     QuotaExceeded: (429, "insufficient_quota", "insufficient_quota"),
     TimedOut: (504, SERVER, "upstream_timeout"),
+    Exhausted: (503, SERVER, "overloaded"),
     # The key is ours, not the client's: 401 would send the client looking in the wrong place.
     AuthFailed: (502, SERVER, "upstream_auth"),
     ContextTooLong: (400, INVALID, "context_length_exceeded"),
@@ -155,16 +160,36 @@ _STATUS: dict[type[LLMError], tuple[int, str, str]] = {
 }
 
 
+_PASSING = {cls.kind for cls in (TimedOut, Unreachable, ProviderFailed, EmptyReply)}
+"""Kinds of failure after which the same call may succeed at once."""
+
+
 def _of_quorum(error: QuorumError) -> Problem:
     kinds = {proposal.error.kind for proposal in error.proposals if proposal.error}
     if not error.proposals:
         kinds = {TimedOut.kind}  # nobody was asked because no time was left
     # Where all failed alike, that is what happened to the question.
     alike = kinds.pop() if len(kinds) == 1 else None
-    status, kind, code = next((told for of, told in _STATUS.items() if of.kind == alike), (502, SERVER, None))
-    waits = [p.error.retry_after_seconds for p in error.proposals if p.error and p.error.retry_after_seconds]
-    wait = min(waits, default=None) if status == 429 else None
-    return Problem(status, kind, code or "quorum_not_met", str(error), None, wait, "quorum")
+    told = next((told for of, told in _STATUS.items() if of.kind == alike), None)
+    wait = _quorum_in(error)
+    if told is None:
+        told = (502, SERVER, "quorum_not_met") if wait is None else (503, SERVER, "upstream_unavailable")
+    status, kind, code = told
+    return Problem(status, kind, code, str(error), None, wait if status in (429, 503) else None, "quorum")
+
+
+def _quorum_in(error: QuorumError) -> float | None:
+    """Seconds until enough workers may be asked again for the quorum; None where nobody knows, or it is now."""
+    missing = error.quorum - sum(proposal.error is None for proposal in error.proposals)
+    failures = [proposal.error for proposal in error.proposals if proposal.error]
+    known = [failure.retry_after_seconds for failure in failures if failure.retry_after_seconds is not None]
+    waits = [max(1.0, seconds) for seconds in known]
+    # One that failed in a way that passes might answer at once. One that is too busy might later, nobody knows when,
+    # and what was wrong with the request will be wrong again.
+    waits += [0.0 for failure in failures if failure.retry_after_seconds is None and failure.kind in _PASSING]
+    if not waits:
+        return None
+    return sorted(waits)[max(0, min(missing, len(waits)) - 1)] or None
 
 
 def report(error: BaseException, what: str = "an HTTP request was answered") -> None:

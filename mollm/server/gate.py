@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from starlette.types import Scope
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+    from mollm.server.clients import Clients
+
 LEFT_BYTES = 1024 * 1024
 """Of the body of an HTTP request that was refused: so many are dropped as they come, and the connection is kept. Where
 there are more it is closed after them, as many clients read nothing before they have sent all."""
@@ -53,13 +55,26 @@ GONE = Refusal(b"", (), b"")
 class Gated(HttpToolsProtocol):
     """uvicorn's connection behind a gate."""
 
-    def __init__(self, *given: Any, gate: Gate = lambda _, __: None, **named: Any) -> None:
-        """Ask `gate` about every HTTP request as soon as its head is there."""
+    def __init__(self, *given: Any, gate: Gate, clients: Clients, **named: Any) -> None:
+        """Ask `gate` about every HTTP request as soon as its head is there; `clients` has the connection already."""
         super().__init__(*given, **named)
-        self._gate = gate
+        self._gate, self._clients = gate, clients
         self._refused: RequestResponseCycle | None = None
         self._left: asyncio.TimerHandle | None = None
         self._left_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """The head of an HTTP request is there."""
+        self._clients.asked(self.transport)
+        super().on_headers_complete()
+        if not self._clients.are_few and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        """An HTTP request was answered."""
+        super().on_response_complete()
+        if self.cycle.response_complete:
+            self._clients.answered(self.transport)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body, or drop it."""
@@ -77,6 +92,7 @@ class Gated(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more comes."""
+        self._clients.left(self.transport)
         self._forget_refused()
         super().connection_lost(exc)
 

@@ -19,7 +19,9 @@ import uvicorn
 
 from mollm.errors import ConfigError
 from mollm.server.app import app_of
+from mollm.server.clients import Clients
 from mollm.server.deployment import Deployment, summary
+from mollm.server.descriptors import Descriptors, QuietAboutDescriptors
 from mollm.server.entrance import Entrance
 from mollm.server.logs import log_to_standard_error
 from mollm.server.outlet import LONGEST_SEND
@@ -61,7 +63,9 @@ class _Process:
 
     def __init__(self, deployment: Deployment, bound: socket.socket) -> None:
         self._deployment, self._socket = deployment, bound
-        self._server = uvicorn.Server(uvicorn_config(app_of(deployment)))
+        clients = Clients()
+        self._server = uvicorn.Server(uvicorn_config(app_of(deployment), clients))
+        deployment.fit_into(Descriptors(clients))
         self._exit_code = 0
         self._ending: asyncio.Task[None] | None = None
         self._reloading: asyncio.Task[None] | None = None
@@ -69,6 +73,7 @@ class _Process:
 
     async def run(self) -> int:
         self._heed()
+        asyncio.get_running_loop().set_exception_handler(QuietAboutDescriptors())
         await self._deployment.start()
         _settle()
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
@@ -114,11 +119,12 @@ class _Process:
             await self._deployment.reload()
 
 
-def uvicorn_config(app: FastAPI) -> uvicorn.Config:
-    """How uvicorn runs an application of ours."""
+def uvicorn_config(app: FastAPI, clients: Clients | None = None) -> uvicorn.Config:
+    """How uvicorn runs an application of ours; `clients` bounds the connections."""
+    entrance = partial(Entrance, gate=app.state.gate, clients=clients or Clients())
     return uvicorn.Config(
         app,
-        http=partial(Entrance, gate=app.state.gate),  # type: ignore[arg-type] # uvicorn calls it as it would a class
+        http=entrance,  # type: ignore[arg-type] # uvicorn calls it as it would a class
         log_config=None,
         access_log=False,
         proxy_headers=False,

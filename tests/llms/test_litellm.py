@@ -511,3 +511,15 @@ from mollm.llms.litellm import price_of
 print(price_of("openai/gpt-4o"), "litellm" in sys.modules)
 """
     assert python(code).stdout.split() == ["(2.5,", "10.0)", "False"]
+
+
+@pytest.mark.skipif("AIOHTTP_CONNECTOR_LIMIT" in os.environ, reason="somebody has set it")
+def test_its_clients_have_no_bound_below_ours() -> None:
+    """LLMs of one provider share a client: a bound of 500 there, as litellm has it, lets one starve the others."""
+    code = (
+        "import mollm.llms.litellm as ours; ours._import(); from litellm import constants as c; "
+        "print(c.AIOHTTP_CONNECTOR_LIMIT >= 100_000, c.AIOHTTP_CONNECTOR_LIMIT_PER_HOST)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout.split() == ["True", "0"]

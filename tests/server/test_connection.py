@@ -10,7 +10,7 @@ import pytest
 from uvicorn.server import ServerState
 
 from mollm.server.app import create_app
-from mollm.server.connection import HEAD_SECONDS, MAX_HEAD_BYTES, Connection
+from mollm.server.connection import HEAD_SECONDS, MAX_HEAD_BYTES
 from mollm.server.process import uvicorn_config
 from tests.clock import run_virtual
 from tests.server.served import config_of, served
@@ -56,7 +56,7 @@ def test_a_head_that_comes_too_slowly_is_cut_off(pieces: list[bytes]) -> None:
         options.load()
         state = ServerState()
         server = await loop.create_server(
-            lambda: Connection(config=options, server_state=state, app_state={}), "127.0.0.1", 0
+            lambda: options.http_protocol_class(config=options, server_state=state, app_state={}), "127.0.0.1", 0
         )
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         for piece in pieces:

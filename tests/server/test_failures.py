@@ -24,6 +24,7 @@ from mollm.errors import (
     ConfigError,
     ContextTooLong,
     EmptyReply,
+    Exhausted,
     LimitError,
     LLMError,
     MollmError,
@@ -102,6 +103,7 @@ CASES: list[tuple[MollmError, Told]] = [
     (RateLimited("x", retry_after_seconds=7.2), Told(429, RATE, "rate_limit_exceeded", "8")),
     (QuotaExceeded("x", status=429), Told(429, "insufficient_quota", "insufficient_quota")),
     (TimedOut("x", retry_after_seconds=5), Told(504, SERVER, "upstream_timeout")),
+    (Exhausted("x", retry_after_seconds=5), Told(503, SERVER, "overloaded", "5")),
     (Unreachable("x", retry_after_seconds=5), Told(502, SERVER, "upstream_failed")),
     (Unreachable("x", code="breaker_open", retry_after_seconds=14.2), Told(503, SERVER, "upstream_unavailable", "15")),
     (AuthFailed("x", status=401), Told(502, SERVER, "upstream_auth")),
@@ -179,6 +181,7 @@ ALIKE = {
     "rate_limited": Told(429, RATE, "rate_limit_exceeded"),
     "quota": Told(429, "insufficient_quota", "insufficient_quota"),
     "timed_out": Told(504, SERVER, "upstream_timeout"),
+    "exhausted": Told(503, SERVER, "overloaded"),
     "unreachable": Told(502, SERVER, "quorum_not_met"),
     "auth": Told(502, SERVER, "upstream_auth"),
     "context_too_long": Told(400, INVALID, "context_length_exceeded"),
@@ -213,6 +216,41 @@ def test_workers_that_fail_alike_are_one_failure(kind: str) -> None:
 def test_workers_that_fail_differently_are_no_quorum(kinds: tuple[str, str]) -> None:
     """No one of the reasons speaks for all."""
     assert shown(problem_of(QuorumError("m", 1, proposals(*kinds)))) == Told(502, SERVER, "quorum_not_met")
+
+
+UNAVAILABLE, NOT_MET = (503, "upstream_unavailable"), (502, "quorum_not_met")
+OPEN, LIMITED = "unreachable", "rate_limited"
+WAITS: dict[str, tuple[int, list[tuple[str, float | None] | None], tuple[int, str], str | None]] = {
+    "the first breaker to close": (1, [(OPEN, 14.2), (OPEN, 3.5), (OPEN, 9)], UNAVAILABLE, "4"),
+    "as many as the quorum has": (2, [(OPEN, 14.2), (OPEN, 3.5), (OPEN, 9)], UNAVAILABLE, "9"),
+    "one has arrived": (2, [None, (OPEN, 14.2), (OPEN, 9)], UNAVAILABLE, "9"),
+    "a probe is out": (1, [(OPEN, 0.0), (OPEN, 9)], UNAVAILABLE, "1"),
+    "limited sooner than open": (1, [(OPEN, 14.2), (LIMITED, 6)], UNAVAILABLE, "6"),
+    "open sooner than limited": (1, [(OPEN, 3), (LIMITED, 60)], UNAVAILABLE, "3"),
+    "limited, nobody knows for how long": (1, [(OPEN, 14.2), (LIMITED, None)], UNAVAILABLE, "15"),
+    "what no wait mends": (1, [(OPEN, 14.2), ("auth", None), ("bad_request", None)], UNAVAILABLE, "15"),
+    "crowded here": (1, [("exhausted", 5), ("exhausted", 5)], (503, "overloaded"), "5"),
+    "crowded here, or open": (1, [("exhausted", 5), (OPEN, 9)], UNAVAILABLE, "5"),
+    "all limited": (1, [(LIMITED, 9), (LIMITED, 7), (LIMITED, None)], (429, "rate_limit_exceeded"), "7"),
+    "two must not be limited": (2, [(LIMITED, 9), (LIMITED, 7), (LIMITED, 20)], (429, "rate_limit_exceeded"), "9"),
+    "one may answer at once": (1, [(OPEN, 14.2), ("provider", None)], NOT_MET, None),
+    "one alone is too few": (2, [(OPEN, 14.2), ("provider", None)], UNAVAILABLE, "15"),
+    "no wait mends anything": (1, [("auth", None), ("bad_request", None)], NOT_MET, None),
+}
+
+
+@pytest.mark.parametrize("case", WAITS)
+def test_a_quorum_that_is_open_says_when_it_can_be_met(case: str) -> None:
+    """The moment at which as many workers as are missing may be called again, where that is known and not now."""
+    quorum, failures, (status, code), retry_after = WAITS[case]
+    found = [
+        Proposal(f"w{number}", "a", 1, "", error=Failure(failure[0], None, "no", failure[1]) if failure else None)
+        for number, failure in enumerate(failures)
+    ]
+
+    told = shown(problem_of(QuorumError("m", quorum, found)))
+
+    assert (told.status, told.code, told.retry_after) == (status, code, retry_after)
 
 
 def test_workers_for_whom_no_time_was_left_are_a_timeout() -> None:
@@ -311,6 +349,51 @@ async def test_workers_that_are_all_turned_away_turn_the_client_away() -> None:
     assert sorted(message.splitlines()[1:]) == [
         f"  {name}: too many requests, or its quota is used up (HTTP 429)" for name in "abc"
     ]
+
+
+@on_one_loop
+@pytest.mark.parametrize("fields", [{}, {"stream": True}], ids=["whole", "streamed"])
+async def test_open_breakers_of_a_mixture_say_when_to_try_again(fields: dict[str, Any]) -> None:
+    """As one worker alone does: 503 with the moment at which the first of them is called again; `/predict`, too."""
+    async with Upstream() as upstream, served(config_of(upstream)) as server:
+        upstream.reply_to = lambda _: error(500)
+        for model in "abc":
+            for _ in range(8):
+                await server.chat(model=model)
+        asked = len(upstream.received)
+        replies = [
+            await server.chat(model="three", **fields),
+            await server.chat(model="a", **fields),
+            await server.post("/predict", {"query": "Hi"}),
+            await server.post("/predict", {"query": ["Hi", "Hi"]}),
+        ]
+
+    assert [(reply.status, reply.body["error"]["code"]) for reply in replies] == [(503, "upstream_unavailable")] * 4
+    assert all(1 <= int(reply.headers["retry-after"]) <= 15 for reply in replies)
+    assert len(upstream.received) == asked, "nobody was called"
+
+
+@on_one_loop
+async def test_an_open_breaker_of_the_router_or_the_aggregator_costs_no_answer() -> None:
+    """The router's LLM leaves it to the fallback, and the best proposal stands in for the aggregator's."""
+    async with Upstream() as upstream:
+        upstream.reply_to = lambda asked: error(500) if asked.body["model"] == "broken" else answer("Four.")
+        config = config_of(upstream)
+        broken = {**config["llms"]["a"], "model": "hosted_vllm/broken"}
+        three = {**config["mixtures"]["three"], "aggregator": {"llm": "r"}}
+        config |= {
+            "llms": {**config["llms"], "r": broken},
+            "mixtures": {**config["mixtures"], "three": three},
+            "router": {"kind": "llm", "llm": "r", "fallback": "three"},
+        }
+        async with served(config) as server:
+            for _ in range(8):
+                await server.chat(model="r")
+            reply = await server.chat(model="auto")
+
+    assert reply.status == 200
+    assert reply.headers["x-mollm-mixture"] == "three"
+    assert "the best proposal" in reply.headers["x-mollm-degraded"]
 
 
 # What is never told

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.server.served import config_of, served
-from tests.upstream import USAGE, Upstream, answer, error, stream
+from tests.server.served import config_of, served, until
+from tests.upstream import USAGE, Reply, Upstream, answer, error, stream
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.server.served import Client
 
 PRICE = {"input": 1.0, "output": 10.0}
@@ -34,6 +39,12 @@ FAMILIES = {
     "mollm_audit_dropped": "counter",
     "mollm_requests_in_flight": "gauge",
     "mollm_queue_length": "gauge",
+    "mollm_queue_oldest_seconds": "gauge",
+    "mollm_event_loop_lag_seconds": "histogram",
+    "mollm_breaker_state": "gauge",
+    "mollm_connections_in_use": "gauge",
+    "mollm_connections_waiting": "gauge",
+    "mollm_retries_refused": "counter",
 }
 
 
@@ -247,8 +258,159 @@ async def test_nobody_can_invent_a_label() -> None:
         ("mixture", "one"),
         ("mixture", "b"),
         ("mixture", ""),
-        ("llm", "a"),
-        ("llm", "b"),
+        *(("llm", llm) for llm in "abc"),
+        ("address", f"127.0.0.1:{upstream.port}"),
         ("cause", "request"),
     }
     assert {name.removesuffix("_created") for name in found if name.startswith("mollm_")} == set(FAMILIES)
+
+
+# The inside
+
+
+async def test_the_state_of_a_breaker_is_told() -> None:
+    """Of each address, named as events name it and without what else stands in it: closed, open, half-open, closed."""
+    async with Upstream() as upstream, Upstream() as beside:
+        upstream.reply_to = lambda _: error(500)
+        config = config_of(upstream)
+        one = {**config["llms"]["a"], "api_base": f"{upstream.base_url}?key=secret"}
+        bases = [one["api_base"], beside.base_url]
+        config["llms"] = {"a": one, "b": config["llms"]["b"], "c": {**one, "api_base": bases}}
+        async with served(config) as server:
+            at = f"127.0.0.1:{upstream.port}"
+
+            async def state(llm: str, address: str = at) -> float:
+                return await server.metric("breaker_state", llm=llm, address=address)
+
+            seen = [await state("a")]
+            for _ in range(8):
+                await server.chat(model="a")
+            seen.append(await state("a"))
+            breaker = next(iter(server.deployment.mollm.catalog.llms["a"].addresses)).breaker
+            breaker.failure(asyncio.get_running_loop().time() - 60, was_probe=False)
+            seen.append(await state("a"))
+            upstream.reply_to = lambda _: answer("Four.")
+            await server.chat(model="a")
+            seen.append(await state("a"))
+            others = [await state("b"), await state("c"), await state("c", f"127.0.0.1:{beside.port}")]
+            series = (await page(server))["mollm_breaker_state"].samples
+            raw = (await server.get("/metrics")).raw
+
+    assert seen == [0, 2, 1, 0]
+    assert others == [0, 0, 0]
+    assert len(series) == 4, "one for each address of each LLM"
+    assert b"secret" not in raw
+
+
+async def test_addresses_that_differ_by_their_path_are_one_series() -> None:
+    """Prometheus refuses a page that has a series twice; the worst state is told, and calls are added up."""
+    async with Upstream(*[error(500)] * 30) as upstream:
+        config = config_of(upstream)
+        both = {**config["llms"]["a"], "api_base": [upstream.base_url, f"{upstream.base_url}/v1"]}
+        async with served({**config, "llms": {**config["llms"], "a": both}}) as server:
+            first = next(iter(server.deployment.mollm.catalog.llms["a"].addresses))
+            for _ in range(8):
+                first.breaker.failure(asyncio.get_running_loop().time(), was_probe=False)
+            series = [s for s in (await page(server))["mollm_breaker_state"].samples if s.labels["llm"] == "a"]
+
+    assert [s.value for s in series] == [2]
+
+
+async def test_connections_in_use_and_calls_that_wait_for_one_are_told() -> None:
+    """While they are out and while they wait, of each LLM; none of them afterwards."""
+    go_on = asyncio.Event()
+    async with Upstream() as upstream:
+        upstream.reply_to = lambda _: Reply(answer("Four.").parts, before=go_on)
+        config = config_of(upstream)
+        config["llms"] = {**config["llms"], "a": {**config["llms"]["a"], "max_in_flight": 2}}
+        async with served(config) as server:
+            address = f"127.0.0.1:{upstream.port}"
+            asking = [asyncio.create_task(server.chat(model=model)) for model in "aaaaab"]
+            await upstream.request(3)
+            await until(lambda: server.deployment.mollm.catalog.llms["a"].waiting == 3)
+            during = [await server.metric("connections_in_use", llm=llm, address=address) for llm in "abc"]
+            waiting = [await server.metric("connections_waiting", llm=llm) for llm in "abc"]
+            go_on.set()
+            replies = await asyncio.gather(*asking)
+            after = [await server.metric("connections_in_use", llm=llm, address=address) for llm in "abc"]
+            none = [await server.metric("connections_waiting", llm=llm) for llm in "abc"]
+
+    assert [reply.status for reply in replies] == [200] * 6
+    assert (during, waiting) == ([2, 1, 0], [3, 0, 0])
+    assert (after, none) == ([0, 0, 0], [0, 0, 0])
+
+
+async def test_retries_that_were_refused_are_counted_by_cause() -> None:
+    """The budget of ten that all LLMs share is used up, or the wait that was asked for is longer than there is time."""
+    async with Upstream() as upstream:
+        upstream.reply_to = lambda _: error(503, retry_after="1000")
+        config = config_of(upstream)
+        llm = {**config["llms"]["a"], "retries": 1}
+        async with served({**config, "llms": dict.fromkeys("abc", llm)}) as server:
+            await server.chat(model="a")
+            no_time = await server.metric("retries_refused_total", llm="a", cause="time")
+            upstream.reply_to = lambda _: error(500)
+            await asyncio.gather(*(server.chat(model=model) for model in "bc" * 7))
+            no_budget = [await server.metric("retries_refused_total", llm=llm, cause="budget") for llm in "abc"]
+            retries = [await server.metric("retries_total", llm=llm) for llm in "abc"]
+
+    assert no_time == 1
+    assert retries[0] == no_budget[0] == 0
+    assert sum(no_budget) >= 1
+    assert sum(retries) <= 11
+
+
+async def test_a_late_event_loop_is_told() -> None:
+    """Whatever holds it up for a quarter of a second is seen as that, and a look costs nothing between."""
+    async with Upstream() as upstream, served(config_of(upstream)) as server:
+        lateness = server.deployment.metrics.lateness
+        time.sleep(0.6)  # noqa: ASYNC251 - what must not happen
+        await until(lambda: lateness.looks >= 2)
+        count = await server.metric("event_loop_lag_seconds_count")
+        soon = await server.metric("event_loop_lag_seconds_bucket", le="0.25")
+        summed = await server.metric("event_loop_lag_seconds_sum")
+
+    assert count >= 2
+    assert soon == count - 1
+    assert summed >= 0.25
+
+
+async def test_the_age_of_the_oldest_in_the_queue_is_told() -> None:
+    """0 while nobody waits, and the age of the first while somebody does."""
+    go_on = asyncio.Event()
+    async with Upstream() as upstream:
+        upstream.reply_to = lambda _: Reply(answer("Four.").parts, before=go_on)
+        async with served(config_of(upstream, server={"max_in_flight": 1, "queue": 4})) as server:
+            nobody = await server.metric("queue_oldest_seconds")
+            asking = [asyncio.create_task(server.chat(model="one")) for _ in range(3)]
+            await until(lambda: server.deployment.admission.waiting == 2)
+            first = await server.metric("queue_oldest_seconds")
+            second = await server.metric("queue_oldest_seconds")
+            go_on.set()
+            await asyncio.gather(*asking)
+            after = await server.metric("queue_oldest_seconds")
+
+    assert 0 < first < second
+    assert (nobody, after) == (0, 0)
+
+
+async def test_an_llm_that_a_reload_removed_leaves_no_series(tmp_path: Path) -> None:
+    """Neither its state nor its counts; those of the others stay."""
+    path = tmp_path / "mollm.yaml"
+    async with Upstream(*[answer("Four.")] * 9) as upstream:
+        config = config_of(upstream)
+        path.write_text(yaml.safe_dump(config))
+        async with served(path) as server:
+            for llm in "abc":
+                await server.chat(model=llm)
+            del config["llms"]["b"], config["mixtures"]["three"]
+            path.write_text(yaml.safe_dump({**config, "router": {"fallback": "one"}}))
+            assert await server.deployment.reload()
+            found = await page(server)
+            again = await server.chat(model="a")
+            counted = await server.metric("calls_total", llm="a")
+
+    labels = {sample.labels.get("llm") for family in found.values() for sample in family.samples}
+    assert "b" not in labels
+    assert {"a", "c"} <= labels
+    assert (again.status, counted) == (200, 2)

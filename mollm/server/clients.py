@@ -1,0 +1,63 @@
+"""The connections of clients: no more than there are descriptors for, and the one that is idle longest makes room."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    Connection = asyncio.Transport
+
+IN_USE_SHARE = 0.75
+"""Of the connections that clients may have; beyond it none is kept open for a further HTTP request."""
+_BODY = b'{"error":{"message":"too many connections","type":"server_error","param":null,"code":"overloaded"}}'
+REFUSAL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 5\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+)
+
+
+class Clients:
+    """Counts the connections of clients.
+
+    Attributes:
+        most: How many they may have.
+        count: How many they have.
+    """
+
+    def __init__(self) -> None:
+        self.most = sys.maxsize
+        self.count = 0
+        self._idle: dict[Connection, None] = {}  # without an HTTP request, the longest first
+
+    @property
+    def are_few(self) -> bool:
+        """A connection may stay open for a further HTTP request."""
+        return self.count <= self.most * IN_USE_SHARE
+
+    def came(self, connection: Connection) -> None:
+        """One is new. Where it is one too many, the one that is idle longest is closed; this one, if no other is."""
+        self.count += 1
+        self._idle[connection] = None
+        if self.count > self.most:
+            longest = next(iter(self._idle))
+            if longest is connection:
+                connection.write(REFUSAL)
+            del self._idle[longest]
+            longest.close()
+
+    def asked(self, connection: Connection) -> None:
+        """It has brought an HTTP request."""
+        self._idle.pop(connection, None)
+
+    def answered(self, connection: Connection) -> None:
+        """It waits for the next HTTP request."""
+        if not connection.is_closing():
+            self._idle[connection] = None
+
+    def left(self, connection: Connection) -> None:
+        """It is closed."""
+        self.count -= 1
+        self._idle.pop(connection, None)
