@@ -26,14 +26,14 @@ class _Transport(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.written = b""
+        self.written = bytearray()
         self.is_paused = self.has_eof = self.is_closed = False
         self.protocol: Connection
 
     def write(self, data: Any) -> None:
         assert not self.has_eof, "written behind the end"
         if not self.is_closed:
-            self.written += bytes(data)
+            self.written += data
 
     def write_eof(self) -> None:
         self.has_eof = True
@@ -67,11 +67,12 @@ class Peer:
         headers: Of each request that was worked on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, app: Any = None) -> None:
+        """Ask `app` in place of that."""
         self.transport, self.go = _Transport(), asyncio.Event()
         self.headers: list[dict[bytes, bytes]] = []
         self.taken = 0
-        config = uvicorn_config(self._app)  # type: ignore[arg-type] # any application
+        config = uvicorn_config(app or self._app)
         config.interface, config.lifespan = "asgi3", "off"
         self._state = ServerState()
         self.connection = self.transport.protocol = Connection(config, self._state, {})
@@ -94,7 +95,7 @@ class Peer:
     @property
     def answers(self) -> list[tuple[int, bytes]]:
         """Status and body of every answer, in order; there is nothing between them."""
-        found, rest = [], self.transport.written
+        found, rest = [], bytes(self.transport.written)
         while rest:
             head, _, rest = rest.partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 ")
