@@ -1,6 +1,6 @@
-"""A connection that takes one HTTP request after the other, each in bounds, and is closed so that its answer arrives.
+"""A connection that takes one HTTP request after the other, in bounds, and is closed so that the answer arrives.
 
-What comes behind a request waits for its answer, unread. Nothing here depends on how what is sent was cut.
+What comes behind an HTTP request waits unread for its answer. How the network cuts what is sent makes no difference.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ that was closed at once would take the answer with it, which a client reads when
 MAX_AHEAD_BYTES = 64 * 1024
 """Bytes behind an HTTP request that is not answered yet, from which on nothing more is read."""
 
-_END, _PIECE = b"\r\n\r\n", 4096
+MAX_BLANK_LINES = 1000
+"""In a body that comes in chunks, which has none if it is JSON; with more of them it is the last of its connection."""
+
+_END, _PIECE = b"\r\n\r\n", 16 * 1024
 
 
 class _Stage(Enum):
@@ -38,7 +41,7 @@ class _Stage(Enum):
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's connection within bounds: what it reads by itself, before a key is asked for, has none there.
+    """uvicorn's connection, with bounds of size and time on all that it reads before anybody asks for a key.
 
     Attributes:
         is_leaving: Everything was written, and what comes is dropped until the client closes the connection.
@@ -51,7 +54,7 @@ class Connection(HttpToolsProtocol):
         self._unread = bytearray()
         self._tail = b""
         self._overhead = 0  # bytes of the head, or of what is not body, so far
-        self._left = self._late = self._taken = 0
+        self._left = self._late = self._taken = self._blank_lines = 0
         self._body: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -66,6 +69,9 @@ class Connection(HttpToolsProtocol):
         """Take what came, as far as it belongs to the HTTP request that is read."""
         if self.is_leaving:
             self._drop(len(data))
+            return
+        if not self._unread and len(data) <= self._left:
+            self._read_body(data)
             return
         self._unread += data
         self._read_on()
@@ -100,10 +106,11 @@ class Connection(HttpToolsProtocol):
 
     # What the parser finds
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header. A trailer is none: it came after whatever is decided by headers."""
-        if self._stage is _Stage.HEAD:
-            super().on_header(name, value)
+    def on_message_begin(self) -> None:
+        """An HTTP request begins, unless the one before is the last."""
+        if self._stage is not _Stage.HEAD:
+            raise ValueError("behind the last HTTP request")
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """The head is there."""
@@ -111,8 +118,9 @@ class Connection(HttpToolsProtocol):
             return  # `_read_again` follows
         super().on_headers_complete()
         self._stop_timer()
-        self._stage, self._overhead = _Stage.BODY, 0
+        self._stage, self._overhead, self._blank_lines = _Stage.BODY, 0, 0
         self._left = int(next((value for name, value in self.headers if name == b"content-length"), 0))
+        self.headers = []  # trailers, of which nobody is told: they come after whatever headers decide
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body; there may be very many."""
@@ -128,6 +136,7 @@ class Connection(HttpToolsProtocol):
         self._stage = _Stage.ANSWER
         if self.cycle.response_complete:
             self._await_next()
+            self._set_keepalive()
 
     def on_response_complete(self) -> None:
         """The answer is written: what came behind it has its turn."""
@@ -162,22 +171,23 @@ class Connection(HttpToolsProtocol):
         end = self._left
         if not end:
             window = self._tail + self._unread[:_PIECE]
-            found = window.find(_END)
+            found = window.find(_END) if self._blank_lines < MAX_BLANK_LINES else -1
             end = found + len(_END) - len(self._tail) if found >= 0 else _PIECE
             self._tail = b"" if found >= 0 else bytes(window[1 - len(_END) :])
+            self._blank_lines += found >= 0 and self._stage is _Stage.BODY
         piece = bytes(self._unread[:end])
         del self._unread[:end]
         return piece
 
     def _read_head(self, piece: bytes) -> None:
-        if self._timer is None:
-            self._unset_keepalive_if_required()
-            self._set_timer(HEAD_SECONDS, self._socket.abort)
+        self._unset_keepalive_if_required()
         self._overhead += len(piece)
         if self._overhead > MAX_HEAD_BYTES:
             self._refuse("The head of the request is too large.")
-        else:
-            self._parse(piece)
+            return
+        self._parse(piece)
+        if self._stage is _Stage.HEAD and self._timer is None:
+            self._set_timer(HEAD_SECONDS, self._socket.abort)
 
     def _read_body(self, piece: bytes) -> None:
         self._taken = 0
@@ -191,7 +201,9 @@ class Connection(HttpToolsProtocol):
         if self._overhead > MAX_HEAD_BYTES:
             self._refuse("What surrounds the body of the request is too large.")
         elif self.cycle.response_complete:
-            self._drop(len(piece))
+            self._drop(len(piece) if self._blank_lines < MAX_BLANK_LINES else MAX_LATE_BYTES)
+        elif self._blank_lines == MAX_BLANK_LINES:
+            self.cycle.keep_alive = False
 
     def _pass_on(self) -> None:
         body = b"".join(self._body)
@@ -206,7 +218,8 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             self._read_again()
         except httptools.HttpParserError:
-            self._refuse("Invalid HTTP request received.")
+            if self._stage is not _Stage.ANSWER:
+                self._refuse("Invalid HTTP request received.")
 
     def _read_again(self) -> None:
         # httptools ends a request that asks for another protocol with its head, and what follows, which may be its
@@ -235,8 +248,9 @@ class Connection(HttpToolsProtocol):
 
     def _await_next(self) -> None:
         self._stop_timer()
-        self._stage, self._tail = _Stage.HEAD, b""
-        self._unset_keepalive_if_required()
+        self._stage, self._tail, self._blank_lines = _Stage.HEAD, b"", 0
+
+    def _set_keepalive(self) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _drop(self, size: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.server import ServerState
@@ -72,7 +73,8 @@ class Peer:
         self.transport, self.go = _Transport(), asyncio.Event()
         self.headers: list[dict[bytes, bytes]] = []
         self.taken = 0
-        config = uvicorn_config(app or self._app)
+        asked: Any = app or self._app
+        config = uvicorn_config(asked)
         config.interface, config.lifespan = "asgi3", "off"
         self._state = ServerState()
         self.connection = self.transport.protocol = Connection(config, self._state, {})
@@ -160,4 +162,4 @@ class Peer:
 def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
     """Return `data` in pieces, cut at these places."""
     at = [0, *sorted({place for place in places if 0 < place < len(data)}), len(data)]
-    return [data[start:end] for start, end in zip(at, at[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(at)]
