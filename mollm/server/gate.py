@@ -11,20 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable, Sequence
 
     from starlette.types import Scope
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-    from mollm.server.clients import Clients
-
-LEFT_BYTES = 1024 * 1024
-"""Of the body of an HTTP request that was refused: so many are dropped as they come, and the connection is kept. Where
-there are more it is closed after them, as many clients read nothing before they have sent all."""
-LEFT_SECONDS = 5.0
-"""Until the rest of such a body must be there; then the connection is closed."""
-
+MAX_LATE_BYTES = 1024 * 1024
+"""What may still come of an HTTP request that was answered or refused; it is dropped, and the connection is kept. With
+more than that to come it is closed behind the answer."""
 _HAS_LEFT = getattr(select, "POLLRDHUP", 0)
 """Asks Linux for the end of a connection behind what was not read of it yet."""
 
@@ -55,89 +49,31 @@ GONE = Refusal(b"", (), b"")
 class Gated(HttpToolsProtocol):
     """uvicorn's connection behind a gate."""
 
-    def __init__(self, *given: Any, gate: Gate, clients: Clients, **named: Any) -> None:
-        """Ask `gate` about every HTTP request as soon as its head is there; `clients` has the connection already."""
+    def __init__(self, *given: Any, gate: Gate, **named: Any) -> None:
+        """Ask `gate` about every HTTP request as soon as its head is there."""
         super().__init__(*given, **named)
-        self._gate, self._clients = gate, clients
-        self._refused: RequestResponseCycle | None = None
-        self._left: asyncio.TimerHandle | None = None
-        self._left_bytes = 0
-
-    def on_headers_complete(self) -> None:
-        """The head of an HTTP request is there."""
-        self._clients.asked(self.transport)
-        super().on_headers_complete()
-        if not self._clients.are_few and self.cycle is not None:
-            self.cycle.keep_alive = False
-
-    def on_response_complete(self) -> None:
-        """An HTTP request was answered."""
-        super().on_response_complete()
-        if self.cycle.response_complete:
-            self._clients.answered(self.transport)
-
-    def on_body(self, body: bytes) -> None:
-        """Take a part of a body, or drop it."""
-        super().on_body(body)
-        if self._refused is not None and self._refused is self.cycle:
-            self._left_bytes -= len(body)
-            if self._left_bytes < 0:
-                self._end_refused()
-
-    def on_message_complete(self) -> None:
-        """The HTTP request is at its end."""
-        super().on_message_complete()
-        if self._refused is not None and self._refused is self.cycle:
-            self._end_refused(keep=self._refused.keep_alive)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more comes."""
-        self._clients.left(self.transport)
-        self._forget_refused()
-        super().connection_lost(exc)
+        self._gate = gate
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # uvicorn calls this when it is the turn of an HTTP request: its head is there, those before it are answered.
-        if self.transport.is_closing():
-            return  # it stands behind one that was the last
         client = Client(cycle)
         refusal = self._gate(cast("Scope", cycle.scope), client.is_gone)
         if refusal is GONE:
             self.transport.abort()
         elif refusal is not None:
-            self._refuse(cycle, refusal)
+            self._turn_away(cycle, refusal)
         else:
             super()._start_asgi_task(cycle, lambda scope, _, send: app(scope, client, send))
 
-    def _refuse(self, cycle: RequestResponseCycle, refusal: Refusal) -> None:
-        is_whole = not cycle.more_body
-        if not is_whole and not _is_short(cycle):
+    def _turn_away(self, cycle: RequestResponseCycle, refusal: Refusal) -> None:
+        length = dict(cycle.scope["headers"]).get(b"content-length", b"0")
+        if int(length) > MAX_LATE_BYTES:
             cycle.keep_alive = False
         cycle.response_started = cycle.response_complete = True
         self.transport.write(refusal.laid_out(self.server_state.default_headers, close=not cycle.keep_alive))
-        self._refused, self._left_bytes = cycle, LEFT_BYTES
-        if is_whole:  # it stood behind another one
-            self._end_refused(keep=cycle.keep_alive)
-        else:
-            self._left = self.loop.call_later(LEFT_SECONDS, self._end_refused)
-        cycle.on_response()
-
-    def _end_refused(self, *, keep: bool = False) -> None:
-        self._forget_refused()
-        if not keep:
+        if not cycle.keep_alive:
             self.transport.close()
-
-    def _forget_refused(self) -> None:
-        self._refused = None
-        if self._left is not None:
-            self._left.cancel()
-            self._left = None
-
-
-def _is_short(cycle: RequestResponseCycle) -> bool:
-    named = dict(cycle.scope["headers"])
-    length = named.get(b"content-length", b"0")
-    return b"transfer-encoding" not in named and length.isdigit() and int(length) <= LEFT_BYTES
+        cycle.on_response()
 
 
 class Client:
