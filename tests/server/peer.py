@@ -75,7 +75,9 @@ class Peer:
         self.headers: list[dict[bytes, bytes]] = []
         self.taken = 0
         asked: Any = app or self._app
-        config = Config(asked, interface="asgi3", lifespan="off", timeout_keep_alive=75)
+        config = Config(
+            asked, interface="asgi3", lifespan="off", timeout_keep_alive=75, log_config=None, access_log=False
+        )
         self._state, self._clients = ServerState(), Clients()
         self.connection = self.transport.protocol = Connection(
             config, self._state, {}, gate=lambda _, __: None, clients=self._clients
