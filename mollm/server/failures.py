@@ -22,6 +22,7 @@ from mollm.errors import (
     ConfigError,
     ContextTooLong,
     LimitError,
+    LimitReached,
     LLMError,
     MollmError,
     NotInFormat,
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("mollm.server")
 
 LONGEST_RETRY_AFTER = 3600
+"""Seconds, of what somebody else said."""
+LONGEST_HEEDED = 60
+"""Seconds of `Retry-After` that openai's SDK waits; where more are asked for, it tries again at once."""
 NOTED = frozenset((404, 405, 408, 413))
 """Statuses of HTTP requests that leave a line in the log although nobody was asked."""
 HOPELESS = frozenset(("insufficient_quota", "upstream_auth", "misconfigured"))
@@ -82,7 +86,9 @@ class Problem(NamedTuple):
             return {"x-should-retry": "false"}
         if self.retry_after_seconds is None:
             return {}
-        return {"retry-after": str(math.ceil(min(LONGEST_RETRY_AFTER, max(1, self.retry_after_seconds))))}
+        seconds = math.ceil(max(1, self.retry_after_seconds))
+        hopeless = {"x-should-retry": "false"} if seconds > LONGEST_HEEDED else {}
+        return {"retry-after": str(seconds), **hopeless}
 
 
 INVALID, SERVER = "invalid_request_error", "server_error"
@@ -102,6 +108,9 @@ def problem_of(error: BaseException) -> Problem:
         return _of_user(error)
     if isinstance(error, Overloaded):
         return Problem(503, SERVER, "overloaded", str(error), None, error.retry_after_seconds, "overloaded")
+    if isinstance(error, LimitReached):
+        wait = error.retry_after_seconds
+        return Problem(429, "rate_limit_error", error.code, str(error), None, wait, "key_limit")
     if isinstance(error, LLMError):
         return _of_llm(error)
     if isinstance(error, QuorumError):
@@ -139,6 +148,7 @@ def _of_llm(error: LLMError) -> Problem:
         status, code = 503, "upstream_unavailable"
     elif status != 429:
         wait = None
+    wait = None if wait is None else min(LONGEST_RETRY_AFTER, wait)
     return Problem(status, kind, code, str(error), None, wait, error.kind)
 
 
@@ -163,7 +173,7 @@ def _of_quorum(error: QuorumError) -> Problem:
     alike = kinds.pop() if len(kinds) == 1 else None
     status, kind, code = next((told for of, told in _STATUS.items() if of.kind == alike), (502, SERVER, None))
     waits = [p.error.retry_after_seconds for p in error.proposals if p.error and p.error.retry_after_seconds]
-    wait = min(waits, default=None) if status == 429 else None
+    wait = min(*waits, LONGEST_RETRY_AFTER) if waits and status == 429 else None
     return Problem(status, kind, code or "quorum_not_met", str(error), None, wait, "quorum")
 
 

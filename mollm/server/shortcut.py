@@ -39,6 +39,7 @@ class Shortcut:
             return
         handling = self._deployment.handle(scope, receive)
         try:
+            handling.enter()
             await endpoint(self._deployment, handling, send)
         except EXPECTED as error:
             response = failed(scope, error)
