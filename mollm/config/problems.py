@@ -176,8 +176,9 @@ def _key_problems(keys: Sequence[KeyConfig]) -> Iterator[Problem]:
         if not KEY_NAME.fullmatch(key.name):
             yield Problem(name, "a name is 1 to 64 letters, digits and any of '._-'", [name])
         elif first.setdefault(key.name, number) != number:
+            twin = (*KEYS, first[key.name], "name")
             also = f"server.api_keys[{first[key.name]}] has the name {key.name!r} too"
-            yield Problem(name, f"{also}; a key without a name is called by its place", [KEYS])
+            yield Problem(name, f"{also}; a key without a name is called by its place", [KEYS, name, twin])
         if (key.key is None) == (key.sha256 is None):
             yield Problem(where, "needs either `key` or `sha256`", [(*where, "key"), sha256])
         if key.sha256 is not None and not re.fullmatch(r"[0-9A-Fa-f]{64}", key.sha256):

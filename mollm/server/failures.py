@@ -87,8 +87,8 @@ class Problem(NamedTuple):
         if self.retry_after_seconds is None:
             return {}
         seconds = math.ceil(max(1, self.retry_after_seconds))
-        hopeless = {"x-should-retry": "false"} if seconds > LONGEST_HEEDED else {}
-        return {"retry-after": str(seconds), **hopeless}
+        is_far = self.cause == "key_limit" and seconds > LONGEST_HEEDED
+        return {"retry-after": str(seconds), **({"x-should-retry": "false"} if is_far else {})}
 
 
 INVALID, SERVER = "invalid_request_error", "server_error"
@@ -148,7 +148,7 @@ def _of_llm(error: LLMError) -> Problem:
         status, code = 503, "upstream_unavailable"
     elif status != 429:
         wait = None
-    wait = None if wait is None else min(LONGEST_RETRY_AFTER, wait)
+    wait = None if wait is None else min(LONGEST_RETRY_AFTER, max(1, wait))
     return Problem(status, kind, code, str(error), None, wait, error.kind)
 
 
