@@ -76,14 +76,14 @@ class Ledger:
         path: Of the file.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, or make it.
+    def __init__(self, path: Path, *, patience: float = PATIENCE) -> None:
+        """Open the file, or make it; another process may hold it for `patience` seconds.
 
         Raises:
             sqlite3.Error: It is damaged, locked, read-only, a folder, or no SQLite file.
         """
         self.path = path
-        self._file = _opened(path)
+        self._file = _opened(path, patience)
         self._using = threading.Lock()
         self._changing = threading.Lock()
         self._waiting: Used = {}
@@ -107,33 +107,13 @@ class Ledger:
         Raises:
             sqlite3.Error: The file cannot be read.
         """
-        self._write()
+        self.write()
         with self._using:
             rows = self._file.execute("SELECT day, name, tokens, cost_usd FROM usage").fetchall()
         return {(day, name): (tokens, cost_usd) for day, name, tokens, cost_usd in rows}
 
-    def close(self) -> None:
-        """Write what still waits, and close the file; blocks meanwhile."""
-        self._closing.set()
-        self._awake.set()
-        if self._thread is not None:
-            self._thread.join()
-        self._write()
-        if self._waiting:
-            log.error("%s lacks what keys used last: %s", self.path, _told(self._waiting))
-        with self._using:
-            self._file.close()
-
-    def _write_on(self) -> None:
-        while not self._closing.is_set():
-            self._awake.wait()
-            self._awake.clear()
-            self._closing.wait(PAUSE if self._write() else PAUSE_AFTER_FAILURE)
-            if self._is_failing:
-                self._awake.set()
-
-    def _write(self) -> bool:
-        """Write what waits; return whether that went well. What could not be written goes on waiting."""
+    def write(self) -> bool:
+        """Write what waits, and block meanwhile; return whether that went well, else it goes on waiting."""
         with self._using:
             with self._changing:
                 taken, self._waiting = self._waiting, {}
@@ -157,9 +137,29 @@ class Ledger:
         self._is_failing = False
         return True
 
+    def close(self) -> None:
+        """Write what still waits, and close the file; blocks meanwhile."""
+        self._closing.set()
+        self._awake.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.write()
+        if self._waiting:
+            log.error("%s lacks what keys used last: %s", self.path, _told(self._waiting))
+        with self._using:
+            self._file.close()
 
-def _opened(path: Path) -> sqlite3.Connection:
-    file = sqlite3.connect(path, timeout=PATIENCE, check_same_thread=False)
+    def _write_on(self) -> None:
+        while not self._closing.is_set():
+            self._awake.wait()
+            self._awake.clear()
+            self._closing.wait(PAUSE if self.write() else PAUSE_AFTER_FAILURE)
+            if self._is_failing:
+                self._awake.set()
+
+
+def _opened(path: Path, patience: float) -> sqlite3.Connection:
+    file = sqlite3.connect(path, timeout=patience, check_same_thread=False)
     try:
         (found,) = file.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":

@@ -142,6 +142,7 @@ class Quota:
         requests: HTTP requests that came with the key, refused ones among them.
         refusals: How often each limit refused one.
         total: Used since the server started.
+        days: The latest ones, by their date.
     """
 
     def __init__(self, name: str, quotas: Quotas) -> None:
@@ -151,7 +152,7 @@ class Quota:
         self.refusals: Counter[str] = Counter()
         self.total = NOTHING
         self.minute = Window()
-        self._days: dict[str, Day] = {}
+        self.days: dict[str, Day] = {}
         self._seconds = 1.0
 
     @property
@@ -229,7 +230,7 @@ class Quota:
 
     def hand_over(self, sink: Sink) -> None:
         """Tell a new sink what was used before it came."""
-        for day in self._days.values():
+        for day in self.days.values():
             sink.add(day.date, self.name, day.used.tokens, day.used.cost_usd)
 
     def _check_room(self, day: Day, wanted: Amount, held: Amount = NOTHING, counted: str = "") -> None:
@@ -264,11 +265,11 @@ class Quota:
         return min(LONGEST_WAIT, max(1.0, self._seconds / max(1, self.places)))
 
     def _day(self, date: str) -> Day:
-        if date not in self._days:
-            for old in sorted(self._days)[: 1 - DAYS_HELD]:
-                del self._days[old]
-            self._days[date] = Day(date)
-        return self._days[date]
+        if date not in self.days:
+            for old in sorted(self.days)[: 1 - DAYS_HELD]:
+                del self.days[old]
+            self.days[date] = Day(date)
+        return self.days[date]
 
 
 class Use:
@@ -314,14 +315,15 @@ class Use:
 class Booking:
     """The part of a day that one question takes: a `Budget`. As a context it holds nothing any more at its end.
 
-    It stays on the day of its first reservation, also where that is over before the question is.
+    Attributes:
+        day: Of its first reservation, also where that is over before the question is; None before it.
     """
 
-    __slots__ = ("_day", "_is_over", "_quota", "_spent", "_use", "_worst")
+    __slots__ = ("_is_over", "_quota", "_spent", "_use", "_worst", "day")
 
     def __init__(self, quota: Quota, use: Use) -> None:
         self._quota, self._use = quota, use
-        self._day: Day | None = None
+        self.day: Day | None = None
         self._worst = self._spent = NOTHING
         self._is_over = False
 
@@ -340,23 +342,23 @@ class Booking:
         """
         if self._is_over:
             raise RuntimeError("a question goes on that is over")
-        day = self._day or self._quota.today
+        day = self.day or self._quota.today
         try:
             self._quota.check(day, worst, self._held, self._spent)
         except (LimitError, LimitReached):
             self._use.take_back(1)
             raise
-        self._day = day
+        self.day = day
         self._hold(amount_of(worst))
 
     def spend(self, call: Call) -> None:
         """Book a call that has ended, whether it brought something or not."""
-        self._day = self._day or self._quota.today
+        self.day = self.day or self._quota.today
         used = amount(call.usage.prompt_tokens + call.usage.completion_tokens, call.cost_usd)
         before = self._held
         self._spent += used
-        self._day.reserved -= before - self._held
-        self._quota.spent(self._day, used)
+        self.day.reserved -= before - self._held
+        self._quota.spent(self.day, used)
 
     def close(self) -> None:
         """Hold nothing any more; a call that ends later is booked all the same."""
@@ -369,8 +371,8 @@ class Booking:
 
     def _hold(self, worst: Amount) -> None:
         before, self._worst = self._held, worst
-        if self._day is not None:
-            self._day.reserved = self._day.reserved + self._held - before
+        if self.day is not None:
+            self.day.reserved = self.day.reserved + self._held - before
 
 
 def amount_of(worst: WorstCase) -> Amount:

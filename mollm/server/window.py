@@ -25,6 +25,10 @@ class Window:
         self._entries: OrderedDict[Entry, None] = OrderedDict()
         self._count = 0
 
+    def __len__(self) -> int:
+        """Number of entries."""
+        return len(self._entries)
+
     def count(self, now: float) -> int:
         """Count those of the 60 seconds before `now`, and forget older ones."""
         while self._entries and now - (oldest := next(iter(self._entries))).at >= MINUTE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,14 @@ def call(tokens: int, cost_usd: float | None = None) -> Call:
     return Call("worker", "a", Usage(tokens, 0, tokens), cost_usd, 0.1)
 
 
+@dataclass
+class Came:
+    """Questions that were let in."""
+
+    at: float
+    questions: int
+
+
 class KeyMachine(RuleBasedStateMachine):
     """One key, asked by many at once, against lists of what happened."""
 
@@ -65,11 +74,12 @@ class KeyMachine(RuleBasedStateMachine):
         super().__init__()
         self.clock = Clock()
         self.uses: dict[Use, int] = {}
-        self.open: list[tuple[Booking, str]] = []
+        self.open: list[tuple[Booking, Use]] = []
         self.held: dict[Booking, tuple[int, int]] = {}
-        self.spent: dict[str, int] = {}
-        self.counted: list[list[float]] = []
-        self.times: dict[Use, list[list[float]]] = {}
+        self.spent: dict[Booking, tuple[int, int]] = {}
+        self.counted: list[Came] = []
+        self.of: dict[Use, Came] = {}
+        self.lists: set[Use] = set()
 
     @initialize(
         at_once=st.integers(1, 5), per_minute=st.integers(1, 6), tokens=st.integers(5, 60), usd=st.integers(1, 30)
@@ -84,28 +94,39 @@ class KeyMachine(RuleBasedStateMachine):
     @rule()
     def comes(self) -> None:
         """An HTTP request comes; who is refused is told when it would not be."""
+        day, cents = self.quota.today, self.quota.limits.cost_usd_per_day or 0
+        is_full = self.quota.places >= self.at_once or self.recent >= self.per_minute
+        is_full |= day.used.tokens + day.reserved.tokens >= self.tokens
+        is_full |= day.used.cost + day.reserved.cost >= round(cents * PICO)
         try:
             use = self.quota.enter()
-        except LimitReached as error:
-            assert error.retry_after_seconds > 0
+        except LimitReached:
+            assert is_full
             return
-        entry = [self.clock.seconds, 1.0]
+        assert not is_full
         self.uses[use] = 1
-        self.counted.append(entry)
-        self.times[use] = [entry]
+        self.of[use] = Came(self.clock.seconds, 1)
+        self.counted.append(self.of[use])
+
+    @property
+    def recent(self) -> int:
+        """Questions that came in the last minute, as listed."""
+        return sum(came.questions for came in self.counted if self.clock.seconds - came.at < MINUTE)
 
     @precondition(lambda self: self.uses)
     @rule(data=st.data(), questions=st.integers(1, 8))
     def is_a_list(self, data: st.DataObject, questions: int) -> None:
         """It turns out to hold several questions."""
-        use = data.draw(st.sampled_from([use for use in self.uses]))  # noqa: C416 - by identity
-        if self.uses[use] > 1 or self.times[use][0][1] != 1:
+        use = data.draw(st.sampled_from(list(self.uses)))
+        if use in self.lists or any(used is use for _, used in self.open):
             return
-        self.times[use][0][1] = 0
+        self.lists.add(use)
+        self.of[use].questions = 0
         with suppress(LimitError, LimitReached):
             self.uses[use] = use.spread(questions, 8)
-            self.times[use] = [[self.clock.seconds, float(questions)]]
-            self.counted += self.times[use]
+            assert self.uses[use] <= questions
+            self.of[use] = Came(self.clock.seconds, questions)
+            self.counted.append(self.of[use])
 
     @precondition(lambda self: self.uses)
     @rule(data=st.data())
@@ -113,23 +134,22 @@ class KeyMachine(RuleBasedStateMachine):
         """A question begins."""
         use = data.draw(st.sampled_from(list(self.uses)))
         booking = use.question()
-        self.open.append((booking, ""))
-        self.held[booking] = (0, 0)
+        self.open.append((booking, use))
+        self.held[booking] = self.spent[booking] = (0, 0)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), tokens=st.integers(0, 30), cents=st.integers(0, 9))
     def reserves(self, data: st.DataObject, tokens: int, cents: int) -> None:
         """It takes its worst case, maybe once more; a refused one ends."""
         number = data.draw(st.integers(0, len(self.open) - 1))
-        booking, _ = self.open[number]
+        booking, use = self.open[number]
         try:
             booking.reserve(worst(tokens, cents / 100))
-        except LimitError:
-            assert tokens > self.tokens or cents / 100 > (self.quota.limits.cost_usd_per_day or 0)
-        except LimitReached as error:
-            assert error.retry_after_seconds > 0
+        except (LimitError, LimitReached):
+            self.of[use].questions = max(0, self.of[use].questions - 1)
         else:
-            self.held[booking] = (tokens, cents)
+            spent = self.spent[booking]
+            self.held[booking] = (max(0, tokens - spent[0]), max(0, cents - spent[1]))
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), share=st.integers(0, 4))
@@ -140,10 +160,12 @@ class KeyMachine(RuleBasedStateMachine):
         part, money = tokens * share // 4, cents * share // 4
         booking.spend(call(part, money / 100))
         self.held[booking] = tokens - part, cents - money
+        before = self.spent[booking]
+        self.spent[booking] = before[0] + part, before[1] + money
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), again=st.booleans())
-    def ends(self, data: st.DataObject, again: bool) -> None:  # noqa: FBT001 - drawn
+    def ends(self, data: st.DataObject, again: bool) -> None:
         """It is answered, refused, or cancelled; being ended twice changes nothing."""
         booking, _ = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
         booking.close()
@@ -178,7 +200,7 @@ class KeyMachine(RuleBasedStateMachine):
             return
         assert self.quota.places <= self.at_once
         assert self.quota.places == sum(self.uses.values())
-        assert self.quota.minute.count(self.clock.seconds) <= self.per_minute
+        assert self.quota.minute.count(self.clock.seconds) == self.recent <= self.per_minute
         day = self.quota.today
         assert day.used.tokens + day.reserved.tokens <= self.tokens
         assert day.used.cost + day.reserved.cost <= round((self.quota.limits.cost_usd_per_day or 0) * PICO)
@@ -188,7 +210,7 @@ class KeyMachine(RuleBasedStateMachine):
     def what_is_held_is_what_open_questions_hold(self) -> None:
         """Of all days together."""
         if hasattr(self, "quota"):
-            days = {id(booking._day): booking._day for booking, _ in self.open if booking._day}
+            days = {id(booking.day): booking.day for booking, _ in self.open if booking.day}
             assert sum(day.reserved.tokens for day in days.values()) == sum(held[0] for held in self.held.values())
 
 
@@ -221,13 +243,13 @@ def test_a_window_holds_no_more_than_it_counts() -> None:
     window = Window()
     for number in range(MOST_PER_MINUTE):
         window.take_back(window.add(1, number / 1e6), 1)
-    assert not window._entries
+    assert len(window) == 0
     window.add(3, 1.0)
     old = window.add(2, 2.0)
     assert window.count(61.5) == 2
     assert window.count(62.0) == 0
     window.take_back(old, 1)
-    assert (window.count(62.0), len(window._entries)) == (0, 0), "what counts no more is taken back no more"
+    assert (window.count(62.0), len(window)) == (0, 0), "what counts no more is taken back no more"
 
 
 def test_a_refused_question_counts_toward_no_minute() -> None:
@@ -291,7 +313,7 @@ def test_a_clock_that_is_set_back_gives_nothing_twice() -> None:
     for days in range(50):
         clock.set_by = timedelta(days=days)
         assert quota.today
-    assert len(quota._days) == DAYS_HELD
+    assert len(quota.days) == DAYS_HELD
 
 
 def test_names_keep_what_they_count_when_limits_change() -> None:
