@@ -304,6 +304,10 @@ async def test_the_routers_llm_is_not_asked_for_what_no_mixture_may_answer(tmp_p
 async def test_limits_change_while_the_server_runs(tmp_path: Path) -> None:
     """A name keeps its counts, a new limit counts what was used before, and who is taken out is let in no more."""
     path = tmp_path / "mollm.yaml"
+
+    def kept() -> list[Path]:
+        return list(tmp_path.glob("*.sqlite*"))
+
     async with Upstream() as upstream:
         upstream.reply_to = lambda _: answer()
         config = keyed(upstream, tmp_path)
@@ -311,7 +315,7 @@ async def test_limits_change_while_the_server_runs(tmp_path: Path) -> None:
         path.write_text(yaml.safe_dump(config))
         async with served(path) as server:
             await ask(server)
-            assert not await asyncio.to_thread(list, tmp_path.glob("*sqlite*")), "nothing has to be kept"
+            assert not kept(), "nothing has to be kept"
             config["server"]["api_keys"][0]["limits"] = {"tokens_per_day": USED}
             path.write_text(yaml.safe_dump(config))
             assert await server.deployment.reload()
