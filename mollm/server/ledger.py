@@ -96,7 +96,7 @@ class Ledger:
         with self._changing:
             before = self._waiting.get((day, name), (0, 0.0))
             self._waiting[day, name] = before[0] + tokens, before[1] + cost_usd
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._write_on, name="mollm-usage", daemon=True)
             self._thread.start()
         self._awake.set()
