@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
     from mollm.graph import Graph
+    from mollm.limits import Budget
     from mollm.routing.base import RouterLike
     from mollm.types import Answer, Event, Message, Observer, Route
 
@@ -263,15 +264,17 @@ class MoLLM:
         stream: bool = False,
         id: str | None = None,  # noqa: A002 - the field's name
         owner: str = "",
+        budget: Budget | None = None,
         **options: Unpack[RequestOptions],
     ) -> Answer:
         """Answer `question` for an `observer`, which is called in the task that awaits this.
 
         The observer receives every event. With `stream` the answer is written token by token. `id` becomes the id
         of the answer. `owner` says who asks: proposals that are kept for the result of a tool are used again for the
-        same owner alone. Options and errors are those of `ask`.
+        same owner alone. The question takes its worst case from the `budget` before an LLM is called, whose refusal it
+        raises. Options and other errors are those of `ask`.
         """
-        given = Options(id=id, stream=stream, observer=observer, owner=owner, **options)
+        given = Options(id=id, stream=stream, observer=observer, owner=owner, budget=budget, **options)
         with self._catalogs.using() as catalog:
             if self._engine == "graph" or is_watched():
                 return await self._through_graph(catalog, question, given)

@@ -103,6 +103,7 @@ class Catalog:
         if problems:
             raise ConfigError(problems)
         problems += [problem for name in self.llms if (problem := self._unpriced(name))]
+        problems += self._uncounted()
         if problems:
             raise ConfigError(problems)
         if router is not None:
@@ -179,6 +180,16 @@ class Catalog:
             return None
         place = self.config.place("limits", "cost_usd")
         return f"{place}: the LLM {name!r} has no price, so its cost cannot be bounded"
+
+    def _uncounted(self) -> list[str]:
+        """What keeps the keys of a server from the limits of their days."""
+        unpriced = [name for name in self.llms if self.llms[name].price is None]
+        if not unpriced:
+            return []
+        key = "cost_usd_per_day"
+        numbers = [n for n, k in enumerate(self.config.server.api_keys) if k.limits.cost_usd_per_day is not None]
+        places = [self.config.place("server", "api_keys", number, "limits", key) for number in numbers]
+        return [f"{place}: {', '.join(unpriced)} has no price, so the cost cannot be bounded" for place in places]
 
     def _acting(self, name: str, mixture: MixtureConfig, writers: Writers) -> Acting:
         where = self.config.place("mixtures", name, "on_tools")

@@ -12,6 +12,7 @@ MollmError
 │   └── LimitError       the question could exceed a ceiling under `limits`
 ├── RunError             a run failed: exit code 1
 │   ├── Overloaded       the server has as many questions as it accepts
+│   ├── LimitReached     a key of the server has used what it may for now
 │   ├── RoutingError     no mixture could be picked
 │   ├── LLMError         one call failed
 │   │   ├── RateLimited  429
@@ -147,6 +148,20 @@ class Overloaded(RunError):
     def __init__(self, message: str, *, retry_after_seconds: float) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class LimitReached(RunError):
+    """A key of the server has used what it may for now.
+
+    Attributes:
+        retry_after_seconds: When to try again.
+        code: `daily_limit_exceeded` if what is left of the day is not enough, else `rate_limit_exceeded`.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float, code: str = "rate_limit_exceeded") -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.code = code
 
 
 class RoutingError(RunError):

@@ -79,7 +79,8 @@ async def route(run: Run, context: Context) -> tuple[Run, str]:
     arithmetic = " + ".join(filter(None, [limits.routers(run.planned), why]))
     run = context.plan(run, mixture.plan(question, options, run.arrived if run.reused else None))
     await catalog.hold(run.planned)
-    limits.check(catalog.config.limits, run.planned, catalog.llms, f"mixture {mixture.name!r}", arithmetic)
+    who = f"mixture {mixture.name!r}"
+    context.reserve(limits.check(catalog.config.limits, run.planned, catalog.llms, who, arithmetic))
     context.observer.tell(Routed(found, mode, run.reused))
     return replace(run, route=found, on_tools=mode), "bypass" if is_alone else "act" if run.reused else "propose"
 
@@ -103,7 +104,7 @@ async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run
     router = await catalog.built_router()
     plan = plan_of(router, question)
     await catalog.hold(plan)
-    limits.check(catalog.config.limits, plan, catalog.llms, "the router", limits.routers(plan))
+    context.reserve(limits.check(catalog.config.limits, plan, catalog.llms, "the router", limits.routers(plan)))
     if plan and goes_on:
         check_any(run, context, plan)
     run = context.plan(run, plan)
@@ -122,20 +123,28 @@ async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run
 
 
 def check_any(run: Run, context: Context, routing: tuple[PlannedCall, ...]) -> None:
-    """Refuse a question that no mixture may answer once the router was asked. Raises `LimitError`."""
+    """Refuse a question that no mixture may answer once the router was asked.
+
+    Raises:
+        LimitError: None may by `limits`.
+        MollmError: There is not as much left in the budget as the least of them takes.
+    """
     catalog, question, options = context.catalog, context.question, context.options
     refused: LimitError | None = None
+    allowed: list[limits.WorstCase] = []
     for mixture in catalog.mixtures.values():
         found = reusing(run, context, mixture)
         why = f"{limits.routers(routing)} + {mixture.arithmetic(question, options, is_kept=found.reused)}"
         plan = (*routing, *mixture.plan(question, options, found.arrived if found.reused else None))
         try:
-            limits.check(catalog.config.limits, plan, catalog.llms, f"mixture {mixture.name!r}", why)
+            allowed.append(limits.check(catalog.config.limits, plan, catalog.llms, f"mixture {mixture.name!r}", why))
         except LimitError as error:
             refused = refused or error
-        else:
+        if allowed and options.budget is None:
             return
-    raise refused or LimitError("there is no mixture")
+    if not allowed:
+        raise refused or LimitError("there is no mixture")
+    context.reserve(limits.least(allowed))
 
 
 async def propose(run: Run, context: Context) -> tuple[Run, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mollm.errors import LimitError
 from mollm.types import Usage
@@ -24,6 +24,21 @@ class WorstCase:
     output_tokens: int
     cost_usd: float | None
     """None if an LLM that may be called has no price."""
+    prompt_tokens: int = 0
+    """Images included."""
+    unpriced: tuple[str, ...] = ()
+    """LLMs that may be called and have no price, by name."""
+
+
+class Budget(Protocol):
+    """What somebody may still spend; a question takes its part of it before an LLM is called."""
+
+    def reserve(self, worst: WorstCase) -> None:
+        """Hold so much for the question, in place of what was held for it before.
+
+        Raises:
+            MollmError: There is not so much left; the question ends, and what was held is held until it has.
+        """
 
 
 def worst_case(plan: Sequence[PlannedCall], llms: Mapping[str, ReliableLLM]) -> WorstCase:
@@ -32,29 +47,43 @@ def worst_case(plan: Sequence[PlannedCall], llms: Mapping[str, ReliableLLM]) -> 
     Raises:
         LimitError: It names an LLM that is not there.
     """
-    calls = sum(planned.times for planned in plan)
-    tokens = sum(planned.times * planned.max_tokens for planned in plan)
-    cost = 0.0
+    calls = output = read = 0
+    cost, unpriced = 0.0, dict[str, None]()
     for planned in plan:
-        costs = [_cost(planned, name, llms) for name in planned.llms]
-        if None in costs:
-            return WorstCase(calls, tokens, None)
-        cost += planned.times * max(filter(None, costs), default=0.0)
-    return WorstCase(calls, tokens, cost)
+        dearest, longest = 0.0, 0
+        for name in planned.llms:
+            llm = llms.get(name)
+            if llm is None:
+                raise LimitError(f"the plan of the {planned.role} names {name!r}, which is no LLM here")
+            prompt = planned.prompt_tokens + planned.images * llm.image_tokens
+            longest = max(longest, prompt)
+            if llm.price is None:
+                unpriced[name] = None
+            else:
+                dearest = max(dearest, llm.price.cost(Usage(prompt, planned.max_tokens)))
+        calls += planned.times
+        output += planned.times * planned.max_tokens
+        read += planned.times * longest
+        cost += planned.times * dearest
+    return WorstCase(calls, output, None if unpriced else cost, read, tuple(unpriced))
 
 
-def _cost(planned: PlannedCall, name: str, llms: Mapping[str, ReliableLLM]) -> float | None:
-    llm = llms.get(name)
-    if llm is None:
-        raise LimitError(f"the plan of the {planned.role} names {name!r}, which is no LLM here")
-    prompt = planned.prompt_tokens + planned.images * llm.image_tokens
-    return llm.price.cost(Usage(prompt, planned.max_tokens)) if llm.price else None
+def least(cases: Sequence[WorstCase]) -> WorstCase:
+    """Return what the least of several takes, of each kind."""
+    costs = [case.cost_usd for case in cases if case.cost_usd is not None]
+    return WorstCase(
+        min(case.calls for case in cases),
+        min(case.output_tokens for case in cases),
+        min(costs, default=None),
+        min(case.prompt_tokens for case in cases),
+        () if costs else cases[0].unpriced,
+    )
 
 
 def check(
     limits: LimitsConfig, plan: Sequence[PlannedCall], llms: Mapping[str, ReliableLLM], who: str, arithmetic: str
-) -> None:
-    """Raise `LimitError` if a plan could exceed a limit.
+) -> WorstCase:
+    """Return the worst case of a plan, if it exceeds no limit.
 
     Args:
         limits: The limits.
@@ -70,9 +99,9 @@ def check(
         if min(planned.times, planned.max_tokens) < 1 or min(planned.prompt_tokens, planned.images) < 0:
             raise LimitError(f"{who} is not asked: its plan counts less than nothing: {planned}")
     worst = worst_case(plan, llms)
-    if limits.cost_usd is not None and worst.cost_usd is None:
-        unpriced = sorted({name for planned in plan for name in planned.llms if llms[name].price is None})
-        raise LimitError(f"{who} is not asked: {', '.join(unpriced)} has no price, so limits.cost_usd cannot be kept")
+    if limits.cost_usd is not None and worst.unpriced:
+        unpriced = ", ".join(sorted(worst.unpriced))
+        raise LimitError(f"{who} is not asked: {unpriced} has no price, so limits.cost_usd cannot be kept")
     over = [
         f"{text} at worst ({arithmetic}), and limits.{key} is {limit}"
         for key, value, limit, text in (
@@ -84,6 +113,7 @@ def check(
     ]
     if over:
         raise LimitError(f"{who} is not asked: it may take {'; '.join(over)}")
+    return worst
 
 
 def routers(plan: Sequence[PlannedCall]) -> str:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mollm.catalog import Catalog
+    from mollm.limits import WorstCase
     from mollm.mixture import Mixture
     from mollm.options import Options
     from mollm.turns import Turns
@@ -174,6 +175,11 @@ class Context:
         run = replace(run, planned=(*run.planned, *planned))
         self.calls.allow(planned)
         return run
+
+    def reserve(self, worst: WorstCase) -> None:
+        """Take so much from the budget of whoever asks. Raises what `Budget.reserve` does."""
+        if self.options.budget is not None:
+            self.options.budget.reserve(worst)
 
     def end(self, run: Run) -> Run:
         """End a node and record its calls. Raises `LimitError` if a call was not in the plan."""

@@ -34,6 +34,8 @@ SECTIONS = {
     "`mixtures.NAME.aggregator`": "AggregatorConfig",
     "`limits`": "LimitsConfig",
     "`server`": "ServerConfig",
+    "`server.api_keys[]`": "KeyConfig",
+    "`server.api_keys[].limits`": "KeyLimitsConfig",
 }
 """Heading of the page to the model whose keys stand under it."""
 UNIONS = {
@@ -158,7 +160,7 @@ def _bounds(choice: dict[str, Any]) -> str:
 
 def _anchor(model: str) -> str:
     heading = next(heading for heading, name in SECTIONS.items() if model in (name, *UNIONS.get(name, ())))
-    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+    return re.sub(r"[^a-z0-9_ -]", "", heading.lower()).replace(" ", "-")
 
 
 if __name__ == "__main__":

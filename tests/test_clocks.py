@@ -22,7 +22,9 @@ TOLD = {
     "mollm/server/chat/replies.py": "`created` of a completion",
     "mollm/server/chat/streaming.py": "`created` of a chunk",
     "mollm/server/deployment.py": "`created` of a model",
+    "mollm/server/ledger.py": "the days that are kept",
     "mollm/server/logs.py": "the time in front of a line",
+    "mollm/server/quotas.py": "the days of UTC that limits of a key begin with",
 }
 """Modules that read it, and what for: a date that is told, or that was told us."""
 

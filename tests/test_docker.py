@@ -24,7 +24,7 @@ from mollm.cli.main import app
 from mollm.config.load import load_config
 from mollm.config.variables import variables_in, without_variables
 from mollm.errors import ConfigError
-from mollm.server.auth import LEAST_LENGTH, Keys
+from mollm.server.keys import LEAST_LENGTH, Keys
 from mollm.server.origins import is_loopback
 
 if TYPE_CHECKING:
@@ -232,7 +232,9 @@ def test_the_mounted_file_lets_nobody_in_without_a_key(monkeypatch: pytest.Monke
     """It listens beyond loopback, so a key that is too short, or none, is refused before anything listens."""
     config = load_config(MOUNTED)
     accepted = Keys(config)
-    (name,) = variables_in(config.server.api_keys[0].get_secret_value())
+    (accepting,) = config.server.api_keys
+    assert accepting.key
+    (name,) = variables_in(accepting.key.get_secret_value())
 
     assert not is_loopback(config.server.host)
     assert accepted.caller("k" * LEAST_LENGTH)
@@ -261,7 +263,8 @@ def test_no_file_holds_a_key(service: str) -> None:
     """All come from the environment of whoever starts it, under their own name, and a missing one is an error."""
     found = COMPOSE["services"][service]
     config = load_config(MOUNTED)
-    secrets = [*config.server.api_keys, *(llm.api_key for llm in config.llms.values() if llm.api_key)]
+    secrets = [key.key for key in config.server.api_keys if key.key]
+    secrets += [llm.api_key for llm in config.llms.values() if llm.api_key]
     set_by_image = [found for name, found in (step for stage in STAGES for step in stage) if name in ("ENV", "ARG")]
 
     assert all(re.fullmatch(rf"\$\{{{name}:\?[^}}]+\}}", value) for name, value in found["environment"].items())

@@ -18,12 +18,15 @@ import mollm
 from mollm import errors, extending, flow, options, server, types
 from mollm.calling.attempt import ReliableLLM
 from mollm.cli.checks import check_config
+from mollm.config.api_keys import KeyLimitsConfig
 from mollm.config.forwarding import FORBIDDEN
 from mollm.config.load import load_config
 from mollm.config.variables import missing_variables
 from mollm.llms.scripted import ScriptedLLM
 from mollm.observing.prometheus import Metrics
 from mollm.server.failures import problem_of
+from mollm.server.key_metrics import KeyMetrics
+from mollm.server.quotas import Quotas
 from tests.docstrings import ARCHITECTURE, REFERENCE, architecture_text, reference_text
 from tests.reference import PAGE, ROOT, SCHEMA, SECTIONS, page_text, schema_text, table
 from tests.shell import PAGE_ADDRESS, SERVE, Shell, commands
@@ -215,11 +218,15 @@ def test_the_metrics_of_the_serving_page_are_those_of_the_code() -> None:
     metrics.failed("m", "quorum")
     metrics.began("m", 0.1)
     metrics.reloaded(is_good=True)
+    quotas = Quotas()
+    quotas.change({"anna": KeyLimitsConfig()})
+    for quota in quotas:
+        quota.refusals["at_once"] += 1
     families = {
         family.name + ("_total" if family.type == "counter" else ""): {
             label for sample in family.samples for label in sample.labels if label != "le"
         }
-        for family in metrics.registry.collect()
+        for family in (*metrics.registry.collect(), *KeyMetrics(quotas).collect())
     }
     rows = re.findall(r"^\| (`mollm_.*?) \|(.*?)\|", SERVING, re.MULTILINE)
     told = {name: {*re.findall(r"\w+", labels)} for names, labels in rows for name in re.findall(r"\w+", names)}

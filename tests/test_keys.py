@@ -598,6 +598,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
 
 
+KEY_LIMITS = ("", ".at_once", ".per_minute", ".tokens_per_day", ".cost_usd_per_day")
 ELSEWHERE = {
     **dict.fromkeys(("router.path", "router.members.path"), "test_a_router_can_be_loaded_from_a_folder"),
     **dict.fromkeys(
@@ -606,6 +607,10 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(("server", "server.host", "server.port"), "server/test_process.py"),
     **dict.fromkeys(("server.api_keys", "server.max_body"), "server/test_auth.py"),
+    **dict.fromkeys(("server.api_keys.name", "server.api_keys.key"), "config/test_api_keys.py"),
+    **dict.fromkeys(("server.api_keys.sha256",), "config/test_api_keys.py"),
+    **dict.fromkeys((f"server.api_keys.limits{key}" for key in KEY_LIMITS), "server/test_key_limits.py"),
+    **dict.fromkeys(("server.usage",), "server/test_ledger.py"),
     **dict.fromkeys(("server.hosts", "server.origins"), "server/test_origins.py"),
     **dict.fromkeys(("server.forward",), "server/chat/test_endpoint.py"),
     **dict.fromkeys(("llms.NAME.headers",), "llms/test_headers.py"),

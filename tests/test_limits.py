@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from mollm.api import MoLLM
 from mollm.catalog import NO_OPTIONS, NOTHING, Catalog
 from mollm.config.limits import LimitsConfig
 from mollm.config.load import load_config
 from mollm.errors import LimitError
-from mollm.limits import WorstCase, check, worst_case
+from mollm.limits import WorstCase, check, least, worst_case
+from mollm.llms.scripted import ScriptedLLM
 from mollm.messages import question_of
 from mollm.options import Options
 from mollm.prompts import FENCE_TOKENS
@@ -256,3 +258,55 @@ def test_a_request_with_tools_is_one_call_to_the_llm_for_tools() -> None:
     assert found.cost_usd == pytest.approx(usd((10, 400)))
     with pytest.raises(LimitError, match="1 call with tools"):
         check_limits(LimitsConfig(output_tokens=399), catalog, asked(0, has_tools=True))
+
+
+class Ledger:
+    """A budget that notes what is taken from it, and what was called by then."""
+
+    def __init__(self, llms: dict[str, ScriptedLLM], most: int) -> None:
+        """Give `most` tokens."""
+        self._llms, self._most = llms, most
+        self.taken: list[tuple[int, int]] = []
+
+    def reserve(self, worst: WorstCase) -> None:
+        """Take the worst case, or refuse it."""
+        self.taken.append((worst.calls, sum(len(llm.requests) for llm in self._llms.values())))
+        if worst.output_tokens > self._most:
+            raise LimitError("there is not so much left")
+
+
+@pytest.mark.parametrize("engine", ["auto", "graph"])
+async def test_a_budget_is_asked_before_anybody_is_called(engine: Literal["auto", "graph"]) -> None:
+    """First for the least that any mixture takes with the router's call, then for the mixture that was picked."""
+    price = {"model": "scripted/x", "max_tokens": 100, "price": PRICE}
+    config = {
+        "llms": dict.fromkeys("abc", price),
+        "mixtures": {
+            "one": {"description": "d", "workers": ["a"]},
+            "two": {"description": "d", "workers": ["a", "b"], "aggregator": {"method": "vote"}},
+        },
+        "router": {"kind": "llm", "llm": "c", "fallback": "one"},
+    }
+    found: list[list[tuple[int, int]]] = []
+    for most in (50, 150, 1000):
+        llms = {"a": ScriptedLLM("4"), "b": ScriptedLLM("4"), "c": ScriptedLLM("two")}
+        async with MoLLM(config, llms=llms, engine=engine) as mollm:
+            budget = Ledger(llms, most)
+            if most < 1000:
+                with pytest.raises(LimitError, match="not so much left"):
+                    await mollm.arun("Hi", budget=budget)
+            else:
+                assert (await mollm.arun("Hi", budget=budget)).mixture == "two"
+            found.append(budget.taken)
+
+    assert found == [[(1, 0), (2, 0)], [(1, 0), (2, 0), (3, 1)], [(1, 0), (2, 0), (3, 1)]]
+
+
+def test_the_least_of_several_is_the_least_of_each_kind() -> None:
+    """One without a price says nothing about money, unless none has one."""
+    cheap, short = WorstCase(5, 100, 0.1, 50), WorstCase(2, 900, 0.9, 10)
+    unpriced = WorstCase(1, 10, None, 5, ("a",))
+
+    assert least([cheap, short]) == WorstCase(2, 100, 0.1, 10)
+    assert least([cheap, unpriced]) == WorstCase(1, 10, 0.1, 5)
+    assert least([unpriced]) == unpriced

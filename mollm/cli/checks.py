@@ -75,9 +75,9 @@ def check_config(source: str | Path | None = None) -> Report:
 def _not_served(config: Config) -> Iterator[str]:
     """Why `mollm serve` would not start. Only it reads that section, and its variables may be set there alone."""
     server = config.server
-    has_all = not any(missing_variables(key.get_secret_value()) for key in server.api_keys)
+    has_all = not any(missing_variables(key.key.get_secret_value()) for key in server.api_keys if key.key)
     if server.model_fields_set and has_all and not config.unset("server"):
-        from mollm.server.auth import Keys
+        from mollm.server.keys import Keys
 
         try:
             Keys(config)

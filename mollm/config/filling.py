@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from mollm.config.places import KeyPath
 
 LATER: frozenset[KeyPath] = frozenset(
-    [*(("llms", "*", key) for key in ("api_base", "api_key", "proxy", "headers")), ("server", "api_keys")]
+    [*(("llms", "*", key) for key in ("api_base", "api_key", "proxy", "headers")), ("server", "api_keys", "*", "key")]
 )
-"""What is filled in when it is used: it may be secret."""
+"""What is filled in when it is used, with all below it: it may be secret."""
+KEY: KeyPath = ("server", "api_keys", "*")
+"""The same, where it is text alone."""
 
 
 class Filled(NamedTuple):
@@ -78,7 +80,7 @@ def _text(value: str, key: KeyPath, found: Filled, environ: Mapping[str, str]) -
 def is_later(key: KeyPath) -> bool:
     """The text at this key is filled in when it is used."""
     pattern = pattern_of(key)
-    return any(pattern[:length] in LATER for length in range(len(pattern) + 1))
+    return pattern == KEY or any(pattern[:length] in LATER for length in range(len(pattern) + 1))
 
 
 def typed(text: str) -> Any:

@@ -49,6 +49,7 @@ _KINDS: dict[KeyPath, Kind] = {
     ("router", "members", "*", "prompt"): Kind.PROSE,
     ("server", "host"): Kind.ADDRESS,
     ("server", "api_keys"): Kind.SECRET,
+    **{("server", "api_keys", "*", key): Kind.NAME for key in ("name", "sha256", "limits")},
 }
 
 _BROKEN = re.compile(r"\$\{")

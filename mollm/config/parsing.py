@@ -42,6 +42,8 @@ STAND_INS: dict[KeyPath, Any] = {
     ("router", "llm"): "",
     ("router", "members", "*"): {"kind": "learned"},
     ("router", "members", "*", "llm"): "",
+    ("server", "api_keys", "*"): {"name": "-", "key": "-"},
+    ("server", "api_keys", "*", "name"): "-",
 }
 """What takes the place of a wrong value whose key has no default; `*` is any name or index."""
 MESSAGES = {
@@ -54,7 +56,11 @@ MOVED: dict[KeyPath, str] = {
     ("mixtures", "*", "tools"): "unknown key; `tools_llm` names the LLM that has the tools of a request"
 }
 """What is said of a key that had another name."""
-WORKER: KeyPath = ("mixtures", "*", "workers", "*")
+SHORT: dict[KeyPath, str] = {
+    ("mixtures", "*", "workers", "*"): "the name of an LLM",
+    ("server", "api_keys", "*"): "the key alone",
+}
+"""What text may stand for a whole section."""
 A_KEY = "[key]"
 """Stands in a key path for a key that is no text, as in pydantic's."""
 
@@ -173,8 +179,9 @@ def _shape_problem(item: ErrorDetails, data: dict[str, Any]) -> tuple[KeyPath, P
         return _unknown((*holder, loc[-1]), data)
     if kind in ("model_type", "model_attributes_type"):
         names = dict.fromkeys(name for found in _classes(key) for name in found.model_fields)
-        wants_text = pattern_of(key) == WORKER
-        text = f"must be a mapping of: {', '.join(names)}{', or the name of an LLM' if wants_text else ''}"
+        short = SHORT.get(pattern_of(key))
+        wants_text = short is not None
+        text = f"must be a mapping of: {', '.join(names)}{f', or {short}' if short else ''}"
     elif kind == "union_tag_not_found":
         key, text = (*key, "kind"), MESSAGES["missing"]
     elif kind == "union_tag_invalid":

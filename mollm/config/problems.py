@@ -6,6 +6,7 @@ Names that clash or lead nowhere, numbers that cannot be met, keys that have no 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import math
 import re
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from mollm.options import COUNTED
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+    from mollm.config.api_keys import KeyConfig
     from mollm.config.config import Config
     from mollm.config.llms import LLMConfig
     from mollm.config.mixtures import MixtureConfig
@@ -37,6 +39,9 @@ the samples of a worker apart."""
 RESERVED_NAMES = ("auto", "router")
 LLMS: KeyPath = ("llms",)
 MIXTURES: KeyPath = ("mixtures",)
+KEYS: KeyPath = ("server", "api_keys")
+KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 class Problem(NamedTuple):
@@ -60,6 +65,7 @@ def problems(config: Config, methods: Iterable[str] = ()) -> Iterator[Problem]:
     yield from _name_problems(config)
     yield from _llm_problems(config)
     yield from _router_problems(config)
+    yield from _key_problems(config.server.api_keys)
     for name, mixture in config.mixtures.items():
         yield from _reference_problems(config, name, mixture)
         yield from _count_problems(name, mixture)
@@ -161,6 +167,27 @@ def _json_problems(key: KeyPath, value: Any) -> Iterator[Problem]:
         yield Problem(key, f"JSON has no {type(value).__name__}", [key])
 
 
+def _key_problems(keys: Sequence[KeyConfig]) -> Iterator[Problem]:
+    """Which keys are the same shows when their variables are filled in."""
+    first: dict[str, int] = {}
+    for number, key in enumerate(keys):
+        where = (*KEYS, number)
+        name, sha256 = (*where, "name"), (*where, "sha256")
+        if not KEY_NAME.fullmatch(key.name):
+            yield Problem(name, "a name is 1 to 64 letters, digits and any of '._-'", [name])
+        elif first.setdefault(key.name, number) != number:
+            twin = (*KEYS, first[key.name], "name")
+            also = f"server.api_keys[{first[key.name]}] has the name {key.name!r} too"
+            yield Problem(name, f"{also}; a key without a name is called by its place", [KEYS, name, twin])
+        if (key.key is None) == (key.sha256 is None):
+            yield Problem(where, "needs either `key` or `sha256`", [(*where, "key"), sha256])
+        if key.sha256 is not None and not re.fullmatch(r"[0-9A-Fa-f]{64}", key.sha256):
+            text = 'must be 64 hexadecimal digits; `printf %s "$KEY" | sha256sum` prints them'
+            yield Problem(sha256, text, [sha256])
+        elif key.sha256 is not None and key.sha256.lower() == NOTHING:
+            yield Problem(sha256, "is that of an empty text; was the variable set when it was made?", [sha256])
+
+
 def _router_problems(config: Config) -> Iterator[Problem]:
     router, key = config.router, ("router", "fallback")
     if router.fallback is not None and router.fallback not in config.mixtures:
@@ -252,6 +279,10 @@ def warnings(config: Config) -> Iterator[str]:
         if ANY in names and not config.server.api_keys:
             text = "without `api_keys`, any page that is open in a browser on this machine may ask"
             yield f"{config.place('server', key)}: {text}"
+    for number, listed in enumerate(config.server.api_keys):
+        if listed.key is not None and not variables_in(listed.key.get_secret_value()):
+            text = "a key in the file; write ${VARIABLE} instead, or the key's `sha256`"
+            yield f"{config.place('server', 'api_keys', number)}: {text}"
     for name, llm in config.llms.items():
         yield from _llm_warnings(config, name, llm)
         if name not in config.used_llms:

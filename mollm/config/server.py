@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from mollm.config.api_keys import KeyLimitsConfig, KeyList
 from mollm.config.fields import MAX_COUNT, Count, OneOrMoreOf, Seconds, Section
 from mollm.config.forwarding import FORWARDED, is_settable
 from mollm.config.hosts import host_name, origin
@@ -29,6 +30,9 @@ def _forwarded(name: str) -> str:
     return name
 
 
+USAGE_FILE = "mollm-usage.sqlite"
+"""Where usage is kept that has to be kept, and no other file is named."""
+
 Host: TypeAlias = Annotated[str, BeforeValidator(host_name, json_schema_input_type=str)]
 Origin: TypeAlias = Annotated[str, BeforeValidator(origin, json_schema_input_type=str)]
 Forwarded: TypeAlias = Annotated[str, AfterValidator(_forwarded)]
@@ -39,10 +43,15 @@ class ServerConfig(Section):
 
     host: str = Field("127.0.0.1", min_length=1, description="Beyond loopback only with `api_keys`.")
     port: int = Field(8000, ge=0, le=65535, description="0: any free port.")
-    api_keys: list[SecretStr] = Field(
+    api_keys: KeyList = Field(
         [],
-        description="Bearer tokens that are accepted, `${VAR}` or literal (masked); at least 16 characters beyond "
-        "loopback.",
+        description="Bearer tokens that are accepted: as keys below, or the token alone, `${VAR}` or literal (masked).",
+    )
+    usage: str | None = Field(
+        None,
+        min_length=1,
+        description="SQLite file that holds what each key used by day, relative to this file; unset: "
+        f"`{USAGE_FILE}`, where a key has a limit per day.",
     )
     hosts: OneOrMoreOf[Host] = Field(
         [],
@@ -73,3 +82,8 @@ class ServerConfig(Section):
     max_body: Annotated[int, BeforeValidator(_bytes, json_schema_input_type=int | str)] = Field(
         32 * 1024 * 1024, description="Bytes of an HTTP request, or as in `4 MiB`; a larger one is refused unread."
     )
+
+    @property
+    def limits_by_key(self) -> dict[str, KeyLimitsConfig]:
+        """The limits of each key, by its name."""
+        return {key.name: key.limits for key in self.api_keys}

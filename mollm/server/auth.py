@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mollm.config.keys import resolve_key
-from mollm.errors import ConfigError
 from mollm.server.failures import INVALID, Problem, note, response_for
-from mollm.server.origins import foreign_host, foreign_origin, is_loopback
+from mollm.server.keys import ANYBODY, Caller
+from mollm.server.origins import foreign_host, foreign_origin
 from mollm.server.wire import header, headers, path_of, shown
 from mollm.types import new_id
 
@@ -19,32 +15,13 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from mollm.config.config import Config
     from mollm.server.audit import Audit
+    from mollm.server.keys import Keys
     from mollm.server.origins import Origins
 
 OPEN = frozenset(("/health", "/ready", "/docs", "/openapi.json"))
 """Paths that need no key: they tell nothing of the configuration."""
 
-LEAST_LENGTH = 16
-"""Characters of a key that is let in from beyond loopback."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks.
-
-    Attributes:
-        name: Of the key; empty where no key is needed.
-        owner: Tells apart what is kept for one and for another.
-    """
-
-    name: str = ""
-    owner: str = ""
-
-
-ANYBODY = Caller()
-"""Who asks where no key is needed."""
 _CALLER = "mollm.caller"
 
 
@@ -52,51 +29,6 @@ def caller_of(scope: Scope) -> Caller:
     """Return who was let in with an HTTP request."""
     found: Caller = scope.get(_CALLER, ANYBODY)
     return found
-
-
-class Keys:
-    """The keys of a server, as digests."""
-
-    def __init__(self, config: Config, host: str | None = None) -> None:
-        """Resolve the keys of `config` for a server that listens on `host`, or where `config` says.
-
-        Raises:
-            ConfigError: One is not set, empty, or too short for where the server listens, or there is none.
-        """
-        host = host or config.server.host
-        found: list[str] = []
-        if problems := config.unset("server"):
-            raise ConfigError(problems)
-        for number, key in enumerate(config.server.api_keys):
-            where = config.place("server", "api_keys", number)
-            try:
-                resolved = resolve_key(key.get_secret_value(), where)
-            except ConfigError as error:
-                problems += error.problems
-                continue
-            if resolved is None:
-                problems.append(f"{where}: the key is empty")
-            elif len(resolved) < LEAST_LENGTH and not is_loopback(host):
-                problems.append(f"{where}: a key of less than {LEAST_LENGTH} characters, and {host} is not loopback")
-            else:
-                found.append(resolved)
-        if not config.server.api_keys and not is_loopback(host):
-            place = config.place("server", "api_keys")
-            problems.append(f"{place}: {host} is not loopback, so a key of {LEAST_LENGTH} characters or more is needed")
-        if problems:
-            raise ConfigError(problems)
-        self._digests = [_digest(key) for key in found]
-
-    def __bool__(self) -> bool:
-        return bool(self._digests)
-
-    def caller(self, key: str) -> Caller | None:
-        """Return whose key it is, None if it is none of them; either takes as long."""
-        digest, found = _digest(key), None
-        for number, known in enumerate(self._digests, 1):
-            if hmac.compare_digest(digest, known):
-                found = found or Caller(f"key-{number}", digest.hex())
-        return found
 
 
 class Authentication:
@@ -152,8 +84,3 @@ def bearer(scope: Scope) -> str:
     """Return the key in the `Authorization` header; empty if there is none."""
     scheme, _, key = header(scope, b"authorization").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
-
-
-def _digest(key: str) -> bytes:
-    # Digests have one length, so that comparing them tells nothing about that of a key.
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,14 +16,19 @@ from mollm.errors import MollmError
 from mollm.observing.prometheus import Metrics
 from mollm.server.admission import Admission
 from mollm.server.audit import STANDARD_OUTPUT, Audit
-from mollm.server.auth import Keys, caller_of
+from mollm.server.auth import caller_of
 from mollm.server.body import Bodies
 from mollm.server.failures import report
 from mollm.server.handling import Handling
+from mollm.server.key_metrics import KeyMetrics
+from mollm.server.keys import Keys
+from mollm.server.ledger import ledger_of, used_in
 from mollm.server.origins import Origins
+from mollm.server.quotas import Quotas, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from mollm.config.server import ServerConfig
     from mollm.routing.base import RouterLike
     from mollm.server.descriptors import Descriptors
+    from mollm.server.ledger import Ledger
     from mollm.types import Observer
 
 log = logging.getLogger("mollm.server")
@@ -44,6 +51,7 @@ class Deployment:
         mollm: What answers.
         settings: The section `server`.
         keys: Who is let in.
+        quotas: How much each of them may use, and does.
         origins: Under which names, and from which pages.
         created: Unix time at which the configuration was read.
         admission: How many are let in at once.
@@ -61,6 +69,7 @@ class Deployment:
         router: RouterLike | None = None,
         aggregators: Mapping[str, Aggregator] | None = None,
         observers: Sequence[Observer] = (),
+        utc: Callable[[], datetime] = utc_now,
     ) -> None:
         """Build everything; nothing listens and nothing is asked yet.
 
@@ -71,6 +80,7 @@ class Deployment:
             router: Picks the mixture instead of the configured router.
             aggregators: Aggregators beside the built-in ones, by `method`.
             observers: Are told what happens, for every question.
+            utc: Returns the time, by which a day of a key's limits begins.
 
         Raises:
             ConfigError: Everything that is wrong with the configuration.
@@ -93,6 +103,11 @@ class Deployment:
         self.mollm = MoLLM(loaded, llms=llms, router=router, aggregators=aggregators, observers=observers)
         self.created = int(time.time())
         self._descriptors: Descriptors | None = None
+        # Last, since a file that is open has to be closed.
+        self._ledger = ledger_of(loaded)
+        self.quotas = Quotas(sink=self._ledger, utc=utc)
+        self.quotas.change(loaded.server.limits_by_key, used_in(self._ledger))
+        self.metrics.registry.register(KeyMetrics(self.quotas))
 
     def fit_into(self, descriptors: Descriptors) -> None:
         """Bound the connections to LLMs by what a process has descriptors for, also when it is read again."""
@@ -112,16 +127,19 @@ class Deployment:
             ConfigError: It cannot be written.
         """
         await self.mollm.prepare()
-        if self.audit is None:
-            self.audit = self._audit_of(self.config)
+        async with AsyncExitStack() as opened:
+            self.audit = await self._audit_for(self.config, opened)
+            opened.pop_all()
         self.metrics.lateness.start()
 
     def handle(self, scope: Scope, receive: Receive) -> Handling:
         """Take up an HTTP request; what it asks is answered with the configuration that is in force then."""
+        caller = caller_of(scope)
         return Handling(
             scope,
             receive,
-            caller=caller_of(scope),
+            caller=caller,
+            quota=self.quotas.of(caller.name),
             mollm=self.mollm,
             slot=self.admission.slot(receive),
             share=self.bodies.share(),
@@ -132,15 +150,14 @@ class Deployment:
     async def reload(self) -> bool:
         """Read the configuration again; one that is wrong changes nothing, and the log says why."""
         try:
-            config = await asyncio.to_thread(load_config, self._source, methods=self._methods)
-            keys = Keys(config, self._host)
-            is_same = config.server.audit == self.settings.audit
-            audit = self.audit if is_same else self._audit_of(config)
-            try:
+            async with AsyncExitStack() as opened:
+                config = await asyncio.to_thread(load_config, self._source, methods=self._methods)
+                keys = Keys(config, self._host)
+                audit = await self._audit_for(config, opened)
+                ledger = await self._ledger_for(config, opened)
+                used = await asyncio.to_thread(used_in, ledger)
                 await self.mollm.ause(config)
-            except BaseException:
-                await _closed(None if is_same else audit)
-                raise
+                opened.pop_all()
         except Exception as error:  # noqa: BLE001 - whatever it is, what is in force goes on answering
             if not isinstance(error, MollmError):
                 report(error, "the configuration was read again")
@@ -149,6 +166,12 @@ class Deployment:
             return False
         if (config.server.host, config.server.port) != (self.settings.host, self.settings.port):
             log.warning("server.host and server.port change with a restart only")
+        if self._ledger and config.server.usage != self.settings.usage:
+            log.warning("server.usage changes with a restart only")
+        if ledger and not self._ledger:
+            self.quotas.keep_in(ledger, used)
+        self._ledger = ledger
+        self.quotas.change(config.server.limits_by_key, used)
         self.settings, self.keys, self.created = config.server, keys, int(time.time())
         replaced, self.audit = self.audit, audit
         self.origins = Origins(self.settings)
@@ -159,30 +182,41 @@ class Deployment:
         log.info("the configuration was read again: %s", summary(config))
         self.metrics.reloaded(is_good=True)
         self.metrics.keep(config.llms)
-        await _closed(None if is_same else replaced)
+        if replaced is not None and replaced is not audit:
+            await asyncio.to_thread(replaced.close)
         return True
 
-    def _audit_of(self, config: Config) -> Audit | None:
+    async def _audit_for(self, config: Config, opened: AsyncExitStack) -> Audit | None:
         target = config.server.audit
+        if self.audit is not None and target == self.settings.audit:
+            return self.audit
         if target is None:
             return None
         if target != STANDARD_OUTPUT:
             target = str((config.path.parent if config.path else Path()) / named_path(target))
-        return Audit(target, place=config.place("server", "audit"), on_drop=self.metrics.unaudited)
+        place = config.place("server", "audit")
+        audit = await asyncio.to_thread(Audit, target, place=place, on_drop=self.metrics.unaudited)
+        opened.push_async_callback(asyncio.to_thread, audit.close)
+        return audit
+
+    async def _ledger_for(self, config: Config, opened: AsyncExitStack) -> Ledger | None:
+        if self._ledger:
+            return self._ledger
+        ledger = await asyncio.to_thread(ledger_of, config)
+        if ledger:
+            opened.push_async_callback(asyncio.to_thread, ledger.close)
+        return ledger
 
     async def aclose(self) -> None:
-        """Close every connection to an LLM, and look no more how the event loop fares."""
+        """Close every connection to an LLM, and write what is not written yet."""
         self.metrics.lateness.stop()
         try:
             await self.mollm.aclose()
         except Exception as error:  # noqa: BLE001 - the server stops all the same
             report(error, "connections were closed")
-        await _closed(self.audit)
-
-
-async def _closed(audit: Audit | None) -> None:
-    if audit is not None:
-        await asyncio.to_thread(audit.close)
+        for open_file in (self.audit, self._ledger):
+            if open_file is not None:
+                await asyncio.to_thread(open_file.close)
 
 
 def deployment_of(request: Request) -> Deployment:

@@ -24,6 +24,7 @@ from mollm.errors import (
     EmptyReply,
     Exhausted,
     LimitError,
+    LimitReached,
     LLMError,
     MollmError,
     NotInFormat,
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("mollm.server")
 
 LONGEST_RETRY_AFTER = 3600
+"""Seconds, of what somebody else said."""
+LONGEST_HEEDED = 60
+"""Seconds of `Retry-After` that openai's SDK waits; where more are asked for, it tries again at once."""
 NOTED = frozenset((404, 405, 408, 413))
 """Statuses of HTTP requests that leave a line in the log although nobody was asked."""
 HOPELESS = frozenset(("insufficient_quota", "upstream_auth", "misconfigured"))
@@ -86,7 +90,9 @@ class Problem(NamedTuple):
             return {"x-should-retry": "false"}
         if self.retry_after_seconds is None:
             return {}
-        return {"retry-after": str(math.ceil(min(LONGEST_RETRY_AFTER, max(1, self.retry_after_seconds))))}
+        seconds = math.ceil(max(1, self.retry_after_seconds))
+        is_far = self.cause == "key_limit" and seconds > LONGEST_HEEDED
+        return {"retry-after": str(seconds), **({"x-should-retry": "false"} if is_far else {})}
 
 
 INVALID, SERVER = "invalid_request_error", "server_error"
@@ -106,6 +112,9 @@ def problem_of(error: BaseException) -> Problem:
         return _of_user(error)
     if isinstance(error, Overloaded):
         return Problem(503, SERVER, "overloaded", str(error), None, error.retry_after_seconds, "overloaded")
+    if isinstance(error, LimitReached):
+        wait = error.retry_after_seconds
+        return Problem(429, "rate_limit_error", error.code, str(error), None, wait, "key_limit")
     if isinstance(error, LLMError):
         return _of_llm(error)
     if isinstance(error, QuorumError):
@@ -143,6 +152,7 @@ def _of_llm(error: LLMError) -> Problem:
         status, code = 503, "upstream_unavailable"
     elif status not in (429, 503):
         wait = None
+    wait = None if wait is None else min(LONGEST_RETRY_AFTER, max(1, wait))
     return Problem(status, kind, code, str(error), None, wait, error.kind)
 
 
@@ -183,7 +193,7 @@ def _quorum_in(error: QuorumError) -> float | None:
     missing = error.quorum - sum(proposal.error is None for proposal in error.proposals)
     failures = [proposal.error for proposal in error.proposals if proposal.error]
     known = [failure.retry_after_seconds for failure in failures if failure.retry_after_seconds is not None]
-    waits = [max(1.0, seconds) for seconds in known]
+    waits = [min(LONGEST_RETRY_AFTER, max(1.0, seconds)) for seconds in known]
     # One that failed in a way that passes might answer at once. One that is too busy might later, nobody knows when,
     # and what was wrong with the request will be wrong again.
     waits += [0.0 for failure in failures if failure.retry_after_seconds is None and failure.kind in _PASSING]

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from mollm.errors import ClientGone
+from mollm.errors import ClientGone, LimitError, LimitReached
 from mollm.server.failures import problem_of
 from mollm.server.wire import path_of, shown
 from mollm.types import CallEnded, Routed, Usage, new_id
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from mollm.options import RequestOptions
     from mollm.server.admission import Slot
     from mollm.server.audit import Audit
-    from mollm.server.auth import Caller
     from mollm.server.body import Share
+    from mollm.server.keys import Caller
+    from mollm.server.quotas import Booking, Quota, Use
     from mollm.types import Answer, Call, Event, Message, Token
 
 log = logging.getLogger("mollm.server")
@@ -46,7 +48,8 @@ class Handling:
     """
 
     __slots__ = (
-        *("_audit", "_begun", "_broke_off", "_failures", "_mollm", "_receive", "_recorders", "_scope", "_share"),
+        *("_audit", "_begun", "_broke_off", "_failures", "_mollm", "_quota", "_receive", "_recorders", "_scope"),
+        *("_share", "_use"),
         *("caller", "id", "metrics", "slot"),
     )
 
@@ -56,6 +59,7 @@ class Handling:
         receive: Receive,
         *,
         caller: Caller,
+        quota: Quota | None,
         mollm: MoLLM,
         slot: Slot,
         share: Share,
@@ -65,6 +69,8 @@ class Handling:
         self.id, self.caller, self.slot, self.metrics = new_id(), caller, slot, metrics
         self._scope, self._receive = scope, receive
         self._mollm, self._share, self._audit = mollm, share, audit
+        self._quota = quota
+        self._use: Use | None = None
         self._begun = time.monotonic()
         self._recorders: list[Recorder] = []
         self._failures = 0
@@ -92,6 +98,34 @@ class Handling:
         """Of every response."""
         return {"x-request-id": self.id}
 
+    def enter(self) -> None:
+        """Count it toward the limits of its key, before anything else.
+
+        Raises:
+            LimitReached: They leave no room for it.
+        """
+        if self._quota is not None:
+            try:
+                self._use = self._quota.enter()
+            except LimitReached as error:
+                self._failed(None, error)
+                raise
+
+    def spread(self, questions: int, at_once: int) -> int:
+        """Count a list of questions, and return how many of them may be worked on at once: `at_once` at most.
+
+        Raises:
+            LimitError: The key may never ask so many.
+            LimitReached: It may not do so now.
+        """
+        if self._use is None:
+            return at_once
+        try:
+            return self._use.spread(questions, at_once)
+        except (LimitError, LimitReached) as error:
+            self._failed(None, error)
+            raise
+
     async def read(self) -> bytes:
         """Read the body, and hold it until `close`. Errors are those of `Share.read`."""
         return await self._share.read(self._scope, self._receive)
@@ -111,9 +145,16 @@ class Handling:
         if number > 1:
             id = f"{id}-{number}"  # noqa: A001
         try:
-            answer = await self._mollm.arun(
-                question, recorder, stream=stream, id=id, owner=self.caller.owner, **options
-            )
+            with self._use.question() if self._use else nullcontext() as recorder.booking:
+                answer = await self._mollm.arun(
+                    question,
+                    recorder,
+                    stream=stream,
+                    id=id,
+                    owner=self.caller.owner,
+                    budget=recorder.booking,
+                    **options,
+                )
         except asyncio.CancelledError:
             if not _is_cancelled():
                 stray = RuntimeError("a library raised a cancellation that nobody asked for")
@@ -143,6 +184,9 @@ class Handling:
     def close(self, error: BaseException | None = None) -> None:
         """Hold nothing any more, and note how it ended: with `error`, if there was one."""
         self._share.close()
+        if self._use is not None:
+            self._use.close()
+            self._use = None
         if self._audit is None:
             return
         status, outcome = 200, PARTLY if self._failures else ANSWERED
@@ -196,12 +240,14 @@ class Recorder:
     Attributes:
         routed: The router's decision and what it leads to, once there is one.
         calls: Those that have ended.
+        booking: Where they are booked; None: nowhere.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.routed: Routed | None = None
         self.calls: list[Call] = []
+        self.booking: Booking | None = None
 
     @property
     def mixture(self) -> str | None:
@@ -212,6 +258,8 @@ class Recorder:
         """Hear what happened."""
         if isinstance(event, CallEnded):
             self.calls.append(event.call)
+            if self.booking is not None:
+                self.booking.spend(event.call)
         elif isinstance(event, Routed):
             self.routed = event
         self._metrics.tell(event)

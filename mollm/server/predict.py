@@ -42,15 +42,17 @@ _LISTED = TypeAdapter(Annotated[list[Prediction], Field(min_length=1, max_length
 
 async def predict(_: Deployment, handling: Handling, send: Send) -> None:
     """Answer a question, or each of a list, by the mixture that suits it."""
-    found = await _answers(handling, read_predict(await handling.read()))
+    queries = read_predict(await handling.read())
+    places = 1 if isinstance(queries, str) else handling.spread(len(queries), AT_ONCE)
+    found = await _answers(handling, queries, places)
     await send_json(send, found, handling.headers)
 
 
-async def _answers(handling: Handling, queries: list[str] | str) -> Any:
+async def _answers(handling: Handling, queries: list[str] | str, places: int) -> Any:
     async with handling:
         if isinstance(queries, str):
             return _prediction(await handling.ask(queries))
-        at_once = asyncio.Semaphore(AT_ONCE)
+        at_once = asyncio.Semaphore(places)
 
         async def one(query: str) -> Answer | Exception:
             try:

@@ -6,10 +6,11 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from mollm.server.auth import Caller, judged
+from mollm.server.auth import judged
 from mollm.server.cors import allowed, marks
 from mollm.server.failures import problem_of
 from mollm.server.gate import GONE, Refusal
+from mollm.server.keys import Caller
 from mollm.server.wire import JSON, encoded, header, path_of, to_json
 from mollm.types import new_id
 

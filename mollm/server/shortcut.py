@@ -40,6 +40,7 @@ class Shortcut:
         handling = self._deployment.handle(scope, receive)
         failure: BaseException | None = None
         try:
+            handling.enter()
             await endpoint(self._deployment, handling, send)
         except EXPECTED as error:
             failure = error

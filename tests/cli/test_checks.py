@@ -208,10 +208,11 @@ def test_a_server_that_would_not_start_is_warned_of(tmp_path: Path, keys: str) -
     """Everything but `serve` can be used; a key that is a variable may be set where the server runs."""
     text = LLMS + "mixtures:\n  m: {description: d, workers: [a, b]}\nserver:\n  host: 0.0.0.0\n"
 
-    (warning,) = checked(tmp_path, text + keys).warnings
+    *literal, warning = checked(tmp_path, text + keys).warnings
 
     assert "server.api_keys" in warning
     assert warning.endswith("; `mollm serve` does not start")
+    assert ["a key in the file" in found for found in literal] == [True] * bool(keys)
     assert checked(tmp_path, text + "  api_keys: ['${MOLLM_NONE}']\n").warnings == ()
 
 

@@ -17,7 +17,7 @@ from mollm.errors import ConfigError
 from mollm.llms.factory import target_of
 from mollm.llms.scripted import ScriptedLLM
 from mollm.pool import Pool
-from mollm.server.auth import Keys
+from mollm.server.keys import Keys
 
 if TYPE_CHECKING:
     from pathlib import Path

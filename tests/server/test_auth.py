@@ -13,9 +13,10 @@ import pytest_asyncio
 from mollm import load_config
 from mollm.errors import ConfigError
 from mollm.server.app import create_app
-from mollm.server.auth import LEAST_LENGTH, OPEN, Keys
+from mollm.server.auth import OPEN
 from mollm.server.body import BODY_SECONDS, MOST_HELD, SMALL
 from mollm.server.deployment import Deployment
+from mollm.server.keys import LEAST_LENGTH, Keys
 from mollm.server.origins import is_loopback
 from tests.clock import run_virtual
 from tests.server.served import HI, Reply, config_of, served, until

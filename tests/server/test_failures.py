@@ -26,6 +26,7 @@ from mollm.errors import (
     EmptyReply,
     Exhausted,
     LimitError,
+    LimitReached,
     LLMError,
     MollmError,
     NotInFormat,
@@ -97,6 +98,11 @@ CASES: list[tuple[MollmError, Told]] = [
     (LimitError("x"), Told(400, INVALID, "limit_exceeded")),
     (RunError("x"), Told(502, SERVER, "run_failed")),
     (Overloaded("x", retry_after_seconds=2.1), Told(503, SERVER, "overloaded", "3")),
+    (LimitReached("x", retry_after_seconds=7.2), Told(429, RATE, "rate_limit_exceeded", "8")),
+    (
+        LimitReached("x", retry_after_seconds=50_000, code="daily_limit_exceeded"),
+        Told(429, RATE, "daily_limit_exceeded", "50000"),
+    ),
     (RoutingError("x"), Told(502, SERVER, "not_routed")),
     (LLMError("x"), Told(502, SERVER, "upstream_failed")),
     (RateLimited("x"), Told(429, RATE, "rate_limit_exceeded")),
@@ -149,8 +155,11 @@ def test_an_error_has_a_status_a_type_and_a_code(case: MollmError, told: Told) -
 
 @pytest.mark.parametrize(("case", "told"), CASES, ids=NAMES)
 def test_openai_sdks_do_not_try_again_what_only_the_operator_can_mend(case: MollmError, told: Told) -> None:
-    """They read this header, and would otherwise ask a whole mixture three times for nothing."""
-    is_hopeless = told.code in ("insufficient_quota", "upstream_auth", "misconfigured")
+    """They read this header, and would otherwise ask a whole mixture three times for nothing.
+
+    So with a limit of a day: where they are to wait for more than a minute, they ask again at once.
+    """
+    is_hopeless = told.code in ("insufficient_quota", "upstream_auth", "misconfigured", "daily_limit_exceeded")
 
     assert problem_of(case).headers.get("x-should-retry") == ("false" if is_hopeless else None)
 

@@ -39,6 +39,8 @@ def print_findings(report: Report) -> None:
     if not report.problems and report.catalog:
         config = report.catalog.config
         counts = f"{count(len(config.mixtures), 'mixture')}, {count(len(config.llms), 'LLM')}"
+        if keys := config.server.api_keys:
+            counts += f", {count(len(keys), 'key')} ({', '.join(key.name for key in keys)})"
         sys.stdout.write(f"{report.name}: {counts}, {config.router_kind} router: nothing is wrong\n")
 
 
@@ -65,3 +67,11 @@ def print_mixtures(catalog: Catalog) -> None:
     screen.print()
     for name, llm in config.llms.items():
         screen.print(Text(name, style="bold") + Text(f"  {llm.model} ({llm.kind})", style="not bold dim"))
+    if config.server.api_keys:
+        screen.print()
+    for key in config.server.api_keys:
+        limits = key.limits.model_dump(exclude_none=True)
+        most = ", ".join(
+            f"{name}: {most:g}" if type(most) is float else f"{name}: {most}" for name, most in limits.items()
+        )
+        screen.print(Text(key.name, style="bold") + Text(f"  key, {most or 'without limits'}", style="not bold dim"))
