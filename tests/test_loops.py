@@ -76,18 +76,23 @@ def test_a_graph_in_the_last_del_fails_at_once() -> None:
 
 def test_a_graph_whose_thread_is_busy_for_ever_fails_at_once() -> None:
     """A turn that another thread took, and that nobody can give back any more, is not waited for."""
-    program = """
+    program = '''
 from mollm.queues import Queues
-queues = Queues(300)
-turn = queues.turn("t")
-holder = threading.Thread(target=turn.__enter__)
-holder.start()
-holder.join()
-def wait(queues=queues, turn=turn):
+own = {}  # a thread that stands still keeps the names that it sees, which should not be those of this module
+exec("""
+def hold(turn, entered, for_ever):
+    with turn:
+        entered.set()
+        for_ever.wait()
+""", own)
+queues, entered = Queues(300), threading.Event()
+threading.Thread(target=own.pop("hold"), args=(queues.turn("t"), entered, threading.Event()), daemon=True).start()
+entered.wait()
+def wait(queues=queues):
     with queues.turn("t"):
         pass
 last = Last(wait)
-"""
+'''
     assert ended(program).startswith(ENDS)
 
 
