@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from mollm.errors import ConfigError
+from mollm.printable import printable
 from mollm.server.app import app_of
 from mollm.server.connection import Connection
 from mollm.server.deployment import Deployment, summary
@@ -58,6 +59,9 @@ class _Lines(logging.Formatter):
     """Lays out a line for each answer, so the time, which is most of that, is laid out once a second."""
 
     _second, _shown = -1, ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's
         second = int(record.created)
