@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mollm.errors import ClientGone, Overloaded
 from mollm.server.admission import LONGEST_END, LONGEST_WAIT, Admission
 from tests.clock import run_virtual
+from tests.fuzz import cases
 from tests.server.served import config_of, served, until
 from tests.upstream import Reply, Upstream, answer, stream
 
@@ -118,7 +119,7 @@ def steps(*kinds: str) -> st.SearchStrategy[Step]:
     return st.one_of(arrivals, arrivals, others, bounds)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=cases(150))
 @given(st.integers(1, 3), st.integers(0, 3), st.lists(steps("leave", "vanish", "cancel"), max_size=30))
 def test_who_is_let_in_waits_or_is_refused(room: int, queue: int, script: list[Step]) -> None:
     """First come, first served, within bounds that may change: exactly as the specification says, step by step."""
@@ -141,7 +142,7 @@ TURNS = st.sampled_from((0, 0, 1, 2, 3, 12))
 """Of the event loop between two steps; after 12 of them everything has happened."""
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=cases(300))
 @given(
     st.integers(1, 3),
     st.integers(0, 4),
@@ -219,7 +220,7 @@ async def everybody_leaves(admission: Admission, visitors: list[Visitor]) -> Non
     await settle()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=cases(100))
 @given(
     st.integers(1, 3),
     st.integers(0, 4),
