@@ -200,13 +200,16 @@ def test_files_without_end_are_refused(tmp_path: Path, saved: tuple[dict[str, An
     manifest, body = saved
     assert is_sound(tmp_path, manifest, body)
     path = tmp_path / file
-    for make in (
-        lambda: path.symlink_to("/dev/zero"),
-        lambda: os.mkfifo(path),
-        lambda: path.mkdir(),
-        lambda: (path.touch(), os.truncate(path, artifacts.MOST_BYTES[file] + 1)),
-    ):
+    for kind in ("device", "pipe", "folder", "large file"):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-        make()
+        if kind == "device":
+            path.symlink_to("/dev/zero")
+        elif kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "folder":
+            path.mkdir()
+        else:
+            path.touch()
+            os.truncate(path, artifacts.MOST_BYTES[file] + 1)
         with pytest.raises(ConfigError, match="no learned router can be read there"):
             LearnedScorer.load(tmp_path)
