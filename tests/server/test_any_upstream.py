@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import re
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -284,17 +285,13 @@ UPGRADE = Sent((b"HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\n\r\n",), "
 @example(sent=CUT, streamed=True)
 @example(sent=Sent((*CUT.pieces, b"zz\r\n"), "stay"), streamed=True)
 @example(sent=Sent((*CUT.pieces, _chunked(b"".join(EVENTS[:2]), 40, b"")), "abort"), streamed=True)
-@example(
-    sent=Sent((b"HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\n\r\n",), "stay"), mixture="one", streamed=False
-)
+@example(sent=UPGRADE, streamed=False)
 def test_any_bytes_become_an_answer_or_an_error(sent: Sent, streamed: bool) -> None:
     """Never a wait, a traceback, half an answer that looks whole, or a failure that looks like an answer."""
     found = asyncio.run(asked(sent, mixture="one", streamed=streamed))
 
     event(f"answered: {found}")
-    status = sent.raw[9:12]
-    if not status.startswith(b"2") and not (status.startswith(b"1") and b"HTTP/1.1 2" in sent.raw):
-        assert not found
+    assert not found or re.search(rb"HTTP/1\.\d +2\d\d", sent.raw)
 
 
 @settings(max_examples=cases(20), deadline=None, suppress_health_check=[HealthCheck.too_slow])
