@@ -25,12 +25,12 @@ class Address(str):
     @property
     def masked(self) -> str:
         """As it may be read by anybody."""
-        scheme, slashes, rest = self.rpartition("://") if self.count("://") == 1 else ("", "", self)
-        login, at, host = rest.rpartition("@")
+        scheme = found[0] if (found := re.match(r"(?i)https?://", self)) else ""  # any other may be a password, too
+        login, at, host = self[len(scheme) :].rpartition("@")
         if re.search(r"[?#]", login):  # what stands before it may be the name of a host, or a password
-            return f"{scheme}{slashes}{MASK}"
+            return f"{scheme}{MASK}"
         host = re.sub(r"(?s)([?#]).*", rf"\1{MASK}", host)
-        return f"{scheme}{slashes}{MASK}@{host}" if at else f"{scheme}{slashes}{host}"
+        return f"{scheme}{MASK}@{host}" if at else f"{scheme}{host}"
 
     def __repr__(self) -> str:
         return repr(self.masked)
@@ -75,14 +75,15 @@ def _hidden(value: Any, is_secret: bool, depth: int = 0) -> Any:
 
 def shown(value: Any, info: SerializationInfo) -> Any:
     """What stands for masked values in `model_dump()`: themselves. In JSON there is the mask."""
-    return value if info.mode == "python" else _in_json(value)
+    return value if info.mode == "python" else masked(value)
 
 
-def _in_json(value: Any) -> Any:
+def masked(value: Any) -> Any:
+    """Plain data with the mask in place of whatever is masked in it, for whoever writes it down elsewhere."""
     if isinstance(value, dict):
-        return {name: _in_json(inner) for name, inner in value.items()}
+        return {name: masked(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_in_json(inner) for inner in value]
+        return [masked(inner) for inner in value]
     if isinstance(value, Address):
         return value.masked
     return MASK if isinstance(value, _Text | _Number) else value

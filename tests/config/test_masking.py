@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mollm import MoLLM, load_config
+from mollm import MoLLM, create_graph, load_config
 from mollm.config.llms import LLMConfig
 from mollm.config.masking import MASK, Address
 from mollm.errors import ConfigError
@@ -103,6 +104,7 @@ def test_an_address_is_shown_without_its_secrets(address: str, shown: str) -> No
 @example(before="://", after="")
 @example(before="", after="?")
 @example(before="#", after="@")
+@example(before="", after="://")
 def test_no_password_is_in_the_print_of_an_address(form: str, before: str, after: str) -> None:
     """Whatever stands around it, also what ends a host or begins a query."""
     assert SECRET not in repr(Address(form.format(*[f"{before}{SECRET}{after}"] * 2)))
@@ -177,6 +179,30 @@ async def test_nothing_that_is_built_shows_them() -> None:
             forms = [mollm, catalog.mixtures, catalog.llms.identities, target, caught.value, vars(caught.value)]
 
     assert SECRET not in "".join(f"{form} {form!r}" for form in forms)
+
+
+async def test_tracers_are_not_told() -> None:
+    """Callbacks get the fields of a call with the mask in place of what the file says; a caller's own are shown."""
+    from langchain_core.callbacks import BaseCallbackHandler
+
+    told: list[Any] = []
+
+    class Tracer(BaseCallbackHandler):
+        def on_chat_model_start(self, *_: Any, **named: Any) -> None:
+            told.append(named["invocation_params"])
+
+    async with Upstream(answer("Four.")) as upstream:
+        data = config(upstream.base_url, extra_body={"x": SECRET})
+        data["mixtures"]["m"]["workers"] = [{"llm": "a", "extra_body": {"y": [SECRET], "pin": 7}}]
+        graph = create_graph(data)
+        context = {"extra_body": {"z": "mine"}}
+        await graph.ainvoke({"messages": [("user", "Hi")]}, {"callbacks": [Tracer()]}, context=context)
+
+        sent = upstream.received[0].body
+        assert (sent["x"], sent["y"], sent["z"]) == (SECRET, [SECRET], "mine")
+    (params,) = told
+    assert (params["y"], params["pin"], params["z"]) == ([MASK], MASK, "mine")
+    assert SECRET not in json.dumps(params)
 
 
 async def test_another_secret_is_another_llm() -> None:
