@@ -157,12 +157,13 @@ class MoLLM:
         """
         thread = self._loop_thread
         events = self.astream(question, **options)
+
+        async def following() -> Event | None:
+            return await anext(events, None)  # on the loop, which closes the generators that begin there
+
         try:
-            while True:
-                try:
-                    yield thread.run(anext(events))
-                except StopAsyncIteration:
-                    return
+            while (event := thread.run(following())) is not None:
+                yield event
         finally:
             # Not waited for: a generator that was forgotten is closed wherever the garbage is collected.
             thread.schedule(events.aclose())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -13,7 +14,7 @@ from langgraph.types import Command
 from pydantic import BaseModel, WithJsonSchema, create_model
 
 from mollm import flow
-from mollm.errors import RequestError
+from mollm.errors import RequestError, interpreter_ends
 from mollm.queues import Queues
 from mollm.surrounding import configured_options, own_options
 
@@ -62,7 +63,10 @@ class MixtureGraph(CompiledStateGraph[Any, Any, Any, Any]):
 
         Raises:
             RequestError: The options in `context` are not valid, the thread is missing, or it is busy for too long.
+            RunError: The interpreter ends.
         """
+        if sys.is_finalizing():
+            raise interpreter_ends()
         parts = super().stream(input, config, context=self._options(context, config), **options)
         thread = self._thread(config)
         return parts if thread is None else self._in_turn(thread, parts)

@@ -142,6 +142,13 @@ class RunError(MollmError):
     """A run failed, although the question and the configuration are valid."""
 
 
+def interpreter_ends() -> RunError:
+    """Say that a blocking call came too late: the threads that would answer it stand still."""
+    return RunError(
+        "the interpreter ends, and nothing can be asked any more; ask before, and not in a `__del__` that runs last"
+    )
+
+
 class Overloaded(RunError):
     """The server has as many questions in flight and waiting as it accepts, or is stopping."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
+import sys
 import threading
 import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from mollm.errors import RunError
+from mollm.errors import RunError, interpreter_ends
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -26,64 +28,95 @@ class LoopThread:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._finalizer: weakref.finalize[..., LoopThread] | None = None
-        self._process = os.getpid()
+        # Reentrant: a thread that has it may collect garbage, and so run a `__del__` that asks.
+        self._lock = threading.RLock()
+        self._running: list[_Running] = []
+        # From the beginning, so that `atexit` functions of whoever made this object may still ask.
+        self._finalizer = weakref.finalize(self, _stop, self._running)
 
     @property
     def is_current(self) -> bool:
         """Whether the current code runs on this loop."""
-        return self._loop is not None and asyncio._get_running_loop() is self._loop  # noqa: SLF001 - None, not an error
+        loop = asyncio._get_running_loop()  # noqa: SLF001 - None, not an error
+        return loop is not None and any(running.loop is loop for running in self._running)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run `coroutine` on the loop and wait for it; an interrupt of the caller cancels it.
 
         Raises:
             RuntimeError: Called from code on this loop, which would wait for itself.
-            RunError: The loop was closed meanwhile.
+            RunError: The loop was closed meanwhile, or the interpreter ends.
         """
-        if self.is_current:
+        try:
+            if self.is_current:
+                raise RuntimeError("this code runs on mollm's own event loop: use the asynchronous call there")
+            loop = self._started()
+        except BaseException:
             coroutine.close()
-            raise RuntimeError("this code runs on mollm's own event loop: use the asynchronous call there")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+            raise
+        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
             return future.result()
         except concurrent.futures.CancelledError:
             raise RunError("closed while a question was being answered") from None
-        except BaseException:
+        except BaseException as error:
             future.cancel()
+            # By then no executor takes work any more, in which names are resolved and libraries imported.
+            if isinstance(error, RuntimeError) and not threading.main_thread().is_alive():
+                raise interpreter_ends() from error
             raise
 
     def schedule(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Start `coroutine` on the loop without waiting; do nothing if the loop is closed."""
-        loop = self._loop
-        if loop is None or loop.is_closed():
-            coroutine.close()
-        else:
+        if loop := next((running.loop for running in list(self._running) if running.is_usable), None):
             asyncio.run_coroutine_threadsafe(coroutine, loop)
+        else:
+            coroutine.close()
 
     def close(self) -> None:
         """Cancel all tasks, close the loop and join the thread; a later `run` starts a new one."""
         with self._lock:
-            finalizer, self._finalizer, self._loop = self._finalizer, None, None
-        if finalizer:
-            finalizer()
+            stopping = self._running.copy()
+            self._running.clear()
+        _stop(stopping)
 
     def _started(self) -> asyncio.AbstractEventLoop:
+        # At the very end threads stand still, and whoever waits for one waits for ever.
+        if sys.is_finalizing() or not self._finalizer.alive:
+            raise interpreter_ends()
         with self._lock:
-            # Threads do not survive a fork, and a loop that somebody closed does not run again.
-            is_gone = self._loop is None or self._loop.is_closed() or self._process != os.getpid()
-            if self._loop is None or is_gone:
-                if self._finalizer:
-                    self._finalizer.detach()
-                self._process = os.getpid()
-                loop, stopped = asyncio.new_event_loop(), asyncio.Event()
-                thread = threading.Thread(target=_serve, args=(loop, stopped), name="mollm", daemon=True)
-                thread.start()
-                self._loop = loop
-                self._finalizer = weakref.finalize(self, _stop, loop, stopped, thread)
-            return self._loop
+            self._running[:] = [running for running in self._running if running.is_usable]
+            if not self._running:
+                self._running.append(_Running.start())
+            return self._running[-1].loop
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A loop, and the thread that it runs in."""
+
+    loop: asyncio.AbstractEventLoop
+    stopped: asyncio.Event
+    thread: threading.Thread
+    process: int
+
+    @classmethod
+    def start(cls) -> Self:
+        loop, stopped = asyncio.new_event_loop(), asyncio.Event()
+        thread = threading.Thread(target=_serve, args=(loop, stopped), name="mollm", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            loop.close()
+            if threading.main_thread().is_alive():
+                raise RunError(f"there is no thread to answer in: {error}") from error
+            raise interpreter_ends() from error  # Python 3.12 and later start none at the end
+        return cls(loop, stopped, thread, os.getpid())
+
+    @property
+    def is_usable(self) -> bool:
+        """Threads do not survive a fork, and a loop that somebody closed does not run again."""
+        return self.process == os.getpid() and not self.loop.is_closed()
 
 
 def _serve(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
@@ -96,11 +129,14 @@ async def _wait(stopped: asyncio.Event) -> None:
     await stopped.wait()
 
 
-def _stop(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event, thread: threading.Thread) -> None:
-    with suppress(RuntimeError):  # closed already
-        loop.call_soon_threadsafe(stopped.set)
-    if thread is not threading.current_thread():
-        thread.join(timeout=5)
+def _stop(stopping: list[_Running]) -> None:
+    for running in stopping:
+        if running.process != os.getpid():
+            continue
+        with suppress(RuntimeError):  # closed already
+            running.loop.call_soon_threadsafe(running.stopped.set)
+        if running.thread is not threading.current_thread() and not sys.is_finalizing():
+            running.thread.join(timeout=5)
 
 
 async def all_of(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

@@ -19,8 +19,8 @@ class Settings:
     response_format: dict[str, Any] | None = None
     tools: Sequence[dict[str, Any]] | None = None
     tool_choice: Any = None
-    extra_body: dict[str, Any] = field(default_factory=dict)
-    """Further request fields, sent unchanged."""
+    extra_body: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Further request fields, sent unchanged. They may hold a key."""
 
     def over(self, defaults: Settings) -> Settings:
         """Take what is not set from `defaults`; `extra_body` is merged key by key."""

@@ -6,9 +6,12 @@ weights in memory.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
 
 from mollm.calling.attempt import ReliableLLM, Timeouts
 from mollm.calling.bounds import Room
@@ -128,9 +131,12 @@ class Pool:
 
     def _identity(self, config: Config, name: str) -> Identity:
         settings = config.llms[name]
-        if name in self.given:
-            return (name, settings.model_dump_json())
-        return (name, settings.model_dump_json(), target_of(config, name), folder_of(config))
+        known = (
+            name,
+            settings.model_dump_json(),
+            SecretStr(json.dumps(settings.extra_body, sort_keys=True, default=repr)),
+        )
+        return known if name in self.given else (*known, target_of(config, name), folder_of(config))
 
     def _build(self, config: Config, name: str) -> ReliableLLM:
         settings = config.llms[name]

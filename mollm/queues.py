@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import sys
 import threading
 import weakref
 from collections import deque
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mollm.errors import RequestError
+from mollm.errors import RequestError, interpreter_ends
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -73,6 +74,7 @@ class Queues:
 
         Raises:
             RequestError: The turn did not come in time, or never could: whoever has it would have to go on meanwhile.
+            RunError: The turn cannot come, as the interpreter ends.
         """
         loop = asyncio._get_running_loop()  # noqa: SLF001 - None, not an error
         ticket, ahead = self._enter(conversation, threading.get_ident(), loop)
@@ -81,6 +83,8 @@ class Queues:
                 raise _unread(conversation)
             if loop and any(other.loop is loop for other in ahead):
                 raise RequestError(f"thread {conversation!r} answers a question on this event loop; use `ainvoke` here")
+            if not ticket.turn.done() and sys.is_finalizing():  # the thread that has the turn stands still
+                raise interpreter_ends()
             ticket.turn.result(self._seconds)
             yield
         except concurrent.futures.TimeoutError:

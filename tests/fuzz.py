@@ -1,4 +1,7 @@
-"""How many examples the properties take: a longer run is `MOLLM_FUZZ=100 uv run pytest`."""
+"""How many examples the properties are tried on: few with every change, and as many as one likes for a longer run.
+
+MOLLM_FUZZ=50 uv run pytest -m fuzz
+"""
 
 from __future__ import annotations
 
@@ -7,4 +10,4 @@ import os
 
 def cases(count: int) -> int:
     """So many examples, times `MOLLM_FUZZ`."""
-    return count * int(os.environ.get("MOLLM_FUZZ", "1"))
+    return max(1, round(count * float(os.environ.get("MOLLM_FUZZ", "1"))))

@@ -19,6 +19,7 @@ from mollm.llms.scripted import ScriptedLLM
 from mollm.messages import question_of, text_of
 from mollm.prompts import fence, with_instructions
 from mollm.types import Token
+from tests.fuzz import cases
 from tests.upstream import Upstream, answer
 
 if TYPE_CHECKING:
@@ -327,7 +328,7 @@ async def test_a_window_is_filled_with_what_is_shown() -> None:
     assert "proposals were shortened to fit the window of boss" in found.degraded
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=cases(50), deadline=None)
 @given(TEXTS)
 def test_whatever_a_worker_writes_the_aggregator_is_sent_no_token(written: str) -> None:
     """In any place, and next to any other."""

@@ -23,6 +23,7 @@ from mollm.pool import Pool
 from mollm.run import Context, Run, fresh
 from mollm.types import to_plain
 from tests.clock import run_virtual
+from tests.fuzz import cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -248,7 +249,7 @@ CASES = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=cases(150), deadline=None)
 @given(CASES)
 def test_the_loop_and_the_graph_do_the_same(case: Case) -> None:
     """Events, requests, cancellations, errors; and what the loop ends with is what a checkpointer stored last."""
@@ -267,7 +268,7 @@ def test_the_table_is_closed() -> None:
 
 
 @given(CASES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=cases(30), deadline=None)
 def test_a_run_survives_being_stored(case: Case) -> None:
     """Its plain form comes back as the same value."""
     plain = play(case, "loop").run

@@ -18,6 +18,7 @@ from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.types import STREAMED, Arrived, Event, Failed, Started, Token
 from mollm.workers import Layer, Rules, Worker, ask
 from tests.clock import run_virtual
+from tests.fuzz import cases
 
 if TYPE_CHECKING:
     from mollm.calling.base import Completion, Request
@@ -153,7 +154,7 @@ def scripts(draw: st.DrawFn) -> tuple[list[Scripted], Rules]:
     return script, rules
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=cases(400), deadline=None)
 @given(scripts())
 def test_asking_follows_the_plain_specification(case: tuple[list[Scripted], Rules]) -> None:
     """Whatever arrives, fails or hangs: calls start, arrive and end exactly when the specification says."""

@@ -32,8 +32,9 @@ _TAIL = re.compile(f"[{_FIRST}-{_LAST}]+\\Z")
 _BEGUN = re.compile(b"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\\Z")
 """A character of UTF-8 that is cut off."""
 _NOT_FINITE = object()
-_BARE = re.compile(r'"(?:[^"\\]|\\.)*"|[+-]?\b(?:nan|inf(?:inity)?)\b', re.IGNORECASE | re.DOTALL)
-"""A string, or a number that is not finite, as C and Python print it."""
+_BARE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[+-]?\b(?:nan|inf(?:inity)?)\b', re.IGNORECASE | re.DOTALL)
+"""A string, which may not end, or a number that is not finite, as C and Python print it. The work is linear: nothing is
+tried again."""
 
 
 def read(raw: bytes, charset: str | None = None) -> Any:

@@ -41,6 +41,7 @@ class EventParser:
         self._data: list[bytes] = []
         self._bare: list[bytes] = []
         self._collected = 0
+        self._looked_at, self._begins, self._ends = 0, b"", (b"", b"")
         self._started = False
         self._is_error = False
         self._next_is_error = False
@@ -118,18 +119,28 @@ class EventParser:
             joined = b"\n".join(self._data)
             events.append(ErrorEvent(joined) if is_error else joined)
             self._data.clear()
+            self._looked_at, self._begins, self._ends = 0, b"", (b"", b"")
         self._is_error = self._next_is_error = False
         self._is_plain = True
         self._collected = 0
 
     def _separate(self, value: bytes, events: list[bytes]) -> None:
         """End the event before a `data` line that begins one of its own, though no blank line is between them."""
-        joined = b"\n".join(self._data).strip()
-        begins = bool(self._data) and _is_document(value) and joined[:1] not in (b"{", b"[")
-        if self._bare or begins or _is_document(joined):
+        self._look_at_the_rest()
+        begins = bool(self._data) and _is_document(value) and self._begins not in (b"{", b"[")
+        if self._bare or begins or self._ends in _DOCUMENTS:
             is_error, self._next_is_error = self._next_is_error, False
             self._complete(events)
             self._is_error, self._is_plain = is_error, not is_error
+
+    def _look_at_the_rest(self) -> None:
+        """Bring up to date how the lines together begin and end; joining them for each would cost the square."""
+        for line in self._data[self._looked_at :]:
+            if found := line.strip():
+                first, last = _ends(found)
+                self._ends = (self._ends[0] if self._begins else first, last)
+                self._begins = self._begins or found[:1]
+        self._looked_at = len(self._data)
 
     def _other(self, line: bytes, events: list[bytes]) -> None:
         field, _, value = line.partition(b":")
@@ -165,7 +176,16 @@ class EventParser:
             events.append(ErrorEvent(raw.strip()))
 
 
+_DOCUMENTS = ((b"{", b"}"), (b"[", b"]"))
+"""How a JSON document begins and ends, and `[DONE]`."""
+
+
 def _is_document(data: bytes) -> bool:
     """Whether it begins and ends as a JSON document does, or `[DONE]`."""
-    data = data.strip().strip(b'"')
-    return (data[:1], data[-1:]) in ((b"{", b"}"), (b"[", b"]"))
+    return _ends(data.strip()) in _DOCUMENTS
+
+
+def _ends(data: bytes) -> tuple[bytes, bytes]:
+    """The first and the last character within quotes; of quotes alone there is none."""
+    data = data.strip(b'"')
+    return data[:1], data[-1:]

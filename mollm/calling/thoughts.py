@@ -25,6 +25,9 @@ _CLOSINGS = {tag: re.compile(re.escape(tag), re.IGNORECASE) for tag in _TAGS.val
 _MAY_BEGIN = re.compile(r"\s*[<\[◁]")
 _QUOTES = frozenset("`'\"\u2018\u2019\u201c\u201d«»")
 
+_MOST_BLANK = 1024
+"""Characters of white space that wait for what follows; each piece that comes is looked at with what waits."""
+
 PLAIN_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thinking_content")
 FIELDS = (*PLAIN_FIELDS, "reasoning_details", "thinking_blocks")
 """Where providers put thoughts, the most usual first; the last two hold signatures, which they want back."""
@@ -110,7 +113,8 @@ class ThinkTags:
         if lower.startswith(_STRAY):  # of a thought that was empty, or came in a field of its own
             self._is_after_thought = True
             return start[len(_STRAY) :]
-        if any(tag.startswith(lower) for tag in (*_TAGS, _STRAY)):  # also where it is empty
+        is_blank_for_long = not lower and len(text) > _MOST_BLANK
+        if not is_blank_for_long and any(tag.startswith(lower) for tag in (*_TAGS, _STRAY)):  # also where it is empty
             self._held = start if self._is_after_thought else text
             return None
         self.is_over = True
@@ -128,6 +132,8 @@ class ThinkTags:
         tail = text[-len(closing) :].lower()
         cut = next((n for n in range(min(len(tail), len(closing) - 1), 0, -1) if closing.startswith(tail[-n:])), 0)
         thought = text[: len(text) - cut].rstrip()
+        if len(text) - len(thought) > _MOST_BLANK:
+            thought = text[: len(text) - cut]
         self._held = text[len(thought) :]
         self._has_thought = self._has_thought or bool(thought)
         return thought, None

@@ -9,6 +9,7 @@ No library is imported: classes are told apart by name, so a library that was ne
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeAlias
@@ -35,6 +36,7 @@ from mollm.errors import (
     TimedOut,
     Unexpected,
     Unreachable,
+    interpreter_ends,
 )
 
 _SDKS = ("openai", "litellm", "langchain_core", "langchain_openai")
@@ -109,6 +111,8 @@ def _translate(error: Exception, llm: str) -> LLMError:
         cls, message, code = words
         return cls(message, llm=llm, code=code or said.code, said=said.quote)
     if cls is None:
+        if isinstance(error, RuntimeError) and not threading.main_thread().is_alive():
+            return Unexpected(f"{interpreter_ends()}", llm=llm)  # no executor takes work, as to look up a name
         is_reported = bool(error.args) and isinstance(error.args[0], Mapping)
         said_of_it = said.quote if is_reported else ""  # any other text may be anything
         cls = ProviderFailed if is_reported else Unexpected

@@ -18,6 +18,7 @@ from mollm.cli.printing.layout import print_rows
 from mollm.cli.printing.output import print_answer, say
 from mollm.cli.printing.progress import print_streamed
 from mollm.errors import ContextTooLong, LimitError, MollmError, QuorumError, RequestError
+from mollm.printable import printable
 
 if TYPE_CHECKING:
     import asyncio
@@ -118,7 +119,7 @@ class Conversation:
         texts = {name: mixture.description for name, mixture in self._mollm.catalog.mixtures.items()}
         asked = self.mixture or "auto"
         rows = {**texts, "auto": "the router picks one for each question"}.items()
-        print_rows([("* " * (name == asked) + name, Text(text)) for name, text in rows])
+        print_rows([("* " * (name == asked) + name, Text(printable(text))) for name, text in rows])
 
     def _advice(self, error: MollmError) -> str:
         causes = [p.error.kind for p in error.proposals if p.error] if isinstance(error, QuorumError) else []

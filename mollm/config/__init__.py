@@ -10,6 +10,7 @@
 | `places` | YAML with the line of every key |
 | `files` | where files are looked for |
 | `variables` | `${VAR}` |
+| `masking` | what is not shown |
 """
 
 from mollm.config.config import Config

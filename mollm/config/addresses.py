@@ -32,7 +32,8 @@ class BaseURL:
     port: int | None
     path: str = ""
     """Begins with a slash and ends without one; may be empty."""
-    query: str = ""
+    query: str = field(default="", repr=False)
+    """May hold a key."""
 
     @classmethod
     def parse(cls, text: str, *, has_endpoint: bool = False) -> Self:

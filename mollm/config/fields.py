@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from mollm.config.masking import fields, shown
 
 MAX_COUNT = 1_000_000_000
 """Of anything; a number that Python itself refuses to print would break the message about it."""
@@ -34,10 +36,14 @@ Count: TypeAlias = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+ExtraBody: TypeAlias = Annotated[dict[str, Any], AfterValidator(fields), PlainSerializer(shown)]
+
+
 class Section(BaseModel):
     """A mapping in the file: unknown keys are errors, and values are not converted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # The input of a pydantic error may be a key.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
 class Sampling(Section):
@@ -47,4 +53,4 @@ class Sampling(Section):
     top_p: float | None = Field(None, gt=0, le=1, description="As `temperature`.")
     stop: OneOrMore | None = Field(None, description="Texts at which the LLM stops.")
     seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="Sampling seed, where the provider honors one.")
-    extra_body: dict[str, Any] = Field({}, description="Further request fields, sent unchanged.")
+    extra_body: ExtraBody = Field({}, description="Further request fields, sent unchanged; texts are masked.")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, PlainSerializer, SecretStr
 
 from mollm.config.addresses import ENDPOINT, BaseURL
 from mollm.config.fields import Count, OneOrMore, Sampling, Seconds, Section
 from mollm.config.headers import Headers  # noqa: TC001 - pydantic evaluates the annotations
+from mollm.config.masking import addresses, shown
 
+Addresses: TypeAlias = Annotated[OneOrMore | None, AfterValidator(addresses), PlainSerializer(shown)]
 Client: TypeAlias = Literal["openai_compatible", "litellm", "langchain-openai"]
 Dialect: TypeAlias = Literal["vllm", "llama_cpp"]
 """A server with request fields of its own, among them those that hold a reply to given words."""
@@ -43,7 +45,7 @@ class LLMConfig(Sampling):
 
     model: str = Field(pattern=r"^[^/\s]+/\S.*$", description="`provider/model`, as LiteLLM names them.")
     client: Client | None = Field(None, description="Overrides the client that follows from `model`.")
-    api_base: OneOrMore | None = Field(None, description="One address, or a list to balance over.")
+    api_base: Addresses = Field(None, description="One address, or a list to balance over.")
     api_key: SecretStr | None = Field(None, description="`${VAR}`, or a literal (masked everywhere).")
     headers: Headers = Field({}, description="Further HTTP headers of each call, `${VAR}` or literal (masked).")
     proxy: SecretStr | None = Field(

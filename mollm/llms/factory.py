@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl
 
 from mollm.calling.attempt import Price
 from mollm.calling.base import LLM
@@ -149,7 +150,8 @@ class Target:
     def secrets(self) -> tuple[str, ...]:
         """What nobody may read of it."""
         login = (self.proxy.user, self.proxy.password) if self.proxy else ()
-        return tuple(filter(None, (self.key, *login, *(value for _, value in self.headers))))
+        queries = (value for base in self.bases for _, value in parse_qsl(base.query))
+        return tuple(filter(None, (self.key, *login, *queries, *(value for _, value in self.headers))))
 
 
 def target_of(config: Config, name: str) -> Target:

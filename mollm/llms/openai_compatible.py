@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """A fan-out multiplies whatever an upstream sends, so a reply has a ceiling."""
+LARGE = 256 * 1024
+"""Bytes of a reply that is read in a thread, so that the event loop does not wait for it."""
 MAX_PIECE_BYTES = 1024 * 1024
 """Of a request that is written at once; the event loop would wait for a larger one, which is sent in pieces."""
 _SAFE_PLACE = re.compile(r"https?://[A-Za-z0-9.:\[\]-]{1,100}")
@@ -91,7 +93,10 @@ class OpenAICompatibleLLM:
         session = self._sessions.of_this_loop() or await self._sessions.get()
         async with await self._send(session, request) as response:
             raw = await _read(response)
-        return ReplyReader(response.headers, response.charset).completion(raw, request)
+        reader = ReplyReader(response.headers, response.charset)
+        if len(raw) < LARGE:
+            return reader.completion(raw, request)
+        return await asyncio.to_thread(reader.completion, raw, request)
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
         """Yield the reply piece by piece; closing the iterator closes the connection.

@@ -11,6 +11,7 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 from langchain_core.runnables.config import ensure_config
 
+from mollm.config.masking import masked
 from mollm.conversion import shown_as
 from mollm.types import CallEnded, CallStarted
 
@@ -124,7 +125,7 @@ class _ObservedCall:
             {"name": llm},
             [[shown_as(message) for message in request.messages]],
             name=llm,
-            invocation_params={"model": llm, **request.settings.payload()},
+            invocation_params={"model": llm, **masked(request.settings.payload())},  # tracers send it elsewhere
         )
         self._run = runs[0]
 

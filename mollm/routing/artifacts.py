@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FORMAT = 3
 """Raise it when a file of before would be read, or would decide, differently."""
 MANIFEST, ARRAYS = "router.json", "router.safetensors"
+MOST_BYTES = {MANIFEST: 1024 * 1024, ARRAYS: 512 * 1024 * 1024}
+"""Of each file; a router of a hundred mixtures with thousands of examples each has a tenth of that."""
 KEPT = 16
 """Fitted routers that stay in the cache folder, the latest."""
 
@@ -61,19 +63,19 @@ def read(folder: Path, digest: str | None = None) -> tuple[dict[str, Any], dict[
     from safetensors.numpy import load
 
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = json.loads(_bytes_of(folder / MANIFEST, MOST_BYTES[MANIFEST]))
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise ConfigError(f"{folder / MANIFEST}: not a router of format {FORMAT}; train it again")
         if digest is not None and manifest.get("digest") != digest:
             raise ConfigError(f"{folder}: a router of other examples")
-        body = (folder / ARRAYS).read_bytes()
+        body = _bytes_of(folder / ARRAYS, MOST_BYTES[ARRAYS])
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{folder}: no learned router can be read there: {error}") from error
     if manifest.get("checksum") != _checksum(manifest, body):
         raise ConfigError(f"{folder}: its files are damaged, changed or not of the same router; train it again")
     try:
         return manifest, load(body)
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError, OverflowError) as error:  # types that numpy lacks, too
         raise ConfigError(f"{folder}: its contents do not make a router ({error}); train it again") from error
 
 
@@ -102,6 +104,17 @@ def prune(routers: Path) -> None:
 def _checksum(manifest: Mapping[str, Any], body: bytes) -> str:
     fields = {key: value for key, value in manifest.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode() + b"\n" + body).hexdigest()
+
+
+def _bytes_of(path: Path, most: int) -> bytes:
+    """Read a file that is one, and no larger than `most` bytes: a pipe would be waited for, and a device never ends."""
+    if not path.is_file():
+        raise OSError(f"no file {path.name}")
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise ValueError(f"{path.name} has more than {most >> 20} MiB")
+        return file.read(size)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from mollm.calling.calls import Calls
     from mollm.types import Question
 
+LARGEST = 1e6
+"""Of the numbers of a router that is read; fitted ones stay below a thousand, and sums of these are finite."""
+
 
 @dataclass(frozen=True, slots=True)
 class LearnedScorer:
@@ -139,7 +142,7 @@ class LearnedScorer:
         manifest, arrays = artifacts.read(Path(folder), digest)
         try:
             return _scorer_of(manifest, arrays)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise ConfigError(f"{folder}: its contents do not make a router ({error}); train it again") from error
 
     def decision(self, threshold: float | Literal["auto"] = "auto") -> Decision:
@@ -206,13 +209,16 @@ def _scorer_of(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Lea
         if hashes.dtype != np.uint64 or not hashes.size or hashes[-1] != NOWHERE or (hashes[1:] <= hashes[:-1]).any():
             raise ValueError("n-grams that are not in order")
         idf = _finite(arrays[f"idf_{number}"], np.float64, (len(hashes),))
-        if idf.min() < 1.0:
-            raise ValueError("an n-gram that does not count")
+        if not 1.0 <= idf.min() <= idf.max() <= LARGEST:
+            raise ValueError("an n-gram that does not count, or that alone does")
         weights = _finite(arrays[f"weights_{number}"], np.float16, (len(hashes), len(mixtures)))
         blocks.append(Block(hashes, idf, weights))
     threshold, scale = float(manifest["threshold"]), float(manifest["scale"])
-    if not (len(set(mixtures)) == len(mixtures) >= 2 and 0.0 <= threshold <= 1.0 and 0.0 < scale < math.inf):
+    if not (len(set(mixtures)) == len(mixtures) >= 2 and 0.0 <= threshold <= 1.0 and 0.0 < scale <= LARGEST):
         raise ValueError("mixtures, threshold or scale out of range")
+    intercept = _finite(arrays["intercept"], np.float64, (len(mixtures),))
+    if np.abs(intercept).max() > LARGEST:
+        raise ValueError("a mixture that all belongs to")
     return LearnedScorer(
         mixtures=mixtures,
         fallback=str(manifest["fallback"]),
@@ -220,7 +226,7 @@ def _scorer_of(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Lea
         scale=scale,
         digest=str(manifest["digest"]),
         blocks=tuple(blocks),
-        intercept=_finite(arrays["intercept"], np.float64, (len(mixtures),)),
+        intercept=intercept,
     )
 
 

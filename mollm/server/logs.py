@@ -9,6 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
+from mollm.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -81,6 +83,9 @@ class _Layout(logging.Formatter):
     """Lays out a line for each answer, so the time, which is most of that, is laid out once a second."""
 
     _second, _shown = -1, ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's
         second = int(record.created)

@@ -18,6 +18,7 @@ from mollm.errors import Exhausted
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.workers import Rules, Worker, ask
 from tests.clock import run_virtual
+from tests.fuzz import cases
 
 if TYPE_CHECKING:
     from mollm.workers import Layer
@@ -30,7 +31,7 @@ ASK = Request([{"role": "user", "content": "2 + 2?"}])
     fits=st.none() | st.lists(st.integers(1, 12), min_size=1, max_size=3),
     calls=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(1, 9), st.booleans()), max_size=40),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=cases(150), deadline=None)
 def test_no_bound_is_passed_and_nobody_is_forgotten(
     most: list[int], fits: list[int] | None, calls: list[tuple[int, int, int, bool]]
 ) -> None:

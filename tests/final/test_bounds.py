@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from mollm.final.replies import final_answer
+from tests.fuzz import cases
+from tests.work import LINEAR, growth, repeated
 
 BEFORE = ("", "Answer: ", "Answer: [", r"\boxed{", "Here:\n```", '{"answer": "', "So x = ")
 AFTER = ("", " 42", "x y\n```", "}")
@@ -129,6 +133,37 @@ def test_work_does_not_grow_with_the_reply(repeated: str) -> None:
     assert slow == {}
     assert large < LIMIT
     assert large <= 3 * small + 0.005
+
+
+SOME = st.sampled_from((*REPEATED, *BEFORE, *AFTER)) | st.text(max_size=4)
+
+
+@settings(max_examples=cases(100), deadline=None)
+@given(
+    before=st.lists(SOME, max_size=3).map("".join),
+    pieces=st.lists(SOME, min_size=1, max_size=4).map("".join).filter(bool),
+    after=st.lists(SOME, max_size=3).map("".join),
+)
+@example(before="Here:\n```", pieces=" ", after="x y\n```")
+@example(before="", pieces="\\boxed{" + "\xa0" * 3_900, after="")
+def test_work_is_linear_in_whatever_is_repeated(before: str, pieces: str, after: str) -> None:
+    """Of several things together, four times as much takes about four times the work.
+
+    Below the length of which a reply is read, and around it.
+    """
+    for length in (2_000, 8_000, 40_000):
+        assert growth(final_answer, repeated(before, pieces, after), length) < LINEAR
+
+
+@settings(max_examples=cases(100), deadline=None)
+@given(st.lists(SOME, max_size=40).map("".join))
+@example("\\boxed{" * 40)
+def test_any_reply_is_read(text: str) -> None:
+    """There is a final answer or none, and the same every time."""
+    found = final_answer(text)
+
+    assert found is None or found.strip()
+    assert found == final_answer(text)
 
 
 POWERS = (

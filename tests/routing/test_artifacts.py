@@ -21,6 +21,7 @@ from mollm.errors import ConfigError
 from mollm.routing.artifacts import ARRAYS, KEPT, MANIFEST
 from mollm.routing.decision import Decision
 from mollm.routing.learned import LearnedScorer
+from tests.fuzz import cases
 from tests.routing.fitted import EXAMPLES, same
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def test_a_missing_router_is_reported(tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=cases(150), deadline=None)
 def test_damaged_files_are_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Whatever byte is changed or cut off, loading refuses, or gives exactly the router that was saved."""
     folder = tmp_path_factory.mktemp("router")

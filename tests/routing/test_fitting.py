@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mollm.routing import fitting
+from tests.fuzz import cases
 
 
 @pytest.mark.parametrize("scale", [1.0, 4.0, 12.0])
@@ -31,7 +32,7 @@ def test_the_scale_stays_finite() -> None:
 
 
 @given(seed=st.integers(0, 10_000), size=st.integers(1, 200), fallback=st.sampled_from([None, 0]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=cases(100), deadline=None)
 def test_the_threshold_costs_at_most_five_percent(seed: int, size: int, fallback: int | None) -> None:
     """At most 5 % of the examples that were rightly routed away from the fallback lie below the threshold."""
     generator = np.random.default_rng(seed)

@@ -14,6 +14,7 @@ from mollm.errors import ConfigError
 from mollm.routing.base import Router, Scorer
 from mollm.routing.decision import ScoringRouter
 from mollm.routing.learned import LearnedScorer
+from tests.fuzz import cases
 from tests.routing.asked import decide, question
 from tests.routing.fitted import EXAMPLES, same
 
@@ -87,7 +88,7 @@ def test_a_fallback_without_examples_takes_part() -> None:
 
 
 @given(query=st.text(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200), deadline=None)
 def test_no_text_makes_it_raise(scorer: LearnedScorer, query: str) -> None:
     """Any text gets one of the mixtures and probabilities from 0 to 1 that sum to 1."""
     route = decide(scorer, query)

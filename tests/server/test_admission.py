@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mollm.errors import ClientGone, Overloaded
 from mollm.server.admission import AT_ONCE, LONGEST_END, LONGEST_WAIT, Admission
 from tests.clock import run_virtual
+from tests.fuzz import cases
 from tests.server.served import config_of, served, until
 from tests.upstream import Reply, Upstream, answer, stream
 
@@ -152,7 +153,7 @@ TIMES = st.tuples(st.just("pass"), st.sampled_from((1, 5, 9, 10, 25)), st.just(0
 GONE = st.just(("arrive gone", 0, 0))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=cases(200))
 @given(
     st.integers(1, 3),
     st.integers(0, 3),
@@ -261,7 +262,7 @@ TURNS = st.sampled_from((0, 0, 1, 2, 3, 12))
 """Of the event loop between two steps; after 12 of them everything has happened."""
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=cases(300))
 @given(
     st.integers(1, 3),
     st.integers(0, 4),
@@ -340,7 +341,7 @@ async def everybody_leaves(admission: Admission, visitors: list[Visitor]) -> Non
     await settle()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=cases(100))
 @given(
     st.integers(1, 3),
     st.integers(0, 4),

@@ -18,6 +18,7 @@ from mollm.limits import WorstCase
 from mollm.server.quotas import DAYS_HELD, PICO, Quota, Quotas
 from mollm.server.window import MINUTE, Window
 from mollm.types import Call, Usage
+from tests.fuzz import cases
 
 if TYPE_CHECKING:
     from mollm.server.quotas import Booking, Use
@@ -215,7 +216,7 @@ class KeyMachine(RuleBasedStateMachine):
 
 
 TestKeyMachine = KeyMachine.TestCase
-TestKeyMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestKeyMachine.settings = settings(max_examples=cases(150), stateful_step_count=40, deadline=None)
 
 
 def test_never_more_than_so_many_in_any_minute() -> None:

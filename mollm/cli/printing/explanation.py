@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from mollm.cli.printing.layout import console, count, print_rows, spent, took
-from mollm.cli.printing.output import clean
 from mollm.final.tally import Tally
+from mollm.printable import printable
 from mollm.types import Usage
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Agreement:
         """As a row of the explanation."""
         if len(self.workers) < 2:
             return "nobody"
-        return f"{', '.join(self.workers)}: {len(self.workers)} of {self.of} on {clean(self.final)}"
+        return f"{', '.join(self.workers)}: {len(self.workers)} of {self.of} on {printable(self.final)}"
 
 
 def print_summary(answer: Answer, config: Config) -> None:
@@ -57,7 +57,7 @@ def print_summary(answer: Answer, config: Config) -> None:
     in_all = took(answer.seconds, answer.usage, answer.cost_usd)
     screen.print(Text(f"{count(answer.calls, 'call')}, {in_all}{agreed}", style="dim"))
     for reason in answer.degraded:
-        screen.print(Text(f"degraded: {clean(reason)}", style="yellow"))
+        screen.print(Text(f"degraded: {printable(reason)}", style="yellow"))
 
 
 def print_explanation(answer: Answer, config: Config) -> None:
@@ -74,7 +74,7 @@ def print_explanation(answer: Answer, config: Config) -> None:
     if answer.on_tools:
         rows.append(("on tools", Text(_tools(answer, proposals))))
     rows.append(("answer", Text(_origin(answer, proposals, config))))
-    rows += [("degraded", Text(clean(reason), style="yellow")) for reason in answer.degraded]
+    rows += [("degraded", Text(printable(reason), style="yellow")) for reason in answer.degraded]
     workers = [call for call in answer.breakdown if call.role == "worker"]
     if workers:
         rows.append(("workers", _calls_text(workers)))
@@ -131,7 +131,7 @@ def _tools(answer: Answer, proposals: Sequence[Proposal]) -> str:
 
 
 def _route_text(route: Route) -> Text:
-    text = Text(route.mixture, style="bold") + Text(f"  {clean(route.reason)}\n", style="not bold")
+    text = Text(route.mixture, style="bold") + Text(f"  {printable(route.reason)}\n", style="not bold")
     probabilities = likely(route) or "no probabilities"
     return text + Text(f"{probabilities} ({route.router}, {1000 * route.seconds:.1f} ms)", style="dim")
 
@@ -139,24 +139,24 @@ def _route_text(route: Route) -> Text:
 def likely(route: Route) -> str:
     """Write the likeliest mixtures with their probabilities."""
     ranked = sorted(route.probabilities.items(), key=lambda item: -item[1])[:3]
-    return ", ".join(f"{name} {probability:.2f}" for name, probability in ranked)
+    return printable(", ".join(f"{name} {probability:.2f}" for name, probability in ranked))
 
 
 def _proposal_text(proposal: Proposal) -> Text:
     if proposal.error:
         return Text(_why(proposal.error), style="red") + Text(f"\n{_took(proposal)}", style="not red dim")
-    final = f", final answer {clean(proposal.final)}" if proposal.final else ""
+    final = f", final answer {printable(proposal.final)}" if proposal.final else ""
     cut = ", cut off" if proposal.truncated else ""
     text = Text(f"{_took(proposal)}{cut}{final}\n")
     # A column holds one character at least, so what lies beyond is never shown.
-    start = Text(" ".join(clean(proposal.text[: 4 * PREVIEW]).split()), style="dim")
+    start = Text(" ".join(printable(proposal.text[: 4 * PREVIEW]).split()), style="dim")
     start.truncate(PREVIEW, overflow="ellipsis")
     return text + start
 
 
 def _why(error: Failure) -> str:
     status = f" {error.status}" if error.status else ""
-    return clean(error.message if error.kind == "cancelled" else f"{error.kind}{status}: {error.message}")
+    return printable(error.message if error.kind == "cancelled" else f"{error.kind}{status}: {error.message}")
 
 
 def _call_text(call: Call) -> Text:

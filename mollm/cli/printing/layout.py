@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from mollm.cli.printing.output import clean
+from mollm.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ def print_rows(rows: Sequence[tuple[str, Text]]) -> None:
     screen = console(stderr=True)
     indent = min(NAME_COLUMNS, max(cell_len(name) for name, _ in rows)) + 2
     for name, text in rows:
-        start = Text(clean(name), style="bold")
+        start = Text(printable(name), style="bold")
         if start.cell_len + 2 > indent:
             screen.print(start)
             start = Text()

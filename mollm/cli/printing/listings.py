@@ -10,8 +10,9 @@ from rich.text import Text
 from mollm.catalog import WITH_TOOLS
 from mollm.cli.printing.explanation import likely
 from mollm.cli.printing.layout import console, count
-from mollm.cli.printing.output import clean
+from mollm.cli.printing.output import say
 from mollm.limits import worst_case
+from mollm.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,37 +26,37 @@ def print_routes(questions: Sequence[str], routes: Sequence[Route]) -> None:
     """Print decisions, the likeliest mixtures of each with their probabilities."""
     screen = console()
     for question, route in zip(questions, routes, strict=True):
-        screen.print(Text(route.mixture, style="bold") + Text(f"  {clean(question)}", style="not bold"))
+        screen.print(Text(route.mixture, style="bold") + Text(f"  {printable(question)}", style="not bold"))
         screen.print(Text(f"  {likely(route)}", style="dim"))
-        screen.print(Text(f"  {clean(route.reason)}", style="dim"))
+        screen.print(Text(f"  {printable(route.reason)}", style="dim"))
 
 
 def print_findings(report: Report) -> None:
     """Print what `check` found."""
     for problem in report.problems:
-        sys.stderr.write(f"error: {problem}\n")
+        say(f"error: {problem}")
     for warning in report.warnings:
-        sys.stderr.write(f"warning: {warning}\n")
+        say(f"warning: {warning}")
     if not report.problems and report.catalog:
         config = report.catalog.config
         counts = f"{count(len(config.mixtures), 'mixture')}, {count(len(config.llms), 'LLM')}"
         if keys := config.server.api_keys:
             counts += f", {count(len(keys), 'key')} ({', '.join(key.name for key in keys)})"
-        sys.stdout.write(f"{report.name}: {counts}, {config.router_kind} router: nothing is wrong\n")
+        sys.stdout.write(f"{printable(report.name)}: {counts}, {config.router_kind} router: nothing is wrong\n")
 
 
 def print_mixtures(catalog: Catalog) -> None:
     """Print mixtures and LLMs with the worst case of one question."""
     screen = console()
     config = catalog.config
-    screen.print(Text(str(config.path or "configuration"), style="dim"))
+    screen.print(Text(printable(str(config.path or "configuration")), style="dim"))
     for name, mixture in catalog.mixtures.items():
         worst = worst_case(catalog.plan(name)[0], catalog.llms)
         price = f", {worst.cost_usd:.6f} USD + prompt" if worst.cost_usd is not None else ""
         most = f"at most {count(worst.calls, 'call')}, {worst.output_tokens} output tokens{price}"
         is_fallback = " (fallback)" if name == config.fallback else ""
         screen.print(Text(name, style="bold") + Text(is_fallback, style="not bold dim"))
-        screen.print(Text(f"  {mixture.description}"))
+        screen.print(Text(printable(f"  {mixture.description}")))
         workers = ", ".join(worker.name for worker in mixture.workers)
         how = "bypass" if mixture.is_bypass else mixture.method
         by = f" by {mixture.llm}" if mixture.llm else ""
@@ -66,7 +67,7 @@ def print_mixtures(catalog: Catalog) -> None:
             screen.print(Text(f"  with tools: {how}", style="dim"))
     screen.print()
     for name, llm in config.llms.items():
-        screen.print(Text(name, style="bold") + Text(f"  {llm.model} ({llm.kind})", style="not bold dim"))
+        screen.print(Text(name, style="bold") + Text(printable(f"  {llm.model} ({llm.kind})"), style="not bold dim"))
     if config.server.api_keys:
         screen.print()
     for key in config.server.api_keys:

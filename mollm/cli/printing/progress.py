@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mollm.cli.printing.layout import clipped, console
-from mollm.cli.printing.output import clean
+from mollm.printable import printable
 from mollm.types import Arrived, Done, Failed, Routed, Started, Token, Writing
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def print_streamed(events: AsyncGenerator[Event, None]) -> Answer:
                 if isinstance(event, Token) and event.text:  # a token without text is a piece of reasoning
                     progress.end()
                     live.stop()
-                    text = clean(event.text)
+                    text = printable(event.text)
                     sys.stdout.write(text)
                     sys.stdout.flush()
                     ends_line = text.endswith("\n") if text else ends_line
@@ -73,7 +73,9 @@ class Progress:
         """Take in what happened."""
         match event:
             case Routed(route):
-                self._title = Text(route.mixture, style="bold") + Text(f"  {clean(route.reason)}", style="dim not bold")
+                self._title = Text(route.mixture, style="bold") + Text(
+                    f"  {printable(route.reason)}", style="dim not bold"
+                )
             case Started(worker, _, layer):
                 self._running[layer, worker] = self._clock()
             case Arrived(proposal) | Failed(proposal):
@@ -100,5 +102,5 @@ class Progress:
         if proposal is None:
             return Text(f"running {self._clock() - begun:.1f} s", style="cyan")
         if proposal.error:
-            return Text(f"failed {clean(proposal.error.message)}", style="red")
+            return Text(f"failed {printable(proposal.error.message)}", style="red")
         return Text(f"done {proposal.seconds:.1f} s", style="green")

@@ -17,6 +17,7 @@ from mollm.options import COUNTED, Options
 from mollm.server.body import DATA, DEEPEST, LARGE, MOST_NAMES, MOST_PARTS, MOST_VALUES
 from mollm.server.chat.protocol import ChatRequest, read_chat
 from mollm.server.predict import MOST_QUESTIONS, read_predict
+from tests.fuzz import cases
 from tests.server.served import HI, config_of, served
 from tests.upstream import Upstream, answer
 
@@ -117,7 +118,7 @@ def test_a_right_request_is_taken_and_can_be_asked(body: dict[str, Any]) -> None
     assert request.wants_trace == bool((body.get("mollm") or {}).get("trace"))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=cases(200))
 @given(ANY_BODY)
 def test_whatever_is_sent_is_a_request_or_a_refusal(body: bytes) -> None:
     """Nothing else is raised, and a refusal begins with the name of its field."""
