@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.25
 """Between two looks at how late the event loop is."""
 LATE = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_ADDRESS = ["llm", "address"]
 
 
 class Inside:
@@ -56,9 +57,6 @@ class Inside:
         yield from (breakers, in_use, waiting, refused)
 
 
-_ADDRESS = ["llm", "address"]
-
-
 class Lateness:
     """Looks four times a second how late the event loop is: how long whatever became due then had to wait.
 
@@ -73,7 +71,9 @@ class Lateness:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look at the running event loop until `stop`."""
+        """Look at the running event loop until `stop`; whoever looks already goes on with that."""
+        if self._timer is not None:
+            return
         self._loop = asyncio.get_running_loop()
         self._next()
 

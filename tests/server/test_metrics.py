@@ -10,6 +10,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from mollm.observing.prometheus import Metrics
+from tests.clock import run_virtual
 from tests.server.served import config_of, served, until
 from tests.upstream import USAGE, Reply, Upstream, answer, error, stream
 
@@ -373,6 +375,23 @@ async def test_a_late_event_loop_is_told() -> None:
     assert count >= 2
     assert soon == count - 1
     assert summed >= 0.25
+
+
+def test_a_server_that_is_started_twice_is_looked_at_four_times_a_second() -> None:
+    """Its process starts it before it listens, and the application when it does; `stop` ends it all."""
+
+    async def look() -> tuple[int, int]:
+        lateness = Metrics(in_flight=int, waiting=int).lateness
+        lateness.start()
+        await asyncio.sleep(0.1)
+        lateness.start()
+        await asyncio.sleep(2.0)
+        lateness.stop()
+        before = lateness.looks
+        await asyncio.sleep(1.0)
+        return before, lateness.looks
+
+    assert run_virtual(look()) == (8, 8)
 
 
 async def test_the_age_of_the_oldest_in_the_queue_is_told() -> None:
