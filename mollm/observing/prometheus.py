@@ -25,7 +25,7 @@ class Metrics:
     """Counts questions and calls in a registry of its own.
 
     As an observer it counts calls and answers. What only a server knows (how long a question took since it arrived,
-    and why it failed) comes through `answered`, `failed`, `began` and `reloaded`.
+    and why it failed) comes through its other methods.
 
     Attributes:
         registry: Has all of them.
@@ -101,7 +101,7 @@ class Metrics:
         self.registry.register(Inside(llms))
         ProcessCollector(registry=self.registry)
         self._of_llm: dict[str, tuple[Counter, Histogram, Counter, Counter]] = {}
-        self._of_refused: tuple[Counter, Counter] | None = None
+        self._of_failure: dict[tuple[str, str], tuple[Counter, Counter]] = {}
         self._of_mixture: dict[str, tuple[Counter, Histogram]] = {}
 
     def tell(self, event: Event) -> None:
@@ -128,15 +128,10 @@ class Metrics:
 
     def failed(self, mixture: str | None, cause: str) -> None:
         """Count a question that was not answered."""
-        self._requests.labels(mixture or UNROUTED).inc()
-        self._failures.labels(mixture or UNROUTED, cause).inc()
-
-    def refused(self) -> None:
-        """Count a question for which there was no room."""
-        if self._of_refused is None:
-            labels = UNROUTED, "overloaded"
-            self._of_refused = self._requests.labels(UNROUTED), self._failures.labels(*labels)
-        for counter in self._of_refused:
+        labels = mixture or UNROUTED, cause
+        if labels not in self._of_failure:
+            self._of_failure[labels] = self._requests.labels(labels[0]), self._failures.labels(*labels)
+        for counter in self._of_failure[labels]:
             counter.inc()
 
     def began(self, mixture: str, seconds: float) -> None:

@@ -69,8 +69,17 @@ class Audit:
         if not self._wake.is_set():
             self._wake.set()
 
-    def refused(self, entry: Mapping[str, Any]) -> None:
-        """Write a line of a request that was not let in. These leave room for those that are."""
+    def refused(self, id: str, key: str, path: str, status: int, outcome: str) -> None:  # noqa: A002 - the field's name
+        """Write a line of a request that was not let in. These leave room for those that are.
+
+        Args:
+            id: Of the HTTP request.
+            key: The name of its key; empty where none was needed, or known.
+            path: Which it asked for.
+            status: Of the response.
+            outcome: Why it was refused, in a word.
+        """
+        entry = {"id": id, "key": key or None, "path": path, "status": status, "outcome": outcome}
         self.write(entry, most=MOST_WAITING // 2)
 
     def close(self) -> None:

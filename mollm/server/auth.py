@@ -55,8 +55,7 @@ class Authentication:
         response, id = response_for(found), new_id()  # noqa: A001 - the field's name
         response.headers["x-request-id"] = id
         if audit := self._audit():
-            where = shown(path_of(scope))
-            audit.refused({"id": id, "key": None, "path": where, "status": found.status, "outcome": found.cause})
+            audit.refused(id, "", shown(path_of(scope)), found.status, found.cause)
         await response(scope, receive, send)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from mollm.errors import Overloaded
+from mollm.server.failures import problem_of, refusal_for
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -12,11 +15,8 @@ if TYPE_CHECKING:
 
 IN_USE_SHARE = 0.75
 """Of the connections that clients may have; beyond it none is kept open for a further HTTP request."""
-_BODY = b'{"error":{"message":"too many connections","type":"server_error","param":null,"code":"overloaded"}}'
-REFUSAL = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 5\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
-)
+RETRY_SECONDS = 5.0
+"""After which a client may try again that found no connection; nobody knows when one becomes free."""
 
 
 class Clients:
@@ -44,7 +44,8 @@ class Clients:
         if self.count > self.most:
             longest = next(iter(self._idle))
             if longest is connection:
-                connection.write(REFUSAL)
+                error = Overloaded("too many connections", retry_after_seconds=RETRY_SECONDS)
+                connection.write(refusal_for(problem_of(error)).laid_out((), close=True))
             del self._idle[longest]
             longest.close()
 

@@ -61,7 +61,7 @@ class Connection(Gated):
         self._unread = bytearray()
         self._tail = b""
         self._overhead = 0  # bytes of the head, or of what is not body, so far
-        self._left = self._late = self._taken = self._blank_lines = 0
+        self._late = self._taken = self._blank_lines = 0
         self._body: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -131,7 +131,6 @@ class Connection(Gated):
         self._clients.asked(self._socket)
         self._stop_timer()
         self._stage, self._overhead, self._blank_lines = _Stage.BODY, 0, 0
-        self._left = int(next((value for name, value in self.headers if name == b"content-length"), 0))
         cycle.keep_alive = cycle.keep_alive and self._clients.are_few
         super()._start_asgi_task(cycle, app)  # which may refuse it at once
 

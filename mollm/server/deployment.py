@@ -91,7 +91,7 @@ class Deployment:
         self._source, self._host = config, host or loaded.server.host
         self.settings, self.keys = loaded.server, Keys(loaded, self._host)
         self.origins = Origins(self.settings)
-        self.admission = Admission(*_bounds(self.settings), on_refusal=lambda: self.metrics.refused())
+        self.admission = Admission(*_bounds(self.settings), on_refusal=lambda: self.metrics.failed(None, "overloaded"))
         self.bodies = Bodies(self.settings.max_body, check=self.admission.check)
         self.audit: Audit | None = None
         self.metrics = Metrics(

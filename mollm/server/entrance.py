@@ -8,37 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mollm.server.connection import HEAD_SECONDS, Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from starlette.types import Scope
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
     from mollm.server.clients import Clients
-    from mollm.server.gate import Refusal
+    from mollm.server.gate import Gate
 
 _HEAD = re.compile(rb"POST (/[!-$&->@-~]*) HTTP/1\.1\r\n((?:[A-Za-z0-9-]+: ?[ -~]*\r\n)+)\r\n")
 """Of an HTTP request as every parser reads it; what looks in any way else is left to uvicorn's."""
 _FRAMING = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"))
-
-
-class Gate(Protocol):
-    """Says what is refused."""
-
-    @property
-    def is_full(self) -> bool:
-        """There is no room for another question."""
-
-    def refusal(self, scope: Scope) -> Refusal | None:
-        """Return what an HTTP request is told that finds no room; None where it needs none."""
-
-    def __call__(self, scope: Scope, is_gone: Callable[[], bool]) -> Refusal | None:
-        """Say what becomes of an HTTP request; None where it passes."""
 
 
 class Entrance(asyncio.Protocol):

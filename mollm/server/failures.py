@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import traceback
+from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.exceptions import HTTPException
@@ -43,8 +44,9 @@ from mollm.errors import (
     Unreachable,
     UserError,
 )
+from mollm.server.gate import Refusal
 from mollm.server.paths import meant_by
-from mollm.server.wire import json_response, path_of, shown
+from mollm.server.wire import JSON, encoded, json_response, path_of, shown, to_json
 
 if TYPE_CHECKING:
     from typing import Any
@@ -244,3 +246,11 @@ def response_for(problem: Problem) -> Response:
     """Lay out a failure as a response."""
     headers = {**problem.headers, **_BESIDE.get(problem.status, {})}
     return json_response(problem.body, status=problem.status, headers=headers)
+
+
+def refusal_for(problem: Problem) -> Refusal:
+    """Lay out a failure as a connection sends it by itself, where no application runs."""
+    body = to_json(problem.body)
+    headers = {"content-type": JSON, "content-length": str(len(body)), **problem.headers}
+    status = f"{problem.status} {HTTPStatus(problem.status).phrase}"
+    return Refusal(status.encode(), encoded(headers), body)

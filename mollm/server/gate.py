@@ -6,7 +6,7 @@ Nothing of an application runs for it and no body is kept. What is refused, and 
 from __future__ import annotations
 
 import select
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -21,10 +21,6 @@ MAX_LATE_BYTES = 1024 * 1024
 more than that to come it is closed behind the answer."""
 _HAS_LEFT = getattr(select, "POLLRDHUP", 0)
 """Asks Linux for the end of a connection behind what was not read of it yet."""
-
-
-Gate: TypeAlias = "Callable[[Scope, Callable[[], bool]], Refusal | None]"
-"""Is asked about an HTTP request, and given what says whether its client has gone; None lets it on."""
 
 
 class Refusal(NamedTuple):
@@ -46,6 +42,20 @@ GONE = Refusal(b"", (), b"")
 """In place of one that nobody would read."""
 
 
+class Gate(Protocol):
+    """Says what is refused."""
+
+    @property
+    def is_full(self) -> bool:
+        """There is no room for another question."""
+
+    def refusal(self, scope: Scope) -> Refusal | None:
+        """Return what an HTTP request is told that finds no room; None where it needs none."""
+
+    def __call__(self, scope: Scope, is_gone: Callable[[], bool]) -> Refusal | None:
+        """Return what an HTTP request is told that finds no room, `GONE` if its client left; None where it passes."""
+
+
 class Gated(HttpToolsProtocol):
     """uvicorn's connection behind a gate."""
 
@@ -53,9 +63,11 @@ class Gated(HttpToolsProtocol):
         """Ask `gate` about every HTTP request as soon as its head is there."""
         super().__init__(*given, **named)
         self._gate = gate
+        self._left = 0  # bytes of the body that are still to come, where their number is known
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # uvicorn calls this when it is the turn of an HTTP request: its head is there, those before it are answered.
+        self._left = int(dict(cycle.scope["headers"]).get(b"content-length", 0))
         client = Client(cycle)
         refusal = self._gate(cast("Scope", cycle.scope), client.is_gone)
         if refusal is GONE:
@@ -66,8 +78,7 @@ class Gated(HttpToolsProtocol):
             super()._start_asgi_task(cycle, lambda scope, _, send: app(scope, client, send))
 
     def _turn_away(self, cycle: RequestResponseCycle, refusal: Refusal) -> None:
-        length = dict(cycle.scope["headers"]).get(b"content-length", b"0")
-        if int(length) > MAX_LATE_BYTES:
+        if self._left > MAX_LATE_BYTES:
             cycle.keep_alive = False
         cycle.response_started = cycle.response_complete = True
         self.transport.write(refusal.laid_out(self.server_state.default_headers, close=not cycle.keep_alive))

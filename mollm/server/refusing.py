@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from mollm.server.auth import judged
 from mollm.server.cors import allowed, marks
-from mollm.server.failures import problem_of
-from mollm.server.gate import GONE, Refusal
+from mollm.server.failures import problem_of, refusal_for
+from mollm.server.gate import GONE
 from mollm.server.keys import Caller
-from mollm.server.wire import JSON, encoded, header, path_of, to_json
+from mollm.server.wire import header, path_of
 from mollm.types import new_id
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from mollm.server.deployment import Deployment
+    from mollm.server.gate import Refusal
 
 
 class Gate:
@@ -33,7 +34,7 @@ class Gate:
         self._deployment, self._questions = deployment, questions
         self._passed = 0
         self._said = ("", 0)
-        self._told = Refusal(b"", [], b"")
+        self._told = GONE
 
     @property
     def is_full(self) -> bool:
@@ -76,8 +77,7 @@ class Gate:
 
     def _record(self, scope: Scope, caller: Caller, id: str, status: int, outcome: str) -> None:  # noqa: A002
         if audit := self._deployment.audit:
-            where = {"id": id, "key": caller.name or None, "path": path_of(scope).rstrip("/")}
-            audit.refused({**where, "status": status, "outcome": outcome})
+            audit.refused(id, caller.name, path_of(scope).rstrip("/"), status, outcome)
 
     def _turn(self) -> None:
         self._passed = 0
@@ -86,10 +86,7 @@ class Gate:
         error = self._deployment.admission.refused()
         said = (str(error), math.ceil(error.retry_after_seconds or 0))
         if said != self._said:  # what is told changes seldom, and laying it out takes longer than all the rest
-            problem = problem_of(error)
-            body = to_json(problem.body)
-            sized = {"content-type": JSON, "content-length": str(len(body)), **problem.headers}
-            self._said, self._told = said, Refusal(b"503 Service Unavailable", encoded(sized), body)
+            self._said, self._told = said, refusal_for(problem_of(error))
         id = new_id()  # noqa: A001 - the field's name
         self._record(scope, caller, id, 503, "overloaded")
         headers = [*self._told.headers, (b"x-request-id", id.encode())]

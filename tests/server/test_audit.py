@@ -211,7 +211,7 @@ async def test_refusals_leave_room_for_those_who_have_a_key(tmp_path: Path, drop
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     audit = opened(path, dropped)
     while not dropped.count:
-        audit.refused({"filler": "x" * 1000})
+        audit.refused("id", "", "x" * 1000, 401, "auth")
     before = dropped.count
     for number in range(MOST_WAITING // 4):
         audit.write({"number": number})
