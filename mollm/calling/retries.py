@@ -23,7 +23,7 @@ from mollm.calling.bounds import WAITED
 from mollm.calling.health import Standing
 from mollm.calling.hedge import Hedge
 from mollm.calling.quoting import quoted, with_quote
-from mollm.calling.shortage import NO_DESCRIPTOR
+from mollm.calling.shortage import NO_DESCRIPTOR, SAID_AGAIN
 from mollm.calling.translate import NOT_CONNECTED, translate
 from mollm.errors import Exhausted, LLMError, TimedOut, UserError
 from mollm.types import BreakerOpened, Event, Failure, Retried
@@ -49,8 +49,6 @@ TURNED_AWAY = frozenset((401, 402, 403, 404, 429, 503))
 """Statuses of a server that did not hand the request on to a model."""
 LONGEST_SHORTAGE = 5.0
 """Seconds for which a call waits for a port or memory; for a descriptor it waits as long as it may run."""
-SAID_AGAIN = 10.0
-"""Seconds between two lines in the log that say what is lacking here: every call would have one."""
 BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, min=0.1, max=8)
 
 

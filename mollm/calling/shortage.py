@@ -14,6 +14,8 @@ NO_DESCRIPTOR = "no_descriptor"
 """Our code for a call that found no file descriptor, which others will give back."""
 NO_RESOURCE = "no_resource"
 """Our code for one that found no port, buffer or memory."""
+SAID_AGAIN = 10.0
+"""Seconds between two lines in the log that say what is lacking here: every call, and every client, would have one."""
 
 _LACKING = {
     errno.ENOBUFS: "this machine has no buffer left for a connection",

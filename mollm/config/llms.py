@@ -89,6 +89,11 @@ class LLMConfig(Sampling):
         return self.model.split("/", 1)[1]
 
     @property
+    def is_remote(self) -> bool:
+        """It is called at an address, and does not answer in this process."""
+        return self.kind not in ("scripted", "local", "replay")
+
+    @property
     def kind(self) -> Literal["local", "replay", "scripted", "openai_compatible", "litellm", "langchain-openai"]:
         """Which client calls it."""
         if self.client is not None:

@@ -181,7 +181,7 @@ def target_of(config: Config, name: str) -> Target:
         return ProxyURL.parse(address) if address.strip() else None
 
     target = Target()
-    if settings.kind not in ("scripted", "local", "replay"):
+    if settings.is_remote:
         key, through = settings.api_key, settings.proxy
         target = Target(
             key=resolved(resolve_key, key.get_secret_value(), place("api_key")) if key else None,

@@ -7,7 +7,7 @@ import logging
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from mollm.api import MoLLM
 from mollm.config.files import named_path
@@ -39,9 +39,20 @@ if TYPE_CHECKING:
     from mollm.routing.base import RouterLike
     from mollm.server.descriptors import Descriptors
     from mollm.server.ledger import Ledger
+    from mollm.server.quotas import Used
     from mollm.types import Observer
 
 log = logging.getLogger("mollm.server")
+
+
+class _ReadAgain(NamedTuple):
+    """A configuration that is good, and what it needs; of files, those that are open already."""
+
+    config: Config
+    keys: Keys
+    audit: Audit | None
+    ledger: Ledger | None
+    used: Used
 
 
 class Deployment:
@@ -127,9 +138,7 @@ class Deployment:
             ConfigError: It cannot be written.
         """
         await self.mollm.prepare()
-        async with AsyncExitStack() as opened:
-            self.audit = await self._audit_for(self.config, opened)
-            opened.pop_all()
+        self.audit = await self._audit_for(self.config)
         self.metrics.lateness.start()
 
     def handle(self, scope: Scope, receive: Receive) -> Handling:
@@ -150,43 +159,55 @@ class Deployment:
     async def reload(self) -> bool:
         """Read the configuration again; one that is wrong changes nothing, and the log says why."""
         try:
-            async with AsyncExitStack() as opened:
-                config = await asyncio.to_thread(load_config, self._source, methods=self._methods)
-                keys = Keys(config, self._host)
-                audit = await self._audit_for(config, opened)
-                ledger = await self._ledger_for(config, opened)
-                used = await asyncio.to_thread(used_in, ledger)
-                await self.mollm.ause(config)
-                opened.pop_all()
+            found = await self._read_again()
         except Exception as error:  # noqa: BLE001 - whatever it is, what is in force goes on answering
             if not isinstance(error, MollmError):
                 report(error, "the configuration was read again")
             log.error("the configuration stays as it was: %s", error if isinstance(error, MollmError) else "see above")
             self.metrics.reloaded(is_good=False)
             return False
-        if (config.server.host, config.server.port) != (self.settings.host, self.settings.port):
-            log.warning("server.host and server.port change with a restart only")
-        if self._ledger and config.server.usage != self.settings.usage:
-            log.warning("server.usage changes with a restart only")
-        if ledger and not self._ledger:
-            self.quotas.keep_in(ledger, used)
-        self._ledger = ledger
-        self.quotas.change(config.server.limits_by_key, used)
-        self.settings, self.keys, self.created = config.server, keys, int(time.time())
-        replaced, self.audit = self.audit, audit
-        self.origins = Origins(self.settings)
-        self.admission.resize(*_bounds(self.settings))
-        self.bodies.most = self.settings.max_body
-        if self._descriptors:
-            self._descriptors.fit(config)
-        log.info("the configuration was read again: %s", summary(config))
-        self.metrics.reloaded(is_good=True)
-        self.metrics.keep(config.llms)
-        if replaced is not None and replaced is not audit:
-            await asyncio.to_thread(replaced.close)
+        replaced = self.audit
+        self._put_in_force(found)
+        log.info("the configuration was read again: %s", summary(found.config))
+        if replaced is not self.audit:
+            await _close(replaced)
         return True
 
-    async def _audit_for(self, config: Config, opened: AsyncExitStack) -> Audit | None:
+    async def _read_again(self) -> _ReadAgain:
+        async with AsyncExitStack() as opened:  # what is new is closed where something behind it is wrong
+            config = await asyncio.to_thread(load_config, self._source, methods=self._methods)
+            keys = Keys(config, self._host)
+            audit = await self._audit_for(config)
+            if audit is not self.audit:
+                opened.push_async_callback(_close, audit)
+            ledger = self._ledger or await asyncio.to_thread(ledger_of, config)
+            if ledger is not self._ledger:
+                opened.push_async_callback(_close, ledger)
+            used = await asyncio.to_thread(used_in, ledger)
+            await self.mollm.ause(config)
+            opened.pop_all()
+        return _ReadAgain(config, keys, audit, ledger, used)
+
+    def _put_in_force(self, found: _ReadAgain) -> None:
+        before, settings = self.settings, found.config.server
+        if (settings.host, settings.port) != (before.host, before.port):
+            log.warning("server.host and server.port change with a restart only")
+        if self._ledger and settings.usage != before.usage:
+            log.warning("server.usage changes with a restart only")
+        if found.ledger and not self._ledger:
+            self.quotas.keep_in(found.ledger, found.used)
+        self._ledger = found.ledger
+        self.quotas.change(settings.limits_by_key, found.used)
+        self.settings, self.keys, self.audit = settings, found.keys, found.audit
+        self.origins, self.created = Origins(settings), int(time.time())
+        self.admission.resize(*_bounds(settings))
+        self.bodies.most = settings.max_body
+        if self._descriptors:
+            self._descriptors.fit(found.config)
+        self.metrics.reloaded(is_good=True)
+        self.metrics.keep(found.config.llms)
+
+    async def _audit_for(self, config: Config) -> Audit | None:
         target = config.server.audit
         if self.audit is not None and target == self.settings.audit:
             return self.audit
@@ -195,17 +216,7 @@ class Deployment:
         if target != STANDARD_OUTPUT:
             target = str((config.path.parent if config.path else Path()) / named_path(target))
         place = config.place("server", "audit")
-        audit = await asyncio.to_thread(Audit, target, place=place, on_drop=self.metrics.unaudited)
-        opened.push_async_callback(asyncio.to_thread, audit.close)
-        return audit
-
-    async def _ledger_for(self, config: Config, opened: AsyncExitStack) -> Ledger | None:
-        if self._ledger:
-            return self._ledger
-        ledger = await asyncio.to_thread(ledger_of, config)
-        if ledger:
-            opened.push_async_callback(asyncio.to_thread, ledger.close)
-        return ledger
+        return await asyncio.to_thread(Audit, target, place=place, on_drop=self.metrics.unaudited)
 
     async def aclose(self) -> None:
         """Close every connection to an LLM, and write what is not written yet."""
@@ -214,14 +225,18 @@ class Deployment:
             await self.mollm.aclose()
         except Exception as error:  # noqa: BLE001 - the server stops all the same
             report(error, "connections were closed")
-        for open_file in (self.audit, self._ledger):
-            if open_file is not None:
-                await asyncio.to_thread(open_file.close)
+        await _close(self.audit)
+        await _close(self._ledger)
 
 
 def deployment_of(request: Request) -> Deployment:
     """Return the deployment that an HTTP request has reached."""
     return cast("Deployment", request.app.state.deployment)
+
+
+async def _close(file: Audit | Ledger | None) -> None:
+    if file is not None:
+        await asyncio.to_thread(file.close)
 
 
 def _bounds(settings: ServerConfig) -> tuple[int, int, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mollm.calling.bounds import CONNECTIONS
-from mollm.calling.shortage import descriptor_limit, no_descriptor
+from mollm.calling.shortage import SAID_AGAIN, descriptor_limit, no_descriptor
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,8 +25,6 @@ SPARE = 32
 """For name look-ups, files that are read again, threads, and connections that are being closed."""
 LEAST_FOR_LLMS = 8
 """One in so many is for connections to LLMs, however many clients there are: without them no client is answered."""
-SAID_AGAIN = 10.0
-"""Seconds between two lines in the log about the same thing."""
 
 
 class Needs(NamedTuple):
@@ -47,9 +45,7 @@ class Needs(NamedTuple):
     def of(cls, config: Config, own: int) -> Needs:
         """Add up what `config` allows; an LLM that runs in this process takes no connection."""
         remote = {
-            name: CONNECTIONS * max(1, len(llm.api_base or ()))
-            for name, llm in config.llms.items()
-            if llm.kind not in ("scripted", "local", "replay")
+            name: CONNECTIONS * max(1, len(llm.api_base or ())) for name, llm in config.llms.items() if llm.is_remote
         }
         layers = [[w.llm for w in m.workers for _ in range(w.samples)] for m in config.mixtures.values()]
         calls = max([sum(name in remote for name in layer) for layer in layers] + [int(bool(remote))])
