@@ -246,6 +246,8 @@ def test_the_errors_of_the_serving_page_are_those_of_the_code() -> None:
     raised: list[Exception] = [
         *(kind("") for kind in plain),
         errors.Overloaded("", retry_after_seconds=1),
+        errors.LimitReached("", retry_after_seconds=1),
+        errors.LimitReached("", retry_after_seconds=1, code="daily_limit_exceeded"),
         errors.Unreachable("", code="breaker_open"),
         errors.QuorumError("m", 1, failed),
         errors.QuorumError("m", 1, failed[:1]),
