@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -34,7 +36,7 @@ class Audit:
     """Writes lines to a file or to standard output, and drops what cannot be written.
 
     Attributes:
-        target: The path of a file, or `-`.
+        target: The path of a file, or `standard output`.
     """
 
     def __init__(self, target: str, *, place: str, on_drop: Callable[[int], None]) -> None:
@@ -48,7 +50,7 @@ class Audit:
         Raises:
             ConfigError: It cannot be written.
         """
-        self.target = target
+        self.target = "standard output" if target == STANDARD_OUTPUT else target
         self._on_drop = on_drop
         self._waiting: deque[tuple[float, Mapping[str, Any]]] = deque()
         self._wake, self._is_closing, self._is_failing = threading.Event(), False, False
@@ -56,7 +58,7 @@ class Audit:
         try:
             self._sink.open()
         except OSError as error:
-            raise ConfigError(f"{place}: {target} cannot be written: {error.strerror}") from error
+            raise ConfigError(f"{place}: {self.target} cannot be written: {error.strerror}") from error
         self._thread = threading.Thread(target=self._run, name="mollm-audit", daemon=True)
         self._thread.start()
 
@@ -122,6 +124,8 @@ class _Sink:
 
     def open(self) -> int:
         if self._target == STANDARD_OUTPUT:
+            if sys.__stdout__ is None:  # it was closed at the start, and what has its number now is something else
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             self._descriptor = os.dup(1)
         else:
             # Without waiting, since a pipe that nobody reads would never be open; written is with waiting.

@@ -96,6 +96,7 @@ class _Process:
         if self._ending is not None:
             logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # it would show a traceback for all that is cut off
             self._server.should_exit = self._server.force_exit = True
+            self._deployment.admission.end()
             return
         self._exit_code = exit_code
         self._ending = asyncio.create_task(self._drain())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -241,6 +243,26 @@ def test_a_log_that_cannot_be_written_keeps_the_server_from_starting(tmp_path: P
     """Somebody who needs a record does not find out later that there is none."""
     with pytest.raises(ConfigError, match=r"server\.audit: .* cannot be written: "):
         opened(tmp_path / where, Dropped())
+
+
+async def test_a_standard_output_that_is_closed_keeps_the_server_from_starting(tmp_path: Path) -> None:
+    """What has its number by then, the file of usage maybe, is something else; the lines would be lost, or worse."""
+    path = tmp_path / "mollm.yaml"
+    path.write_text(
+        "llms: {a: {model: scripted/x}}\nmixtures: {one: {description: All., workers: [a]}}\n"
+        "server: {port: 0, audit: '-', usage: usage.sqlite}\n"
+    )
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "mollm", "serve", "-c", str(path)]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr
+    try:
+        line = await asyncio.wait_for(process.stderr.readline(), 60)
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+        await process.wait()
+    assert line.decode().endswith("server.audit: standard output cannot be written: Bad file descriptor\n")
 
 
 async def test_a_reload_moves_the_log_and_one_that_fails_does_not(tmp_path: Path) -> None:

@@ -345,19 +345,27 @@ async def test_what_takes_too_long_is_told_so(tmp_path: Path) -> None:
 
 
 async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    """Whatever still runs; there is no traceback."""
-    async with Upstream(stream("Fo", asyncio.Event(), "ur.")) as upstream:
+    """Whatever still runs is told that it may come again; there is no traceback."""
+    async with Upstream(stream("Fo", asyncio.Event(), "ur."), hang()) as upstream:
         path = write(tmp_path, config_of(upstream))
         async with serving(path) as server, server.open(model="one") as reply:
             await reply.event()
+            await reply.event()
+            whole = asyncio.create_task(server.chat(model="one"))
+            await upstream.request(2)
             server.process.terminate()
             await server.says("stopping")
             server.process.terminate()
+            rest = await reply.rest()
+            unstreamed = await whole
             code = await server.ends(within=10)
-        await asyncio.wait_for(upstream.received[0].closed_early.wait(), 1)
+        for received in upstream.received:
+            await asyncio.wait_for(received.closed_early.wait(), 1)
 
+    assert [event["error"]["code"] for event in rest] == ["overloaded"]
+    assert (unstreamed.status, unstreamed.body["error"]["code"]) == (503, "overloaded")
     assert code == 0
-    assert len(server.lines) == 2
+    assert len(server.lines) == 4
     assert "Traceback" not in "\n".join(server.lines)
 
 
