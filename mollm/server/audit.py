@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import stat
 import sys
 import threading
 import time
@@ -99,7 +100,7 @@ class Audit:
         try:
             self._sink.write(b"".join(lines))
         except OSError as error:
-            self._on_drop(len(lines))
+            self._on_drop(len(lines) - self._sink.whole)
             if not self._is_failing:
                 log.error("audit: lines are lost, since %s cannot be written: %s", self.target, error.strerror)
             self._is_failing = True
@@ -114,11 +115,28 @@ def _line(moment: float, entry: Mapping[str, Any]) -> bytes:
     return to_json({"time": when, **entry}) + b"\n"
 
 
+def _ends_within_a_line(path: str, descriptor: int) -> bool:
+    found = os.fstat(descriptor)
+    if not found.st_size or not stat.S_ISREG(found.st_mode):
+        return False
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:  # it may be written and not read
+        return False
+
+
 class _Sink:
-    """Where the lines go. A file that was moved away or deleted, as it is when logs are rotated, is begun anew."""
+    """Where the lines go. A file that was moved away or deleted, as it is when logs are rotated, is begun anew.
+
+    Attributes:
+        whole: Lines of the last write that are there from end to end.
+    """
 
     def __init__(self, target: str) -> None:
         self._target = target
+        self.whole = 0
         self._descriptor: int | None = None
         self._is_torn = False
 
@@ -132,22 +150,27 @@ class _Sink:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
             self._descriptor = os.open(self._target, flags, 0o600)
             os.set_blocking(self._descriptor, True)
+            self._is_torn = _ends_within_a_line(self._target, self._descriptor)
         return self._descriptor
 
     def write(self, data: bytes) -> None:
+        self.whole = 0
         if self._descriptor is not None and self._has_moved(self._descriptor):
             self.close()
-            self._is_torn = False
         descriptor = self.open() if self._descriptor is None else self._descriptor
-        view = memoryview(b"\n" + data if self._is_torn else data)  # half a line that is there ends at least
+        start = 0
+        if self._is_torn:
+            data, start = b"\n" + data, 1  # half a line that is there ends at least
+        view, written = memoryview(data), 0
         try:
-            while view:
-                written = os.write(descriptor, view)
-                self._is_torn = view[written - 1] != ord("\n")
-                view = view[written:]
+            while written < len(data):
+                written += os.write(descriptor, view[written:])
+                self._is_torn = data[written - 1] != ord("\n")
         except OSError:
             self.close()
             raise
+        finally:
+            self.whole = data.count(b"\n", start, written)
 
     def close(self) -> None:
         if self._descriptor is not None:

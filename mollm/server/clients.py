@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,8 +12,12 @@ if TYPE_CHECKING:
 
     Connection = asyncio.Transport
 
+log = logging.getLogger("mollm.server")
+
 IN_USE_SHARE = 0.75
 """Of the connections that clients may have; beyond it none is kept open for a further HTTP request."""
+SAID_AGAIN = 10.0
+"""Seconds between two lines in the log about connections that were refused."""
 _BODY = b'{"error":{"message":"too many connections","type":"server_error","param":null,"code":"overloaded"}}'
 REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 5\r\nconnection: close\r\n"
@@ -30,6 +36,7 @@ class Clients:
     def __init__(self) -> None:
         self.most = sys.maxsize
         self.count = 0
+        self._refused, self._said = 0, float("-inf")
         self._idle: dict[Connection, None] = {}  # without an HTTP request, the longest first
 
     @property
@@ -45,8 +52,17 @@ class Clients:
             longest = next(iter(self._idle))
             if longest is connection:
                 connection.write(REFUSAL)
+                self._note_refusal()
             del self._idle[longest]
             longest.close()
+
+    def _note_refusal(self) -> None:
+        self._refused += 1
+        if (now := time.monotonic()) >= self._said + SAID_AGAIN:
+            text = "a connection was refused: clients have %d, and there are file descriptors for no more"
+            since = f"; {self._refused} since the last such line" if self._refused > 1 else ""
+            log.warning("%s%s", text % self.most, since)
+            self._refused, self._said = 0, now
 
     def asked(self, connection: Connection) -> None:
         """It has brought an HTTP request."""

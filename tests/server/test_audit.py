@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import threading
 from contextlib import suppress
@@ -204,6 +205,42 @@ async def test_a_full_disk_drops_lines_counts_them_and_costs_no_answer(caplog: p
     assert statuses == [200, 200, 200]
     said = [record.message for record in caplog.records if "audit" in record.message]
     assert said == ["audit: lines are lost, since /dev/full cannot be written: No space left on device"]
+
+
+def test_half_a_line_of_an_earlier_server_is_ended(tmp_path: Path, dropped: Dropped) -> None:
+    """One that was killed, or whose disk was full, costs its own last line and none of those that follow."""
+    path = tmp_path / "audit.jsonl"
+    path.write_text('{"half":')
+    audit = opened(path, dropped)
+    audit.write({"number": 1})
+    audit.close()
+    half, line = path.read_text().splitlines()
+    assert half == '{"half":'
+    assert json.loads(line)["number"] == 1
+
+
+FILLS_UP = """
+import resource, signal, sys
+from mollm.server.audit import Audit
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+dropped = []
+audit = Audit(sys.argv[1], place="server.audit", on_drop=dropped.append)
+for number in range(100):
+    audit.write({"number": number})
+audit.close()
+print(sum(dropped))
+"""
+
+
+def test_what_was_written_before_the_disk_was_full_is_not_counted_as_dropped(tmp_path: Path) -> None:
+    """Lines in the file and lines counted are all that there were."""
+    path = tmp_path / "audit.jsonl"
+    done = subprocess.run([sys.executable, "-c", FILLS_UP, str(path)], check=True, capture_output=True, timeout=60)
+    whole = path.read_bytes().count(b"\n")
+    assert whole > 10
+    assert whole + int(done.stdout) == 100
 
 
 async def test_refusals_leave_room_for_those_who_have_a_key(tmp_path: Path, dropped: Dropped) -> None:
