@@ -106,6 +106,7 @@ class _Process:
         if running := admission.in_flight:
             counted = f"{running} HTTP request{'s have' if running > 1 else ' has'}"
             log.info("stopping; %s %g s to finish; a second signal stops at once", counted, seconds)
+        self._deployment.bodies.end()
         await admission.drained(seconds)
         self._server.should_exit = True
 
