@@ -100,11 +100,13 @@ class Admission:
         if not self.room:
             raise self.refused()
 
-    def refused(self) -> Overloaded:
-        """Count an HTTP request that finds no room, and return what it is told."""
+    def refused(self, coming: int = 0) -> Overloaded:
+        """Count an HTTP request that finds no room behind `coming` others, and return what it is told."""
         if self.is_draining:
             return self._refused(STOPPING)
-        found = f"{self.in_flight} HTTP requests are in flight and {len(self._waiting)} waiting"
+        let_in = min(coming, max(0, self._room - self.in_flight))
+        waiting = len(self._waiting) + coming - let_in
+        found = f"{self.in_flight + let_in} HTTP requests are in flight and {waiting} waiting"
         return self._refused(f"{found}, which is all there is room for")
 
     def slot(self, receive: Receive) -> Slot:
@@ -133,13 +135,17 @@ class Admission:
         until = loop.time() + seconds
         while self.inside and loop.time() < until:  # noqa: ASYNC110 - a server stops once; not worth an event
             await asyncio.sleep(0.05)
-        for slot in self.inside:
-            slot.end(self._overloaded(STOPPING))
+        self.end()
         until = loop.time() + LONGEST_END
         while self.inside and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         if self.inside:
             log.error("%d HTTP requests did not end when they were told to", len(self.inside))
+
+    def end(self) -> None:
+        """End those inside, now."""
+        for slot in self.inside:
+            slot.end(self._overloaded(STOPPING))
 
     async def enter(self, is_gone: Callable[[], bool]) -> None:
         """Wait for room. Raises `Overloaded`, and `ClientGone` if its client is gone when there is some."""

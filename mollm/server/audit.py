@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import stat
+import sys
 import threading
 import time
 from collections import deque
@@ -34,7 +37,7 @@ class Audit:
     """Writes lines to a file or to standard output, and drops what cannot be written.
 
     Attributes:
-        target: The path of a file, or `-`.
+        target: The path of a file, or `standard output`.
     """
 
     def __init__(self, target: str, *, place: str, on_drop: Callable[[int], None]) -> None:
@@ -48,7 +51,7 @@ class Audit:
         Raises:
             ConfigError: It cannot be written.
         """
-        self.target = target
+        self.target = "standard output" if target == STANDARD_OUTPUT else target
         self._on_drop = on_drop
         self._waiting: deque[tuple[float, Mapping[str, Any]]] = deque()
         self._wake, self._is_closing, self._is_failing = threading.Event(), False, False
@@ -56,7 +59,7 @@ class Audit:
         try:
             self._sink.open()
         except OSError as error:
-            raise ConfigError(f"{place}: {target} cannot be written: {error.strerror}") from error
+            raise ConfigError(f"{place}: {self.target} cannot be written: {error.strerror}") from error
         self._thread = threading.Thread(target=self._run, name="mollm-audit", daemon=True)
         self._thread.start()
 
@@ -106,7 +109,7 @@ class Audit:
         try:
             self._sink.write(b"".join(lines))
         except OSError as error:
-            self._on_drop(len(lines))
+            self._on_drop(len(lines) - self._sink.whole)
             if not self._is_failing:
                 log.error("audit: lines are lost, since %s cannot be written: %s", self.target, error.strerror)
             self._is_failing = True
@@ -121,38 +124,62 @@ def _line(moment: float, entry: Mapping[str, Any]) -> bytes:
     return to_json({"time": when, **entry}) + b"\n"
 
 
+def _ends_within_a_line(path: str, descriptor: int) -> bool:
+    found = os.fstat(descriptor)
+    if not found.st_size or not stat.S_ISREG(found.st_mode):
+        return False
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:  # it may be written and not read
+        return False
+
+
 class _Sink:
-    """Where the lines go. A file that was moved away or deleted, as it is when logs are rotated, is begun anew."""
+    """Where the lines go. A file that was moved away or deleted, as it is when logs are rotated, is begun anew.
+
+    Attributes:
+        whole: Lines of the last write that are there from end to end.
+    """
 
     def __init__(self, target: str) -> None:
         self._target = target
+        self.whole = 0
         self._descriptor: int | None = None
         self._is_torn = False
 
     def open(self) -> int:
         if self._target == STANDARD_OUTPUT:
+            if sys.__stdout__ is None:  # it was closed at the start, and what has its number now is something else
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             self._descriptor = os.dup(1)
         else:
             # Without waiting, since a pipe that nobody reads would never be open; written is with waiting.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
             self._descriptor = os.open(self._target, flags, 0o600)
             os.set_blocking(self._descriptor, True)
+            self._is_torn = _ends_within_a_line(self._target, self._descriptor)
         return self._descriptor
 
     def write(self, data: bytes) -> None:
+        self.whole = 0
         if self._descriptor is not None and self._has_moved(self._descriptor):
             self.close()
-            self._is_torn = False
         descriptor = self.open() if self._descriptor is None else self._descriptor
-        view = memoryview(b"\n" + data if self._is_torn else data)  # half a line that is there ends at least
+        start = 0
+        if self._is_torn:
+            data, start = b"\n" + data, 1  # half a line that is there ends at least
+        view, written = memoryview(data), 0
         try:
-            while view:
-                written = os.write(descriptor, view)
-                self._is_torn = view[written - 1] != ord("\n")
-                view = view[written:]
+            while written < len(data):
+                written += os.write(descriptor, view[written:])
+                self._is_torn = data[written - 1] != ord("\n")
         except OSError:
             self.close()
             raise
+        finally:
+            self.whole = data.count(b"\n", start, written)
 
     def close(self) -> None:
         if self._descriptor is not None:

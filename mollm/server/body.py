@@ -71,6 +71,8 @@ class Bodies:
         """
         self.most, self.check = most, check
         self._held = 0
+        self.arriving: set[asyncio.Timeout] = set()
+        self.is_ended = False
 
     def is_too_large(self, scope: Scope) -> bool:
         """Say whether an HTTP request tells of a longer body than one may be."""
@@ -80,6 +82,12 @@ class Bodies:
     def share(self) -> Share:
         """Hold one body until the share is closed."""
         return Share(self)
+
+    def end(self) -> None:
+        """Wait no longer for those that are still arriving: the server is about to stop, and would let in none."""
+        self.is_ended = True
+        for waiting in self.arriving:
+            waiting.reschedule(0)
 
     def take(self, size: int) -> None:
         """Hold so many bytes more. Raises `Overloaded`."""
@@ -120,22 +128,31 @@ class Share:
         if self._bodies.is_too_large(scope):
             raise _too_large(self._bodies.most)
         self._bodies.check()
-        parts = []
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientGone("the client went away with its body")
-                    part = message.get("body", b"")
-                    self._grow(len(part))
-                    parts.append(part)
-                    if not message.get("more_body", False):
-                        break
+            async with asyncio.timeout(BODY_SECONDS) as waiting:
+                self._bodies.arriving.add(waiting)
+                try:
+                    body = await self._arrived(receive)
+                finally:
+                    self._bodies.arriving.discard(waiting)
         except TimeoutError:
+            if self._bodies.is_ended:
+                self._bodies.check()
             raise TooSlow(f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
         self._bodies.check()  # parsing it would be the larger part of what is in vain
-        return b"".join(parts)
+        return body
+
+    async def _arrived(self, receive: Receive) -> bytes:
+        parts = []
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone("the client went away with its body")
+            part = message.get("body", b"")
+            self._grow(len(part))
+            parts.append(part)
+            if not message.get("more_body", False):
+                return b"".join(parts)
 
     def close(self) -> None:
         """Hold it no more."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import time
 from typing import TYPE_CHECKING
 
+from mollm.calling.shortage import SAID_AGAIN
 from mollm.errors import Overloaded
 from mollm.server.failures import problem_of, refusal_for
 
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
     import asyncio
 
     Connection = asyncio.Transport
+
+log = logging.getLogger("mollm.server")
 
 IN_USE_SHARE = 0.75
 """Of the connections that clients may have; beyond it none is kept open for a further HTTP request."""
@@ -30,6 +35,7 @@ class Clients:
     def __init__(self) -> None:
         self.most = sys.maxsize
         self.count = 0
+        self._refused, self._said = 0, float("-inf")
         self._idle: dict[Connection, None] = {}  # without an HTTP request, the longest first
 
     @property
@@ -46,8 +52,17 @@ class Clients:
             if longest is connection:
                 error = Overloaded("too many connections", retry_after_seconds=RETRY_SECONDS)
                 connection.write(refusal_for(problem_of(error)).laid_out((), close=True))
+                self._note_refusal()
             del self._idle[longest]
             longest.close()
+
+    def _note_refusal(self) -> None:
+        self._refused += 1
+        if (now := time.monotonic()) >= self._said + SAID_AGAIN:
+            text = "a connection was refused: clients have %d, and there are file descriptors for no more"
+            since = f"; {self._refused} since the last such line" if self._refused > 1 else ""
+            log.warning("%s%s", text % self.most, since)
+            self._refused, self._said = 0, now
 
     def asked(self, connection: Connection) -> None:
         """It has brought an HTTP request."""

@@ -96,6 +96,7 @@ class _Process:
         if self._ending is not None:
             logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # it would show a traceback for all that is cut off
             self._server.should_exit = self._server.force_exit = True
+            self._deployment.admission.end()
             return
         self._exit_code = exit_code
         self._ending = asyncio.create_task(self._drain())
@@ -105,6 +106,7 @@ class _Process:
         if running := admission.in_flight:
             counted = f"{running} HTTP request{'s have' if running > 1 else ' has'}"
             log.info("stopping; %s %g s to finish; a second signal stops at once", counted, seconds)
+        self._deployment.bodies.end()
         await admission.drained(seconds)
         self._server.should_exit = True
 

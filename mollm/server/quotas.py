@@ -106,6 +106,7 @@ class Quotas:
         """
         self.sink, self.now, self.utc = sink, now, utc
         self._of: dict[str, Quota] = {}
+        self._known: dict[str, Quota] = {}  # also of keys that were taken out: what they asked may not have ended
 
     def __iter__(self) -> Iterator[Quota]:
         return iter(self._of.values())
@@ -115,19 +116,19 @@ class Quotas:
         return self._of.get(name)
 
     def change(self, limits: Mapping[str, KeyLimitsConfig], used: Used | None = None) -> None:
-        """Put other limits in force. Keys that stay keep what they count; what new ones have `used` before is known."""
-        before, self._of = self._of, {}
+        """Put other limits in force. Keys that stay or come back keep what they count; new ones begin with `used`."""
+        self._of = {}
         for name, found in limits.items():
-            quota = before.get(name) or Quota(name, self)
-            quota.limits = found
-            if name not in before:
-                quota.recall(used or {})
-            self._of[name] = quota
+            if name not in self._known:
+                self._known[name] = Quota(name, self)
+                self._known[name].recall(used or {})
+            self._of[name] = self._known[name]
+            self._of[name].limits = found
 
     def keep_in(self, sink: Sink, used: Used) -> None:
         """Keep from now on what is used, together with what was `used` elsewhere before."""
         self.sink = sink
-        for quota in self:
+        for quota in self._known.values():
             quota.hand_over(sink)
             quota.recall(used)
 

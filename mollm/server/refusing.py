@@ -67,6 +67,7 @@ class Gate:
 
     def _gone(self, scope: Scope) -> Refusal:
         if caller := self._caller(scope):
+            self._count(caller)
             self._deployment.metrics.failed(None, "client_gone")
             self._record(scope, caller, new_id(), 499, "client_gone")
         return GONE
@@ -74,6 +75,10 @@ class Gate:
     def _caller(self, scope: Scope) -> Caller | None:
         found = judged(scope, self._deployment.keys, self._deployment.origins)
         return found if isinstance(found, Caller) else None
+
+    def _count(self, caller: Caller) -> None:
+        if quota := self._deployment.quotas.of(caller.name):
+            quota.requests += 1
 
     def _record(self, scope: Scope, caller: Caller, id: str, status: int, outcome: str) -> None:  # noqa: A002
         if audit := self._deployment.audit:
@@ -83,7 +88,8 @@ class Gate:
         self._passed = 0
 
     def _refusal(self, scope: Scope, caller: Caller) -> Refusal:
-        error = self._deployment.admission.refused()
+        self._count(caller)
+        error = self._deployment.admission.refused(self._passed)
         said = (str(error), math.ceil(error.retry_after_seconds or 0))
         if said != self._said:  # what is told changes seldom, and laying it out takes longer than all the rest
             self._said, self._told = said, refusal_for(problem_of(error))

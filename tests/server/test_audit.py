@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -204,6 +207,42 @@ async def test_a_full_disk_drops_lines_counts_them_and_costs_no_answer(caplog: p
     assert said == ["audit: lines are lost, since /dev/full cannot be written: No space left on device"]
 
 
+def test_half_a_line_of_an_earlier_server_is_ended(tmp_path: Path, dropped: Dropped) -> None:
+    """One that was killed, or whose disk was full, costs its own last line and none of those that follow."""
+    path = tmp_path / "audit.jsonl"
+    path.write_text('{"half":')
+    audit = opened(path, dropped)
+    audit.write({"number": 1})
+    audit.close()
+    half, line = path.read_text().splitlines()
+    assert half == '{"half":'
+    assert json.loads(line)["number"] == 1
+
+
+FILLS_UP = """
+import resource, signal, sys
+from mollm.server.audit import Audit
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+dropped = []
+audit = Audit(sys.argv[1], place="server.audit", on_drop=dropped.append)
+for number in range(100):
+    audit.write({"number": number})
+audit.close()
+print(sum(dropped))
+"""
+
+
+def test_what_was_written_before_the_disk_was_full_is_not_counted_as_dropped(tmp_path: Path) -> None:
+    """Lines in the file and lines counted are all that there were."""
+    path = tmp_path / "audit.jsonl"
+    done = subprocess.run([sys.executable, "-c", FILLS_UP, str(path)], check=True, capture_output=True, timeout=60)
+    whole = path.read_bytes().count(b"\n")
+    assert whole > 10
+    assert whole + int(done.stdout) == 100
+
+
 async def test_refusals_leave_room_for_those_who_have_a_key(tmp_path: Path, dropped: Dropped) -> None:
     """Whoever has none could else fill the log with nothing but attempts while the disk is slow."""
     path = tmp_path / "pipe"
@@ -241,6 +280,26 @@ def test_a_log_that_cannot_be_written_keeps_the_server_from_starting(tmp_path: P
     """Somebody who needs a record does not find out later that there is none."""
     with pytest.raises(ConfigError, match=r"server\.audit: .* cannot be written: "):
         opened(tmp_path / where, Dropped())
+
+
+async def test_a_standard_output_that_is_closed_keeps_the_server_from_starting(tmp_path: Path) -> None:
+    """What has its number by then, the file of usage maybe, is something else; the lines would be lost, or worse."""
+    path = tmp_path / "mollm.yaml"
+    path.write_text(
+        "llms: {a: {model: scripted/x}}\nmixtures: {one: {description: All., workers: [a]}}\n"
+        "server: {port: 0, audit: '-', usage: usage.sqlite}\n"
+    )
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "mollm", "serve", "-c", str(path)]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr
+    try:
+        line = await asyncio.wait_for(process.stderr.readline(), 60)
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+        await process.wait()
+    assert line.decode().endswith("server.audit: standard output cannot be written: Bad file descriptor\n")
 
 
 async def test_a_reload_moves_the_log_and_one_that_fails_does_not(tmp_path: Path) -> None:

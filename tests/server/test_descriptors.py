@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from mollm.config.load import load_config
+from mollm.server.clients import Clients
 from mollm.server.descriptors import Needs, QuietAboutDescriptors
 from tests.server.served import config_of, served, until
 from tests.server.test_process import SCRIPTED, Server, started, write
@@ -182,6 +183,31 @@ async def test_idle_connections_make_room_for_new_ones(tmp_path: Path) -> None:
         server.session = kept
 
     assert reply.status == 200
+
+
+class Idle(asyncio.Transport):
+    """A connection that nobody looks at."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Take what is sent."""
+
+    def close(self) -> None:
+        """Take that it ends."""
+
+
+def test_the_log_tells_of_connections_that_were_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing else would: neither the metrics nor the audit log know what never was an HTTP request."""
+    clients = Clients()
+    clients.most = 2
+    for _ in range(2):
+        clients.came(busy := Idle())
+        clients.asked(busy)
+    for _ in range(100):
+        clients.came(refused := Idle())
+        clients.left(refused)
+
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said == "a connection was refused: clients have 2, and there are file descriptors for no more"
 
 
 def test_the_log_is_not_flooded_where_nothing_can_be_accepted(caplog: pytest.LogCaptureFixture) -> None:

@@ -172,6 +172,38 @@ async def test_a_refusal_reads_no_body_and_calls_nobody(path: str) -> None:
     assert (refused, questions, len(upstream.received)) == (3, 3, 1)
 
 
+async def test_those_that_are_refused_count_for_their_key() -> None:
+    """By the head alone, as any other way."""
+    keys = [{"name": "anna", "key": KEY}]
+    async with full(api_keys=keys) as (server, _), wire(server) as line:
+        for _ in range(3):
+            assert (await line.asked(post(authorization=f"Bearer {KEY}")))[0] == 503
+        page = await server.get("/metrics", authorization=f"Bearer {KEY}")
+
+    assert 'mollm_key_requests_total{key="anna"} 4.0' in page.raw.decode()
+
+
+async def test_what_is_refused_behind_others_of_the_moment_is_told_of_them() -> None:
+    """Many that come at once are refused before the first of them is let in; the message has the room that is full."""
+    async with Upstream() as upstream, served(config(upstream, max_in_flight=2, queue=1)) as server:
+        upstream.reply_to = lambda _: hang()
+        connections = [await asyncio.open_connection("127.0.0.1", urlsplit(server.base).port) for _ in range(8)]
+        for _, writer in connections:
+            writer.write(post())
+        async with asyncio.timeout(10):
+            waiting = {asyncio.create_task(reader.readuntil(b"}}")) for reader, _ in connections}
+            told: list[bytes] = []
+            while len(told) < 5:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                told += [task.result() for task in done]
+        for task in waiting:
+            task.cancel()
+        for _, writer in connections:
+            writer.close()
+
+    assert all(b"2 HTTP requests are in flight and 1 waiting, which is all there is room for" in text for text in told)
+
+
 async def test_no_body_is_asked_for_that_would_not_be_read() -> None:
     """A client that waits to be told to go on is told that there is no room."""
     async with full() as (server, _), wire(server) as line:

@@ -344,20 +344,46 @@ async def test_what_takes_too_long_is_told_so(tmp_path: Path) -> None:
     assert code == 0
 
 
+async def test_a_body_that_is_still_arriving_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """It would be let in no more, so it is refused as those that wait are; there is no traceback."""
+    async with serving(write(tmp_path, SCRIPTED)) as server:
+        host, port = server.base.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{")
+        assert (await server.get("/health")).status == 200
+        server.process.terminate()
+        told = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        code = await server.ends(within=10)
+
+    assert told.startswith(b"HTTP/1.1 503 ")
+    assert b"the server is about to stop" in told
+    assert code == 0
+    assert "Traceback" not in "\n".join(server.lines)
+
+
 async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    """Whatever still runs; there is no traceback."""
-    async with Upstream(stream("Fo", asyncio.Event(), "ur.")) as upstream:
+    """Whatever still runs is told that it may come again; there is no traceback."""
+    async with Upstream(stream("Fo", asyncio.Event(), "ur."), hang()) as upstream:
         path = write(tmp_path, config_of(upstream))
         async with serving(path) as server, server.open(model="one") as reply:
             await reply.event()
+            await reply.event()
+            whole = asyncio.create_task(server.chat(model="one"))
+            await upstream.request(2)
             server.process.terminate()
             await server.says("stopping")
             server.process.terminate()
+            rest = await reply.rest()
+            unstreamed = await whole
             code = await server.ends(within=10)
-        await asyncio.wait_for(upstream.received[0].closed_early.wait(), 1)
+        for received in upstream.received:
+            await asyncio.wait_for(received.closed_early.wait(), 1)
 
+    assert [event["error"]["code"] for event in rest] == ["overloaded"]
+    assert (unstreamed.status, unstreamed.body["error"]["code"]) == (503, "overloaded")
     assert code == 0
-    assert len(server.lines) == 2
+    assert len(server.lines) == 4
     assert "Traceback" not in "\n".join(server.lines)
 
 

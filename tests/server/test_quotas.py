@@ -334,3 +334,25 @@ def test_names_keep_what_they_count_when_limits_change() -> None:
     quotas.change({})
     use.close()
     assert (quotas.of("anna"), list(quotas)) == (None, [])
+
+
+def test_a_name_that_comes_back_knows_what_ended_meanwhile() -> None:
+    """A file that lacks a key for a while gives it nothing twice: neither of the day nor of the minute."""
+    clock = Clock()
+    quotas = Quotas(now=clock.now, utc=clock.utc)
+    limits = {"anna": KeyLimitsConfig(per_minute=1, tokens_per_day=100)}
+    quotas.change(limits)
+    anna = quotas.of("anna")
+    assert anna
+    booking = anna.enter().question()
+    booking.reserve(worst(60))
+    quotas.change({})
+    quotas.change(limits, {("2026-03-01", "anna"): (0, 0.0)})
+    found = quotas.of("anna")
+    assert found
+    assert found.today.reserved.tokens == 60
+    booking.spend(call(50))
+    booking.close()
+    assert (found.today.used.tokens, found.today.reserved.tokens) == (50, 0)
+    with pytest.raises(LimitReached, match=r"limits\.per_minute is 1"):
+        found.enter()
