@@ -76,6 +76,12 @@ HOSTILE = [
     "{% call(x) caller() %}{% endcall %}",
     "{% filter center(1000000000) %}x{% endfilter %}",
     "{% with x = question ~ question %}{{ x ~ x }}{% endwith %}",
+    "{{ [[[[question]|string]|string]|string]|string }}",
+    "{{ (([question] ~ '',) ~ '',) ~ '' }}",
+    "{{ question ~ ([question] or '') }}",
+    "{{ (([question] if question else '') ~ '') in ['a'] }}",
+    "{{ [question]|truncate|default([question])|capitalize }}",
+    "{% autoescape true %}{{ question }}{% endautoescape %}",
     "{{ cycler(1)|string }}{{ joiner()|string }}{{ dict(a=1)|string }}",
 ]
 
