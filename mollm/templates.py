@@ -117,8 +117,8 @@ def parse(text: str, name: str) -> Template:
         raise PromptError(f"{name}:{error.lineno}: {error.message}") from error
     except RecursionError as error:
         raise PromptError(f"{name}: nested too deeply") from error
-    except ValueError as error:  # a number of thousands of digits
-        raise PromptError(f"{name}: {error}") from error
+    except ValueError as error:  # of `int`; Jinja does not say where
+        raise PromptError(f"{name}: a number in it has thousands of digits; write a smaller one") from error
     return Template(name, compiled, tuple(part.name for part in parts if isinstance(part, nodes.Name)), len(parts) + 1)
 
 

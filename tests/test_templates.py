@@ -96,6 +96,15 @@ def test_what_repeats_or_grows_is_refused_when_it_is_loaded(template: str, hidde
         parse_prompt("{{ proposals }}\n" + hidden.format(template), "aggregator", "my/merge.md")
 
 
+@pytest.mark.parametrize("number", ["9" * 5000, "0x" + "f" * 9000, "1_" * 5000 + "1"])
+def test_a_number_without_end_is_refused_in_words_of_ours(number: str) -> None:
+    """Python's own are for programmers."""
+    with pytest.raises(
+        PromptError, match=r"^my/merge\.md: a number in it has thousands of digits; write a smaller one$"
+    ):
+        parse("{{ question }}\n{% if question|length > " + number + " %}{% endif %}", "my/merge.md")
+
+
 def test_what_fails_when_it_is_filled_in_names_its_line() -> None:
     """As far as it depends on the question."""
     template = parse("\n\n{% if question|length > 9 %}\n{{ 1 < question }}{% endif %}", "p.md")
