@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mollm import MoLLM, create_graph
@@ -335,9 +335,10 @@ async def test_a_window_is_filled_with_what_is_shown() -> None:
 
 @settings(max_examples=cases(50), deadline=None)
 @given(TEXTS)
+@example("</think>")
 def test_whatever_a_worker_writes_the_aggregator_is_sent_no_token(written: str) -> None:
     """In any place, and next to any other."""
-    stage = Stage({"a": f"a {written}", "b": f"b {written}"})
+    stage = Stage({"a": f"a {written} a", "b": f"b {written} b"})  # `</think>` ends a thought
     with stage.mollm as mollm:
         mollm.ask("Hi")
 
