@@ -24,25 +24,29 @@ _ANGLED = (
     r'\|[\w/"▁][^\s<>]{0,63}',  # <|im_end|>: ChatML, Llama 3, Phi, GPT-OSS, Command R, ...; <|turn>: Gemma 4
     r'[\w/"▁][^\s<>|]{0,63}\|',  # <turn|>
     r"</?SYS>",  # Llama 2
+    r"\[(?:(?:begin|end)[_▁]of[_▁]sentence|fim-\w{1,16}|\w{1,32}_never_used\w{0,64})\]",  # Seed-Coder
 )
 """What is between `<` and `>` in a token."""
 _NAMED = (
     r"s|AI|用户|role|image|PRE|MID|SUF",  # <s>: Llama 2, Mistral; MiniCPM, Ling, LLaVA, CodeLlama
-    r"(?i:[bes]o[acdehmprst]|pad|unk|mask|sep|cls|bot|filename|endoftext)",  # <bos>, <eot>, <sop>, ...
+    r"(?i:(?:[bes]o[acdehmprst]|pad|unk|mask|sep|cls|bot)(?:_token)?|filename|(?:start|end)oftext)",  # <bos>, <sop>
     r"(?i:start|begin|beginning|end)_(?:of_\w{1,32}|turn|text|role|message|header\w{0,3})",  # <start_of_turn>: Gemma
     r"(?:im|image|vision|video|audio|patch|quad|box|object_ref)_(?:start|end|begin|sep|pad|patch|token|soft_token)",
     r"IMG_CONTEXT|fake_token_around_image",  # InternVL, SmolVLM
-    r"(?:fim|jupyter|commit|issue)_(?:prefix|suffix|middle|pad|start|text|code|script|output|before|after|msg|comment|closed)",
+    r"(?:jupyter|commit|issue)_(?:start|text|code|script|output|before|after|msg|comment|closed)",
     r"(?:file|repo)_?(?:sep|name)|gh_stars|empty_output",  # StarCoder
     r"(?i:unused|reserved|special|tokens_unused|(?:special|reserved|reserved_special)_token|extra|extra_id|loc|seg)_?"
     r"\d{1,5}",  # Gemma, Baichuan, Nemotron, InternLM, T5
     r"(?:seed|minimax):(?:bos|eos|pad|sep)\w{0,32}",  # Seed
+    r"longcat_\w{1,32}|_(?:user|bot|system|start|end)|\w{1,8}\|LLM-jp",  # LongCat, TeleChat, LLM-jp
+    r"(?i:fim)[_-](?i:prefix|suffix|middle|pad)",  # <fim-prefix>: SantaCoder; <FIM_PREFIX>: Yuan
 )
 """The same, where `/` may stand in front of it."""
 _BRACKETED = (
     r"INST|SYS|IMG|AUDIO|ARGS|REF|PREFIX|MIDDLE|SUFFIX|BOS|EOS|PAD|UNK|CLS|SEP|[gs]?MASK",  # Mistral, GLM
     r"(?:SYSTEM_PROMPT|MODEL_SETTINGS|AVAILABLE_TOOLS|TOOL_(?:CALLS?|RESULTS?|CONTENT)|CALL_ID)",  # Mistral
     r"(?:IMG_(?:BREAK|END)|BEGIN_AUDIO|(?:NEXT|REPEAT)_AUDIO_TEXT|STREAMING_(?:PAD|WORD))",  # Mistral
+    r"TRANSCRIBE|EOT|(?:start|end)_header_id",  # Voxtral, Kimi
     r"(?:control_|unused|UNUSED_TOKEN_|REFERENCE_DOC_)\d{1,5}",  # Mistral, EXAONE, InternLM
     r"\|[A-Za-z_/]{3,32}\|",  # [|user|]: EXAONE
 )
@@ -62,8 +66,8 @@ _BRACKETED_MARKUP = (r"THINK",)
 
 def _pattern(named: Iterable[str], bracketed: Iterable[str]) -> re.Pattern[str]:
     # The first look is a short one: `a < b`, `xs[i]` and `<div class="x">` are passed over at once.
-    angled = "|".join((*_ANGLED, rf"/?(?=[\w:]{{1,40}}>)(?:{'|'.join(named)})"))
-    brackets = rf"\[(?=[A-Z/|gscu][\w/|]{{1,40}}\])(?=/?(?:{'|'.join(bracketed)})\])"
+    angled = "|".join((*_ANGLED, rf"/?(?=[\w:|-]{{1,40}}>)(?:{'|'.join(named)})"))
+    brackets = rf"\[(?=[A-Z/|gscue][\w/|]{{1,40}}\])(?=/?(?:{'|'.join(bracketed)})\])"
     return re.compile("|".join((f"<(?=(?:{angled})>)", brackets, *_OTHERS)))
 
 

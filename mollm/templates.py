@@ -37,6 +37,8 @@ _PARTS = (
     *(nodes.If, nodes.Name, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not),
     *(nodes.Concat, nodes.Filter, nodes.Test, nodes.Keyword, nodes.List, nodes.Tuple),
 )
+_COMPARING = (nodes.Compare, nodes.Operand, nodes.Test, nodes.List, nodes.Tuple)
+"""Where a list may stand. Written as text it would double every backslash, and again in the list around it."""
 _SPELLED = {
     nodes.Assign: "{% set %}",
     nodes.AssignBlock: "{% set %}",
@@ -50,6 +52,9 @@ _SPELLED = {
     nodes.FilterBlock: "{% filter %}",
     nodes.BinExpr: "arithmetic",
     nodes.UnaryExpr: "arithmetic",
+    nodes.Dict: "a dictionary",
+    nodes.ScopedEvalContextModifier: "{% autoescape %}",
+    nodes.Scope: "{% autoescape %}",
 }
 """How what is refused is written; all else by the name of its node."""
 
@@ -112,8 +117,8 @@ def parse(text: str, name: str) -> Template:
         raise PromptError(f"{name}:{error.lineno}: {error.message}") from error
     except RecursionError as error:
         raise PromptError(f"{name}: nested too deeply") from error
-    except ValueError as error:  # a number of thousands of digits
-        raise PromptError(f"{name}: {error}") from error
+    except ValueError as error:  # of `int`; Jinja does not say where
+        raise PromptError(f"{name}: a number in it has thousands of digits; write a smaller one") from error
     return Template(name, compiled, tuple(part.name for part in parts if isinstance(part, nodes.Name)), len(parts) + 1)
 
 
@@ -123,11 +128,13 @@ def _parts(tree: nodes.Template, name: str) -> Iterator[nodes.Node]:
     left: list[tuple[nodes.Node, int]] = [(tree, 0)]
     while left:
         node, depth = left.pop()
-        where = f"{name}:{node.lineno}"
+        where = f"{name}:{node.lineno or next(inner.lineno for inner in node.find_all(nodes.Expr))}"
         if not isinstance(node, (*_TEXT, *_PARTS)):
             raise PromptError(f"{where}: {_spelled(node)} cannot be used in a prompt; it may have {ALLOWED}")
         if isinstance(node, nodes.Filter | nodes.Test):
             _check_name(node, where)
+        if not isinstance(node, _COMPARING):
+            _check_lists(node, where)
         if depth > DEEPEST:
             raise PromptError(f"{where}: nested too deeply: more than {DEEPEST} levels")
         if isinstance(node, _PARTS):
@@ -144,6 +151,11 @@ def _check_name(node: nodes.Filter | nodes.Test, where: str) -> None:
         raise PromptError(f"{where}: No {kind} named {node.name!r}; a prompt may use {', '.join(known)}")
     if kind == "filter" and node.name not in TAKE_ARGUMENTS and (node.args or node.kwargs):
         raise PromptError(f"{where}: the filter {node.name!r} takes no arguments in a prompt")
+
+
+def _check_lists(node: nodes.Node, where: str) -> None:
+    if any(isinstance(child, nodes.List | nodes.Tuple) for child in node.iter_child_nodes()):
+        raise PromptError(f"{where}: a list may only be compared in a prompt, as in {{% if mixture in ['a', 'b'] %}}")
 
 
 def _spelled(node: nodes.Node) -> str:

@@ -125,7 +125,8 @@ def turn_of(messages: Sequence[Message], mixture: Mixture, owner: str) -> str:
     last = next((at for at in range(len(messages) - 1, -1, -1) if messages[at].get("role") == "user"), None)
     if last is None:
         return ""
-    asked = [owner, mixture.name, repr((mixture.workers, mixture.rules)), *_said(messages[: last + 1])]
+    bodies = [worker.settings.extra_body for worker in mixture.workers]  # which `repr` masks
+    asked = [owner, mixture.name, repr((mixture.workers, mixture.rules)), bodies, *_said(messages[: last + 1])]
     try:
         written = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS, default=str)
     except TypeError:  # half of a surrogate pair, which Python can hold

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mollm import MoLLM, create_graph
@@ -40,18 +40,22 @@ TOKENS = {
     "Phi": "<|system|> <|user|> <|assistant|> <|end|> <|tool_response|>",
     "DeepSeek": "<|begin_of_sentence|> <|User|> <|Assistant|> <|tool_calls_begin|> <|_pad_|>",
     "GPT-OSS": "<|start|> <|channel|> <|message|> <|call|> <|return|> <|constrain|>",
+    "Cohere": "<BOS_TOKEN> <EOS_TOKEN> <EOP_TOKEN> <MASK_TOKEN> <UNK> <CLS>",
     "Command R": "<|START_OF_TURN_TOKEN|> <|END_OF_TURN_TOKEN|> <|USER_TOKEN|> <|CHATBOT_TOKEN|> <|START_ACTION|>",
     "GLM": "[gMASK] [sMASK] <sop> <eop> <|observation|> <|begin_of_image|>",
     "Granite": "<|start_of_role|> <|end_of_role|> <|end_of_text|>",
+    "Kimi, earlier": "[EOT] [start_header_id] [end_header_id]",
     "Kimi": "<|im_user|> <|im_middle|> <|tool_call_argument_begin|> <|open|> <|sep|> <|end_of_msg|>",
     "EXAONE": "[|system|] [|user|] [|endofturn|] [BOS] [unused3]",
     "MiniMax": "]~b] ]~!b[ [e~[",
-    "Seed": "<seed:bos> <seed:eos>",
+    "Seed": "<seed:bos> <seed:eos> <[begin▁of▁sentence]> <[end_of_sentence]> <[fim-suffix]> <[PLHD12_never_used]>",
     "Falcon": ">>QUESTION<< >>ANSWER<< <|prompt|>",
     "InternLM": "<eoh> <eoa> <TOKENS_UNUSED_1> [UNUSED_TOKEN_146] <|Bot|>",
     "MiniCPM, Ling, Baichuan": "<用户> <AI> <role> </role> <reserved_106>",
     "Nemotron, T5": "<extra_id_1> <SPECIAL_11>",
     "SmolVLM, LLaVA, InternVL": "<end_of_utterance> <fake_token_around_image> <image> <IMG_CONTEXT> <im_start>",
+    "LongCat, TeleChat, LLM-jp": "<longcat_user> </longcat_s> <longcat_tool_call> <_user> <_bot> <_end> <EOD|LLM-jp>",
+    "SantaCoder, Yuan, Hunyuan, Voxtral": "<fim-prefix> <FIM_MIDDLE> <startoftext> [TRANSCRIBE]",
     "StarCoder, CodeLlama": "<fim_middle> <file_sep> <repo_name> <jupyter_start> <PRE> <EOT> <eod>",
 }
 FULL_WIDTH = [
@@ -92,6 +96,7 @@ def test_a_control_token_becomes_text_that_one_can_read(token: str) -> None:
         *("<b>bold</b>", "<div class='s'>", "<answer>4</answer>", "<video>", "<script>", "</html>", "<user_name>"),
         *("std::vector<size_t> a[i];", "List<String>", "<T>", "[x] done", "[TODO]", "[INFO]", "[YOUR_NAME]"),
         *("a[1]|b[2]", "| a | b |", "||", "<", "[", "<|", "|>", "<|im_end", "im_end|", "< |im_end|>", "", " \n"),
+        *("Set<[String]> a", "<[a-z]>", "Array<string|number>", "<phi|psi>", "<0|H|1>", "<my-tag>", "[end]", "[EOF]"),
         *("</answer-83d8d203>", '<tool-83d8d203 name="x">', "<start_date>", "[NEXT_STEP]", "<YOUR_KEY>", "《书》"),
         *(f"{BAR}a{BAR}b{BAR}", "1 << 2 >> 3", "<<EOF", "cat <<'END' >>LOG", "x[y][z]", "[e-mail]", "<file_path>"),
     ],
@@ -330,9 +335,10 @@ async def test_a_window_is_filled_with_what_is_shown() -> None:
 
 @settings(max_examples=cases(50), deadline=None)
 @given(TEXTS)
+@example("</think>")
 def test_whatever_a_worker_writes_the_aggregator_is_sent_no_token(written: str) -> None:
     """In any place, and next to any other."""
-    stage = Stage({"a": f"a {written}", "b": f"b {written}"})
+    stage = Stage({"a": f"a {written} a", "b": f"b {written} b"})  # `</think>` ends a thought
     with stage.mollm as mollm:
         mollm.ask("Hi")
 

@@ -76,6 +76,12 @@ HOSTILE = [
     "{% call(x) caller() %}{% endcall %}",
     "{% filter center(1000000000) %}x{% endfilter %}",
     "{% with x = question ~ question %}{{ x ~ x }}{% endwith %}",
+    "{{ [[[[question]|string]|string]|string]|string }}",
+    "{{ (([question] ~ '',) ~ '',) ~ '' }}",
+    "{{ question ~ ([question] or '') }}",
+    "{{ (([question] if question else '') ~ '') in ['a'] }}",
+    "{{ [question]|truncate|default([question])|capitalize }}",
+    "{% autoescape true %}{{ question }}{% endautoescape %}",
     "{{ cycler(1)|string }}{{ joiner()|string }}{{ dict(a=1)|string }}",
 ]
 
@@ -88,6 +94,15 @@ def test_what_repeats_or_grows_is_refused_when_it_is_loaded(template: str, hidde
     """With its line, and also in a branch that only some question would take."""
     with pytest.raises(PromptError, match=r"^my/merge\.md:2: "):
         parse_prompt("{{ proposals }}\n" + hidden.format(template), "aggregator", "my/merge.md")
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "0x" + "f" * 9000, "1_" * 5000 + "1"])
+def test_a_number_without_end_is_refused_in_words_of_ours(number: str) -> None:
+    """Python's own are for programmers."""
+    with pytest.raises(
+        PromptError, match=r"^my/merge\.md: a number in it has thousands of digits; write a smaller one$"
+    ):
+        parse("{{ question }}\n{% if question|length > " + number + " %}{% endif %}", "my/merge.md")
 
 
 def test_what_fails_when_it_is_filled_in_names_its_line() -> None:

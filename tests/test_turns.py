@@ -16,7 +16,7 @@ from mollm.config.load import load_config
 from mollm.turns import MOST_BYTES, MOST_TURNS, SECONDS, Kept, Turns, mark_of, turn_of
 from mollm.types import Message, Proposal
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "llms": {name: {"model": "scripted/x"} for name in "ab"},
     "router": {"fallback": "m"},
     "mixtures": {
@@ -109,6 +109,17 @@ def test_a_turn_is_the_conversation_up_to_the_last_user_message() -> None:
         turn_of(ASKED[1:], MIXTURES["m"], "k"),
     ]
     assert len({turn, *others}) == 7
+
+
+def test_a_turn_depends_on_every_word_of_what_its_workers_are_sent() -> None:
+    """Also on what no `repr` of the configuration shows: the texts of `extra_body`, and the numbers of its secrets."""
+    turns = set()
+    for body in ({"effort": "low"}, {"effort": "high"}, {"key": 1}, {"key": 2}):
+        workers = [{"llm": "a", "extra_body": body}, "b"]
+        config = {**CONFIG, "mixtures": {**CONFIG["mixtures"], "m": {"description": "d", "workers": workers}}}
+        turns.add(turn_of(ASKED, Catalog(load_config(config)).mixtures["m"], "k"))
+
+    assert len(turns) == 4
 
 
 @pytest.mark.parametrize("text", ["caf\u00e9", "half \ud83d", "\0"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import logging
 import os
 import sys
@@ -15,6 +16,7 @@ import typer
 from mollm.cli.ask import ask
 from mollm.cli.chat import chat
 from mollm.cli.inspect import check, route, show
+from mollm.cli.printing.output import say
 from mollm.cli.serve import serve
 from mollm.errors import MollmError, RunError, UserError
 
@@ -73,7 +75,9 @@ def _main(arguments: list[str]) -> int:
         sys.stdout.flush()
         return code
     except USAGE_ERROR as error:
-        error.show()
+        message = io.StringIO()
+        error.show(message)
+        say(message.getvalue().rstrip("\n"))
         return UserError.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
@@ -85,8 +89,6 @@ def _main(arguments: list[str]) -> int:
         sys.stderr.write(f"mollm: the output cannot be written: {error.strerror}\n")
         return RunError.exit_code
     except MollmError as error:
-        from mollm.cli.printing.output import say
-
         for line in str(error).splitlines() or [type(error).__name__]:
             say(f"mollm: {line}")
         return error.exit_code

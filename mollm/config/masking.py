@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import yaml.representer
 from pydantic import SerializationInfo  # noqa: TC002 - pydantic evaluates the annotations
 
 from mollm.config.places import MAX_DEPTH
@@ -48,6 +49,12 @@ class _Number(int):
 
     def __repr__(self) -> str:
         return MASK
+
+
+for _kind in (yaml.representer.SafeRepresenter, yaml.representer.Representer):  # it writes no subclass by itself
+    _kind.add_representer(Address, lambda to, text: to.represent_str(str(text)))
+    _kind.add_representer(_Text, lambda to, text: to.represent_str(str(text)))
+    _kind.add_representer(_Number, lambda to, number: to.represent_int(int(number)))
 
 
 def addresses(found: list[str] | None) -> list[str] | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import mollm
+from mollm.printable import STEERING
 from tests.command import MOLLM, TEAM, in_terminal, run
 
 if TYPE_CHECKING:
@@ -65,6 +66,18 @@ def test_a_mistake_is_one_clear_message_and_exit_code_2(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ask", "--\u202eno\x1b[2J"], ["show", "a", "z\u2066\x9b2J"], ["a\u202e\x1b]0;x\x07"]]
+)
+def test_a_mistake_is_told_without_what_steers_a_terminal(arguments: list[str], config: Path) -> None:
+    """An argument may be the name of a file that somebody else gave it."""
+    done = run(*arguments, cwd=config.parent)
+
+    assert done.returncode == 2
+    assert "Usage: mollm" in done.stderr
+    assert not STEERING.search(done.stderr)
 
 
 def test_a_failed_run_names_every_cause_and_exits_with_1(config: Path) -> None:

@@ -8,6 +8,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -147,6 +148,17 @@ def test_what_is_masked_is_kept() -> None:
         assert SECRET not in printed(again)
         assert str(target_of(again, "a").bases[0]) == f"http://host/v1?key={SECRET}"
     assert pickle.loads(pickle.dumps(llm)) == llm  # noqa: S301 - our own
+
+
+@pytest.mark.parametrize("dumper", [yaml.SafeDumper, yaml.Dumper])
+def test_what_is_masked_is_written_as_yaml(dumper: type[yaml.SafeDumper]) -> None:
+    """As plain text and numbers, as `model_dump()` has them, to be read again."""
+    read = load_config(config(f"http://host/v1?key={SECRET}", extra_body={"a": SECRET, "tokens": [7]}))
+
+    text = yaml.dump(read.model_dump(), Dumper=dumper)
+
+    assert "!!" not in text
+    assert load_config(yaml.safe_load(text)) == read
 
 
 async def test_what_is_masked_is_sent() -> None:
