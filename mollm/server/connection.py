@@ -30,6 +30,9 @@ FRAMING_PER_BYTE = 8
 LATE_SECONDS = 5.0
 """For how long more may come of an HTTP request that is answered or refused. A connection that was closed at once would
 take the answer with it, which a client reads when it has sent everything."""
+MAX_REFUSED_BYTES = 64 * 1024 * 1024
+"""Of a body that is refused by its length: so long a one is dropped to its end, since many clients read a refusal when
+they have sent everything, and lose it if the connection is reset before. It is not parsed, and not kept."""
 MAX_AHEAD_BYTES = 64 * 1024
 """Bytes behind an HTTP request that is not answered yet, from which on nothing more is read."""
 
@@ -107,6 +110,7 @@ class Connection(Gated):
             self._socket.close()
             return
         self.is_leaving = True
+        self._late = -self._left if self._left <= MAX_REFUSED_BYTES else 0
         self._unread.clear()
         self._socket.write_eof()
         self._flow.set_room(True)

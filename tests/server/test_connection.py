@@ -386,3 +386,18 @@ def test_slow_trailers_are_as_slow_a_body() -> None:
 
     assert statuses == [408]
     assert open_for == pytest.approx(BODY_SECONDS + LATE_SECONDS, abs=2)
+
+
+async def test_a_refusal_is_read_by_who_sends_all_of_a_long_body_first() -> None:
+    """As many clients do it: the connection is not reset under what was written to it."""
+    length = 33 << 20
+    async with Upstream() as upstream, served(config_of(upstream)) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(server.base).port)
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % length)
+        for _ in range(33):
+            writer.write(b"x" * (1 << 20))
+            await writer.drain()
+        status = await reader.readline()
+        writer.close()
+
+    assert status.startswith(b"HTTP/1.1 413")
