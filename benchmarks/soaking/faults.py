@@ -27,6 +27,10 @@ OVERSIZED_EVERY = 1 / 5000
 """A reply without end costs 16 MiB on both sides before it is cut; at 5 % it would be all that is measured."""
 
 
+ENDLESS = "sand "
+"""What a reply without end says, again and again."""
+
+
 def whole(id: str) -> str:  # noqa: A002 - the upstream's word
     """Return the text of a whole answer; no two ids have the same, and each holds its id twice."""
     return f"The answer to {id}: naïve façades ✓ stand on sand, and here ends {id}."
@@ -225,7 +229,7 @@ def oversized(call: Called) -> Iterator[Step]:
     yield STREAM_HEAD
     if not call.streamed:
         yield _part(b'{"choices": [{"message": {"content": "')
-    block = "sand " * 3000
+    block = ENDLESS * 3000
     part = _event(_chunk(call, {"content": block})) if call.streamed else _part(block.encode())
     while True:
         yield part

@@ -20,7 +20,7 @@ LONGEST_END = 5.0
 """Seconds that an HTTP request may take to end once it is told to."""
 LONGEST_WAIT = 60.0
 """Seconds a client is told to wait at most before it tries again."""
-AT_ONCE = 8
+AT_ONCE = 4
 """HTTP requests that are let in during one turn of the event loop. A turn is what everybody waits for, `/health` too,
 and who has just been let in takes most of it."""
 STOPPING = "the server is about to stop"

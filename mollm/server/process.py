@@ -11,12 +11,14 @@ import gc
 import logging
 import signal
 import socket
+import sys
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
 
+from mollm.calling.shortage import descriptor_limit
 from mollm.errors import ConfigError
 from mollm.server.app import app_of
 from mollm.server.clients import Clients
@@ -35,6 +37,9 @@ log = logging.getLogger("mollm.server")
 
 INTERRUPTED = 130
 BACKLOG = 2048
+ACCEPTED_AT_ONCE = 64
+"""Connections taken in one turn of the event loop. uvloop takes one from each socket that it listens on, so in a burst
+they would pile up, `/health` among them, behind the questions that every turn works on; it is given the same again."""
 MOST_UNSENT = 128 * 1024
 """Bytes that the kernel takes for a client beyond what is on its way to it."""
 
@@ -63,6 +68,8 @@ class _Process:
 
     def __init__(self, deployment: Deployment, bound: socket.socket) -> None:
         self._deployment, self._socket = deployment, bound
+        count = min(ACCEPTED_AT_ONCE, (descriptor_limit() or sys.maxsize) // 16)
+        self._sockets = [bound, *(bound.dup() for _ in range(count - 1))]
         clients = Clients()
         self._server = uvicorn.Server(uvicorn_config(app_of(deployment), clients))
         deployment.fit_into(Descriptors(clients))
@@ -76,7 +83,7 @@ class _Process:
         asyncio.get_running_loop().set_exception_handler(QuietAboutDescriptors())
         await self._deployment.start()
         _settle()
-        serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        serving = asyncio.create_task(self._server.serve(sockets=self._sockets))
         while not self._server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers nothing to wait for
             await asyncio.sleep(0.01)
         self._heed()  # once more: uvicorn has set handlers of its own, which would close the socket at once
