@@ -148,8 +148,7 @@ class Admission:
             slot.end(self._overloaded(STOPPING))
 
     async def enter(self, is_gone: Callable[[], bool]) -> None:
-        """Wait for room. Raises `Overloaded`, and `ClientGone` if its client is gone when there is some."""
-        self.check()
+        """Wait for room, after `check`. Raises `Overloaded`, and `ClientGone` if its client is gone by then."""
         if not self._waiting and self._has_room():
             if is_gone():
                 raise _gone()
