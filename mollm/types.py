@@ -77,7 +77,11 @@ class Route:
     second: str | None = None
     """A second mixture joined to the first, if the router may pick two."""
     is_sure: bool = True
-    """False if the mixture is the fallback only because the router was not sure."""
+    """False if the router does not know: the mixture is the fallback, and a chain asks its next member."""
+    familiarity: float | None = None
+    """What speaks for the question being of a kind that the router knows at all, 0 to 1; None if it cannot tell."""
+    arm: str | None = None
+    """Which of several routers or mixtures that share the traffic decided or answered; None without such a test."""
 
 
 @dataclass(frozen=True, slots=True)

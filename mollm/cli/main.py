@@ -15,9 +15,11 @@ import typer
 
 from mollm.cli.ask import ask
 from mollm.cli.chat import chat
+from mollm.cli.evaluate import evaluate
 from mollm.cli.inspect import check, route, show
 from mollm.cli.printing.output import say
 from mollm.cli.serve import serve
+from mollm.cli.train import train
 from mollm.errors import MollmError, RunError, UserError
 
 INTERRUPTED = 130
@@ -33,6 +35,8 @@ app = typer.Typer(
 )
 for command in (ask, chat, route, check, show, serve):
     app.command()(command)
+app.add_typer(train)
+app.add_typer(evaluate)
 
 
 def _print_version(is_wanted: bool) -> None:

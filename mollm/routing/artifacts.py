@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT = 3
+FORMAT = 4
 """Raise it when a file of before would be read, or would decide, differently."""
 MANIFEST, ARRAYS = "router.json", "router.safetensors"
 MOST_BYTES = {MANIFEST: 1024 * 1024, ARRAYS: 512 * 1024 * 1024}

@@ -69,8 +69,8 @@ class Scores:
     """In a few words, the beginning of `Route.reason`: `most like the examples of car`."""
     pick: str | None = None
     """The mixture that it considers right, with certainty if it has no probability; None: none of them."""
-    familiarity: float = 1.0
-    """How much of the question it knows, 0 to 1; 1 if it cannot tell."""
+    familiarity: float | None = None
+    """What speaks for the question being of a kind that it knows at all, 0 to 1; None if it cannot tell."""
 
 
 RouterLike: TypeAlias = "Router | Scorer | Callable[[Question], object]"

@@ -31,7 +31,7 @@ class Decision:
     margin: float = 0.0
     """How much likelier than the next one a pick must be, 0 to 1."""
     familiarity: float = 0.0
-    """How much of the question the scorer must know, 0 to 1."""
+    """How familiar the question must be, 0 to 1; below it nothing is sure, whichever mixture is likeliest."""
 
     def __post_init__(self) -> None:
         for name in ("threshold", "margin", "familiarity"):
@@ -43,18 +43,19 @@ class Decision:
         """Make a route of `scores`; `router` is the kind of who scored.
 
         The fallback needs no good reason: it is taken as a pick whatever its probability, and then `is_sure`
-        tells whether another mixture would have been accepted at that.
+        tells whether another mixture would have been accepted at that. Nothing is sure of an unfamiliar question.
         """
         pick, weight, probabilities = scores.pick, "", dict(scores.probabilities)
         if pick is None:
-            return self._fall_back(scores.reason, probabilities, router)
+            return self._fall_back(scores.reason, probabilities, router, scores.familiarity)
         if pick in probabilities:
             weight = f" (probability {probabilities[pick]:.2f})"
         likely = probabilities.setdefault(pick, 1.0)
         doubt = self._doubt(pick, likely, scores)
         if doubt and pick != self.fallback:
-            return self._fall_back(f"{scores.reason}, but {doubt}", probabilities, router)
-        return Route(pick, probabilities, router, f"{scores.reason}{weight}", is_sure=not doubt)
+            return self._fall_back(f"{scores.reason}, but {doubt}", probabilities, router, scores.familiarity)
+        reason = f"{scores.reason}{weight}"
+        return Route(pick, probabilities, router, reason, is_sure=not doubt, familiarity=scores.familiarity)
 
     def _doubt(self, pick: str, likely: float, scores: Scores) -> str:
         """Why a pick is not accepted; empty where it is."""
@@ -67,13 +68,13 @@ class Decision:
             lead = likely - others.get(second, 0.0)
             if not lead >= self.margin:
                 return f"it leads {second} by {lead:.2f}, less than the margin {self.margin:.2f}"
-        if not scores.familiarity >= self.familiarity:
-            return f"only {scores.familiarity:.2f} of the question is familiar, less than {self.familiarity:.2f}"
+        if scores.familiarity is not None and not scores.familiarity >= self.familiarity:
+            return f"it is unfamiliar ({scores.familiarity:.2f}, below {self.familiarity:.2f})"
         return ""
 
-    def _fall_back(self, why: str, probabilities: dict[str, float], router: str) -> Route:
+    def _fall_back(self, why: str, probabilities: dict[str, float], router: str, familiarity: float | None) -> Route:
         reason = f"{why}, so the fallback {self.fallback} answers"
-        return Route(self.fallback, probabilities, router, reason, is_sure=False)
+        return Route(self.fallback, probabilities, router, reason, is_sure=False, familiarity=familiarity)
 
 
 @dataclass(frozen=True, slots=True)

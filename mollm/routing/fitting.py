@@ -11,40 +11,39 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mollm.errors import ConfigError, missing
 from mollm.routing.features import NGRAMS, NOWHERE, Block, Floats, Hashes, idf, normalize
+from mollm.routing.models import NgramModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from mollm.routing.calibration import Ints
+    from mollm.routing.models import Model
+
 FOLDS = 5
-FALSE_ALARMS = 0.05
-"""Share of a mixture's own questions that the automatic threshold may send to the fallback."""
 PENALTY = 1.0
 """`C` of the linear SVM; 0.3 to 3 differ by less than half a point on CLINC150's validation split."""
 COUNTED = 0.05
 """Weight of complement naive Bayes beside the SVM: what rare words say, which a margin leaves unused.
 On the packaged examples (cross-validated) it lowers the log loss from 0.62 to 0.59; more costs rejection."""
-SCALES = (0.5, 50.0)
-"""Where the calibration is looked for; few examples that are told apart perfectly would drive it to infinity."""
-
-Ints = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """What a scorer needs to score, and a decision to decide."""
+class Crossed:
+    """A model, and what models like it say of the examples that they did not see."""
 
-    blocks: tuple[Block, ...]
-    """As in `NGRAMS`; their weights are for K mixtures."""
-    intercept: Floats
-    """Shape (K,)."""
-    scale: float
-    """Scores times this go into a softmax."""
-    threshold: float
-    """Probability under which at most `FALSE_ALARMS` of the held-out examples that were right lie."""
+    model: Model
+    """Fitted on all examples."""
+    scores: Floats
+    """Raw scores, shape (n, K), of each held-out example."""
+    familiarity: Floats
+    """As `Model.measure` gives it, shape (n,)."""
+    held_out: NDArray[np.bool_]
+    """Which of the examples have these, shape (n,): where a label has only one, it is always fitted on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +73,12 @@ class _Counts:
         return idf(int(seen.sum()), np.bincount(columns, minlength=self.matrix.shape[1]))
 
 
-def fit(texts: Sequence[str], labels: Ints, *, fallback: int | None) -> Fitted:
-    """Fit separators, calibration and threshold.
+def fit(texts: Sequence[str], labels: Ints) -> Crossed:
+    """Fit separators over n-grams, and cross-validate them.
 
     Args:
         texts: The examples, none of them blank.
         labels: Which mixture each belongs to, 0 to K-1, K at least 2, none of them unused.
-        fallback: The label whose examples take no part in the threshold, where it has any.
 
     Raises:
         ConfigError: Scikit-learn is not installed.
@@ -89,15 +87,9 @@ def fit(texts: Sequence[str], labels: Ints, *, fallback: int | None) -> Fitted:
     counts = _count(texts)
     everything = np.ones(len(texts), dtype=np.bool_)
     coefficients, intercept = _separate(counts.weighted(everything), labels)
+    model = NgramModel(_blocks(counts, counts.idf(everything), coefficients), intercept)
     scores, held_out = _cross_validate(counts, labels)
-    scale = calibrate(scores[held_out], labels[held_out])
-    probabilities = softmax(scores[held_out] * scale)
-    return Fitted(
-        blocks=_blocks(counts, counts.idf(everything), coefficients),
-        intercept=intercept,
-        scale=scale,
-        threshold=pick_threshold(probabilities, labels[held_out], fallback),
-    )
+    return Crossed(model, scores, np.zeros(len(texts)), held_out)
 
 
 def _check_installed() -> None:
@@ -119,12 +111,6 @@ def _blocks(counts: _Counts, idfs: Floats, coefficients: Floats) -> tuple[Block,
         )
         for vocabulary, idf, weights in parts
     )
-
-
-def softmax(scores: Floats) -> Floats:
-    """Turn scores into probabilities along the last axis."""
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float64)
 
 
 def _count(texts: Sequence[str]) -> _Counts:
@@ -190,45 +176,3 @@ def _folds(labels: Ints) -> Ints:
         if len(members) > 1:
             fold[members] = np.arange(len(members)) % FOLDS
     return fold
-
-
-def calibrate(scores: Floats, labels: Ints) -> float:
-    """Find the scale (an inverse temperature) at which softmax makes the right labels likeliest.
-
-    Args:
-        scores: Of examples that were not fitted on, shape (n, K); 1 is returned for none.
-        labels: Their labels, 0 to K-1.
-    """
-    if not len(labels):
-        return 1.0
-
-    def surprise(log_scale: float) -> float:
-        right = softmax(scores * np.exp(log_scale))[np.arange(len(labels)), labels]
-        return float(-np.log(np.maximum(right, 1e-300)).mean())
-
-    low, high = np.log(SCALES)
-    ratio = (np.sqrt(5.0) - 1.0) / 2.0
-    while high - low > 1e-3:
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if surprise(left) <= surprise(right):
-            high = right
-        else:
-            low = left
-    return float(np.exp((low + high) / 2.0))
-
-
-def pick_threshold(probabilities: Floats, labels: Ints, fallback: int | None) -> float:
-    """Find the probability that all but `FALSE_ALARMS` of the examples reach which belong to a mixture other than
-    the fallback and were given to it; a half where there are none.
-
-    Args:
-        probabilities: Of examples that were not fitted on, shape (n, K).
-        labels: Their labels, 0 to K-1.
-        fallback: The fallback's label, where it has examples.
-    """
-    counted = probabilities.argmax(axis=1) == labels if len(labels) else np.zeros(0, dtype=np.bool_)
-    if fallback is not None:
-        counted &= labels != fallback
-    if not counted.any():
-        return 0.5
-    return float(np.quantile(probabilities[counted].max(axis=1), FALSE_ALARMS, method="lower"))

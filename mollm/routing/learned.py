@@ -1,27 +1,27 @@
 """The scorer that learns from examples of each mixture's questions.
 
-A linear separator over word and character n-grams, calibrated, with a threshold under which it does not know.
-Scoring takes numpy and a tenth of a millisecond; fitting takes scikit-learn and seconds, so a fitted scorer is
-kept, by the digest of what it was fitted on, and that of the packaged mixtures comes with them.
+A model (`models.py`) that was fitted on them, calibrated, with thresholds under which it does not know. Over word and
+character n-grams scoring takes numpy and a tenth of a millisecond; fitting takes scikit-learn and seconds, so a fitted
+scorer is kept, by the digest of what it was fitted on, and that of the packaged mixtures comes with them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from mollm.errors import ConfigError
 from mollm.routing import artifacts
 from mollm.routing.base import Scores
+from mollm.routing.calibration import FALSE_ALARMS, calibrate, pick_threshold, softmax
 from mollm.routing.decision import Decision
-from mollm.routing.features import NGRAMS, NOWHERE, Block, Floats, normalize
+from mollm.routing.models import LARGEST, MODELS, Model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mollm.calling.calls import Calls
+    from mollm.embeddings.base import Embedder
+    from mollm.routing.features import Floats
     from mollm.types import Question
 
-LARGEST = 1e6
-"""Of the numbers of a router that is read; fitted ones stay below a thousand, and sums of these are finite."""
+Method: TypeAlias = Literal["naive-bayes", "linear", "embeddings", "both", "transformer"]
+"""How a router may be trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +53,28 @@ class LearnedScorer:
     """The mixture whose examples took no part in the threshold; may be one of `mixtures`."""
     threshold: float
     """Probability from 0 to 1 that 95 % of the other mixtures' own (held-out) questions reach."""
+    familiarity: float
+    """Familiarity from 0 to 1 that 95 % of all (held-out) questions reach."""
     scale: float
-    """Turns distances into logits; fitted on held-out examples."""
+    """Turns raw scores into logits; fitted on held-out examples."""
+    method: Method
+    """How it was trained."""
     digest: str
     """Of what it was fitted on."""
-    blocks: tuple[Block, ...]
-    intercept: Floats
-    """Shape (K,)."""
+    model: Model
+    embedder: Embedder | None = None
+    """Whose vectors the model was fitted on, if it needs vectors."""
 
     @classmethod
-    def fit(cls, examples: Mapping[str, Sequence[str]], *, fallback: str) -> LearnedScorer:
+    def fit(
+        cls, examples: Mapping[str, Sequence[str]], *, fallback: str, false_alarms: float = FALSE_ALARMS
+    ) -> LearnedScorer:
         """Fit on questions by mixture; blank and repeated ones are dropped, mixtures without any ignored.
 
         Args:
             examples: Mixture to questions; some hundred per mixture make a good router, 20 a usable one.
             fallback: The mixture that answers what no other one knows; examples of its own are welcome.
+            false_alarms: Share of all these questions, 0 to 1, that either threshold may call into doubt.
 
         Raises:
             ConfigError: Fewer than two mixtures have examples, or scikit-learn is not installed.
@@ -74,19 +83,19 @@ class LearnedScorer:
 
         cleaned = _cleaned(examples)
         mixtures = tuple(cleaned)
-        fitted = fitting.fit(
-            [text for texts in cleaned.values() for text in texts],
-            np.repeat(np.arange(len(cleaned)), [len(texts) for texts in cleaned.values()]),
-            fallback=mixtures.index(fallback) if fallback in mixtures else None,
-        )
+        labels = np.repeat(np.arange(len(cleaned)), [len(texts) for texts in cleaned.values()])
+        crossed = fitting.fit([text for texts in cleaned.values() for text in texts], labels)
+        scores, known = crossed.scores[crossed.held_out], labels[crossed.held_out]
+        scale = calibrate(scores, known)
         return cls(
             mixtures=mixtures,
             fallback=fallback,
-            threshold=fitted.threshold,
-            scale=fitted.scale,
+            threshold=pick_threshold(softmax(scores * scale).max(axis=1), false_alarms),
+            familiarity=pick_threshold(crossed.familiarity[crossed.held_out], false_alarms),
+            scale=scale,
+            method="linear",
             digest=_digest(cleaned, fallback),
-            blocks=fitted.blocks,
-            intercept=fitted.intercept,
+            model=crossed.model,
         )
 
     @classmethod
@@ -116,21 +125,17 @@ class LearnedScorer:
         Raises:
             OSError: The folder cannot be made or written.
         """
-        arrays: dict[str, NDArray[Any]] = {"intercept": self.intercept}
-        for number, block in enumerate(self.blocks):
-            arrays |= {
-                f"hashes_{number}": block.hashes,
-                f"idf_{number}": block.idf,
-                f"weights_{number}": block.weights,
-            }
         manifest = {
+            "method": self.method,
+            "model": self.model.kind,
             "mixtures": list(self.mixtures),
             "fallback": self.fallback,
             "threshold": self.threshold,
+            "familiarity": self.familiarity,
             "scale": self.scale,
             "digest": self.digest,
         }
-        artifacts.write(Path(folder), manifest, arrays)
+        artifacts.write(Path(folder), manifest, self.model.arrays())
 
     @classmethod
     def load(cls, folder: str | Path, *, digest: str | None = None) -> LearnedScorer:
@@ -146,38 +151,31 @@ class LearnedScorer:
             raise ConfigError(f"{folder}: its contents do not make a router ({error}); train it again") from error
 
     def decision(self, threshold: float | Literal["auto"] = "auto") -> Decision:
-        """Decide with the threshold that was fitted, or with one's own. Raises `ConfigError` as `Decision`."""
-        return Decision(self.fallback, self.threshold if threshold == "auto" else threshold)
+        """Decide with the thresholds that were fitted, or with one's own. Raises `ConfigError` as `Decision`."""
+        likely = self.threshold if threshold == "auto" else threshold
+        return Decision(self.fallback, likely, familiarity=self.familiarity)
 
     async def score(self, question: Question, calls: Calls) -> Scores:  # noqa: ARG002 - nobody is called
         """Score the last message of a question."""
-        return self.scores(question.last)
+        if self.embedder is None:
+            return self.scores(question.last)
+        [vector] = await self.embedder.aembed([question.last])
+        return self._scores(*self.model.measure(question.last, vector))
 
     def scores(self, text: str) -> Scores:
-        """Score a text; without a single known n-gram every mixture is as likely as any other."""
-        distances, familiarity = self.distances(text)
+        """Score a text; without anything known in it every mixture is as likely as any other."""
+        vector = None if self.embedder is None else self.embedder.embed([text])[0]
+        return self._scores(*self.model.measure(text, vector))
+
+    def _scores(self, raw: Floats, familiarity: float) -> Scores:
         if not familiarity:
             everyone = dict.fromkeys((self.fallback, *self.mixtures))
             equal = dict.fromkeys(everyone, 1.0 / len(everyone))
             return Scores(equal, "nothing in it is known from any example", familiarity=0.0)
-        powers = np.exp((distances - distances.max()) * self.scale)
-        shares = (powers / powers.sum()).tolist()
+        shares = softmax(raw * self.scale).tolist()
         probabilities = {self.fallback: 0.0} | dict(zip(self.mixtures, shares, strict=True))
         likeliest = max(probabilities, key=probabilities.__getitem__)
         return Scores(probabilities, f"most like the examples of {likeliest}", likeliest, familiarity)
-
-    def distances(self, text: str) -> tuple[Floats, float]:
-        """How far `text` lies on the side of each mixture, shape (K,), and the share of it that is known, 0 to 1."""
-        text = normalize(text)
-        total, known, length = self.intercept, 0.0, 0.0
-        for ngrams, block in zip(NGRAMS, self.blocks, strict=True):
-            rows, values = block.weigh(ngrams(text))
-            if len(rows):
-                square = float(values @ values)
-                total = total + values @ block.weights[rows].astype(np.float64) / math.sqrt(square)
-                familiar = values[rows < len(block.idf) - 1]
-                known, length = known + float(familiar @ familiar), length + square
-        return total, known / length if length else 0.0
 
 
 def _cleaned(examples: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -203,34 +201,20 @@ def _digest(cleaned: Mapping[str, Sequence[str]], fallback: str) -> str:
 
 def _scorer_of(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LearnedScorer:
     mixtures = tuple(str(name) for name in manifest["mixtures"])
-    blocks = []
-    for number in range(len(NGRAMS)):
-        hashes = arrays[f"hashes_{number}"]
-        if hashes.dtype != np.uint64 or not hashes.size or hashes[-1] != NOWHERE or (hashes[1:] <= hashes[:-1]).any():
-            raise ValueError("n-grams that are not in order")
-        idf = _finite(arrays[f"idf_{number}"], np.float64, (len(hashes),))
-        if not 1.0 <= idf.min() <= idf.max() <= LARGEST:
-            raise ValueError("an n-gram that does not count, or that alone does")
-        weights = _finite(arrays[f"weights_{number}"], np.float16, (len(hashes), len(mixtures)))
-        blocks.append(Block(hashes, idf, weights))
-    threshold, scale = float(manifest["threshold"]), float(manifest["scale"])
-    if not (len(set(mixtures)) == len(mixtures) >= 2 and 0.0 <= threshold <= 1.0 and 0.0 < scale <= LARGEST):
-        raise ValueError("mixtures, threshold or scale out of range")
-    intercept = _finite(arrays["intercept"], np.float64, (len(mixtures),))
-    if np.abs(intercept).max() > LARGEST:
-        raise ValueError("a mixture that all belongs to")
+    threshold, familiarity, scale = (float(manifest[key]) for key in ("threshold", "familiarity", "scale"))
+    shares = 0.0 <= threshold <= 1.0 and 0.0 <= familiarity <= 1.0
+    if not (len(set(mixtures)) == len(mixtures) >= 2 and shares and 0.0 < scale <= LARGEST):
+        raise ValueError("mixtures, thresholds or scale out of range")
+    method = manifest["method"]
+    if method not in get_args(Method):
+        raise ValueError(f"the method {method!r:.40}")
     return LearnedScorer(
         mixtures=mixtures,
         fallback=str(manifest["fallback"]),
         threshold=threshold,
+        familiarity=familiarity,
         scale=scale,
+        method=method,
         digest=str(manifest["digest"]),
-        blocks=tuple(blocks),
-        intercept=intercept,
+        model=MODELS[manifest["model"]].read(arrays, len(mixtures)),
     )
-
-
-def _finite(array: NDArray[Any], dtype: type[np.floating[Any]], shape: tuple[int, ...]) -> NDArray[Any]:
-    if array.shape != shape or array.dtype != dtype or not np.isfinite(array).all():
-        raise ValueError(f"an array of shape {array.shape} where finite numbers of shape {shape} belong")
-    return array

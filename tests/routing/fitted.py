@@ -7,6 +7,7 @@ from dataclasses import fields
 import numpy as np
 
 from mollm.routing.learned import LearnedScorer
+from mollm.routing.models import NgramModel
 
 EXAMPLES = {
     "car": [
@@ -32,7 +33,15 @@ EXAMPLES = {
 def same(one: LearnedScorer, other: LearnedScorer) -> bool:
     """Whether two scorers are equal to the last bit."""
     for field in fields(LearnedScorer):
-        if field.name not in ("blocks", "intercept") and getattr(one, field.name) != getattr(other, field.name):
+        if field.name != "model" and getattr(one, field.name) != getattr(other, field.name):
             return False
-    arrays = [[s.intercept, *(array for b in s.blocks for array in (b.hashes, b.idf, b.weights))] for s in (one, other)]
-    return all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(*arrays, strict=True))
+    ours, theirs = one.model.arrays(), other.model.arrays()
+    return ours.keys() == theirs.keys() and all(
+        np.array_equal(ours[name], theirs[name]) and ours[name].dtype == theirs[name].dtype for name in ours
+    )
+
+
+def ngrams_of(scorer: LearnedScorer) -> NgramModel:
+    """The model of a scorer that was fitted on n-grams."""
+    assert isinstance(scorer.model, NgramModel)
+    return scorer.model

@@ -41,7 +41,7 @@ def test_a_pick_is_accepted_or_the_fallback_answers(decision: Decision, given: S
         given.pick is not None
         and likely >= decision.threshold
         and (decision.margin == 0.0 or likely - second >= decision.margin)
-        and given.familiarity >= decision.familiarity
+        and (given.familiarity is None or given.familiarity >= decision.familiarity)
     )
     assert route.mixture == (given.pick if is_accepted else "general")
     assert route.is_sure is is_accepted
@@ -85,7 +85,7 @@ def test_stricter_bounds_accept_no_more(decision: Decision, given: Scores) -> No
             {"familiarity": 0.2},
             "general",
             False,
-            "it smells, but only 0.10 of the question is familiar, less than 0.20, so the fallback general answers",
+            "it smells, but it is unfamiliar (0.10, below 0.20), so the fallback general answers",
         ),
         (Scores({"general": 0.3}, "so", "general"), {}, "general", False, "so (probability 0.30)"),
         (Scores({"general": 0.7}, "so", "general"), {}, "general", True, "so (probability 0.70)"),

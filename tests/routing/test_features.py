@@ -13,6 +13,7 @@ from mollm.routing import fitting
 from mollm.routing.features import EDGE, NGRAMS, Block, char_ngrams, normalize, word_ngrams
 from mollm.routing.learned import LearnedScorer
 from tests.fuzz import cases
+from tests.routing.fitted import ngrams_of
 
 EXAMPLES = {
     "cars": ["Why does my car squeak?", "How do I change a tyre on a Škoda?", "car car car won't start", "Öl??"],
@@ -98,7 +99,7 @@ def test_vocabulary_and_idf_are_those_of_scikit_learn(
     scorer: LearnedScorer, vectorizers: list[Any], columns: list[Any]
 ) -> None:
     """The same n-grams, each by its 64 bits, with the same inverse document frequency."""
-    for block, vectorizer, hash_of, column in zip(scorer.blocks, vectorizers, HASHES, columns, strict=True):
+    for block, vectorizer, hash_of, column in zip(ngrams_of(scorer).blocks, vectorizers, HASHES, columns, strict=True):
         assert block.hashes[:-1].tolist() == sorted(map(hash_of, vectorizer.get_feature_names_out()))
         np.testing.assert_allclose(block.idf[:-1], vectorizer.idf_[column], rtol=1e-12)
 
@@ -119,7 +120,7 @@ def test_any_text_becomes_the_same_vector_as_in_scikit_learn(
     scorer: LearnedScorer, vectorizers: list[Any], columns: list[Any], text: str
 ) -> None:
     """Whatever the text, both blocks equal scikit-learn's TF-IDF to rounding."""
-    for ngrams, block, vectorizer, column in zip(NGRAMS, scorer.blocks, vectorizers, columns, strict=True):
+    for ngrams, block, vectorizer, column in zip(NGRAMS, ngrams_of(scorer).blocks, vectorizers, columns, strict=True):
         rows, weights, _ = known(block, ngrams, text)
         ours = np.zeros(len(column))
         ours[column[rows]] = weights / (np.linalg.norm(weights) or 1.0)
@@ -139,7 +140,7 @@ def test_scores_are_those_of_scikit_learn(scorer: LearnedScorer, vectorizers: li
     from sklearn.svm import LinearSVC
 
     coverage = []
-    for ngrams, block in zip(NGRAMS, scorer.blocks, strict=True):
+    for ngrams, block in zip(NGRAMS, ngrams_of(scorer).blocks, strict=True):
         _, weights, length = known(block, ngrams, text)
         coverage.append(np.linalg.norm(weights) / length if length else 0.0)
     training = np.hstack([vectorizer.transform(TEXTS).toarray() for vectorizer in vectorizers])
@@ -151,7 +152,7 @@ def test_scores_are_those_of_scikit_learn(scorer: LearnedScorer, vectorizers: li
     evidence = query @ bayes.feature_log_prob_.T
     theirs = machine.decision_function(query) + fitting.COUNTED * (evidence - evidence.mean())
 
-    ours, familiarity = scorer.distances(text)
+    ours, familiarity = scorer.model.measure(text)
     assert 0.0 <= familiarity <= 1.0
     assert bool(familiarity) == any(coverage)
     np.testing.assert_allclose(ours, theirs[0], atol=1e-3)

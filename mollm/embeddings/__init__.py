@@ -1,0 +1,1 @@
+"""Texts as vectors: `base` says what an embedder is."""

@@ -1,0 +1,1 @@
+"""How good something is, on data: `routing` measures routers."""
