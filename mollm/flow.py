@@ -31,16 +31,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from mollm import limits
+from mollm import choosing, limits
 from mollm.aggregation.aggregate import aggregate, written_of
 from mollm.aggregation.base import Brief
 from mollm.aggregation.showing import in_order, show_proposals
 from mollm.aggregation.writing import write
 from mollm.answering import answer_of
 from mollm.calling.base import Request
+from mollm.config.arms import CURRENT, ROUTER, drawn, with_arm
 from mollm.config.problems import RESERVED_NAMES
 from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
 from mollm.fitting import Reader, fitted
+from mollm.joining import answers
 from mollm.loops import all_of
 from mollm.messages import is_midway, question_of
 from mollm.options import COUNTED
@@ -69,19 +71,19 @@ async def route(run: Run, context: Context) -> tuple[Run, str]:
     check_question(context)
     run, found = await pick(run, context)
     catalog, question, options = context.catalog, context.question, context.options
-    mixture = await catalog.built_mixture(found.mixture)
+    found, mixture = await answers(found, run, context)
+    run, mixture = await choosing.made(reusing(run, context, mixture), context, mixture)
     mode = mixture.mode(question, options)
     is_alone = mode == "alone" or (mode is None and mixture.is_bypass)
     if options.needs_one_llm and not is_alone:
         raise RequestError(f"n and logprobs need a single LLM, and {mixture.name!r} is a mixture of several")
-    run = reusing(run, context, mixture)
     why = mixture.arithmetic(question, options, is_kept=run.reused)
     arithmetic = " + ".join(filter(None, [limits.routers(run.planned), why]))
     run = context.plan(run, mixture.plan(question, options, run.arrived if run.reused else None))
     await catalog.hold(run.planned)
     who = f"mixture {mixture.name!r}"
     context.reserve(limits.check(catalog.config.limits, run.planned, catalog.llms, who, arithmetic))
-    context.observer.tell(Routed(found, mode, run.reused))
+    context.observer.tell(Routed(found, mode, run.reused, run.choice))
     return replace(run, route=found, on_tools=mode), "bypass" if is_alone else "act" if run.reused else "propose"
 
 
@@ -100,8 +102,10 @@ async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run
     """Use the mixture that the caller named, or let the router pick one; `goes_on`: it is to be asked."""
     catalog, question, named = context.catalog, context.question, context.options.mixture
     if named and named not in RESERVED_NAMES:
-        return run, Route(named, {named: 1.0}, "caller", "named in the request")
-    router = await catalog.built_router()
+        return run, in_arm(Route(named, {named: 1.0}, "caller", "named in the request"), run, context)
+    arms = catalog.config.router.arms
+    arm = drawn(arms, ROUTER, context.unit(run)) if arms else None
+    router = await catalog.built_router(arm or CURRENT)
     plan = plan_of(router, question)
     await catalog.hold(plan)
     context.reserve(limits.check(catalog.config.limits, plan, catalog.llms, "the router", limits.routers(plan)))
@@ -111,7 +115,7 @@ async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run
     seconds = catalog.config.limits.seconds
     try:
         async with asyncio.timeout_at(context.deadline):
-            found = await router.route(question, context.calls)
+            found = await context.through(router).route(question, context.calls)
     except TimeoutError:
         raise RoutingError(f"the router ({router.kind}) did not decide within {seconds:g} s (limits.seconds)") from None
     if not isinstance(found, Route):
@@ -119,7 +123,25 @@ async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run
     if found.mixture not in catalog.mixtures:
         picked = f"the router ({found.router}) picked {found.mixture!r}"
         raise RoutingError(f"{picked}, which is no mixture; there are: {', '.join(catalog.mixtures)}")
-    return run, found
+    if found.second is not None and (found.second not in catalog.mixtures or found.second == found.mixture):
+        picked = f"the router ({found.router}) joined {found.second!r} to {found.mixture!r}"
+        raise RoutingError(f"{picked}, which is no other mixture; there are: {', '.join(catalog.mixtures)}")
+    if arm is not None:
+        found = replace(found, arm=with_arm(None, ROUTER, arm))
+    return run, in_arm(found, run, context)
+
+
+def in_arm(found: Route, run: Run, context: Context) -> Route:
+    """Let another mixture answer in place of the one that was picked, where that shares its questions with it."""
+    mixture = context.catalog.config.mixtures.get(found.mixture)
+    if mixture is None or not mixture.arms:
+        return found
+    arm = drawn(mixture.arms, found.mixture, context.unit(run))
+    told = with_arm(found.arm, found.mixture, arm)
+    if arm == CURRENT:
+        return replace(found, arm=told)
+    second = None if found.second == arm else found.second
+    return replace(found, mixture=arm, second=second, reason=f"{found.reason}; {arm} answers in its place", arm=told)
 
 
 def check_any(run: Run, context: Context, routing: tuple[PlannedCall, ...]) -> None:
@@ -136,8 +158,13 @@ def check_any(run: Run, context: Context, routing: tuple[PlannedCall, ...]) -> N
         found = reusing(run, context, mixture)
         why = f"{limits.routers(routing)} + {mixture.arithmetic(question, options, is_kept=found.reused)}"
         plan = (*routing, *mixture.plan(question, options, found.arrived if found.reused else None))
+        who = f"mixture {mixture.name!r}"
         try:
-            allowed.append(limits.check(catalog.config.limits, plan, catalog.llms, f"mixture {mixture.name!r}", why))
+            if mixture.chooser and not found.reused:
+                planned = (*routing, *mixture.chooser.plan(question))
+                allowed += choosing.within(catalog, mixture, planned, question, options, context.allows)
+            else:
+                allowed.append(limits.check(catalog.config.limits, plan, catalog.llms, who, why))
         except LimitError as error:
             refused = refused or error
         if allowed and options.budget is None:
@@ -191,7 +218,9 @@ def cut_for(run: Run, workers: Sequence[str]) -> Run:
 
 def proposed(run: Run, context: Context, mixture: Mixture) -> tuple[Run, str]:
     """Go on from the last layer, and keep its proposals for the rest of the turn."""
-    if run.on_tools == "after" and (turn := turn_of(context.question.messages, mixture, context.options.owner)):
+    # The next request of the turn looks before anything is chosen, and is to find them whatever would be then.
+    listed = mixture.made_of or mixture
+    if run.on_tools == "after" and (turn := turn_of(context.question.messages, listed, context.options.owner)):
         run = replace(run, turn=turn)
         context.keep(run)
     return run, "act" if run.on_tools else "aggregate"
@@ -341,8 +370,10 @@ async def walk(run: Run, context: Context) -> Run:
 
 
 def finish(run: Run, context: Context) -> Answer:
-    """Build the answer and tell the observer."""
+    """Build the answer, keep it where answers are kept, and tell the observer."""
     answer = answer_of(run)
+    if context.catalog.feedback is not None:
+        context.catalog.feedback.keep(answer, context.question.last, context.options.key)
     context.observer.tell(Done(answer))
     return answer
 

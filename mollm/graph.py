@@ -22,6 +22,7 @@ from mollm.compiled import MixtureGraph
 from mollm.config.load import load_config
 from mollm.conversion import comes_back, from_state, sent_name
 from mollm.errors import RequestError
+from mollm.feedback.stores import store_of
 from mollm.loops import LoopThread
 from mollm.messages import question_of
 from mollm.observing.langchain import answer_message, observer_of, wants_tokens
@@ -104,7 +105,8 @@ def create_graph(
         ConfigError: The configuration has mistakes; all of them are listed.
     """
     loaded = load_config(config, methods=tuple(aggregators or ()))
-    catalog = Catalog(loaded, Pool(llms), router=router, aggregators=aggregators)
+    feedback = store_of(loaded)
+    catalog = Catalog(loaded, Pool(llms), router=router, aggregators=aggregators, feedback=feedback)
     guarded = [Guarded(observer) for observer in observers]
     return compile_graph(catalog, name=name, checkpointer=checkpointer, store=store, observers=guarded, is_agent=True)
 

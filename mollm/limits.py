@@ -33,6 +33,9 @@ class WorstCase:
 class Budget(Protocol):
     """What somebody may still spend; a question takes its part of it before an LLM is called."""
 
+    def allows(self, worst: WorstCase) -> bool:
+        """Whether `reserve` would hold so much."""
+
     def reserve(self, worst: WorstCase) -> None:
         """Hold so much for the question, in place of what was held for it before.
 

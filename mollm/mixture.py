@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mollm.aggregation.base import Aggregator
     from mollm.aggregation.rewriting import Rewriter
+    from mollm.mixing.base import Chooser
     from mollm.options import Options
     from mollm.prompts import Prompt
     from mollm.types import OnTools, Proposal, Question
@@ -29,7 +30,7 @@ class Mixture:
     name: str
     description: str
     workers: tuple[Worker, ...]
-    """One per planned call of a layer, best first."""
+    """One per planned call of a layer, best first; where they are chosen for each question, all that may be."""
     rules: Rules
     method: str
     """The aggregator's method, as the YAML names it."""
@@ -49,16 +50,30 @@ class Mixture:
     rewriter: Rewriter
     """Writes an answer anew that is not in the caller's format."""
     shuffle: bool = True
+    chooser: Chooser | None = None
+    """Picks the workers for each question; None: all are as listed, or picked already."""
+    made_of: Mixture | None = None
+    """The mixture whose workers were chosen for the question; None where they are listed."""
+
+    @property
+    def planned(self) -> int:
+        """Proposals in one layer when all of them are asked."""
+        return self.chooser.most if self.chooser else len(self.workers)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The LLMs of its workers."""
+        return tuple(dict.fromkeys(worker.llm for worker in self.workers))
 
     @property
     def is_bypass(self) -> bool:
         """Exactly one planned proposal in one layer: nothing to aggregate."""
-        return len(self.workers) == 1 and self.rules.layers == 1
+        return self.planned == 1 and self.rules.layers == 1
 
     @property
     def acts_as_worker(self) -> bool:
         """The LLM that has the tools is the only worker, and keeps its persona and settings."""
-        return self.is_bypass and self.tools_llm == self.workers[0].llm
+        return self.is_bypass and self.tools_llm == self.workers[0].llm and self.chooser is None
 
     def mode(self, question: Question, options: Options) -> OnTools | None:
         """Return what it does with the tools of `question`; None if there are none to be used."""
@@ -110,13 +125,13 @@ class Mixture:
             alone = limit or self.max_tokens[self.tools_llm]
             persona = self.workers[0].prompt_tokens if self.acts_as_worker else 0
             return (PlannedCall("tools", self.tools_llm, alone, tokens + persona, n, images),)
-        if self.is_bypass and mode is None:
-            (worker,) = self.workers
-            prompt = tokens + worker.prompt_tokens
-            return (PlannedCall("bypass", worker.llm, limit or self._limit(worker), prompt, n, images),)
         first = [
             PlannedCall("worker", w.llm, self._limit(w), tokens + w.prompt_tokens, images=images) for w in self.workers
         ]
+        first = widest(first, self.planned) if self.chooser else first
+        if self.is_bypass and mode is None:
+            (call,) = first
+            return (replace(call, role="bypass", max_tokens=limit or call.max_tokens, times=n),)
         read = sum(call.max_tokens + FENCE_TOKENS for call in first)
         shown = read + self.layer_prompt.tokens + self.layer_prompt.questions * tokens
         times = self.rules.layers - 1
@@ -135,7 +150,7 @@ class Mixture:
         if self.is_bypass and mode is None:
             return "1 worker" if n == 1 else f"1 worker x {n} answers"
         layers = f" x {self.rules.layers} layers" if self.rules.layers > 1 else ""
-        planned = len(self.workers)
+        planned = self.planned
         parts = [] if is_kept else [f"{planned} proposal{'s' if planned > 1 else ''}{layers}"]
         writing = self._writing(question, 0, 0, options)
         parts += [f"{call.times} {call.role}{'s' if call.times > 1 else ''}" for call in writing]
@@ -148,3 +163,11 @@ class Mixture:
 
     def _limit(self, worker: Worker) -> int:
         return worker.settings.max_tokens or self.max_tokens[worker.llm]
+
+
+def widest(calls: Sequence[PlannedCall], most: int) -> list[PlannedCall]:
+    """So many calls, each of which may be any of `calls`: what any choice among them may take."""
+    first, *others = dict.fromkeys(call.llm for call in calls)
+    longest, prompt = max(call.max_tokens for call in calls), max(call.prompt_tokens for call in calls)
+    any_of_them = replace(calls[0], llm=first, max_tokens=longest, prompt_tokens=prompt, others=tuple(others))
+    return [any_of_them] * most

@@ -86,6 +86,8 @@ class Options(Settings):
     """An `Observer`. (`Any`, since LangGraph makes a JSON Schema of this class.)"""
     owner: str = field(default="", repr=False)
     """Who asks; what is kept for the next request is kept apart for each."""
+    key: str = field(default="", repr=False)
+    """Name of the server's key with which it is asked; what is kept for feedback is kept under it."""
     budget: Any = field(default=None, repr=False)
     """A `mollm.limits.Budget`: the question takes its worst case from it before an LLM is called. (As `observer`.)"""
     plain: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from mollm.config.config import Config
     from mollm.types import Message
 
-Role: TypeAlias = Literal["router", "worker", "aggregator"]
+Role: TypeAlias = Literal["router", "worker", "aggregator", "chooser"]
 
 PLACEHOLDERS: dict[Role, tuple[frozenset[str], frozenset[str]]] = {
     "router": (frozenset({"question", "mixtures"}), frozenset({"question", "mixtures"})),
     "worker": (frozenset({"mixture", "description"}), frozenset()),
     "aggregator": (frozenset({"question", "proposals"}), frozenset({"proposals"})),
+    "chooser": (frozenset({"question", "llms", "most"}), frozenset({"question", "llms"})),
 }
 """Role to the placeholders it may use and those it must use."""
 

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any, Self
 from mollm.calling.calls import Allowance, Calls
 from mollm.observing.observers import NOBODY
 from mollm.transcript import as_asked, without_tools
-from mollm.turns import Kept
+from mollm.turns import Kept, begun
 from mollm.types import (
     Call,
+    Choice,
     OnTools,
     PlannedCall,
     Proposal,
     Route,
     Written,
     call_from_plain,
+    choice_from_plain,
     new_id,
     proposal_from_plain,
     to_plain,
@@ -30,12 +32,13 @@ from mollm.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mollm.catalog import Catalog
     from mollm.limits import WorstCase
     from mollm.mixture import Mixture
     from mollm.options import Options
+    from mollm.routing.base import Router
     from mollm.turns import Turns
     from mollm.types import Message, Observer, Question, Role
 
@@ -49,6 +52,8 @@ class Run:
     seconds: float = 0.0
     """Time used so far. A point in time would mean nothing to another process that resumes the run."""
     route: Route | None = None
+    choice: Choice | None = None
+    """The workers that were picked, where the mixture chooses them; it is made of these again when a run goes on."""
     planned: tuple[PlannedCall, ...] = ()
     """Every call that may be made, including those that were made."""
     layer: int = 0
@@ -93,6 +98,7 @@ class Run:
             **{
                 **data,
                 "route": Route(**route) if route else None,
+                "choice": choice_from_plain(data.get("choice")),
                 "planned": tuple(PlannedCall(**{**call, "others": tuple(call["others"])}) for call in data["planned"]),
                 "degraded": tuple(data["degraded"]),
                 "proposals": tuple(map(proposal_from_plain, data["proposals"])),
@@ -116,9 +122,11 @@ class Context:
         streams: The answer is wanted token by token.
         calls: Makes the calls of the current node.
         deadline: On the event loop's clock; the question is not worked on any longer.
+        through: Makes what is asked in place of the router, where its route is to be explained.
     """
 
     calls: Calls
+    through: Callable[[Router], Router]
 
     def __init__(
         self,
@@ -151,6 +159,7 @@ class Context:
         self.question = as_asked(question, options.tools, may_continue=not is_agent)
         self.observer, self.streams = observer, streams
         self._turns, self._earlier = turns, earlier
+        self.through = lambda router: router
         self._now = asyncio.get_running_loop().time
         self._begun = self._now() - spent
         self.deadline = self._begun + catalog.config.limits.seconds
@@ -181,6 +190,10 @@ class Context:
         if self.options.budget is not None:
             self.options.budget.reserve(worst)
 
+    def allows(self, worst: WorstCase) -> bool:
+        """Whether whoever asks may take so much; nothing is taken."""
+        return self.options.budget is None or self.options.budget.allows(worst)
+
     def end(self, run: Run) -> Run:
         """End a node and record its calls. Raises `LimitError` if a call was not in the plan."""
         if self.calls.refused:
@@ -200,9 +213,17 @@ class Context:
         if self._turns is not None:
             self._turns.put(run.turn, Kept(run.proposals, run.layer, run.degraded))
 
+    def unit(self, run: Run) -> str:
+        """What falls to one arm as a whole: the answer, or the user's turn, of which tools bring back the proposals."""
+        question = self.question
+        return (question.has_tools and begun(question.messages, self.options.owner)) or run.id
+
     async def mixture(self, run: Run) -> Mixture:
-        """The mixture that was picked."""
-        return await self.catalog.built_mixture(run.mixture)
+        """The mixture that was picked, the two that were, or the one made for the question."""
+        if run.route is None:
+            raise RuntimeError("nothing was routed yet")
+        mixture = await self.catalog.built_for(run.route)
+        return self.catalog.made(mixture, run.choice.workers) if run.choice else mixture
 
 
 def fresh(options: Options) -> Run:

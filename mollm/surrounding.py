@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from mollm.config.problems import nearest
+from mollm.config.problem import nearest
 from mollm.errors import RequestError
 from mollm.options import Options
 

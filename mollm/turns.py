@@ -122,11 +122,16 @@ def turn_of(messages: Sequence[Message], mixture: Mixture, owner: str) -> str:
     Without a message of the user there is nothing to tell one turn from another, and the digest is empty. However a
     conversation is written, the digest is the same as long as it says the same.
     """
+    bodies = [worker.settings.extra_body for worker in mixture.workers]  # which `repr` masks
+    return begun(messages, owner, [mixture.name, repr((mixture.workers, mixture.rules)), bodies])
+
+
+def begun(messages: Sequence[Message], owner: str, beside: Sequence[Any] = ()) -> str:
+    """Return a digest of how a user's turn began, who asks, and what is `beside`; as `turn_of`."""
     last = next((at for at in range(len(messages) - 1, -1, -1) if messages[at].get("role") == "user"), None)
     if last is None:
         return ""
-    bodies = [worker.settings.extra_body for worker in mixture.workers]  # which `repr` masks
-    asked = [owner, mixture.name, repr((mixture.workers, mixture.rules)), bodies, *_said(messages[: last + 1])]
+    asked = [owner, *beside, *_said(messages[: last + 1])]
     try:
         written = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS, default=str)
     except TypeError:  # half of a surrogate pair, which Python can hold

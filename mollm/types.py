@@ -81,7 +81,21 @@ class Route:
     familiarity: float | None = None
     """What speaks for the question being of a kind that the router knows at all, 0 to 1; None if it cannot tell."""
     arm: str | None = None
-    """Which of several routers or mixtures that share the traffic decided or answered; None without such a test."""
+    """Which of several routers, or mixtures, that share the traffic decided, or answered: `router: FOLDER`,
+    `MIXTURE: OTHER`, or both, joined by `; `; None without such a test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which workers were picked for a question, in a mixture that chooses them."""
+
+    workers: tuple[str, ...]
+    """LLMs, the best first."""
+    by: str
+    """What they were chosen by: `predicted` or `router_llm`."""
+    reason: str
+    """In words."""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +230,8 @@ class Answer:
     """What the mixture did with a request with tools: `after`, `every` or `alone`; None for one without."""
     reused: bool = False
     """The proposals are those of an earlier request of the same turn, and no worker was asked."""
+    choice: Choice | None = None
+    """The workers that were picked for this question; None where the mixture lists them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +242,8 @@ class Routed:
     on_tools: OnTools | None = None
     """As in `Answer`."""
     reused: bool = False
+    """As in `Answer`."""
+    choice: Choice | None = None
     """As in `Answer`."""
 
 
@@ -376,7 +394,7 @@ _ATOMS = frozenset((str, int, float, bool, type(None)))
 _FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(f.name for f in fields(kind))
     for kind in (
-        *(Usage, Failure, Route, Proposal, Call, PlannedCall, Alternative, Written, Answer),
+        *(Usage, Failure, Route, Choice, Proposal, Call, PlannedCall, Alternative, Written, Answer),
         *(Routed, Started, Arrived, Failed, Writing, Retried, BreakerOpened, Token, Done),
     )
 }
@@ -399,6 +417,11 @@ def _with_usage(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "usage": Usage(**data["usage"]), "error": Failure(**error) if error else None}
 
 
+def choice_from_plain(data: dict[str, Any] | None) -> Choice | None:
+    """Undo `to_plain` for a choice, if there is one."""
+    return Choice(**{**data, "workers": tuple(data["workers"])}) if data else None
+
+
 def written_from_plain(data: dict[str, Any]) -> Written:
     """Undo `to_plain` for an answer without its provenance."""
     alternatives = tuple(Alternative(**a) for a in data["alternatives"])
@@ -416,5 +439,6 @@ def answer_from_plain(data: dict[str, Any]) -> Answer:
             "usage": Usage(**data["usage"]),
             "breakdown": tuple(call_from_plain(c) for c in data["breakdown"]),
             "alternatives": tuple(Alternative(**c) for c in data["alternatives"]),
+            "choice": choice_from_plain(data.get("choice")),
         }
     )

@@ -18,7 +18,7 @@ FOLDER = ROOT / SHIPPED
 def fitted() -> LearnedScorer:
     """Fit on the packaged examples, whatever is kept somewhere."""
     config = load_config(ROOT / "mixtures" / "local.yaml")
-    return LearnedScorer.fit(config.examples(), fallback=config.fallback)
+    return LearnedScorer.fit(config.examples(), fallback=config.fallback, named=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ WALL = {"time", "time_ns", "now", "utcnow", "today", "localtime", "gmtime", "cti
 """Functions of `time` and `datetime` whose answer changes when somebody sets the clock."""
 TOLD = {
     "mollm/calling/waits.py": "a provider may say until when to wait as a date",
+    "mollm/feedback/sqlite.py": "when an answer was given, and the days that it is kept",
     "mollm/server/audit.py": "the time of a line",
     "mollm/server/chat/replies.py": "`created` of a completion",
     "mollm/server/chat/streaming.py": "`created` of a chunk",
@@ -25,6 +26,7 @@ TOLD = {
     "mollm/server/ledger.py": "the days that are kept",
     "mollm/server/logs.py": "the time in front of a line",
     "mollm/server/quotas.py": "the days of UTC that limits of a key begin with",
+    "mollm/training/router.py": "the name of a version",
 }
 """Modules that read it, and what for: a date that is told, or that was told us."""
 

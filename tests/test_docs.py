@@ -182,6 +182,7 @@ def test_the_shapes_of_the_python_page_are_those_of_the_code() -> None:
             "Done",
             "Proposal",
             "Route",
+            "Choice",
             "Usage",
             "Call",
             "Alternative",
@@ -240,6 +241,7 @@ def test_the_errors_of_the_serving_page_are_those_of_the_code() -> None:
     failed = [types.Proposal("a", "a", 1, "", error=cause) for cause in causes]
     plain: list[Callable[[str], Exception]] = [
         *(errors.ConfigError, errors.PromptError, errors.RequestError, errors.UnknownMixture, errors.LimitError),
+        *(errors.UnknownAnswer, errors.FeedbackError),
         *(errors.RunError, errors.RoutingError, errors.AggregationError, errors.Unexpected, errors.QuotaExceeded),
         *errors.LLMError.__subclasses__(),
     ]

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from mollm import MoLLM, load_config
 from mollm.config.config import Config
+from mollm.config.fields import keys_of as section_keys
 from mollm.errors import ConfigError, LimitError, MollmError, ProviderFailed, QuorumError
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.routing.learned import LearnedScorer
@@ -312,6 +313,17 @@ def threshold() -> None:
     assert ask(config(mixtures=mixtures, router=high), "my cat likes me")[0].mixture == "ships"
 
 
+@key("router.familiarity", "router.members.familiarity")
+def familiarity() -> None:
+    """What a question must be known by: with 1, one that is known in part is left to the fallback."""
+    mixtures = {"cats": {**TWO[0], "examples": CATS}, "ships": {**TWO[1], "examples": SHIPS}}
+    for bound, mixture in ((0.0, "cats"), (1.0, "ships")):
+        member = {"kind": "learned", "threshold": 0.0, "familiarity": bound}
+        for router in (member, {"kind": "chain", "members": [member]}):
+            whole = config(mixtures=mixtures, router={"fallback": "ships", **router})
+            assert ask(whole, "my cat likes xylophones")[0].mixture == mixture
+
+
 @key("router.llm", "router.prompt")
 def llm_router() -> None:
     """The LLM that is named picks the mixture, and is asked with the prompt that is named."""
@@ -363,6 +375,21 @@ def samples() -> None:
     _, fakes, _ = ask(config({"workers": [{"llm": "b", "samples": 3}], "aggregator": {"method": "vote"}}))
 
     assert called(fakes) == {"a": 0, "b": 3, "c": 0}
+
+
+@key(
+    "llms.NAME.description",
+    *(f"mixtures.NAME.workers.choose{name}" for name in ("", ".most", ".from", ".by", ".llm")),
+)
+def choosing() -> None:
+    """An LLM that reads what the others are good at picks some of them for the question."""
+    choose = {"most": 2, "from": ["a", "c"], "by": "router_llm", "llm": "b"}
+    llms = {n: {"model": "scripted/x", "retries": 0, "description": f"knows {n}"} for n in "abc"}
+    found, fakes, _ = ask(config({"workers": {"choose": choose}, "aggregator": {"method": "vote"}}, llms=llms), b="c")
+
+    assert called(fakes) == {"a": 0, "b": 1, "c": 1}
+    assert "a: knows a\nc: knows c" in fakes["b"].requests[0].messages[0]["content"]
+    assert found.text == "from c"
 
 
 @key("mixtures.NAME.workers.prompt", "mixtures.NAME.workers.system")
@@ -583,7 +610,7 @@ def test_a_router_can_be_loaded_from_a_folder(tmp_path: Path) -> None:
 def keys_of(model: type[BaseModel], prefix: str = "") -> set[str]:
     """Every key below `model`, with NAME for what the user names."""
     found: set[str] = set()
-    for name, field in model.model_fields.items():
+    for name, field in section_keys(model).items():
         path = f"{prefix}{name}"
         found.add(path)
         is_named = name in ("llms", "mixtures") and not prefix
@@ -598,12 +625,33 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
 
 
+MOVING = ("fallback_rate", "bounds", "recent")
+EMBEDDER = ("", ".kind", ".path", ".api_base", ".api_key", ".model")
 KEY_LIMITS = ("", ".at_once", ".per_minute", ".tokens_per_day", ".cost_usd_per_day")
 ELSEWHERE = {
+    **dict.fromkeys(("router.multi",), "routing/test_joined.py::test_the_file_says_whether_two_may_answer"),
+    **dict.fromkeys(("router.weights",), "routing/test_ensemble.py::test_weights_are_given_fitted_or_all_the_same"),
+    **dict.fromkeys((f"router.{key}" for key in MOVING), "routing/test_recent.py"),
+    **dict.fromkeys((f"router.members.{key}" for key in MOVING), "routing/test_recent.py"),
     **dict.fromkeys(("router.path", "router.members.path"), "test_a_router_can_be_loaded_from_a_folder"),
+    **dict.fromkeys(
+        (
+            f"{section}{key}"
+            for section in ("embeddings", "router.embedder", "router.members.embedder")
+            for key in EMBEDDER
+        ),
+        "config/test_embeddings.py",
+    ),
     **dict.fromkeys(
         ("llms.NAME.pace", "llms.NAME.pace.latency", "llms.NAME.pace.tokens_per_second"),
         "llms/test_replay.py::test_an_answer_takes_its_time",
+    ),
+    **dict.fromkeys(("router.arms", "mixtures.NAME.arms"), "test_arms.py"),
+    **dict.fromkeys(("feedback", "feedback.kind", "feedback.path"), "feedback/test_keeping.py"),
+    **dict.fromkeys(("feedback.keep", "feedback.days"), "feedback/test_keeping.py, feedback/test_sqlite.py"),
+    **dict.fromkeys(
+        tuple(f"mixtures.NAME.workers.choose.{name}" for name in ("path", "quality_weight")),
+        "mixing/test_choosing.py",
     ),
     **dict.fromkeys(("server", "server.host", "server.port"), "server/test_process.py"),
     **dict.fromkeys(("server.api_keys", "server.max_body"), "server/test_auth.py"),

@@ -268,6 +268,10 @@ class Ledger:
         self._llms, self._most = llms, most
         self.taken: list[tuple[int, int]] = []
 
+    def allows(self, worst: WorstCase) -> bool:
+        """Say whether there is so much."""
+        return worst.output_tokens <= self._most
+
     def reserve(self, worst: WorstCase) -> None:
         """Take the worst case, or refuse it."""
         self.taken.append((worst.calls, sum(len(llm.requests) for llm in self._llms.values())))

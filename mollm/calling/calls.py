@@ -18,7 +18,7 @@ from mollm.options import COUNTED
 from mollm.types import Call, CallEnded, CallStarted, Failure, PlannedCall, Role, Usage
 
 if TYPE_CHECKING:
-    from mollm.calling.attempt import ReliableLLM
+    from mollm.calling.attempt import Price, ReliableLLM
     from mollm.config.llms import Dialect
     from mollm.options import Settings
     from mollm.types import Observer
@@ -120,6 +120,8 @@ class Facts:
     """Asks for the tokens that a prompt and its answer may have together."""
     known_window: Callable[[], Awaitable[int | None]]
     """The same, but None if nobody says."""
+    price: Price | None = None
+    """None where it is not known."""
 
 
 class Calls:
@@ -175,7 +177,7 @@ class Calls:
     def llm(self, name: str) -> Facts:
         """What is known of the LLM of that name."""
         llm = self._llms[name]
-        return Facts(llm.name, llm.defaults, llm.dialect, llm.context_window, llm.known_window)
+        return Facts(llm.name, llm.defaults, llm.dialect, llm.context_window, llm.known_window, llm.price)
 
     def close(self) -> None:
         """Make no more calls; one that still runs is cancelled and recorded."""

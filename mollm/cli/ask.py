@@ -21,8 +21,9 @@ def ask(
 ) -> None:
     """Answer a question. In a terminal the answer streams; piped, it is printed alone."""
     from mollm.api import MoLLM
+    from mollm.cli.keeping import settle
     from mollm.cli.printing.explanation import print_explanation, print_summary
-    from mollm.cli.printing.output import print_answer, print_json
+    from mollm.cli.printing.output import print_answer, print_json, say
     from mollm.cli.printing.progress import print_streamed
 
     text = sys.stdin.read() if question == "-" else question
@@ -30,13 +31,18 @@ def ask(
         raise RequestError("the question is empty")
     mollm = MoLLM(config)
     is_streamed = sys.stdout.isatty() and not json
-    if is_streamed:
-        answer = asyncio.run(print_streamed(mollm.astream(text, mixture=mixture)))
-    else:
-        answer = asyncio.run(mollm.aask(text, mixture=mixture))
-        print_json(answer) if json else print_answer(answer)
-    sys.stdout.flush()
-    if explain:
-        print_explanation(answer, mollm.config)
-    elif is_streamed:
-        print_summary(answer, mollm.config)
+    try:
+        if is_streamed:
+            answer = asyncio.run(print_streamed(mollm.astream(text, mixture=mixture)))
+        else:
+            answer = asyncio.run(mollm.aask(text, mixture=mixture))
+            print_json(answer) if json else print_answer(answer)
+        sys.stdout.flush()
+        if explain:
+            print_explanation(answer, mollm.config)
+        elif is_streamed:
+            print_summary(answer, mollm.config)
+    finally:
+        is_kept = settle(mollm)
+    if is_kept and sys.stderr.isatty() and not json:
+        say("rate it, from -1 to 1: mollm feedback last SCORE")

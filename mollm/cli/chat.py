@@ -25,12 +25,17 @@ def chat(config: ConfigOption = None, mixture: MixtureOption = None) -> None:
     """Hold a conversation. Through a pipe, every line is a question."""
     from mollm.api import MoLLM
     from mollm.cli.conversation import Conversation
+    from mollm.cli.keeping import settle
 
+    mollm = MoLLM(config)
     with asyncio.Runner() as runner:  # one event loop throughout, so that connections are reused
-        conversation = Conversation(MoLLM(config), runner)
+        conversation = Conversation(mollm, runner)
         if mixture is not None:
             conversation.use(mixture)
-        code = _typed(conversation) if sys.stdin.isatty() else _piped(conversation)
+        try:
+            code = _typed(conversation) if sys.stdin.isatty() else _piped(conversation)
+        finally:
+            settle(mollm)
     raise typer.Exit(code)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -10,14 +11,18 @@ from typing import TYPE_CHECKING
 from mollm.calling.base import Request
 from mollm.calling.quoting import with_quote
 from mollm.catalog import NOTHING, WITH_TOOLS, Catalog
+from mollm.choosing import within
 from mollm.config.load import load_config
 from mollm.config.problems import warnings
 from mollm.config.variables import missing_variables
 from mollm.errors import BadRequest, ConfigError, EmptyReply, LimitError, LLMError, PromptError, UserError
+from mollm.feedback.stores import store_of
 from mollm.limits import check
 from mollm.options import Settings
 from mollm.pool import Pool
-from mollm.routing.registry import build_router
+from mollm.routing.pairs import inseparable
+from mollm.routing.registry import build_arms, build_router
+from mollm.routing.trained import never_picked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,14 +67,25 @@ def check_config(source: str | Path | None = None) -> Report:
     try:
         with suppress(PromptError):  # the catalog has named it
             build_router(config)
+            build_arms(config)
     except ConfigError as error:
-        problems += error.problems
+        problems += (problem for problem in error.problems if problem not in problems)
     if catalog:
         problems += _over_limits(catalog, NOTHING)
-    found = [*warnings(config), *_not_served(config)]
+    found = [*warnings(config), *never_picked(config), *_not_kept(config), *_not_served(config)]
+    found += _inseparable(config)
+    if catalog:
+        found += _narrowed(catalog)
     if catalog and not problems:
         found += (f"{text}; so every request with tools is refused" for text in _over_limits(catalog, WITH_TOOLS))
     return Report(str(config.path), tuple(problems), tuple(found), catalog, pool)
+
+
+def _not_kept(config: Config) -> Iterator[str]:
+    """Why no answers would be kept; the file is not made here."""
+    store = store_of(config)
+    if store is not None and not os.access(store.path if store.path.exists() else store.path.parent, os.W_OK):
+        yield f"{config.place('feedback', 'path')}: {store.path} cannot be written, so no answers are kept"
 
 
 def _not_served(config: Config) -> Iterator[str]:
@@ -85,12 +101,43 @@ def _not_served(config: Config) -> Iterator[str]:
             yield from (f"{problem}; `mollm serve` does not start" for problem in error.problems)
 
 
+def _narrowed(catalog: Catalog) -> Iterator[str]:
+    """Which choices the limits leave fewer workers than the file says, and prices that are not there to count."""
+    for name, mixture in catalog.mixtures.items():
+        if not mixture.chooser:
+            continue
+        choose = ("mixtures", name, "workers", "choose")
+        plan, arithmetic = catalog.plan(name)
+        try:
+            check(catalog.config.limits, plan, catalog.llms, f"mixture {name!r}", arithmetic)
+        except LimitError as error:
+            yield f"{catalog.config.place(*choose, 'most')}: {error}; fewer workers are chosen then"
+        free = [llm for llm in mixture.candidates if catalog.llms[llm].price is None]
+        if mixture.chooser.kind == "predicted" and 0 < len(free) < len(mixture.candidates):
+            text = f"without a price {', '.join(free)} counts as free beside the others"
+            yield f"{catalog.config.place(*choose, 'from')}: {text}"
+
+
+def _inseparable(config: Config) -> Iterator[str]:
+    """Mixtures that no router can tell apart; the fixed one does not have to."""
+    if config.router_kind == "fixed":
+        return
+    descriptions = {name: mixture.description for name, mixture in config.mixtures.items()}
+    with suppress(ConfigError):  # a file of examples is missing, which whoever built the router has named
+        by_examples = any(section.kind != "llm" for section in config.router_sections)
+        for one, other, why in inseparable(descriptions, config.examples(), by_examples=by_examples):
+            yield f"{config.place('mixtures', other)}: no router can tell it from {one!r}: {why}"
+
+
 def _over_limits(catalog: Catalog, question: Question) -> Iterator[str]:
     config = catalog.config
-    for name in catalog.mixtures:
+    for name, mixture in catalog.mixtures.items():
         try:
-            plan, arithmetic = catalog.plan(name, question)
-            check(config.limits, plan, catalog.llms, f"mixture {name!r}", arithmetic)
+            if mixture.chooser:  # which may choose fewer, down to a single worker
+                within(catalog, mixture, catalog.plan_before(mixture, question), question)
+            else:
+                plan, arithmetic = catalog.plan(name, question)
+                check(config.limits, plan, catalog.llms, f"mixture {name!r}", arithmetic)
         except LimitError as error:
             yield f"{config.place('mixtures', name)}: {error}"
 

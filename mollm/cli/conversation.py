@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "mixture": "NAME: ask this mixture from now on; auto: route again; alone: list them",
     "explain": "explain how the last answer came about",
+    "rate": "SCORE: rate the last answer, from -1 to 1",
     "new": "forget the conversation",
     "help": "list this",
     "quit": "leave, as Ctrl-D does",
@@ -104,6 +105,8 @@ class Conversation:
                 if self._last is None:
                     raise RequestError("there is no answer yet to explain")
                 print_explanation(self._last, self._mollm.config)
+            case "rate":
+                self._rate(argument)
             case "new":
                 self._messages, self._last = [], None
                 say("a new conversation")
@@ -114,6 +117,14 @@ class Conversation:
                 self.ended = True
             case _:
                 raise RequestError(_unknown(command))
+
+    def _rate(self, score: str) -> None:
+        if self._last is None:
+            raise RequestError("there is no answer yet to rate")
+        if not re.fullmatch(r"[-+]?[0-9]*\.?[0-9]+", score):
+            raise RequestError("/rate takes a number from -1 to 1")
+        self._runner.run(self._mollm.afeedback(self._last.id, float(score)))
+        say(f"rated {float(score):g}")
 
     def _list_mixtures(self) -> None:
         texts = {name: mixture.description for name, mixture in self._mollm.catalog.mixtures.items()}

@@ -11,6 +11,7 @@ from mollm.cli.options import ConfigOption, JsonOption, PathArgument, named_once
 
 if TYPE_CHECKING:
     from mollm.config.config import Config
+    from mollm.routing.explaining import Explanation
     from mollm.types import Route
 
 
@@ -18,17 +19,32 @@ def route(
     questions: Annotated[list[str], typer.Argument(help="One or more questions.")],
     config: ConfigOption = None,
     json: JsonOption = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also show thresholds, members, and the nearest examples.")
+    ] = False,
 ) -> None:
     """Show which mixture each question goes to, and why. No LLM is asked but the router's own."""
     from mollm.api import MoLLM
     from mollm.cli.printing.listings import print_routes
     from mollm.cli.printing.output import print_json
+    from mollm.cli.printing.routes import print_explanations
     from mollm.config.load import load_config
 
     async def decide() -> list[Route]:
-        async with MoLLM(_for_routing(load_config(config))) as mollm:
+        async with MoLLM(for_routing(load_config(config))) as mollm:
             return [await mollm.aroute(question) for question in questions]
 
+    async def decide_and_explain() -> list[Explanation]:
+        async with MoLLM(for_routing(load_config(config))) as mollm:
+            return [await mollm.aexplain(question) for question in questions]
+
+    if explain:
+        explanations = asyncio.run(decide_and_explain())
+        if json:
+            print_json([explanation.to_plain() for explanation in explanations])
+        else:
+            print_explanations(questions, explanations)
+        return
     routes = asyncio.run(decide())
     if json:
         print_json(routes)
@@ -36,7 +52,7 @@ def route(
         print_routes(questions, routes)
 
 
-def _for_routing(config: Config) -> Config:
+def for_routing(config: Config) -> Config:
     """Replace every LLM that the router does not ask, so that none of them has to be usable."""
     from mollm.config.llms import LLMConfig, PriceConfig
 

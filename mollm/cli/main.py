@@ -16,8 +16,10 @@ import typer
 from mollm.cli.ask import ask
 from mollm.cli.chat import chat
 from mollm.cli.evaluate import evaluate
+from mollm.cli.feedback import feedback
 from mollm.cli.inspect import check, route, show
 from mollm.cli.printing.output import say
+from mollm.cli.routers import routers
 from mollm.cli.serve import serve
 from mollm.cli.train import train
 from mollm.errors import MollmError, RunError, UserError
@@ -36,7 +38,9 @@ app = typer.Typer(
 for command in (ask, chat, route, check, show, serve):
     app.command()(command)
 app.add_typer(train)
+app.add_typer(routers)
 app.add_typer(evaluate)
+app.add_typer(feedback)
 
 
 def _print_version(is_wanted: bool) -> None:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
+from mollm.config.arms import CURRENT
+from mollm.config.embeddings import EmbedderConfig
+from mollm.config.feedback import FeedbackConfig
 from mollm.config.fields import Section
 from mollm.config.files import find, read_examples
 from mollm.config.limits import LimitsConfig
@@ -14,6 +17,7 @@ from mollm.config.mixtures import MixtureConfig
 from mollm.config.places import KeyPath, Places
 from mollm.config.routers import (
     ChainRouterConfig,
+    EnsembleRouterConfig,
     FixedRouterConfig,
     LLMMemberConfig,
     RouterConfig,
@@ -26,6 +30,8 @@ from mollm.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from mollm.config.embeddings import EmbeddingsConfig
 
 
 def _any_of(schema: dict[str, Any]) -> None:
@@ -45,8 +51,12 @@ class Config(Section):
     router: RouterConfig = Field(
         FixedRouterConfig(), discriminator="kind", json_schema_extra=_any_of, description="How a mixture is picked."
     )
+    embeddings: EmbedderConfig | None = Field(
+        None, description="Where the vectors of texts come from, for whatever needs some; a kind alone, or a section."
+    )
     mixtures: dict[str, MixtureConfig] = Field(min_length=1, description="The mixtures, by name.")
     limits: LimitsConfig = Field(LimitsConfig(), description="The most that one question may take.")
+    feedback: FeedbackConfig = Field(FeedbackConfig(), description="Whether answers are kept to be rated.")
     server: ServerConfig = Field(ServerConfig(), description="How `mollm serve` listens.")
 
     _places: Places = PrivateAttr(default_factory=Places)
@@ -83,14 +93,14 @@ class Config(Section):
         return "general" if "general" in self.mixtures else next(iter(self.mixtures))
 
     @property
-    def router_kind(self) -> Literal["fixed", "learned", "llm", "chain"]:
+    def router_kind(self) -> Literal["fixed", "learned", "semantic", "llm", "python", "chain", "ensemble"]:
         """The kind of the router, also where the file does not name one."""
         return self.router.kind
 
     @property
     def router_sections(self) -> tuple[RouterSection, ...]:
-        """The routers that decide, in the order in which they are asked."""
-        if not isinstance(self.router, ChainRouterConfig):
+        """The routers that decide, or score, in the order in which they are asked."""
+        if not isinstance(self.router, ChainRouterConfig | EnsembleRouterConfig):
             return (RouterSection(("router",), self.router.kind, self.router),)
         members = enumerate(self.router.members)
         return tuple(RouterSection(("router", "members", index), member.kind, member) for index, member in members)
@@ -102,10 +112,22 @@ class Config(Section):
         return tuple(dict.fromkeys(router.llm for router in asking))
 
     @property
+    def standing_in(self) -> frozenset[str]:
+        """Mixtures that answer in place of others, as arms of theirs."""
+        return frozenset(arm for mixture in self.mixtures.values() for arm in mixture.arms) - {CURRENT}
+
+    @property
     def used_llms(self) -> tuple[str, ...]:
         """LLMs that some mixture or the router may call, in the file's order."""
         used = {name for mixture in self.mixtures.values() for name in mixture.llms} | {*self.router_llms}
         return tuple(name for name in self.llms if name in used)
+
+    def embedder_of(self, section: RouterSection) -> tuple[EmbeddingsConfig, KeyPath] | None:
+        """Where the vectors of a router come from, and the key that says so; None where nothing does."""
+        own = getattr(section.config, "embedder", None)
+        if own is not None:
+            return own, (*section.key, "embedder")
+        return (self.embeddings, ("embeddings",)) if self.embeddings else None
 
     def find(self, name: str) -> Path | None:
         """Find a file that the configuration names: see `files.find`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic.fields import FieldInfo  # noqa: TC002 - pydantic evaluates the annotations
 
 from mollm.config.masking import fields, shown
 
@@ -37,6 +38,11 @@ Seconds: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 ExtraBody: TypeAlias = Annotated[dict[str, Any], AfterValidator(fields), PlainSerializer(shown)]
+
+
+def keys_of(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The keys of a section as a file has them; `from`, which is no name in Python, has another one there."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 class Section(BaseModel):

@@ -11,9 +11,9 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mollm.config.lookalikes import Kind, kind_of_text, mistaken_placeholder, mistaken_value
+from mollm.config.lookalikes import EMBEDDERS, Kind, kind_of_text, mistaken_placeholder, mistaken_value
 from mollm.config.places import MAX_DEPTH, pattern_of
-from mollm.config.problems import Problem
+from mollm.config.problem import Problem
 from mollm.config.variables import expand, missing_variables, unset, variables_in
 
 if TYPE_CHECKING:
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from mollm.config.places import KeyPath
 
 LATER: frozenset[KeyPath] = frozenset(
-    [*(("llms", "*", key) for key in ("api_base", "api_key", "proxy", "headers")), ("server", "api_keys", "*", "key")]
+    [
+        *(("llms", "*", key) for key in ("api_base", "api_key", "proxy", "headers")),
+        *((*section, key) for section in EMBEDDERS for key in ("api_base", "api_key")),
+        ("server", "api_keys", "*", "key"),
+    ]
 )
 """What is filled in when it is used, with all below it: it may be secret."""
 KEY: KeyPath = ("server", "api_keys", "*")

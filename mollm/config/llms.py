@@ -44,6 +44,9 @@ class LLMConfig(Sampling):
     """A callable language model: its address and settings."""
 
     model: str = Field(pattern=r"^[^/\s]+/\S.*$", description="`provider/model`, as LiteLLM names them.")
+    description: str | None = Field(
+        None, description="What it is good at; read where an LLM chooses workers. Unset: `model`."
+    )
     client: Client | None = Field(None, description="Overrides the client that follows from `model`.")
     api_base: Addresses = Field(None, description="One address, or a list to balance over.")
     api_key: SecretStr | None = Field(None, description="`${VAR}`, or a literal (masked everywhere).")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mollm.config.filling import Filled
-    from mollm.config.problems import Problem
+    from mollm.config.problem import Problem
 
 
 def load_config(

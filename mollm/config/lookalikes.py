@@ -33,11 +33,16 @@ class Kind(Enum):
     """A key, or a header that may hold one."""
 
 
+EMBEDDERS: tuple[KeyPath, ...] = (("embeddings",), ("router", "embedder"), ("router", "members", "*", "embedder"))
+"""Sections that say where vectors come from."""
+
 _KINDS: dict[KeyPath, Kind] = {
     ("llms", "*", "model"): Kind.ADDRESS,
     ("llms", "*", "api_base"): Kind.ADDRESS,
     ("llms", "*", "proxy"): Kind.ADDRESS,
     ("llms", "*", "api_key"): Kind.SECRET,
+    **{(*section, "api_base"): Kind.ADDRESS for section in EMBEDDERS},
+    **{(*section, "api_key"): Kind.SECRET for section in EMBEDDERS},
     ("llms", "*", "headers"): Kind.SECRET,
     ("llms", "*", "extra_body"): Kind.PROSE,
     ("llms", "*", "stop"): Kind.PROSE,

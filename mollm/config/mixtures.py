@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
+from mollm.config.arms import Arms
 from mollm.config.fields import Count, NumberOrAll, Sampling, Seconds, Section
 from mollm.types import OnTools
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 METHODS: tuple[str, ...] = ("synthesize", "vote", "best")
 """Of aggregators; `load_config` takes the names of further ones."""
@@ -45,12 +49,46 @@ class AggregatorConfig(Section):
 Worker: TypeAlias = Annotated[WorkerConfig, BeforeValidator(_worker, json_schema_input_type=str | WorkerConfig)]
 
 
+class ChooseConfig(Section):
+    """How the workers are picked for each question."""
+
+    most: Count = Field(description="Workers at most; fewer where a further one is not worth its price, or a limit.")
+    candidates: list[str] = Field(
+        min_length=1, alias="from", description="LLMs among which it picks; the order that counts where it cannot."
+    )
+    by: Literal["predicted", "router_llm"] = Field(
+        "predicted", description="The quality that recorded scores predict, or an LLM that reads the descriptions."
+    )
+    path: str | None = Field(None, description="Folder of a trained chooser, for `predicted`.")
+    quality_weight: float = Field(
+        0.5, ge=0, le=1, description="For `predicted`: 1 counts quality alone, 0 price alone."
+    )
+    llm: str | None = Field(None, description="For `router_llm`: the LLM that picks; unset: the router's.")
+
+
+class ChosenWorkers(Section):
+    """Workers that are picked for each question, in place of a list."""
+
+    choose: ChooseConfig = Field(description="How they are picked.")
+
+
+def _form(value: Any) -> str:
+    return "[chosen]" if isinstance(value, dict | ChosenWorkers) else "[listed]"
+
+
+Workers: TypeAlias = Annotated[
+    Annotated[list[Worker], Field(min_length=1), Tag("[listed]")] | Annotated[ChosenWorkers, Tag("[chosen]")],
+    Discriminator(_form),
+]
+"""The tags stand in the locations of pydantic's errors, and no key of a file looks like them."""
+
+
 class MixtureConfig(Section):
     """A named set of workers and an aggregator."""
 
     description: str = Field(min_length=1, description="What it is for; prompts and routers read it.")
     examples: list[str] | str = Field([], description="Questions that belong here: a list, or a file, one per line.")
-    workers: list[Worker] = Field(min_length=1, description="Listed best first.")
+    workers: Workers = Field(description="Listed best first, or `choose`: picked for each question.")
     aggregator: AggregatorConfig = Field(AggregatorConfig(), description="How proposals become the answer.")
     ask_first: NumberOrAll = Field("all", description="How many calls start at once.")
     agree: Count | None = Field(None, ge=2, description="Stop when so many have the same final answer; unset: never.")
@@ -68,11 +106,28 @@ class MixtureConfig(Section):
         "Unset: `after` with several workers, else `alone`.",
     )
     tools_llm: str | None = Field(None, description="Has the tools of a request; unset: the LLM of the aggregator.")
+    arms: Arms = Field(
+        {},
+        description="Shares of its questions, 0 to 1 and together 1: of this mixture under `current`, and of other "
+        "mixtures, which answer in its place.",
+    )
+
+    @property
+    def choose(self) -> ChooseConfig | None:
+        """How its workers are picked; None where they are listed."""
+        return self.workers.choose if isinstance(self.workers, ChosenWorkers) else None
+
+    @property
+    def listed(self) -> list[WorkerConfig]:
+        """The workers, or those among which they are picked."""
+        if isinstance(self.workers, ChosenWorkers):
+            return [WorkerConfig(llm=name) for name in self.workers.choose.candidates]
+        return self.workers
 
     @property
     def planned(self) -> int:
         """Proposals in one layer when all of them are asked."""
-        return sum(worker.samples for worker in self.workers)
+        return self.choose.most if self.choose else sum(worker.samples for worker in self.listed)
 
     @property
     def is_bypass(self) -> bool:
@@ -85,17 +140,38 @@ class MixtureConfig(Section):
         if self.is_bypass:
             return None
         if self.aggregator.llm is None and self.aggregator.method != "vote":
-            return self.workers[0].llm
+            return self.listed[0].llm
         return self.aggregator.llm
 
     @property
     def acting_llm(self) -> str:
         """The LLM that has the tools of a request."""
-        return self.tools_llm or self.aggregator_llm or self.workers[0].llm
+        return self.tools_llm or self.aggregator_llm or self.listed[0].llm
 
     @property
     def llms(self) -> tuple[str, ...]:
         """Every LLM it may call, each once."""
-        names = [worker.llm for worker in self.workers]
-        names += [name for name in (self.aggregator_llm, self.aggregator.fallback_llm) if name]
+        names = [worker.llm for worker in self.listed]
+        asking = self.choose.llm if self.choose else None
+        names += [name for name in (self.aggregator_llm, self.aggregator.fallback_llm, asking) if name]
         return tuple(dict.fromkeys([*names, self.acting_llm]))
+
+    def of(self, llms: Sequence[str]) -> Self:
+        """The mixture that is made for a question of these LLMs.
+
+        Who aggregates and who has the tools is as in the mixture that chooses, and numbers that so few workers cannot
+        meet are lowered.
+        """
+        count = len(llms)
+        on_tools = self.on_tools or ("alone" if self.is_bypass else "after")
+        changes = {
+            "workers": [WorkerConfig(llm=name) for name in llms],
+            "aggregator": self.aggregator.model_copy(update={"llm": self.aggregator_llm}),
+            "on_tools": on_tools,
+            "tools_llm": self.tools_llm if self.is_bypass and on_tools == "alone" else self.acting_llm,
+            "quorum": min(self.quorum, count),
+            "agree": min(self.agree, count) if self.agree and count > 1 else None,
+            "enough": min(self.enough, count) if self.enough else None,
+            "ask_first": "all" if self.ask_first == "all" else min(self.ask_first, count),
+        }
+        return self.model_copy(update=changes)

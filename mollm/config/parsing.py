@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from mollm.config.config import Config
+from mollm.config.fields import keys_of
 from mollm.config.filling import typed
 from mollm.config.places import pattern_of, value_at
-from mollm.config.problems import Problem, nearest, one_of
+from mollm.config.problem import Problem, nearest, one_of
 from mollm.config.routers import kind_of, with_kind
 
 if TYPE_CHECKING:
@@ -39,9 +40,18 @@ STAND_INS: dict[KeyPath, Any] = {
     ("mixtures", "*", "workers"): [""],
     ("mixtures", "*", "workers", "*"): "",
     ("mixtures", "*", "workers", "*", "llm"): "",
+    ("mixtures", "*", "workers", "choose"): {"most": 1, "from": [""]},
+    ("mixtures", "*", "workers", "choose", "most"): 1,
+    ("mixtures", "*", "workers", "choose", "from"): [""],
+    ("mixtures", "*", "workers", "choose", "from", "*"): "",
+    ("embeddings", "kind"): "wordllama",
+    ("router", "embedder", "kind"): "wordllama",
+    ("router", "members", "*", "embedder", "kind"): "wordllama",
     ("router", "llm"): "",
+    ("router", "path"): "",
     ("router", "members", "*"): {"kind": "learned"},
     ("router", "members", "*", "llm"): "",
+    ("router", "members", "*", "path"): "",
     ("server", "api_keys", "*"): {"name": "-", "key": "-"},
     ("server", "api_keys", "*", "name"): "-",
 }
@@ -142,7 +152,7 @@ def _mend(data: dict[str, Any], key: KeyPath) -> KeyPath:
 
 def _is_optional(key: KeyPath, data: dict[str, Any]) -> bool:
     """The section of this key is complete without it."""
-    fields = [found.model_fields.get(str(key[-1])) for found in _classes(key[:-1], data)]
+    fields = [keys_of(found).get(str(key[-1])) for found in _classes(key[:-1], data)]
     return bool(fields) and not any(field and field.is_required() for field in fields)
 
 
@@ -178,7 +188,7 @@ def _shape_problem(item: ErrorDetails, data: dict[str, Any]) -> tuple[KeyPath, P
     if kind == "extra_forbidden":
         return _unknown((*holder, loc[-1]), data)
     if kind in ("model_type", "model_attributes_type"):
-        names = dict.fromkeys(name for found in _classes(key) for name in found.model_fields)
+        names = dict.fromkeys(name for found in _classes(key) for name in keys_of(found))
         short = SHORT.get(pattern_of(key))
         wants_text = short is not None
         text = f"must be a mapping of: {', '.join(names)}{f', or {short}' if short else ''}"
@@ -194,6 +204,8 @@ def _missing(key: KeyPath, data: dict[str, Any]) -> tuple[KeyPath, Problem]:
         return key, Problem(key, MESSAGES["missing"], [])
     llms = data.get("llms")
     text = f"kind 'llm' needs `llm`, the LLM that picks; allowed: {', '.join(llms if isinstance(llms, dict) else ())}"
+    if key[-1] == "path":
+        text = "kind 'python' needs `path`, what decides, as `package.module:name`"
     return key, Problem(key[:-1], text, [(*key[:-1], "kind")])
 
 
@@ -202,13 +214,13 @@ def _unknown(key: KeyPath, data: dict[str, Any]) -> tuple[KeyPath, Problem]:
     if not sections:  # below a key that is no text: that one has to be mended first
         return key, Problem(key, "unknown key", [])
     (section,) = sections
-    owners = [kind_of(other) for other in _classes(key[:-1]) if name in other.model_fields]
+    owners = [kind_of(other) for other in _classes(key[:-1]) if name in keys_of(other)]
     if owners:
         text = f"a router of kind {kind_of(section)!r} has no such key; it belongs to {' or '.join(map(repr, owners))}"
         return key, Problem(key, text, [(*key[:-1], "kind")])
     if hint := MOVED.get(pattern_of(key)):
         return key, Problem(key, hint, [])
-    near = nearest(name, section.model_fields)
+    near = nearest(name, keys_of(section))
     if len(key) == 1 and near.startswith("; allowed") and isinstance(data.get(name), dict | list):
         near += "; what is only merged elsewhere stands under a key that begins with `x-`"
     return key, Problem(key, f"unknown key{near}", [])
@@ -238,7 +250,7 @@ def _classes(key: KeyPath, data: Any = None) -> list[type[BaseModel]]:
     """Return the classes of which the section at `key` may be; with `data`, the one of which it is."""
     found: list[Any] = [Config]
     for part in key:
-        found = [inner for annotation in found for inner in _inside(annotation, part)]
+        found = list(dict.fromkeys(inner for annotation in found for inner in _inside(annotation, part)))
     classes = [item for item in found if isinstance(item, type) and issubclass(item, BaseModel)]
     if data is None or len(classes) < 2:
         return classes
@@ -246,9 +258,10 @@ def _classes(key: KeyPath, data: Any = None) -> list[type[BaseModel]]:
 
 
 def _inside(annotation: Any, part: str | int) -> Iterator[Any]:
-    if get_origin(annotation) in (dict, list):
+    if get_origin(annotation) is dict or (get_origin(annotation) is list and not isinstance(part, str)):
         return _alternatives(get_args(annotation)[-1])
-    field = getattr(annotation, "model_fields", {}).get(part)
+    is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    field = keys_of(annotation).get(str(part)) if is_section else None
     return _alternatives(field.annotation) if field else iter(())
 
 
@@ -265,4 +278,4 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
 
 def _likely_kind(key: KeyPath, section: dict[str, Any]) -> str:
     """Return the kind of router that has most of the keys that stand in `section`."""
-    return kind_of(max(_classes(key), key=lambda found: len(found.model_fields.keys() & section.keys())))
+    return kind_of(max(_classes(key), key=lambda found: len(keys_of(found).keys() & section.keys())))

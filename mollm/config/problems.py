@@ -5,70 +5,58 @@ Names that clash or lead nowhere, numbers that cannot be met, keys that have no 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import math
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mollm.config.addresses import ProxyURL
+from mollm.config.arms import CURRENT
+from mollm.config.embedder_problems import embedder_problems
 from mollm.config.files import looks_like_file_name
 from mollm.config.hosts import ANY
 from mollm.config.keys import key_problem
 from mollm.config.mixtures import METHODS
 from mollm.config.places import MAX_DEPTH
-from mollm.config.routers import ChainRouterConfig, FixedRouterConfig, LearnedMemberConfig, LLMMemberConfig
+from mollm.config.problem import LLMS, MIXTURES, Problem, nearest, one_of, refusal
+from mollm.config.router_problems import needs_no_examples, router_problems
 from mollm.config.variables import expand, missing_variables, variables_in
 from mollm.options import COUNTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mollm.config.api_keys import KeyConfig
     from mollm.config.config import Config
     from mollm.config.llms import LLMConfig
     from mollm.config.mixtures import MixtureConfig
     from mollm.config.places import KeyPath
-    from mollm.config.routers import RouterSection
 
 NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9@~][A-Za-z0-9_.:@~+=-]*(/[A-Za-z0-9_@~][A-Za-z0-9_.:@~+=-]*)*")
 """As other programs name models: `provider/name`, `name:tag`. No part of one is `..`, and none holds the `#` that tells
 the samples of a worker apart."""
 RESERVED_NAMES = ("auto", "router")
-LLMS: KeyPath = ("llms",)
-MIXTURES: KeyPath = ("mixtures",)
 KEYS: KeyPath = ("server", "api_keys")
 KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 NOTHING = hashlib.sha256(b"").hexdigest()
-
-
-class Problem(NamedTuple):
-    """Something wrong, and what had to be read to know it."""
-
-    key: KeyPath
-    """Where it is to be mended."""
-    text: str
-    reads: Sequence[KeyPath]
-    """The keys it follows from; where one of them could not be read, nobody knows whether it is a problem."""
-    wants_text: bool = False
-    """Text would be right in place of what stands there."""
-
-    def follows_from(self, gaps: Collection[KeyPath]) -> bool:
-        """It may be there only because of what could not be read at these keys."""
-        return any(key[:length] in gaps for key in self.reads for length in range(len(key) + 1))
 
 
 def problems(config: Config, methods: Iterable[str] = ()) -> Iterator[Problem]:
     """Find what the shape alone does not show; `methods` are aggregators beside the built-in ones."""
     yield from _name_problems(config)
     yield from _llm_problems(config)
-    yield from _router_problems(config)
+    yield from _arm_problems(config, ("router", "arms"), config.router.arms)
+    yield from router_problems(config)
+    if config.embeddings:
+        yield from embedder_problems(("embeddings",), config.embeddings)
     yield from _key_problems(config.server.api_keys)
     for name, mixture in config.mixtures.items():
         yield from _reference_problems(config, name, mixture)
         yield from _count_problems(name, mixture)
+        yield from _arm_problems(config, (*MIXTURES, name, "arms"), mixture.arms)
+        yield from _choice_problems(config, name, mixture)
         yield from _method_problems(name, mixture, [*METHODS, *(method for method in methods if method not in METHODS)])
 
 
@@ -114,7 +102,7 @@ def _address_problems(key: KeyPath, llm: LLMConfig, client: Sequence[KeyPath]) -
     """Addresses and a key that cannot be used; those with variables are read when the LLM is built."""
     for index, address in enumerate(llm.api_base or ()):
         where = (*key, "api_base", index) if len(llm.api_base or ()) > 1 else (*key, "api_base")
-        if not variables_in(address) and (text := _refusal(llm.base_url, address)):
+        if not variables_in(address) and (text := refusal(llm.base_url, address)):
             yield Problem(where, f"the address {text}", [*client, where])
     if (
         llm.api_key
@@ -124,19 +112,11 @@ def _address_problems(key: KeyPath, llm: LLMConfig, client: Sequence[KeyPath]) -
         yield Problem((*key, "api_key"), f"the key {text}", [(*key, "api_key")])
     if llm.proxy:
         proxy, secret = (*key, "proxy"), llm.proxy.get_secret_value()
-        if secret.strip() and not variables_in(secret) and (text := _refusal(ProxyURL.parse, secret)):
+        if secret.strip() and not variables_in(secret) and (text := refusal(ProxyURL.parse, secret)):
             yield Problem(proxy, f"the address {text}", [proxy])
         if llm.kind not in ("openai_compatible", "langchain-openai"):
             text = f"the client {llm.kind} takes no proxy; `openai_compatible` and `langchain-openai` do"
             yield Problem(proxy, text, [proxy, *client])
-
-
-def _refusal(parse: Callable[[str], object], text: str) -> str | None:
-    try:
-        parse(text)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def _extra_problems(key: KeyPath, extra_body: Mapping[str, Any]) -> Iterator[Problem]:
@@ -188,54 +168,16 @@ def _key_problems(keys: Sequence[KeyConfig]) -> Iterator[Problem]:
             yield Problem(sha256, "is that of an empty text; was the variable set when it was made?", [sha256])
 
 
-def _router_problems(config: Config) -> Iterator[Problem]:
-    router, key = config.router, ("router", "fallback")
-    if router.fallback is not None and router.fallback not in config.mixtures:
-        near = nearest(router.fallback, config.mixtures)
-        yield Problem(key, f"no mixture {router.fallback!r}{near}", [key, MIXTURES])
-    if router.fallback is None and len(config.mixtures) > 1 and "general" not in config.mixtures:
-        text = (
-            "name the `fallback` mixture, the one that answers when the router does not know; "
-            f"allowed: {', '.join(config.mixtures)}"
-        )
-        yield Problem(("router",), text, [key, MIXTURES])
-    if isinstance(router, ChainRouterConfig) and not router.members:
-        members = ("router", "members")
-        yield Problem(members, "a chain needs at least one member", [members, ("router", "kind")])
-    for section in config.router_sections:
-        yield from _section_problems(config, section)
-
-
-def _section_problems(config: Config, section: RouterSection) -> Iterator[Problem]:
-    key, _, router = section
-    kind = (*key, "kind")
-    if isinstance(router, FixedRouterConfig):
-        return
-    if router.threshold != "auto" and not 0 <= router.threshold <= 1:
-        threshold = (*key, "threshold")
-        yield Problem(threshold, "must be 'auto' or a number from 0 to 1", [threshold])
-    if isinstance(router, LearnedMemberConfig):
-        examples = [(*MIXTURES, name, "examples") for name in config.mixtures]
-        if not router.path and not any(mixture.examples for mixture in config.mixtures.values()):
-            text = "a learned router needs `examples` in at least one mixture"
-            yield Problem(kind, text, [kind, (*key, "path"), MIXTURES, *examples])
-        return
-    llm = (*key, "llm")
-    if router.llm not in config.llms:
-        yield Problem(llm, f"no LLM {router.llm!r}{nearest(router.llm, config.llms)}", [llm, LLMS])
-    for name in config.mixtures:
-        if name.casefold() == "none":
-            yield Problem((*MIXTURES, name), "the router's LLM replies 'none' where no mixture suits", [kind, MIXTURES])
-
-
 def _reference_problems(config: Config, name: str, mixture: MixtureConfig) -> Iterator[Problem]:
     used: list[tuple[KeyPath, str | None]] = [
-        (("workers", index, "llm"), worker.llm) for index, worker in enumerate(mixture.workers)
+        (("workers", "choose", "from", index) if mixture.choose else ("workers", index, "llm"), worker.llm)
+        for index, worker in enumerate(mixture.listed)
     ]
+    used += [(("workers", "choose", "llm"), mixture.choose.llm)] if mixture.choose else []
     used += [(("aggregator", "llm"), mixture.aggregator.llm)]
     used += [(("aggregator", "fallback_llm"), mixture.aggregator.fallback_llm)]
     used += [(("tools_llm",), mixture.tools_llm)]
-    for index, worker in enumerate(mixture.workers):
+    for index, worker in enumerate(mixture.listed):
         yield from _extra_problems((*MIXTURES, name, "workers", index, "extra_body"), worker.extra_body)
         if worker.system and looks_like_file_name(worker.system):
             key = (*MIXTURES, name, "workers", index, "system")
@@ -251,7 +193,7 @@ def _reference_problems(config: Config, name: str, mixture: MixtureConfig) -> It
 def _count_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]:
     planned, enough = mixture.planned, mixture.enough or mixture.planned
     workers = (*MIXTURES, name, "workers")
-    samples: list[KeyPath] = [(*workers, index, "samples") for index in range(len(mixture.workers))]
+    samples: list[KeyPath] = [(*workers, index, "samples") for index in range(len(mixture.listed))]
     agreed = mixture.agree or enough
     least = (agreed, "`agree`") if agreed < enough else (enough, "`enough`")
     bounds = (
@@ -265,6 +207,46 @@ def _count_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]:
         if value > most:
             key = (*MIXTURES, name, field)
             yield Problem(key, f"{value} is more than {what} ({most})", [key, workers, *samples])
+
+
+def _arm_problems(config: Config, key: KeyPath, arms: Mapping[str, float]) -> Iterator[Problem]:
+    """Arms that lead nowhere; whether the folder of a router holds one shows when it is read."""
+    if arms and CURRENT not in arms:
+        text = f"the share of `{CURRENT}`, which is what stands here without arms, is missing; it may be 0"
+        yield Problem(key, text, [key])
+    for arm in arms if key[0] == "mixtures" else ():
+        where = (*key, arm)
+        if arm == key[1]:
+            yield Problem(where, f"this mixture itself stands under `{CURRENT}`", [where])
+        elif arm != CURRENT and arm not in config.mixtures:
+            near = nearest(arm, [CURRENT, *config.mixtures])
+            yield Problem(where, f"no mixture {arm!r}{near}", [where, MIXTURES])
+
+
+def _choice_problems(config: Config, name: str, mixture: MixtureConfig) -> Iterator[Problem]:
+    choose, key = mixture.choose, (*MIXTURES, name, "workers", "choose")
+    if choose is None:
+        return
+    most, among, by = (*key, "most"), (*key, "from"), (*key, "by")
+    if choose.most > len(choose.candidates):
+        yield Problem(
+            most, f"{choose.most} is more than there are to pick `from` ({len(choose.candidates)})", [most, among]
+        )
+    for llm in dict.fromkeys(llm for llm in choose.candidates if choose.candidates.count(llm) > 1):
+        yield Problem(among, f"{llm!r} stands here twice; a worker is picked once", [among])
+    if choose.by == "predicted":
+        if choose.path is None:
+            text = "is required: the folder of a chooser that `mollm train chooser` made"
+            yield Problem((*key, "path"), text, [(*key, "path"), by])
+        foreign = ["llm"]
+    else:
+        if choose.llm is None and not config.router_llms:
+            yield Problem((*key, "llm"), "is required: the LLM that picks, since no router asks one", [by, ("router",)])
+        foreign = ["path", "quality_weight"]
+    for field in foreign:
+        if field in choose.model_fields_set:
+            text = f"has no effect where workers are picked by {choose.by!r}"
+            yield Problem((*key, field), text, [(*key, field), by])
 
 
 def _method_problems(name: str, mixture: MixtureConfig, methods: Sequence[str]) -> Iterator[Problem]:
@@ -283,17 +265,21 @@ def warnings(config: Config) -> Iterator[str]:
         if listed.key is not None and not variables_in(listed.key.get_secret_value()):
             text = "a key in the file; write ${VARIABLE} instead, or the key's `sha256`"
             yield f"{config.place('server', 'api_keys', number)}: {text}"
+    if config.feedback.kind == "none":
+        tests = [("mixtures", name, "arms") for name, mixture in config.mixtures.items() if mixture.arms]
+        for where in [("router", "arms")] * bool(config.router.arms) + tests:
+            yield f"{config.place(*where)}: without `feedback` nobody learns what comes of each arm"
     for name, llm in config.llms.items():
         yield from _llm_warnings(config, name, llm)
         if name not in config.used_llms:
             yield f"{config.place('llms', name)}: no mixture uses this LLM"
     for name, mixture in config.mixtures.items():
         place = config.place("mixtures", name)
-        if name == config.fallback:
+        if name == config.fallback or name in config.standing_in:
             pass
         elif config.router_kind == "fixed":
             yield f"{place}: the fixed router never picks it; it can be asked by name"
-        elif not mixture.examples and not any(map(_needs_no_examples, config.router_sections)):
+        elif not mixture.examples and not any(map(needs_no_examples, config.router_sections)):
             yield f"{place}: without `examples` the router never picks it; only by name"
         if mixture.ask_first != "all" and mixture.agree is None and mixture.enough is None:
             yield f"{config.place('mixtures', name, 'ask_first')}: without `agree` or `enough` all are asked in the end"
@@ -316,23 +302,3 @@ def _llm_warnings(config: Config, name: str, llm: LLMConfig) -> Iterator[str]:
         yield f"{place}: an address stands here twice; it is called as one"
     if any(not base.path for base in bases):
         yield f"{place}: the address has no path; most servers answer below `/v1`"
-
-
-def _needs_no_examples(section: RouterSection) -> bool:
-    router = section.config
-    return isinstance(router, LLMMemberConfig) or (isinstance(router, LearnedMemberConfig) and bool(router.path))
-
-
-def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Suggest the nearest of the `allowed` words, or list them all."""
-    words = list(allowed)
-    close = difflib.get_close_matches(word, words, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; allowed: {', '.join(words)}" if words else ""
-
-
-def one_of(words: Sequence[str]) -> str:
-    """Write `'a', 'b' or 'c'`."""
-    *before, last = map(repr, words)
-    return f"{', '.join(before)} or {last}" if before else last

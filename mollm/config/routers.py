@@ -1,4 +1,4 @@
-"""What a configuration may say about the router: one class for each kind, and members for chains of them."""
+"""What a configuration may say about the router: one class for each kind, and one for what may be a member."""
 
 from __future__ import annotations
 
@@ -6,40 +6,93 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from pydantic import BaseModel, Field
 
+from mollm.config.arms import Arms
+from mollm.config.embeddings import EmbedderConfig
 from mollm.config.fields import Section
 
 Threshold: TypeAlias = Annotated[
     float | Literal["auto"],
     Field(description="Probability, 0 to 1, below which the fallback answers; `auto`: fitted, or 0.5 for an LLM."),
 ]
-_MEMBER_KIND = "What it decides by; a chain has no chain in it."
+_MEMBER_KIND = "What it decides by, or scores by; no chain or ensemble has another one in it."
 _KIND = "Unset: `learned` if any mixture has examples or `path` is set, else `fixed`."
+LEAST_RECENT = 50
+"""Questions; a share of fewer is an accident."""
 
 
-class LearnedMemberConfig(Section):
+class _Deciding(Section):
+    """When what a router thinks likeliest is accepted."""
+
+    kind: str
+    threshold: Threshold = "auto"
+    familiarity: float | Literal["auto"] = Field(
+        "auto", description="What a question must be known by, 0 to 1, else the fallback answers; `auto`: fitted."
+    )
+    fallback_rate: float | None = Field(
+        None, gt=0, lt=1, description="Share of recent questions to be in doubt: it moves the threshold; unset: fixed."
+    )
+    bounds: Annotated[list[float], Field(min_length=2, max_length=2)] = Field(
+        [0.3, 0.9], description="The least and the highest threshold that `fallback_rate` may bring."
+    )
+    recent: int = Field(
+        500, ge=LEAST_RECENT, le=100_000, description="How many questions are recent, for `fallback_rate`."
+    )
+
+
+class LearnedMemberConfig(_Deciding):
     """Decides by the examples of the mixtures."""
 
     kind: Literal["learned"] = Field(description=_MEMBER_KIND)
-    threshold: Threshold = "auto"
     path: str | None = Field(None, description="Folder of a trained router.")
+    embedder: EmbedderConfig | None = Field(
+        None,
+        description="Vectors to learn from beside the words of the examples; with `path`: those it was trained on. "
+        "As `embeddings`, or its kind alone. Unset: none, and with `path` what `embeddings` says.",
+    )
 
 
-class LLMMemberConfig(Section):
+class SemanticMemberConfig(_Deciding):
+    """Decides by the examples that are nearest in meaning, or by the descriptions."""
+
+    kind: Literal["semantic"] = Field(description=_MEMBER_KIND)
+    embedder: EmbedderConfig | None = Field(
+        None, description="As `embeddings`, or its kind alone. Unset: what `embeddings` says."
+    )
+
+
+class LLMMemberConfig(_Deciding):
     """Lets an LLM decide that reads the descriptions of the mixtures."""
 
     kind: Literal["llm"] = Field(description=_MEMBER_KIND)
-    threshold: Threshold = "auto"
     llm: str = Field(description="The LLM that picks.")
     prompt: str | None = Field(None, description="A prompt file, or (if it contains white space) the prompt itself.")
 
 
-MemberConfig: TypeAlias = Annotated[LearnedMemberConfig | LLMMemberConfig, Field(discriminator="kind")]
-"""One router of a chain; a chain has no chain in it."""
+class PythonMemberConfig(_Deciding):
+    """Lets a function, a scorer or a router of one's own decide."""
+
+    kind: Literal["python"] = Field(description=_MEMBER_KIND)
+    path: str = Field(description="Where it is, as `package.module:name`.")
+
+
+MemberConfig: TypeAlias = Annotated[
+    LearnedMemberConfig | SemanticMemberConfig | LLMMemberConfig | PythonMemberConfig, Field(discriminator="kind")
+]
+"""One router of a chain, or one scorer of an ensemble."""
 
 
 class _Router(Section):
     kind: str
     fallback: str | None = Field(None, description="Unset: the mixture named `general`, or the only one.")
+    arms: Arms = Field(
+        {},
+        description="Shares of the questions, 0 to 1 and together 1: of this router under `current`, and of trained "
+        "routers by their folders.",
+    )
+
+
+class _PickingTwo(_Router):
+    multi: bool = Field(False, description="Join a second mixture to the first where both are likely.")
 
 
 class FixedRouterConfig(_Router):
@@ -48,26 +101,60 @@ class FixedRouterConfig(_Router):
     kind: Literal["fixed"] = Field("fixed", description=_KIND)
 
 
-class LearnedRouterConfig(LearnedMemberConfig, _Router):
+class LearnedRouterConfig(LearnedMemberConfig, _PickingTwo):
     """Decides by the examples of the mixtures."""
 
     kind: Literal["learned"] = Field("learned", description=_KIND)
 
 
-class LLMRouterConfig(LLMMemberConfig, _Router):
+class SemanticRouterConfig(SemanticMemberConfig, _PickingTwo):
+    """Decides by the examples that are nearest in meaning, or by the descriptions."""
+
+    kind: Literal["semantic"] = Field("semantic", description=_KIND)
+
+
+class LLMRouterConfig(LLMMemberConfig, _PickingTwo):
     """Lets an LLM decide that reads the descriptions of the mixtures."""
 
     kind: Literal["llm"] = Field("llm", description=_KIND)
 
 
-class ChainRouterConfig(_Router):
+class PythonRouterConfig(PythonMemberConfig, _PickingTwo):
+    """Lets a function, a scorer or a router of one's own decide."""
+
+    kind: Literal["python"] = Field("python", description=_KIND)
+
+
+class ChainRouterConfig(_PickingTwo):
     """Asks its members in turn until one is sure."""
 
     kind: Literal["chain"] = Field("chain", description=_KIND)
     members: list[MemberConfig] = Field([], description="The routers of a chain, in the order in which they are asked.")
 
 
-RouterConfig: TypeAlias = FixedRouterConfig | LearnedRouterConfig | LLMRouterConfig | ChainRouterConfig
+class EnsembleRouterConfig(_Deciding, _PickingTwo):
+    """Adds up what its members think of every mixture."""
+
+    kind: Literal["ensemble"] = Field("ensemble", description=_KIND)
+    members: list[MemberConfig] = Field([], description="The scorers of an ensemble; all of them are asked.")
+    weights: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = Field(
+        None, description="What each member counts for; unset: fitted where all can be refitted, else all the same."
+    )
+
+
+RouterConfig: TypeAlias = (
+    FixedRouterConfig
+    | LearnedRouterConfig
+    | SemanticRouterConfig
+    | LLMRouterConfig
+    | PythonRouterConfig
+    | ChainRouterConfig
+    | EnsembleRouterConfig
+)
+Deciding: TypeAlias = (
+    LearnedMemberConfig | SemanticMemberConfig | LLMMemberConfig | PythonMemberConfig | EnsembleRouterConfig
+)
+"""The sections whose scores are decided on."""
 
 
 def kind_of(router: type[BaseModel]) -> str:
@@ -81,12 +168,12 @@ ROUTERS: dict[str, type[RouterConfig]] = {kind_of(router): router for router in 
 
 
 class RouterSection(NamedTuple):
-    """One router that decides: the one under `router`, or a member of its chain."""
+    """One router that decides, or scores: the one under `router`, or a member of it."""
 
     key: tuple[str | int, ...]
     """Where it stands."""
-    kind: Literal["fixed", "learned", "llm"]
-    config: FixedRouterConfig | LearnedMemberConfig | LLMMemberConfig
+    kind: Literal["fixed", "learned", "semantic", "llm", "python"]
+    config: FixedRouterConfig | LearnedMemberConfig | SemanticMemberConfig | LLMMemberConfig | PythonMemberConfig
 
 
 def with_kind(data: Any) -> Any:

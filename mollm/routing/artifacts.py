@@ -1,4 +1,4 @@
-"""A fitted router as two files, JSON and safetensors; and the folder where fitted ones are kept.
+"""A fitted router, or chooser, as two files, JSON and safetensors; and the folder where fitted routers are kept.
 
 Neither file can hold code, and whoever reads them trusts nothing in them.
 """
@@ -12,7 +12,7 @@ import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -23,17 +23,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT = 4
+FORMAT = 5
 """Raise it when a file of before would be read, or would decide, differently."""
+Kind: TypeAlias = Literal["router", "chooser"]
+"""What the files are, and are called."""
 MANIFEST, ARRAYS = "router.json", "router.safetensors"
-MOST_BYTES = {MANIFEST: 1024 * 1024, ARRAYS: 512 * 1024 * 1024}
+MOST_BYTES = {
+    **dict.fromkeys((MANIFEST, "chooser.json"), 1024 * 1024),
+    **dict.fromkeys((ARRAYS, "chooser.safetensors"), 512 * 1024 * 1024),
+}
 """Of each file; a router of a hundred mixtures with thousands of examples each has a tenth of that."""
 KEPT = 16
 """Fitted routers that stay in the cache folder, the latest."""
 
 
-def write(folder: Path, manifest: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write a router to `folder`, made if missing; a reader never sees half a file.
+def write(folder: Path, manifest: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], kind: Kind = "router") -> None:
+    """Write what was fitted to `folder`, made if missing; a reader never sees half a file.
 
     Raises:
         OSError: The folder cannot be made or written.
@@ -45,38 +50,50 @@ def write(folder: Path, manifest: Mapping[str, Any], arrays: Mapping[str, NDArra
     manifest = {"format": FORMAT, **manifest}
     manifest["checksum"] = _checksum(manifest, body)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / ARRAYS, body)
-    _write(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    _write(folder / f"{kind}.safetensors", body)
+    _write(folder / f"{kind}.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
 
-def read(folder: Path, digest: str | None = None) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def read(
+    folder: Path, digest: str | None = None, kind: Kind = "router"
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read what `write` wrote: manifest and arrays.
 
     Args:
         folder: Where it lies.
-        digest: Of the router that is wanted; one with another digest is refused, and its arrays are not read.
+        digest: Of what is wanted; what has another digest is refused, and its arrays are not read.
+        kind: What is wanted.
 
     Raises:
-        ConfigError: There is no router in `folder`, another one, or not one that can be used as it is.
+        ConfigError: There is nothing of this kind in `folder`, something else, or nothing that can be used as it is.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    found = manifest(folder, kind)
+    if digest is not None and found.get("digest") != digest:
+        raise ConfigError(f"{folder}: a {kind} of other examples")
     try:
-        manifest = json.loads(_bytes_of(folder / MANIFEST, MOST_BYTES[MANIFEST]))
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise ConfigError(f"{folder / MANIFEST}: not a router of format {FORMAT}; train it again")
-        if digest is not None and manifest.get("digest") != digest:
-            raise ConfigError(f"{folder}: a router of other examples")
-        body = _bytes_of(folder / ARRAYS, MOST_BYTES[ARRAYS])
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{folder}: no learned router can be read there: {error}") from error
-    if manifest.get("checksum") != _checksum(manifest, body):
-        raise ConfigError(f"{folder}: its files are damaged, changed or not of the same router; train it again")
+        body = _bytes_of(folder / f"{kind}.safetensors")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder}: no learned {kind} can be read there: {error}") from error
+    if found.get("checksum") != _checksum(found, body):
+        raise ConfigError(f"{folder}: its files are damaged, changed or not of the same {kind}; train it again")
     try:
-        return manifest, load(body)
+        return found, load(body)
     except (SafetensorError, LookupError, TypeError, ValueError, OverflowError) as error:  # types that numpy lacks, too
-        raise ConfigError(f"{folder}: its contents do not make a router ({error}); train it again") from error
+        raise ConfigError(f"{folder}: its contents do not make a {kind} ({error}); train it again") from error
+
+
+def manifest(folder: Path, kind: Kind = "router") -> dict[str, Any]:
+    """Read the manifest alone, which nothing vouches for before its arrays are read too. Raises as `read`."""
+    try:
+        found = json.loads(_bytes_of(folder / f"{kind}.json"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{folder}: no learned {kind} can be read there: {error}") from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise ConfigError(f"{folder / f'{kind}.json'}: not a {kind} of format {FORMAT}; train it again")
+    return found
 
 
 def cache_folder() -> Path | None:
@@ -106,8 +123,9 @@ def _checksum(manifest: Mapping[str, Any], body: bytes) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode() + b"\n" + body).hexdigest()
 
 
-def _bytes_of(path: Path, most: int) -> bytes:
-    """Read a file that is one, and no larger than `most` bytes: a pipe would be waited for, and a device never ends."""
+def _bytes_of(path: Path) -> bytes:
+    """Read a file that is one, and not too large: a pipe would be waited for, and a device never ends."""
+    most = MOST_BYTES[path.name]
     if not path.is_file():
         raise OSError(f"no file {path.name}")
     with path.open("rb") as file:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from mollm.calling.calls import checked_plan
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mollm.calling.calls import Calls
+    from mollm.routing.own import Chain, Ensemble
     from mollm.types import PlannedCall, Question, Route
 
 
@@ -71,9 +72,11 @@ class Scores:
     """The mixture that it considers right, with certainty if it has no probability; None: none of them."""
     familiarity: float | None = None
     """What speaks for the question being of a kind that it knows at all, 0 to 1; None if it cannot tell."""
+    suits: Callable[[str], float] | None = field(default=None, compare=False, repr=False)
+    """How well a mixture suits by itself, 0 to 1, whatever the others do; None if only `probabilities` tell."""
 
 
-RouterLike: TypeAlias = "Router | Scorer | Callable[[Question], object]"
+RouterLike: TypeAlias = "Router | Scorer | Callable[[Question], object] | Chain | Ensemble"
 """What `router=` accepts; `own.as_router` says what a function may return."""
 
 

@@ -1,4 +1,4 @@
-"""A reply that is one of several names: how it is asked for, read, and weighed.
+"""A reply that is one of several names, or some of them: how it is asked for, read, and weighed.
 
 A server that can is held to the names: vLLM by `structured_outputs`, llama.cpp by a grammar. It then also tells
 what else it might have written. Elsewhere nothing is asked for that a provider could reject, and the reply is
@@ -7,13 +7,17 @@ read strictly.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from mollm.messages import BYTES_PER_TOKEN_AT_LEAST
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mollm.calling.calls import Calls
     from mollm.config.llms import Dialect
 
 ALTERNATIVES = 20
@@ -21,11 +25,51 @@ ALTERNATIVES = 20
 DECORATION = " \t\r\n\"'`*_#.,:;!?()[]{}<>\u201c\u201d\u2018\u2019\u00ab\u00bb"
 """What may stand around a name: quotes, markdown, punctuation."""
 
+NUMBERED = re.compile(r"^\s*(?:[-*+]|\d{1,2}[.)])\s+", re.MULTILINE)
+"""What stands in front of an item of a list."""
+EDGE = 1000
+"""Characters kept at each end of a long message: a question is stated at its beginning or at its end."""
+SHORTENED = " [...] "
+BYTES_PER_CHARACTER_AT_MOST = 4
+SHARE_OF_TIME = 0.25
+"""Of the time that a question has left; an LLM that hangs must leave enough for the answer."""
 
-def constraint(options: Sequence[str], dialect: Dialect | None) -> dict[str, Any]:
-    """Return the request fields that hold a server of `dialect` to one of `options` and ask for probabilities."""
+
+def ends(text: str) -> str:
+    """Return `text`, without the middle if it is longer than two `EDGE`s."""
+    return f"{text[:EDGE]}{SHORTENED}{text[-EDGE:]}" if len(text) > 2 * EDGE else text
+
+
+def longest(texts: int) -> int:
+    """The most tokens of so many texts that are shortened by `ends`."""
+    return texts * (2 * EDGE + len(SHORTENED)) * BYTES_PER_CHARACTER_AT_MOST // BYTES_PER_TOKEN_AT_LEAST
+
+
+def deadline(calls: Calls) -> float | None:
+    """Until when, on the event loop's clock, a choice may take; None without a limit."""
+    if calls.deadline is None:
+        return None
+    now = asyncio.get_running_loop().time()
+    return now + SHARE_OF_TIME * max(0.0, calls.deadline - now)
+
+
+def constraint(options: Sequence[str], dialect: Dialect | None, most: int = 1) -> dict[str, Any]:
+    """Return the request fields that hold a server of `dialect` to `options`.
+
+    Args:
+        options: The names.
+        dialect: Of the server.
+        most: Of the names in a reply: with 1 their probabilities are asked for, else they stand with `, ` between them.
+    """
     if dialect is None:
         return {}
+    if most > 1:
+        if dialect == "vllm":
+            # No name holds anything else that has a meaning there, and not every server takes needless escapes.
+            one = "|".join(re.sub(r"[.+]", r"\\\g<0>", option) for option in options)
+            return {"structured_outputs": {"regex": f"({one})(, ({one})){{0,{most - 1}}}"}}
+        one = " | ".join(f'"{option}"' for option in options)
+        return {"grammar": f'root ::= name (", " name){{0,{most - 1}}}\nname ::= {one}'}
     weighed: dict[str, Any] = {"logprobs": True, "top_logprobs": ALTERNATIVES}
     if dialect == "vllm":
         return {"structured_outputs": {"choice": list(options)}, **weighed}
@@ -39,6 +83,13 @@ def read(reply: str, options: Sequence[str]) -> str | None:
         return reply
     found = [option for option in options if _bare(option) == _bare(reply)]
     return found[0] if len(found) == 1 else None
+
+
+def read_several(reply: str, options: Sequence[str]) -> tuple[str, ...]:
+    """Return the options that `reply` lists, in its order and each once; none if anything else is in the list."""
+    parts = [part for part in re.split(r"[,;\n]", NUMBERED.sub("", reply)) if _bare(part)]
+    found = [read(part, options) for part in parts]
+    return () if None in found else tuple(dict.fromkeys(name for name in found if name))
 
 
 def mentioned(reply: str, options: Sequence[str]) -> list[str]:

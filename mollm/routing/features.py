@@ -43,10 +43,13 @@ _27, _30, _31, _32 = map(np.uint64, (27, 30, 31, 32))
 
 
 def normalize(text: str) -> str:
-    """Lower-case `text`; one longer than twice `EDGE` becomes its first and its last `EDGE` characters."""
-    if len(text) > 2 * EDGE:
-        text = f"{text[:EDGE]} {text[-EDGE:]}"
-    return text.lower()
+    """Lower-case `text`, shortened if it is long."""
+    return shortened(text).lower()
+
+
+def shortened(text: str) -> str:
+    """Leave a text longer than twice `EDGE` its first and its last `EDGE` characters."""
+    return f"{text[:EDGE]} {text[-EDGE:]}" if len(text) > 2 * EDGE else text
 
 
 def word_ngrams(text: str) -> Hashes:

@@ -10,28 +10,42 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from mollm.errors import ConfigError
-from mollm.routing import artifacts
+from mollm.embeddings.pledged import PledgedEmbedder
+from mollm.errors import ConfigError, RunError
+from mollm.routing import artifacts, versions
 from mollm.routing.base import Scores
-from mollm.routing.calibration import FALSE_ALARMS, calibrate, pick_threshold, softmax
+from mollm.routing.calibration import FALSE_ALARMS, calibrate, logistic, pick_second, pick_thresholds, softmax
 from mollm.routing.decision import Decision
-from mollm.routing.models import LARGEST, MODELS, Model
+from mollm.routing.features import shortened
+from mollm.routing.models import LARGEST, Model, NgramModel
+from mollm.routing.naming import with_names
+from mollm.routing.vector_model import BothModel, VectorModel
+from mollm.routing.vectors import vector_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from mollm.calling.calls import Calls
     from mollm.embeddings.base import Embedder
+    from mollm.routing.calibration import Ints
     from mollm.routing.features import Floats
+    from mollm.routing.fitting import Crossed
     from mollm.types import Question
+
+ENCODER = "encoder"
+"""Folder, in that of a router, of the encoder that was fine-tuned for it."""
+
+MODELS: dict[str, type[Model]] = {model.kind: model for model in (NgramModel, VectorModel, BothModel)}
+"""What may have been learned, by the kind that a manifest names."""
 
 Method: TypeAlias = Literal["naive-bayes", "linear", "embeddings", "both", "transformer"]
 """How a router may be trained."""
@@ -50,11 +64,13 @@ class LearnedScorer:
     mixtures: tuple[str, ...]
     """Mixtures with examples, sorted; K in number."""
     fallback: str
-    """The mixture whose examples took no part in the threshold; may be one of `mixtures`."""
+    """The mixture that answers what no other one knows; may be one of `mixtures`."""
     threshold: float
-    """Probability from 0 to 1 that 95 % of the other mixtures' own (held-out) questions reach."""
+    """Probability, 0 to 1, that a pick must reach."""
     familiarity: float
-    """Familiarity from 0 to 1 that 95 % of all (held-out) questions reach."""
+    """Familiarity, 0 to 1, that a question must reach; 95 % of all (held-out) questions reach both."""
+    second: float
+    """How well, from 0 to 1, a second mixture suits at most 5 % of all (held-out) questions, which are for one."""
     scale: float
     """Turns raw scores into logits; fitted on held-out examples."""
     method: Method
@@ -67,52 +83,91 @@ class LearnedScorer:
 
     @classmethod
     def fit(
-        cls, examples: Mapping[str, Sequence[str]], *, fallback: str, false_alarms: float = FALSE_ALARMS
+        cls,
+        examples: Mapping[str, Sequence[str]],
+        *,
+        fallback: str,
+        false_alarms: float = FALSE_ALARMS,
+        method: Method = "linear",
+        named: bool = False,
+        embedder: Embedder | None = None,
     ) -> LearnedScorer:
         """Fit on questions by mixture; blank and repeated ones are dropped, mixtures without any ignored.
 
         Args:
             examples: Mixture to questions; some hundred per mixture make a good router, 20 a usable one.
             fallback: The mixture that answers what no other one knows; examples of its own are welcome.
-            false_alarms: Share of all these questions, 0 to 1, that either threshold may call into doubt.
+            false_alarms: Share of all these questions, 0 to 1, that both thresholds together may call into doubt.
+            named: The mixtures' names may stand in questions, and are to say nothing (see `naming`).
+            method: `linear`, `naive-bayes`, or with an embedder `embeddings` or `both`.
+            embedder: Makes the vectors that these two are fitted on.
 
         Raises:
-            ConfigError: Fewer than two mixtures have examples, or scikit-learn is not installed.
+            ConfigError: Fewer than two mixtures have examples, scikit-learn is not installed, or the embedder cannot be
+                used.
+            RunError: The embedder failed.
         """
-        from mollm.routing import fitting
+        fit = _way(method, embedder)
+        return cls.fit_by(
+            fit, examples, method=method, fallback=fallback, false_alarms=false_alarms, named=named, embedder=embedder
+        )
 
+    @classmethod
+    def fit_by(
+        cls,
+        fit: Callable[[Sequence[str], Ints], Crossed],
+        examples: Mapping[str, Sequence[str]],
+        *,
+        method: Method,
+        fallback: str,
+        false_alarms: float = FALSE_ALARMS,
+        named: bool = False,
+        embedder: Embedder | None = None,
+    ) -> LearnedScorer:
+        """Like `fit`, by a way of one's own to make a model of texts and their labels, 0 to K-1."""
         cleaned = _cleaned(examples)
-        mixtures = tuple(cleaned)
         labels = np.repeat(np.arange(len(cleaned)), [len(texts) for texts in cleaned.values()])
-        crossed = fitting.fit([text for texts in cleaned.values() for text in texts], labels)
+        read = with_names(cleaned) if named else cleaned
+        crossed = fit([text for texts in read.values() for text in texts], labels)
         scores, known = crossed.scores[crossed.held_out], labels[crossed.held_out]
         scale = calibrate(scores, known)
+        likeliest = softmax(scores * scale).max(axis=1)
+        threshold, familiarity = pick_thresholds(likeliest, crossed.familiarity[crossed.held_out], false_alarms)
         return cls(
-            mixtures=mixtures,
+            mixtures=tuple(cleaned),
             fallback=fallback,
-            threshold=pick_threshold(softmax(scores * scale).max(axis=1), false_alarms),
-            familiarity=pick_threshold(crossed.familiarity[crossed.held_out], false_alarms),
+            second=pick_second(logistic(scores), false_alarms),
+            threshold=threshold,
+            familiarity=familiarity,
             scale=scale,
-            method="linear",
-            digest=_digest(cleaned, fallback),
+            method=method,
+            digest=_digest(cleaned, fallback, embedder),
             model=crossed.model,
+            embedder=embedder if crossed.model.needs_vector else None,
         )
 
     @classmethod
     def cached(
-        cls, examples: Mapping[str, Sequence[str]], *, fallback: str, shipped: Path | None = None
+        cls,
+        examples: Mapping[str, Sequence[str]],
+        *,
+        fallback: str,
+        shipped: Path | None = None,
+        embedder: Embedder | None = None,
     ) -> LearnedScorer:
-        """Like `fit`, but read the scorer where the same was fitted before: in `shipped`, or in the cache folder.
+        """Like `fit` with `named`, but read what was fitted before: in `shipped`, or in the cache folder.
 
         The cache is a convenience: what is missing, unreadable, changed or cannot be written only costs a new fit.
+        With an embedder the method is `both`.
         """
-        digest = _digest(_cleaned(examples), fallback)
+        digest = _digest(_cleaned(examples), fallback, embedder)
         routers = artifacts.cache_folder()
         for folder in (shipped, routers / digest if routers else None):
             if folder is not None:
                 with suppress(ConfigError):
-                    return cls.load(folder, digest=digest)
-        scorer = cls.fit(examples, fallback=fallback)
+                    return cls.load(folder, digest=digest, embedder=embedder)
+        method: Method = "linear" if embedder is None else "both"
+        scorer = cls.fit(examples, fallback=fallback, method=method, embedder=embedder, named=True)
         if routers is not None:
             with suppress(OSError):
                 scorer.save(routers / digest)
@@ -132,40 +187,67 @@ class LearnedScorer:
             "fallback": self.fallback,
             "threshold": self.threshold,
             "familiarity": self.familiarity,
+            "second": self.second,
             "scale": self.scale,
             "digest": self.digest,
         }
+        if self.embedder is not None:
+            manifest["embeddings"] = {"name": self.embedder.name, "digest": self.embedder.digest}
         artifacts.write(Path(folder), manifest, self.model.arrays())
 
     @classmethod
-    def load(cls, folder: str | Path, *, digest: str | None = None) -> LearnedScorer:
-        """Read a scorer written by `save`; one that has not the `digest` is refused, where that is given.
+    def load(cls, folder: str | Path, *, digest: str | None = None, embedder: Embedder | None = None) -> LearnedScorer:
+        """Read a scorer written by `save`.
+
+        Args:
+            folder: Where it lies; of a folder of versions, the one in force is read.
+            digest: One with another digest is refused, where this is given.
+            embedder: Makes vectors, for a router that was trained on vectors; None: what it was trained with, where a
+                package carries that.
 
         Raises:
-            ConfigError: There is no router in `folder`, or not one that can be used as it is.
+            ConfigError: There is no router in `folder`, not one that can be used as it is, or one that was trained on
+                the vectors of another embedder.
         """
-        manifest, arrays = artifacts.read(Path(folder), digest)
+        folder = versions.in_force(Path(folder))
+        manifest, arrays = artifacts.read(folder, digest)
         try:
-            return _scorer_of(manifest, arrays)
+            scorer = _scorer_of(manifest, arrays)
+            if not scorer.model.needs_vector:
+                return scorer
+            return replace(scorer, embedder=_embedder_of(manifest["embeddings"], Path(folder), scorer.method, embedder))
         except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise ConfigError(f"{folder}: its contents do not make a router ({error}); train it again") from error
 
     def decision(self, threshold: float | Literal["auto"] = "auto") -> Decision:
         """Decide with the thresholds that were fitted, or with one's own. Raises `ConfigError` as `Decision`."""
         likely = self.threshold if threshold == "auto" else threshold
-        return Decision(self.fallback, likely, familiarity=self.familiarity)
+        return Decision(self.fallback, likely, familiarity=self.familiarity, second=self.second)
 
-    async def score(self, question: Question, calls: Calls) -> Scores:  # noqa: ARG002 - nobody is called
-        """Score the last message of a question."""
+    async def score(self, question: Question, calls: Calls) -> Scores:
+        """Score the last message of a question; without an opinion where its vector cannot be had in time."""
         if self.embedder is None:
             return self.scores(question.last)
-        [vector] = await self.embedder.aembed([question.last])
+        vector = await vector_of(question.last, self.embedder, calls)
+        if isinstance(vector, Scores):
+            return vector
         return self._scores(*self.model.measure(question.last, vector))
 
     def scores(self, text: str) -> Scores:
-        """Score a text; without anything known in it every mixture is as likely as any other."""
-        vector = None if self.embedder is None else self.embedder.embed([text])[0]
+        """Score a text; without anything known in it every mixture is as likely as any other.
+
+        Raises:
+            RunError, ConfigError: Its vector cannot be had.
+        """
+        vector = None if self.embedder is None else self.embedder.embed([shortened(text)])[0].astype(np.float64)
         return self._scores(*self.model.measure(text, vector))
+
+    def scores_of(self, texts: Sequence[str]) -> list[Scores]:
+        """Score many texts, whose vectors, if it needs them, are made together."""
+        if self.embedder is None:
+            return [self.scores(text) for text in texts]
+        vectors = self.embedder.embed([shortened(text) for text in texts])
+        return [self._scores(*self.model.measure(*pair)) for pair in zip(texts, vectors, strict=True)]
 
     def _scores(self, raw: Floats, familiarity: float) -> Scores:
         if not familiarity:
@@ -175,7 +257,50 @@ class LearnedScorer:
         shares = softmax(raw * self.scale).tolist()
         probabilities = {self.fallback: 0.0} | dict(zip(self.mixtures, shares, strict=True))
         likeliest = max(probabilities, key=probabilities.__getitem__)
-        return Scores(probabilities, f"most like the examples of {likeliest}", likeliest, familiarity)
+
+        def suits(mixture: str) -> float:
+            return float(logistic(raw)[self.mixtures.index(mixture)]) if mixture in self.mixtures else 0.0
+
+        return Scores(probabilities, f"most like the examples of {likeliest}", likeliest, familiarity, suits)
+
+
+def _way(method: Method, embedder: Embedder | None) -> Callable[[Sequence[str], Ints], Crossed]:
+    """How a method makes a model of texts and labels. Raises `ConfigError` for one that cannot be had like this."""
+    from mollm.routing import fitting, fitting_vectors
+
+    ways = {"linear": fitting.fit, "naive-bayes": fitting.fit_naive_bayes}
+    with_vectors = {"embeddings": fitting_vectors.fit, "both": fitting_vectors.fit_both}
+    if method in ways:
+        return ways[method]
+    if method not in with_vectors:
+        raise ConfigError(f"the method {method!r} is not one of these: {', '.join([*ways, *with_vectors])}")
+    if embedder is None:
+        raise ConfigError(f"the method {method!r} needs vectors; say under `embeddings` where they come from")
+    return partial(with_vectors[method], embedder=embedder)
+
+
+def _embedder_of(trained: Any, folder: Path, method: Method, given: Embedder | None) -> Embedder:
+    """The embedder of a router that was trained on vectors, held to those."""
+    name, digest = str(trained["name"]), str(trained["digest"])
+    if method == "transformer":
+        from mollm.embeddings.bert import BertEmbedder
+
+        given = BertEmbedder("transformer", folder / ENCODER)
+    elif given is None:
+        from mollm.embeddings.factory import PACKAGED
+
+        if name not in PACKAGED:
+            raise ConfigError(
+                f"{folder}: trained on the vectors of {name!r}; say under `embeddings` where they come from"
+            )
+        given = PACKAGED[name]()
+    try:
+        pledged = PledgedEmbedder(given, name, digest)
+        with suppress(RunError):  # an address that does not answer now is compared when it does
+            pledged.check()
+    except ConfigError as error:
+        raise ConfigError([f"{folder}: {problem}" for problem in error.problems]) from error
+    return pledged
 
 
 def _cleaned(examples: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -194,15 +319,17 @@ def _cleaned(examples: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     return cleaned
 
 
-def _digest(cleaned: Mapping[str, Sequence[str]], fallback: str) -> str:
-    material = json.dumps([artifacts.FORMAT, cleaned, fallback])
+def _digest(cleaned: Mapping[str, Sequence[str]], fallback: str, embedder: Embedder | None) -> str:
+    vectors = [] if embedder is None else [embedder.name, embedder.digest]
+    material = json.dumps([artifacts.FORMAT, cleaned, fallback, *vectors])
     return hashlib.sha256(material.encode()).hexdigest()
 
 
 def _scorer_of(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LearnedScorer:
     mixtures = tuple(str(name) for name in manifest["mixtures"])
-    threshold, familiarity, scale = (float(manifest[key]) for key in ("threshold", "familiarity", "scale"))
-    shares = 0.0 <= threshold <= 1.0 and 0.0 <= familiarity <= 1.0
+    threshold, familiarity, second = (float(manifest[key]) for key in ("threshold", "familiarity", "second"))
+    scale = float(manifest["scale"])
+    shares = all(0.0 <= share <= 1.0 for share in (threshold, familiarity, second))
     if not (len(set(mixtures)) == len(mixtures) >= 2 and shares and 0.0 < scale <= LARGEST):
         raise ValueError("mixtures, thresholds or scale out of range")
     method = manifest["method"]
@@ -213,6 +340,7 @@ def _scorer_of(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Lea
         fallback=str(manifest["fallback"]),
         threshold=threshold,
         familiarity=familiarity,
+        second=second,
         scale=scale,
         method=method,
         digest=str(manifest["digest"]),

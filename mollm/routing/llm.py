@@ -6,18 +6,17 @@ spends the few tokens it has here on its thoughts, so turn them off in the `extr
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from mollm.calling.base import Request
 from mollm.errors import PromptError
-from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, tokens_at_most
+from mollm.messages import tokens_at_most
 from mollm.options import Settings
 from mollm.prompts import fence_question
 from mollm.routing.base import Scores
-from mollm.routing.choice import constraint, mentioned, read, shares
+from mollm.routing.choice import SHORTENED, constraint, deadline, ends, longest, mentioned, read, shares
 from mollm.types import PlannedCall
 
 if TYPE_CHECKING:
@@ -30,14 +29,8 @@ if TYPE_CHECKING:
 
 NONE = "none"
 """What the LLM replies where no mixture suits the question."""
-EDGE = 1000
-"""Characters kept at each end of a long message: a question is stated at its beginning or at its end."""
-SHORTENED = " [...] "
-BYTES_PER_CHARACTER_AT_MOST = 4
 TOKENS_AROUND = 8
 """Room beside the name, for quotes, markdown and the end of the reply."""
-SHARE_OF_TIME = 0.25
-"""Of the time that a question has left; an LLM that hangs must leave enough for the answer."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +61,7 @@ class LLMScorer:
 
     def prompt_tokens(self, asked: int) -> int:
         """Bound the tokens it reads, for a conversation of at most `asked` tokens."""
-        longest = 2 * (2 * EDGE + len(SHORTENED)) * BYTES_PER_CHARACTER_AT_MOST
-        return self._own_tokens + min(asked, longest // BYTES_PER_TOKEN_AT_LEAST)
+        return self._own_tokens + min(asked, longest(2))
 
     @cached_property
     def _own_tokens(self) -> int:
@@ -91,7 +83,7 @@ class LLMScorer:
             request = self.request(question, dialect=calls.llm(self.llm).dialect)
         except PromptError as error:
             return Scores({}, f"{self.llm} cannot be asked ({error})")
-        return self._scores(await calls.attempt("router", self.llm, request, deadline=_deadline(calls)))
+        return self._scores(await calls.attempt("router", self.llm, request, deadline=deadline(calls)))
 
     def _scores(self, attempt: Outcome) -> Scores:
         if attempt.completion is None:
@@ -113,16 +105,5 @@ class LLMScorer:
 
     def _text(self, query: str, before: str) -> str:
         lines = [f"{name}: {' '.join(description.split())}" for name, description in self.mixtures.items()]
-        question = fence_question(_ends(query), before=_ends(before))
+        question = fence_question(ends(query), before=ends(before))
         return self.prompt.render(question=question, mixtures="\n".join(lines))
-
-
-def _ends(text: str) -> str:
-    return f"{text[:EDGE]}{SHORTENED}{text[-EDGE:]}" if len(text) > 2 * EDGE else text
-
-
-def _deadline(calls: Calls) -> float | None:
-    if calls.deadline is None:
-        return None
-    now = asyncio.get_running_loop().time()
-    return now + SHARE_OF_TIME * max(0.0, calls.deadline - now)

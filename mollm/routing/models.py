@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 LARGEST = 1e6
 """Of the numbers of a router that is read; fitted ones stay below a thousand, and sums of these are finite."""
 
+KNOWN, HARDLY = 0.5, 0.02
+"""How much the logarithm of the known share of a text's words counts for its familiarity, beside a margin of 1; and
+the share that is as good as none."""
+
 
 class Model(Protocol):
     """K raw scores and a familiarity for a text."""
 
     kind: ClassVar[str]
-    """Names the class in a manifest: a key of `MODELS`."""
+    """Names the class in a manifest."""
     needs_vector: ClassVar[bool]
     """Whether `measure` must be given the vector of the text."""
 
@@ -73,23 +77,31 @@ class NgramModel:
     """As in `NGRAMS`; their weights are for K mixtures."""
     intercept: Floats
     """Shape (K,)."""
+    slope: Floats
+    """Factor and term, shape (2,), that turn a margin into the log-odds of a question being one of that mixture's."""
 
     def measure(self, text: str, vector: Floats | None = None) -> tuple[Floats, float]:  # noqa: ARG002 - needs none
-        """Score a text by its n-grams; its familiarity is the share of it that is known."""
+        """Score a text by its n-grams; it is familiar if a margin is large and its words are known."""
+        margins, shares = self.margins(text)
+        familiarity = float(familiarity_of(margins.max(), shares[0])) if any(shares) else 0.0
+        return belongs(margins, self.slope), familiarity
+
+    def margins(self, text: str) -> tuple[Floats, list[float]]:
+        """Return what the n-grams say, shape (K,), and the share of each block, 0 to 1, that is known."""
         text = normalize(text)
-        total, known, length = self.intercept, 0.0, 0.0
+        margins, shares = self.intercept, []
         for ngrams, block in zip(NGRAMS, self.blocks, strict=True):
             rows, values = block.weigh(ngrams(text))
-            if len(rows):
-                square = float(values @ values)
-                total = total + values @ block.weights[rows].astype(np.float64) / math.sqrt(square)
-                familiar = values[rows < len(block.idf) - 1]
-                known, length = known + float(familiar @ familiar), length + square
-        return total, known / length if length else 0.0
+            square = float(values @ values)
+            familiar = values[rows < len(block.idf) - 1]
+            shares.append(float(familiar @ familiar) / square if len(rows) else 0.0)
+            if shares[-1]:
+                margins = margins + values @ block.weights[rows].astype(np.float64) / math.sqrt(square)
+        return margins, shares
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Hashes, weights and frequencies of each block, and the intercept."""
-        arrays: dict[str, NDArray[Any]] = {"intercept": self.intercept}
+        arrays: dict[str, NDArray[Any]] = {"intercept": self.intercept, "slope": self.slope}
         for number, block in enumerate(self.blocks):
             arrays |= {
                 f"hashes_{number}": block.hashes,
@@ -118,7 +130,26 @@ class NgramModel:
         intercept = finite(arrays["intercept"], np.float64, (mixtures,))
         if np.abs(intercept).max() > LARGEST:
             raise ValueError("a mixture that all belongs to")
-        return cls(tuple(blocks), intercept)
+        slope = finite(arrays["slope"], np.float64, (2,))
+        if not (0.0 < slope[0] <= LARGEST and abs(slope[1]) <= LARGEST):
+            raise ValueError("a margin that says nothing")
+        return cls(tuple(blocks), intercept, slope)
+
+
+def belongs(margins: Floats, slope: Floats) -> Floats:
+    """Turn margins into the log-probability that a question is one of a mixture's, each mixture asked by itself."""
+    return np.asarray(-np.logaddexp(0.0, -(margins * slope[0] + slope[1])), dtype=np.float64)
+
+
+def familiarity_of(margin: Floats | float, known: Floats | float) -> Floats:
+    """Join the largest margin and the known share of the words to a familiarity, 0 to 1.
+
+    On CLINC150 (validation split, 200 examples of nothing, 5 % false alarms) the margin alone recognizes 83.0 % of
+    those with 150 intents and 85.0 % with ten domains; both together 85.0 and 86.0 %. A share as it is does half a
+    point better there, but then every sixth question in a language of which the examples have no word is familiar.
+    """
+    both = margin + KNOWN * np.log(known + HARDLY)
+    return np.asarray((1.0 + both / (1.0 + np.abs(both))) / 2.0, dtype=np.float64)
 
 
 def finite(array: NDArray[Any], dtype: type[np.floating[Any]], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -130,7 +161,3 @@ def finite(array: NDArray[Any], dtype: type[np.floating[Any]], shape: tuple[int,
     if array.shape != shape or array.dtype != dtype or not np.isfinite(array).all():
         raise ValueError(f"an array of shape {array.shape} where finite numbers of shape {shape} belong")
     return array
-
-
-MODELS: dict[str, type[Model]] = {NgramModel.kind: NgramModel}
-"""The classes by their kinds."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from mollm.server import health, models, openapi
+from mollm.server import feedback, health, models, openapi
 from mollm.server.auth import Authentication
 from mollm.server.chat.endpoint import chat_completions
 from mollm.server.cors import CORS
@@ -67,7 +67,7 @@ def app_of(deployment: Deployment) -> FastAPI:
 
     app = FastAPI(title="mollm", version="1", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
     app.state.deployment = deployment
-    for paths in (openapi.paths, models.paths, health.paths):
+    for paths in (openapi.paths, models.paths, feedback.paths, health.paths):
         app.include_router(paths)
     # The last one added is the first one passed.
     endpoints = {"/v1/chat/completions": chat_completions, "/predict": predict}

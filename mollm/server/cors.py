@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_AGE = 600
 """Seconds for which a browser need not ask again whether it may ask."""
-METHODS = "GET, HEAD, POST"
+METHODS = "GET, HEAD, POST, DELETE"
 USUAL_HEADERS = "authorization, content-type"
 
 _NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(\s*,\s*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")

@@ -47,8 +47,9 @@ class Needs(NamedTuple):
         remote = {
             name: CONNECTIONS * max(1, len(llm.api_base or ())) for name, llm in config.llms.items() if llm.is_remote
         }
-        layers = [[w.llm for w in m.workers for _ in range(w.samples)] for m in config.mixtures.values()]
-        calls = max([sum(name in remote for name in layer) for layer in layers] + [int(bool(remote))])
+        layers = [(m.planned, [w.llm for w in m.listed for _ in range(w.samples)]) for m in config.mixtures.values()]
+        remotes = [min(most, sum(name in remote for name in layer)) for most, layer in layers]
+        calls = max([*remotes, int(bool(remote))])
         server = config.server
         llms = min(server.max_in_flight * calls, sum(remote.values()))
         return cls(own, server.max_in_flight + server.queue, server.max_in_flight, calls, llms)

@@ -24,6 +24,7 @@ from mollm.errors import (
     ContextTooLong,
     EmptyReply,
     Exhausted,
+    FeedbackError,
     LimitError,
     LimitReached,
     LLMError,
@@ -40,6 +41,7 @@ from mollm.errors import (
     TimedOut,
     TooLarge,
     TooSlow,
+    UnknownAnswer,
     UnknownMixture,
     Unreachable,
     UserError,
@@ -104,6 +106,11 @@ UNUSABLE = Problem(
 )
 
 
+UNWRITABLE = Problem(
+    503, SERVER, "feedback_unavailable", "feedback cannot be kept at the moment; the server's log says why", None, 5.0
+)
+
+
 EXPECTED = (MollmError, HTTPException)
 """What an endpoint may raise, the latter where a path is not served, or by an application in front of this one."""
 
@@ -121,6 +128,8 @@ def problem_of(error: BaseException) -> Problem:
         return _of_llm(error)
     if isinstance(error, QuorumError):
         return _of_quorum(error)
+    if isinstance(error, FeedbackError):
+        return UNWRITABLE
     if isinstance(error, AggregationError):
         return Problem(502, SERVER, "answer_broke_off", str(error), cause="aggregation")
     if isinstance(error, RoutingError):
@@ -141,6 +150,8 @@ def _of_user(error: UserError) -> Problem:
     if isinstance(error, UnknownMixture):
         said = f"{error}; `auto` is the one that the router picks"
         return Problem(404, INVALID, "model_not_found", said, "model", cause="request")
+    if isinstance(error, UnknownAnswer):
+        return Problem(404, INVALID, "answer_not_found", str(error), "id", cause="request")
     if isinstance(error, LimitError):
         return Problem(400, INVALID, "limit_exceeded", str(error), cause="limit")
     status = 413 if isinstance(error, TooLarge) else 408 if isinstance(error, TooSlow) else 400
@@ -208,6 +219,8 @@ def report(error: BaseException, what: str = "an HTTP request was answered") -> 
     """Log a failure: of what is ours its message, of anything else where it came from, but not what it says."""
     if isinstance(error, ConfigError | PromptError):
         log.error("a question needs what the configuration does not give: %s", error)
+    elif isinstance(error, FeedbackError):
+        log.error("feedback is not kept: %s", error)
     elif not isinstance(error, EXPECTED):
         # The message of a foreign error may hold a prompt, a key, or what an upstream sent.
         frames = "".join(traceback.format_tb(error.__traceback__))

@@ -111,6 +111,15 @@ class Handling:
                 self._failed(None, error)
                 raise
 
+    def count(self) -> None:
+        """Count it toward the minute of its key, and nothing else: it asks no question.
+
+        Raises:
+            LimitReached: The minute has no room for it.
+        """
+        if self._quota is not None:
+            self._quota.count(1)
+
     def spread(self, questions: int, at_once: int) -> int:
         """Count a list of questions, and return how many of them may be worked on at once: `at_once` at most.
 
@@ -152,6 +161,7 @@ class Handling:
                     stream=stream,
                     id=id,
                     owner=self.caller.owner,
+                    key=self.caller.name,
                     budget=recorder.booking,
                     **options,
                 )
@@ -181,15 +191,15 @@ class Handling:
         """Note why a response that had begun did not come to its end."""
         self._broke_off = error
 
-    def close(self, error: BaseException | None = None) -> None:
-        """Hold nothing any more, and note how it ended: with `error`, if there was one."""
+    def close(self, error: BaseException | None = None, outcome: str = ANSWERED) -> None:
+        """Hold nothing any more, and note how it ended: with `error`, if there was one, else with `outcome`."""
         self._share.close()
         if self._use is not None:
             self._use.close()
             self._use = None
         if self._audit is None:
             return
-        status, outcome = 200, PARTLY if self._failures else ANSWERED
+        status, outcome = 200, PARTLY if self._failures else outcome
         if self._broke_off is not None:
             outcome = problem_of(self._broke_off).cause
         elif error is not None:

@@ -45,7 +45,7 @@ def models(config: Config, created: int) -> dict[str, dict[str, Any]]:
         found[name] = {
             "kind": "mixture",
             "description": mixture.description,
-            "workers": [worker.llm for worker in mixture.workers for _ in range(worker.samples)],
+            "workers": [worker.llm for worker in mixture.listed for _ in range(worker.samples)],
             "method": None if mixture.is_bypass else mixture.aggregator.method,
             "aggregator": mixture.aggregator_llm,
         }

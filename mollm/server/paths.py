@@ -9,6 +9,8 @@ SERVED = {
     "/v1/models": "GET",
     "/v1/models/{name}": "GET",
     "/predict": "POST",
+    "/feedback": "POST",
+    "/feedback/{id}": "DELETE",
     "/health": "GET",
     "/ready": "GET",
     "/metrics": "GET",

@@ -334,6 +334,18 @@ class Booking:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def allows(self, worst: WorstCase) -> bool:
+        """Whether `reserve` would hold so much; nobody is refused by asking."""
+        refusals = self._quota.refusals
+        counted = dict(refusals)
+        try:
+            self._quota.check(self.day or self._quota.today, worst, self._held, self._spent)
+        except (LimitError, LimitReached):
+            refusals.clear()
+            refusals.update(counted)
+            return False
+        return True
+
     def reserve(self, worst: WorstCase) -> None:
         """Hold what the question may still take, in place of what was held for it before.
 

@@ -116,7 +116,7 @@ def test_the_example_is_valid() -> None:
         ("mixtures.chat.workers", [{}], "mixtures.chat.workers[0].llm: is required"),
         ("llms.small.timeout", 5, "llms.small.timeout: must be a mapping of: connect, total, first_token, idle"),
         ("llms.small.price", {"input": 1}, "llms.small.price.output: is required"),
-        ("router", "fixed", "router: must be a mapping of: kind, fallback, threshold, path"),
+        ("router", "fixed", "router: must be a mapping of: kind, fallback, arms, multi, threshold, "),
         ("limits", None, "limits: must be a mapping of: calls, output_tokens, cost_usd, seconds"),
         ("version", 2, "version: must be 1"),
         # no silent conversions
@@ -337,7 +337,7 @@ def test_names_may_look_like_anything_yaml_knows(tmp_path: Path) -> None:
     """A mixture named `no` or an LLM named `4` needs no quotes as a key."""
     path = written(tmp_path, "llms:\n  4: {model: scripted/x}\nmixtures:\n  no: {description: Nay., workers: ['4']}\n")
 
-    assert load_config(path).mixtures["no"].workers[0].llm == "4"
+    assert load_config(path).mixtures["no"].listed[0].llm == "4"
 
 
 @pytest.mark.parametrize(

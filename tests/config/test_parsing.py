@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from mollm.config.config import Config
+from mollm.config.fields import keys_of
 from mollm.config.load import load_config
 from mollm.config.parsing import STAND_INS, parse
 from mollm.config.routers import ROUTERS, MemberConfig, kind_of
@@ -81,16 +82,20 @@ FAULTS = [
     Fault("llms.chat", {"model": "scripted/x"}, "mixtures.chat: an LLM has the name 'chat' too"),
     Fault("llms", [], "llms: must be a valid dictionary", hides="mixtures"),
     Fault("router", "chain", "router: must be a mapping of: kind, fallback"),
-    Fault("router.kind", "chian", "router.kind: must be 'fixed', 'learned', 'llm' or 'chain'"),
+    Fault(
+        "router.kind",
+        "chian",
+        "router.kind: must be 'fixed', 'learned', 'semantic', 'llm', 'python', 'chain' or 'ensemble'",
+    ),
     Fault("router.fallback", "math", "router.fallback: no mixture 'math'; did you mean 'maths'?"),
     Fault("router.fallback", ["maths"], "router.fallback: must be a valid string"),
     Fault("router.fallback", ..., "router: name the `fallback` mixture"),
     Fault("router.fallbck", "maths", "router.fallbck: unknown key; did you mean 'fallback'?"),
     Fault("router.members", "learned", "router.members: must be a valid list"),
     Fault("router.members", [], "router.members: a chain needs at least one member", hides="router.kind"),
-    Fault("router.members.0", "learned", "router.members[0]: must be a mapping of: kind, threshold, path"),
+    Fault("router.members.0", "learned", "router.members[0]: must be a mapping of: kind, threshold, familiarity"),
     Fault("router.members.0.kind", ..., "router.members[0].kind: is required"),
-    Fault("router.members.0.kind", "fixed", "router.members[0].kind: must be 'learned' or 'llm'"),
+    Fault("router.members.0.kind", "fixed", "router.members[0].kind: must be 'learned', 'semantic', 'llm' or 'python'"),
     Fault("router.members.0.threshold", 1.5, "router.members[0].threshold: must be 'auto' or a number from 0 to 1"),
     Fault("router.members.0.threshold", "half", "router.members[0].threshold: must be a valid number, or must be"),
     Fault("router.members.0.fallback", "chat", "router.members[0].fallback: unknown key"),
@@ -207,7 +212,7 @@ def test_several_faults_are_all_said(faults: tuple[Fault, ...]) -> None:
 
 def required(section: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Patterns of the keys of a section, and of the sections in it, that have no default."""
-    for name, field in section.model_fields.items():
+    for name, field in keys_of(section).items():
         key = (*above, name)
         if field.is_required():
             yield key
@@ -251,9 +256,10 @@ def test_the_keys_of_a_router_of_unknown_kind_are_checked_all_the_same() -> None
     router = {"kind": "lerned", "fallback": "maths", "path": "x", "threshold": "high", "prompt": "y", "zzz": 1}
 
     assert problems({**VALID, "router": router}) == [
-        "router.kind: must be 'fixed', 'learned', 'llm' or 'chain'",
+        "router.kind: must be 'fixed', 'learned', 'semantic', 'llm', 'python', 'chain' or 'ensemble'",
         "router.threshold: must be a valid number, or must be 'auto'",
-        "router.zzz: unknown key; allowed: kind, fallback, threshold, path",
+        "router.zzz: unknown key; allowed: kind, fallback, arms, multi, threshold, familiarity, fallback_rate, bounds, "
+        "recent, path, embedder",
     ]
 
 
@@ -287,7 +293,7 @@ def test_each_kind_of_router_has_a_class() -> None:
     """The one that stands for it in a file; members are a choice of them, without a fallback of their own."""
     members = get_args(get_args(MemberConfig)[0])
 
-    assert list(ROUTERS) == ["fixed", "learned", "llm", "chain"]
+    assert list(ROUTERS) == ["fixed", "learned", "semantic", "llm", "python", "chain", "ensemble"]
     assert all(issubclass(ROUTERS[kind_of(member)], member) for member in members)
     assert not any("fallback" in member.model_fields for member in members)
 

@@ -103,7 +103,7 @@ def test_variables_stand_in_every_value(monkeypatch: pytest.MonkeyPatch) -> None
     assert (found.price.input, found.price.output) == (0.001, 0.5)
     assert found.extra_body == {"user": "text", "deep": [{"x": "7\n"}]}
     assert (built.description, built.shuffle, built.ask_first, built.widen) == ("a text", False, 7, "all")
-    [first] = built.workers
+    [first] = built.listed
     assert (first.llm, first.samples, first.system, first.stop) == ("m", 7, "2024", ["text"])
     assert (config.limits.calls, config.server.port, config.server.max_body) == (30, 8000, 2 << 20)
 
@@ -131,7 +131,7 @@ def test_a_value_of_the_wrong_kind_says_where_it_came_from(monkeypatch: pytest.M
 
     assert caught.value.problems == [
         "llms.m.max_tokens: must be a valid integer; it is the value of `${MOLLM_MANY}`",
-        "router.kind: must be 'fixed', 'learned', 'llm' or 'chain'",
+        "router.kind: must be 'fixed', 'learned', 'semantic', 'llm', 'python', 'chain' or 'ensemble'",
         "mixtures.x.quorum: must be a valid integer; it is the value of `${MOLLM_MANY}`",
     ]
 
@@ -291,7 +291,7 @@ def test_what_people_and_llms_read_may_be_about_code(text: str) -> None:
     config = config_of({"description": text, "examples": [text], "workers": [worker]}, {"stop": text})
 
     built, said = config.mixtures["x"], text.replace("$${", "${")
-    [first] = built.workers
+    [first] = built.listed
     assert (built.description, built.examples, first.prompt) == (said, [said], f"About {said} and")
     assert (first.system, first.stop, first.extra_body) == (said, [said], {"x": {"y": said}})
 
@@ -367,7 +367,7 @@ def test_what_people_and_llms_read_may_come_from_a_variable(value: str, monkeypa
 
     found = config_of({"workers": [{"llm": "m", "system": "Write ${MOLLM_V}"}]})
 
-    assert found.mixtures["x"].workers[0].system == f"Write {value}"
+    assert found.mixtures["x"].listed[0].system == f"Write {value}"
 
 
 @pytest.mark.parametrize("bad", ["\n", "\0", "\x7f", "\r\nx: y", "\u200b", "\u2019", "日", "é", "\ud800"])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from mollm.errors import ConfigError
-from mollm.routing.artifacts import ARRAYS, KEPT, MANIFEST
+from mollm.routing.artifacts import ARRAYS, FORMAT, KEPT, MANIFEST
 from mollm.routing.decision import Decision
 from mollm.routing.learned import LearnedScorer
 from tests.fuzz import cases
@@ -34,7 +34,7 @@ NGRAMS_OF_WORDS = 131
 @pytest.fixture(scope="module")
 def scorer() -> LearnedScorer:
     """A small one that knows two subjects."""
-    return LearnedScorer.fit(EXAMPLES, fallback="general")
+    return LearnedScorer.fit(EXAMPLES, fallback="general", named=True)
 
 
 # --- saving and loading
@@ -63,7 +63,8 @@ def test_the_threshold_can_be_set_when_loading(scorer: LearnedScorer, tmp_path: 
     """A number takes the place of the saved threshold."""
     scorer.save(tmp_path)
 
-    assert LearnedScorer.load(tmp_path).decision(0.75) == Decision("general", 0.75)
+    own = Decision("general", 0.75, familiarity=scorer.familiarity, second=scorer.second)
+    assert LearnedScorer.load(tmp_path).decision(0.75) == own
 
 
 def test_a_missing_router_is_reported(tmp_path: Path) -> None:
@@ -117,6 +118,12 @@ def forge(folder: Path, manifest: dict[str, Any], arrays: dict[str, np.ndarray[A
         ({"threshold": "high"}, {}),
         ({"threshold": 10**400}, {}),
         ({"scale": -1.0}, {}),
+        ({"familiarity": 2}, {}),
+        ({"method": "guess"}, {}),
+        ({"model": "guess"}, {}),
+        ({}, {"slope": np.zeros(2)}),
+        ({}, {"slope": np.ones(3)}),
+        ({}, {"slope": np.array([1.0, np.inf])}),
         ({}, {"intercept": np.zeros(2)}),
         ({}, {"intercept": np.array([np.nan, 0.0, 0.0])}),
         ({}, {"intercept": np.zeros(3, dtype=np.float32)}),
@@ -140,6 +147,15 @@ def test_contents_that_make_no_router_are_refused(
     forge(tmp_path, manifest, arrays)
 
     with pytest.raises(ConfigError):
+        LearnedScorer.load(tmp_path)
+
+
+def test_a_file_of_before_is_refused_by_name(scorer: LearnedScorer, tmp_path: Path) -> None:
+    """An older format decides differently: the error says which file it is, and what to do."""
+    scorer.save(tmp_path)
+    forge(tmp_path, {"format": FORMAT - 1}, {})
+
+    with pytest.raises(ConfigError, match=rf"{MANIFEST}: not a router of format {FORMAT}; train it again"):
         LearnedScorer.load(tmp_path)
 
 

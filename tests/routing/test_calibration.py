@@ -46,3 +46,25 @@ def test_the_threshold_costs_what_was_allowed(seed: int, size: int, share: float
 def test_without_examples_the_threshold_is_a_half() -> None:
     """Nothing was held out, so nothing is known."""
     assert calibration.pick_threshold(np.zeros(0)) == 0.5
+
+
+@given(seed=st.integers(0, 10_000), size=st.integers(1, 200), share=st.sampled_from([0.0, 0.05, 0.2]))
+@settings(max_examples=cases(100), deadline=None)
+def test_both_thresholds_together_cost_what_was_allowed(seed: int, size: int, share: float) -> None:
+    """At most the stated share of all questions lies below one or the other."""
+    probabilities, familiarity = np.random.default_rng(seed).random((2, size))
+
+    likely, familiar = calibration.pick_thresholds(probabilities, familiarity, share)
+
+    assert ((probabilities < likely) | (familiarity < familiar)).mean() <= share
+
+
+def test_what_both_thresholds_may_cost_is_used() -> None:
+    """Of a thousand questions with 5 % for false alarms, 45 are unfamiliar and five more too unlikely."""
+    values = np.random.default_rng(2).random((2, 1000))
+
+    likely, familiar = calibration.pick_thresholds(values[0], values[1], 0.05)
+
+    assert (values[1] < familiar).sum() in (44, 45)
+    assert ((values[0] < likely) | (values[1] < familiar)).sum() == 50
+    assert calibration.pick_thresholds(np.zeros(0), np.zeros(0)) == (0.5, 0.0)

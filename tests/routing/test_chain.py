@@ -246,7 +246,7 @@ def test_members_have_settings_of_their_own(tmp_path: Path) -> None:
     assert isinstance(own, LLMScorer)
     assert isinstance(default, LLMScorer)
     assert [m.decision.threshold for m in built] == [0.9, 0.8, 0.7, 0.5]
-    assert [m.decision.fallback for m in built] == ["general", "sleep", "sleep", "sleep"]
+    assert [m.decision.fallback for m in built] == ["sleep"] * 4
     assert own.prompt.render(question="Q", mixtures="M") == "Q M"
     assert default.prompt.render(question="Q", mixtures="M") != "Q M"
 
@@ -256,10 +256,22 @@ def test_members_have_settings_of_their_own(tmp_path: Path) -> None:
     [
         ({"members": []}, ["router.members: a chain needs at least one member"]),
         ({"members": ...}, ["router.members: a chain needs at least one member"]),
-        ({"members": [{"kind": "chain"}]}, ["router.members[0].kind: must be 'learned' or 'llm'"]),
-        ({"members": [{"kind": "fixed"}]}, ["router.members[0].kind: must be 'learned' or 'llm'"]),
+        (
+            {"members": [{"kind": "chain"}]},
+            ["router.members[0].kind: must be 'learned', 'semantic', 'llm' or 'python'"],
+        ),
+        (
+            {"members": [{"kind": "fixed"}]},
+            ["router.members[0].kind: must be 'learned', 'semantic', 'llm' or 'python'"],
+        ),
         ({"members": [{"llm": "guide"}]}, ["router.members[0].kind: is required"]),
-        ({"members": ["learned"]}, ["router.members[0]: must be a mapping of: kind, threshold, path, llm, prompt"]),
+        (
+            {"members": ["learned"]},
+            [
+                "router.members[0]: must be a mapping of: kind, threshold, familiarity, "
+                "fallback_rate, bounds, recent, path, embedder, llm, prompt"
+            ],
+        ),
         (
             {"members": [{"kind": "learned", "pth": "x"}]},
             ["router.members[0].pth: unknown key; did you mean 'path'?"],
@@ -281,11 +293,14 @@ def test_members_have_settings_of_their_own(tmp_path: Path) -> None:
         ),
         (
             {"threshold": 0.5},
-            ["router.threshold: a router of kind 'chain' has no such key; it belongs to 'learned' or 'llm'"],
+            [
+                "router.threshold: a router of kind 'chain' has no such key; "
+                "it belongs to 'learned' or 'semantic' or 'llm' or 'python' or 'ensemble'"
+            ],
         ),
         (
             {"kind": "learned"},
-            ["router.members: a router of kind 'learned' has no such key; it belongs to 'chain'"],
+            ["router.members: a router of kind 'learned' has no such key; it belongs to 'chain' or 'ensemble'"],
         ),
     ],
 )
@@ -310,7 +325,7 @@ def test_a_learned_member_needs_examples() -> None:
 def test_a_mixture_without_examples_can_still_be_picked(tmp_path: Path) -> None:
     """`check` does not warn of it where an LLM reads the descriptions; without one it does."""
     lines = ["llms: {a: {model: scripted/x}, guide: {model: scripted/x}}", "mixtures:"]
-    lines += [f"  {name}: {{description: d, workers: [a], examples: {texts}}}" for name, texts in
+    lines += [f"  {name}: {{description: about {name}, workers: [a], examples: {texts}}}" for name, texts in
               (("car", CARS), ("sleep", NAPS), ("cook", []), ("general", []))]  # fmt: skip
     path = tmp_path / "my.yaml"
 

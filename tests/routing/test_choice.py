@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mollm.routing.choice import ALTERNATIVES, constraint, mentioned, read, shares
+from mollm.routing.choice import ALTERNATIVES, constraint, mentioned, read, read_several, shares
 
 OPTIONS = ("coding", "car", "car-rental", "none")
 
@@ -31,6 +32,38 @@ def test_each_server_is_held_to_the_names_in_its_own_way() -> None:
     grammar = 'root ::= "coding" | "car" | "car-rental" | "none"'
     assert constraint(OPTIONS, "llama_cpp") == {"grammar": grammar, **weighed}
     assert constraint(OPTIONS, None) == {}
+
+
+def test_a_list_of_names_is_held_to_as_many_as_may_be() -> None:
+    """The name of one that has a dot in it stands for itself."""
+    names = ("gpt-4.1", "org/b")
+
+    asked = constraint(names, "vllm", 3)["structured_outputs"]["regex"]
+    grammar = 'root ::= name (", " name){0,2}\nname ::= "gpt-4.1" | "org/b"'
+
+    assert constraint(names, "llama_cpp", 3) == {"grammar": grammar}
+    assert constraint(names, None, 3) == {}
+    assert re.fullmatch(asked, "org/b, gpt-4.1, org/b")
+    for wrong in ("", "gpt-431", "org/b,gpt-4.1", "org/b, org/b, org/b, org/b"):
+        assert not re.fullmatch(asked, wrong)
+
+
+@pytest.mark.parametrize(
+    ("reply", "names"),
+    [
+        ("car, coding", ("car", "coding")),
+        ("1. car\n2. Coding", ("car", "coding")),
+        ("- `car`;\n- car", ("car",)),
+        ("car", ("car",)),
+        ("car and coding", ()),
+        ("car, trains", ()),
+        ("I pick car, coding", ()),
+        (" \n", ()),
+    ],
+)
+def test_a_list_is_read_or_nothing_is(reply: str, names: tuple[str, ...]) -> None:
+    """Each name once, in order; one part that is no name makes a guess of all the others."""
+    assert read_several(reply, OPTIONS) == names
 
 
 @pytest.mark.parametrize(

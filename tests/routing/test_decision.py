@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mollm.calling.calls import Calls
@@ -14,6 +14,7 @@ from mollm.errors import ConfigError
 from mollm.routing.base import Router, Scorer, Scores, plan_of
 from mollm.routing.decision import Decision, ScoringRouter
 from mollm.types import PlannedCall
+from tests.fuzz import cases
 from tests.routing.asked import question
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def test_a_pick_is_accepted_or_the_fallback_answers(decision: Decision, given: S
     """
     route = decision.decide(given, "kind")
 
+    if given.pick is None and decision.threshold == decision.familiarity == 0.0 and any(given.probabilities.values()):
+        given = replace(given, pick=max(given.probabilities, key=given.probabilities.__getitem__))
     likely = given.probabilities.get(given.pick or "", 1.0)
     second = max((share for name, share in given.probabilities.items() if name != given.pick), default=0.0)
     is_accepted = (
@@ -93,7 +96,7 @@ def test_stricter_bounds_accept_no_more(decision: Decision, given: Scores) -> No
     ],
 )
 def test_the_reason_says_what_decided(
-    given: Scores, decision: dict[str, float], mixture: str, is_sure: bool, reason: str | None
+    given: Scores, decision: dict[str, Any], mixture: str, is_sure: bool, reason: str | None
 ) -> None:
     """A pick with its probability, or what stood against it with both figures."""
     route = Decision("general", **decision).decide(given, "kind")
@@ -102,12 +105,61 @@ def test_the_reason_says_what_decided(
     assert reason in (None, route.reason)
 
 
-@pytest.mark.parametrize("name", ["threshold", "margin", "familiarity"])
+@settings(max_examples=cases(100), deadline=None)
+@given(decision=decisions, given=scores, least=shares)
+def test_a_second_mixture_only_adds(decision: Decision, given: Scores, least: float) -> None:
+    """It is another one, no fallback, suits well enough, and whoever is picked alone is picked with it as well."""
+    alone = decision.decide(given, "kind")
+    both = replace(decision, multi=True, second=least).decide(given, "kind")
+
+    assert alone.second is None
+    assert both.mixture == alone.mixture or (not alone.is_sure and both.second)
+    assert both.is_sure or not alone.is_sure
+    if both.second is not None:
+        others = {name: p for name, p in given.probabilities.items() if name not in (both.mixture, "general")}
+        assert both.mixture != "general"
+        assert others[both.second] == max(others.values()) >= least
+
+
+def test_two_mixtures_share_the_probability_of_a_question_for_both() -> None:
+    """Neither reaches the threshold alone, and together they do."""
+    given = Scores({"car": 0.45, "sleep": 0.4, "general": 0.15}, "so", "car")
+
+    route = Decision("general", 0.8, multi=True).decide(given, "kind")
+
+    assert (route.mixture, route.second, route.is_sure) == ("car", "sleep", True)
+    assert route.reason == "so (probability 0.45), and sleep suits as well (probability 0.40)"
+    assert Decision("general", 0.8).decide(given, "kind").mixture == "general"
+
+
+def test_a_scorer_says_itself_how_well_a_second_mixture_suits() -> None:
+    """Probabilities have to share, so where a scorer tells more than these, that counts."""
+    given = Scores({"car": 0.97, "sleep": 0.03}, "so", "car", suits={"car": 0.9, "sleep": 0.7}.__getitem__)
+    decision = Decision("general", multi=True, second=0.6)
+
+    assert decision.decide(given, "kind").second == "sleep"
+    assert decision.decide(replace(given, suits=None), "kind").second is None
+    assert replace(decision, second=0.8).decide(given, "kind").second is None
+
+
+def test_nothing_is_rejected_where_nothing_is_asked_for() -> None:
+    """With a threshold and a familiarity of 0 the likeliest mixture is taken, also where the scorer picks none."""
+    never = Decision("general", 0.0, familiarity=0.0)
+
+    route = never.decide(Scores({"car": 0.3, "sleep": 0.1}, "none of them", None, 0.0), "kind")
+
+    assert (route.mixture, route.is_sure) == ("car", True)
+    assert never.decide(Scores({}, "nothing"), "kind").mixture == "general"
+    assert replace(never, threshold=0.01).decide(Scores({"car": 0.3}, "none"), "kind").mixture == "general"
+
+
+@pytest.mark.parametrize("name", ["threshold", "margin", "familiarity", "second"])
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
 def test_a_bound_lies_between_0_and_1(name: str, value: float) -> None:
     """Anything else is refused by its name."""
+    bound: Any = {name: value}
     with pytest.raises(ConfigError, match=f"{name} must be a number from 0 to 1"):
-        Decision("general", **{name: value})
+        Decision("general", **bound)
 
 
 @dataclass

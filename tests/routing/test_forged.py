@@ -71,7 +71,10 @@ VALUES = st.recursive(
 
 
 @settings(max_examples=cases(150), deadline=None)
-@given(name=st.sampled_from(["format", "mixtures", "fallback", "threshold", "scale", "digest", "more"]), value=VALUES)
+@given(
+    name=st.sampled_from(["format", "mixtures", "fallback", "threshold", "familiarity", "scale", "digest", "more"]),
+    value=VALUES,
+)
 @example(name="threshold", value=float("nan"))
 @example(name="scale", value=1e308)
 @example(name="scale", value=5e-324)
@@ -99,7 +102,9 @@ SHAPES = st.lists(st.integers(0, 4), max_size=3).map(tuple)
 
 @settings(max_examples=cases(200), deadline=None)
 @given(
-    name=st.sampled_from(["hashes_0", "idf_0", "weights_0", "hashes_1", "idf_1", "weights_1", "intercept", "more"]),
+    name=st.sampled_from(
+        ["hashes_0", "idf_0", "weights_0", "hashes_1", "idf_1", "weights_1", "intercept", "slope", "more"]
+    ),
     kind=TYPES,
     shape=SHAPES | st.none(),
     numbers=st.lists(NUMBERS, min_size=1, max_size=4),
@@ -107,6 +112,8 @@ SHAPES = st.lists(st.integers(0, 4), max_size=3).map(tuple)
 @example(name="hashes_0", kind="u8", shape=(), numbers=[1.0])
 @example(name="intercept", kind="f8", shape=None, numbers=[1e308, -1e308])
 @example(name="idf_0", kind="f8", shape=None, numbers=[1e308])
+@example(name="slope", kind="f8", shape=None, numbers=[1e6, -1e6])
+@example(name="slope", kind="f8", shape=None, numbers=[1e6])
 def test_any_array(
     tmp_path_factory: pytest.TempPathFactory,
     saved: tuple[dict[str, Any], bytes],

@@ -24,8 +24,9 @@ from mollm.messages import tokens_at_most
 from mollm.pool import Pool
 from mollm.prompts import fence_question, parse_prompt
 from mollm.routing.base import Router
+from mollm.routing.choice import EDGE
 from mollm.routing.decision import Decision, ScoringRouter
-from mollm.routing.llm import EDGE, LLMScorer
+from mollm.routing.llm import LLMScorer
 from mollm.routing.registry import build_router
 from mollm.types import Answer, Routed, Usage, answer_from_plain
 from tests.clock import run_virtual
@@ -469,14 +470,18 @@ async def test_the_decision_is_told_with_its_reason() -> None:
         ({"llm": ...}, "router: kind 'llm' needs `llm`, the LLM that picks; allowed: a, b, boss, guide"),
         ({"llm": "gide"}, "router.llm: no LLM 'gide'; did you mean 'guide'?"),
         ({"threshold": 2.0}, "router.threshold: must be 'auto' or a number from 0 to 1"),
-        ({"path": "x"}, "router.path: a router of kind 'llm' has no such key; it belongs to 'learned'"),
-        ({"members": []}, "router.members: a router of kind 'llm' has no such key; it belongs to 'chain'"),
+        ({"path": "x"}, "router.path: a router of kind 'llm' has no such key; it belongs to 'learned' or 'python'"),
+        (
+            {"members": []},
+            "router.members: a router of kind 'llm' has no such key; it belongs to 'chain' or 'ensemble'",
+        ),
         ({"kind": "fixed"}, "router.llm: a router of kind 'fixed' has no such key; it belongs to 'llm'"),
         (
             {"kind": "fixed", "llm": ..., "threshold": 0.5},
-            "router.threshold: a router of kind 'fixed' has no such key; it belongs to 'learned' or 'llm'",
+            "router.threshold: a router of kind 'fixed' has no such key; "
+            "it belongs to 'learned' or 'semantic' or 'llm' or 'python' or 'ensemble'",
         ),
-        ({"kind": "lm"}, "router.kind: must be 'fixed', 'learned', 'llm' or 'chain'"),
+        ({"kind": "lm"}, "router.kind: must be 'fixed', 'learned', 'semantic', 'llm', 'python', 'chain' or 'ensemble'"),
     ],
 )
 def test_each_mistake_has_its_message(router: dict[str, Any], message: str) -> None:

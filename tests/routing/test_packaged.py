@@ -23,6 +23,33 @@ QUESTIONS = [
     (line["question"], line["mixture"])
     for line in map(json.loads, (ROOT / "tests/data/routing_questions.jsonl").read_text("utf-8").splitlines())
 ]
+FOREIGN = (
+    "Warum quietschen meine Bremsen beim Anfahren?",
+    "Wie oft muss ich bei meinem Auto das Öl wechseln?",
+    "Schreibe eine Funktion, die eine Liste sortiert.",
+    "Wie erkenne ich eine Phishing-Mail?",
+    "Berechne den Mittelwert dieser Spalte.",
+    "Wie viel Geld soll ich jeden Monat für die Rente sparen?",
+    "Welche Symptome hat eine Grippe?",
+    "Warum wache ich jede Nacht um drei Uhr auf?",
+    "Schreib mir ein Gedicht über den Herbst.",
+    "¿Cómo cambio una rueda pinchada?",
+    "Escribe un programa en Python que lea un archivo CSV",
+    "¿Qué es un ataque de fuerza bruta?",
+    "¿Cuál es la mediana de estos números?",
+    "¿Me conviene pagar la hipoteca antes de tiempo?",
+    "¿Qué puedo tomar para el dolor de cabeza?",
+    "No puedo dormir por las noches, ¿qué hago?",
+    "Escribe una carta de presentación para un trabajo",
+    "我的汽车发动机有异响怎么办？",  # noqa: RUF001
+    "用Python写一个快速排序",
+    "怎样设置一个安全的密码？",  # noqa: RUF001
+    "如何计算标准差？",  # noqa: RUF001
+    "我应该怎么投资退休金？",  # noqa: RUF001
+    "感冒了应该吃什么药？",  # noqa: RUF001
+    "晚上睡不着怎么办？",  # noqa: RUF001
+)
+"""Questions for the mixtures in German, Spanish and Chinese."""
 
 
 def lines(path: Path) -> list[str]:
@@ -68,6 +95,21 @@ def test_questions_that_belong_nowhere_go_to_the_fallback(router: LearnedScorer)
 
     assert len(asked) == 30
     assert right >= 24
+
+
+def test_a_language_that_the_examples_do_not_have_is_unfamiliar(router: LearnedScorer) -> None:
+    """Of 24 German, Spanish and Chinese questions of the mixtures at least 22 are in doubt, whichever is likeliest."""
+    doubted = [question for question in FOREIGN if not decide(router, question).is_sure]
+
+    assert len(FOREIGN) == 24
+    assert len(doubted) >= 22
+
+
+def test_questions_in_the_language_of_the_examples_stay_sure(router: LearnedScorer) -> None:
+    """At most five of 100 questions about the mixtures are in doubt: what was promised for all of them."""
+    asked = [question for question, mixture in QUESTIONS if mixture != "nowhere"]
+
+    assert sum(not decide(router, question).is_sure for question in asked) <= 5
 
 
 def test_no_example_is_a_test_question(examples: dict[str, list[str]]) -> None:

@@ -23,8 +23,11 @@ from mollm.errors import (
     ClientGone,
     ConfigError,
     ContextTooLong,
+    DataError,
+    EmbeddingError,
     EmptyReply,
     Exhausted,
+    FeedbackError,
     LimitError,
     LimitReached,
     LLMError,
@@ -44,6 +47,7 @@ from mollm.errors import (
     TooLarge,
     TooSlow,
     Unexpected,
+    UnknownAnswer,
     UnknownMixture,
     Unreachable,
     UserError,
@@ -96,7 +100,11 @@ CASES: list[tuple[MollmError, Told]] = [
     (TooLarge("x"), Told(413, INVALID, None)),
     (TooSlow("x"), Told(408, INVALID, None)),
     (LimitError("x"), Told(400, INVALID, "limit_exceeded")),
+    (DataError("x"), Told(400, INVALID, None)),
     (RunError("x"), Told(502, SERVER, "run_failed")),
+    (EmbeddingError("x"), Told(502, SERVER, "run_failed")),
+    (FeedbackError("x"), Told(503, SERVER, "feedback_unavailable", "5")),
+    (UnknownAnswer("x"), Told(404, INVALID, "answer_not_found", param="id")),
     (Overloaded("x", retry_after_seconds=2.1), Told(503, SERVER, "overloaded", "3")),
     (LimitReached("x", retry_after_seconds=7.2), Told(429, RATE, "rate_limit_exceeded", "8")),
     (
@@ -148,7 +156,7 @@ def test_an_error_has_a_status_a_type_and_a_code(case: MollmError, told: Told) -
     assert shown(problem) == told
     assert set(problem.body) == {"error"}
     assert set(problem.body["error"]) == {"message", "type", "param", "code"}
-    is_hidden = isinstance(case, ConfigError | PromptError)
+    is_hidden = isinstance(case, ConfigError | PromptError | FeedbackError)
     assert is_hidden != problem.body["error"]["message"].startswith(str(case))
     assert problem.cause.isidentifier(), "a label for metrics"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.config.config import Config
-    from mollm.types import Answer, Call, Failure, Proposal, Route
+    from mollm.types import Answer, Call, Choice, Failure, Proposal, Route
 
 PREVIEW = 180
 """Columns of a proposal that an explanation shows."""
@@ -63,7 +63,11 @@ def print_summary(answer: Answer, config: Config) -> None:
 def print_explanation(answer: Answer, config: Config) -> None:
     """Print how an answer came about, to standard error; `config` is what it was asked with."""
     layers = max((p.layer for p in answer.proposals), default=1)
-    rows: list[tuple[str, Text]] = [("route", _route_text(answer.route))]
+    rows: list[tuple[str, Text]] = [("id", Text(printable(answer.id))), ("route", _route_text(answer.route))]
+    if answer.route.arm:
+        rows.append(("arm", Text(printable(answer.route.arm))))
+    if answer.choice:
+        rows.append(("chosen", _choice_text(answer.choice)))
     for proposal in answer.proposals:
         name = f"{proposal.worker} (layer {proposal.layer})" if layers > 1 else proposal.worker
         rows.append((name, _proposal_text(proposal)))
@@ -131,9 +135,19 @@ def _tools(answer: Answer, proposals: Sequence[Proposal]) -> str:
 
 
 def _route_text(route: Route) -> Text:
-    text = Text(route.mixture, style="bold") + Text(f"  {printable(route.reason)}\n", style="not bold")
+    text = Text(picked(route), style="bold") + Text(f"  {printable(route.reason)}\n", style="not bold")
     probabilities = likely(route) or "no probabilities"
     return text + Text(f"{probabilities} ({route.router}, {1000 * route.seconds:.1f} ms)", style="dim")
+
+
+def _choice_text(choice: Choice) -> Text:
+    text = Text(", ".join(choice.workers), style="bold") + Text(f"  {printable(choice.reason)}\n", style="not bold")
+    return text + Text(f"by {choice.by}, {1000 * choice.seconds:.1f} ms", style="dim")
+
+
+def picked(route: Route) -> str:
+    """Write the mixture of a route, or the two that answer together."""
+    return route.mixture if route.second is None else f"{route.mixture} + {route.second}"
 
 
 def likely(route: Route) -> str:

@@ -27,9 +27,9 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, emoji=False, color_system=system)  # `a:cat:b` is a name
 
 
-def print_rows(rows: Sequence[tuple[str, Text]]) -> None:
-    """Print names side by side with what there is to say about them, to standard error."""
-    screen = console(stderr=True)
+def print_rows(rows: Sequence[tuple[str, Text]], *, stderr: bool = True) -> None:
+    """Print names side by side with what there is to say about them, to standard error or output."""
+    screen = console(stderr=stderr)
     indent = min(NAME_COLUMNS, max(cell_len(name) for name, _ in rows)) + 2
     for name, text in rows:
         start = Text(printable(name), style="bold")

@@ -15,7 +15,7 @@ from mollm.limits import worst_case
 from mollm.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mollm.catalog import Catalog
     from mollm.cli.checks import Report
@@ -45,6 +45,11 @@ def print_findings(report: Report) -> None:
         sys.stdout.write(f"{printable(report.name)}: {counts}, {config.router_kind} router: nothing is wrong\n")
 
 
+def shares(arms: Mapping[str, float]) -> str:
+    """Write the arms of a test with their shares."""
+    return ", ".join(f"{arm} {100 * share:g} %" for arm, share in arms.items())
+
+
 def print_mixtures(catalog: Catalog) -> None:
     """Print mixtures and LLMs with the worst case of one question."""
     screen = console()
@@ -58,13 +63,19 @@ def print_mixtures(catalog: Catalog) -> None:
         screen.print(Text(name, style="bold") + Text(is_fallback, style="not bold dim"))
         screen.print(Text(printable(f"  {mixture.description}")))
         workers = ", ".join(worker.name for worker in mixture.workers)
+        if mixture.chooser:
+            workers = f"{mixture.chooser.most} of {workers} ({mixture.chooser.kind})"
         how = "bypass" if mixture.is_bypass else mixture.method
         by = f" by {mixture.llm}" if mixture.llm else ""
         screen.print(Text(f"  {workers} -> {how}{by}; {most}", style="dim"))
+        if arms := config.mixtures[name].arms:
+            screen.print(Text(f"  arms: {shares(arms)}", style="dim"))
         if mixture.on_tools != "alone" or not mixture.acts_as_worker:
             with_tools = worst_case(catalog.plan(name, WITH_TOOLS)[0], catalog.llms)
             how = f"{mixture.on_tools}, by {mixture.tools_llm}; at most {count(with_tools.calls, 'call')}"
             screen.print(Text(f"  with tools: {how}", style="dim"))
+    if config.router.arms:
+        screen.print(Text(printable(f"arms of the router: {shares(config.router.arms)}"), style="dim"))
     screen.print()
     for name, llm in config.llms.items():
         screen.print(Text(name, style="bold") + Text(printable(f"  {llm.model} ({llm.kind})"), style="not bold dim"))

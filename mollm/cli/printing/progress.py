@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mollm.cli.printing.explanation import picked
 from mollm.cli.printing.layout import clipped, console
 from mollm.printable import printable
 from mollm.types import Arrived, Done, Failed, Routed, Started, Token, Writing
@@ -73,8 +74,9 @@ class Progress:
         """Take in what happened."""
         match event:
             case Routed(route):
-                self._title = Text(route.mixture, style="bold") + Text(
-                    f"  {printable(route.reason)}", style="dim not bold"
+                chosen = f"; {event.choice.reason}" if event.choice else ""
+                self._title = Text(picked(route), style="bold") + Text(
+                    f"  {printable(route.reason + chosen)}", style="dim not bold"
                 )
             case Started(worker, _, layer):
                 self._running[layer, worker] = self._clock()

@@ -33,10 +33,11 @@ def test_explain_says_how_the_answer_came_about(config: Path) -> None:
 
     assert (done.returncode, done.stdout) == (0, "One way is to try it.\n")
     lines = done.stderr.splitlines()
-    assert lines[0] == "route     team  every question goes to team"
-    assert re.fullmatch(r"a +\d\.\d s, about \d+ tokens, 0\.\d{6} USD", lines[2])
-    assert lines[3].strip() == "One way is to try it."
-    assert re.fullmatch(r"b +unreachable: .*", lines[4])
+    assert re.fullmatch(r"id        mollm-[0-9a-f]{32}", lines[0])
+    assert lines[1] == "route     team  every question goes to team"
+    assert re.fullmatch(r"a +\d\.\d s, about \d+ tokens, 0\.\d{6} USD", lines[3])
+    assert lines[4].strip() == "One way is to try it."
+    assert re.fullmatch(r"b +unreachable: .*", lines[5])
     assert "answer    a's proposal, word for word" in lines
     assert "degraded  only 1 of 2 proposals arrived" in lines
     assert re.search(r"^workers   2 calls, about \d+ tokens, 0\.\d{6} USD$", done.stderr, re.MULTILINE)

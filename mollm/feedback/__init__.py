@@ -1,0 +1,1 @@
+"""Answers kept with what people think of them, on this machine and nowhere else."""

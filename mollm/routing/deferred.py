@@ -1,0 +1,52 @@
+"""A router that could not be built yet: the vectors of its examples come from an address that did not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mollm.errors import RunError
+from mollm.routing.vectors import SHARE_OF_TIME
+from mollm.types import Route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mollm.calling.calls import Calls
+    from mollm.routing.base import Router
+    from mollm.types import Question
+
+
+class DeferredRouter:
+    """Builds a router with the next question, and is that router from then on; until then the fallback answers.
+
+    Attributes:
+        kind: That of the router.
+    """
+
+    def __init__(self, kind: str, fallback: str, build: Callable[[], Router]) -> None:
+        """Take what builds the router, and raises `RunError` where it cannot be built yet."""
+        self.kind = kind
+        self._fallback, self._build = fallback, build
+        self._router: Router | None = None
+
+    async def route(self, question: Question, calls: Calls) -> Route:
+        """Decide as the router does; unsure, for the fallback, where it cannot be built in time."""
+        start = time.perf_counter()
+        if self._router is None:
+            try:
+                self._router = await self._built(calls)
+            except (RunError, TimeoutError) as error:
+                why = str(error) or "it takes longer than a question has time"
+                reason = f"the examples have no vectors yet ({why}), so the fallback {self._fallback} answers"
+                route = Route(self._fallback, {}, self.kind, reason, is_sure=False)
+                return replace(route, seconds=time.perf_counter() - start)
+        return await self._router.route(question, calls)
+
+    async def _built(self, calls: Calls) -> Router:
+        now = asyncio.get_running_loop().time()
+        until = None if calls.deadline is None else now + SHARE_OF_TIME * max(0.0, calls.deadline - now)
+        async with asyncio.timeout_at(until):
+            return await asyncio.to_thread(self._build)

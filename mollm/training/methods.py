@@ -1,0 +1,60 @@
+"""Ways to learn a router, and what is to be said for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from mollm.routing.learned import LearnedScorer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mollm.embeddings.base import Embedder
+    from mollm.routing.learned import Method
+    from mollm.training.data import Labelled
+
+Step: TypeAlias = Callable[[str], AbstractContextManager[object]]
+"""Is told what is done while the block runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How a router is trained."""
+
+    method: Method = "linear"
+    fallback: str = "general"
+    """The mixture that answers what no other one knows; it may have questions."""
+    false_alarms: float = 0.05
+    """Share of the questions, 0 to 1, that both thresholds together may call into doubt."""
+    held_out: float = 0.2
+    """Share of each mixture's questions, 0 to below 1, that the reported figures are measured on."""
+    seed: int = 0
+    """Which questions these are."""
+    embedder: Embedder | None = None
+    """Makes the vectors of `embeddings` and `both`."""
+
+
+def quiet(what: str) -> AbstractContextManager[object]:  # noqa: ARG001 - nobody is told
+    """A `Step` of which nothing is shown."""
+    return nullcontext()
+
+
+def fitted(data: Labelled, how: Training, method: Method, folder: Path) -> LearnedScorer:
+    """Fit a router by `method`, and write it to `folder`, which is made if missing.
+
+    Raises:
+        ConfigError: The method cannot be had here.
+        OSError: The folder cannot be written.
+    """
+    if method == "transformer":
+        from mollm.training import transformer
+
+        return transformer.train(data.by_label(), folder, fallback=how.fallback, false_alarms=how.false_alarms)
+    scorer = LearnedScorer.fit(
+        data.by_label(), fallback=how.fallback, false_alarms=how.false_alarms, method=method, embedder=how.embedder
+    )
+    scorer.save(folder)
+    return scorer

@@ -1,0 +1,1 @@
+"""Tests of choosing the workers of a mixture for a question."""

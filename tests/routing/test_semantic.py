@@ -1,0 +1,95 @@
+"""The scorer that compares by meaning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mollm import MoLLM
+from mollm.embeddings.static import wordllama
+from mollm.errors import ConfigError
+from mollm.llms.scripted import ScriptedLLM
+from mollm.routing.semantic import ENOUGH, SemanticScorer
+from tests.embeddings.toy import ToyEmbedder
+from tests.routing.fitted import EXAMPLES
+from tests.routing.test_vectors import config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors are kept for the length of a test."""
+    monkeypatch.setenv("MOLLM_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_question_goes_to_the_nearest_examples() -> None:
+    """Without a word in common with them, by real vectors; it tells which are nearest."""
+    embedder = wordllama()
+    scorer = SemanticScorer.of(EXAMPLES, embedder, fallback="general")
+
+    assert scorer.scores("My vehicle makes noises when I slow down").pick == "car"
+    assert scorer.scores("I lie in bed with open eyes for hours").pick == "sleep"
+    [(alike, mixture, text), *_] = scorer.nearest(embedder.embed(["The battery of my car is empty"])[0])
+    assert (mixture, text) == ("car", "The car battery is dead.")
+    assert 0.5 < alike <= 1.0
+
+
+def test_familiarity_is_that_of_the_nearest_example() -> None:
+    """1 for an example itself, 0 where nothing is shared; then nothing is picked."""
+    scorer = SemanticScorer.of(EXAMPLES, ToyEmbedder(), fallback="general")
+
+    assert scorer.scores(EXAMPLES["car"][0]).familiarity == pytest.approx(1.0)
+    nothing = scorer.scores("xyzzy")
+    assert (nothing.pick, nothing.familiarity) == (None, 0.0)
+    assert scorer.decision().decide(nothing, "semantic").mixture == "general"
+
+
+def test_descriptions_stand_in_for_examples() -> None:
+    """Of every mixture but the fallback, which is not one subject among others."""
+    told = {
+        "car": "Cars, their engines, brakes and tyres.",
+        "sleep": "Sleep, naps and snoring.",
+        "general": "All else.",
+    }
+    scorer = SemanticScorer.of({}, ToyEmbedder(), fallback="general", descriptions=told)
+
+    assert scorer.mixtures == ("car", "sleep")
+    assert scorer.scores("snoring at night").pick == "sleep"
+    with pytest.raises(ConfigError, match="at least two mixtures"):
+        SemanticScorer.of({"car": ["x"]}, ToyEmbedder(), fallback="general")
+
+
+def test_many_examples_are_calibrated_and_few_are_not() -> None:
+    """Each example is compared with the others; what few say of themselves would be chance."""
+    many = {name: [f"{text} {n}" for text in texts for n in range(4)] for name, texts in EXAMPLES.items()}
+    few, fitted = (SemanticScorer.of(found, ToyEmbedder(), fallback="general") for found in (EXAMPLES, many))
+
+    assert len(few.texts) < ENOUGH < len(fitted.texts)
+    assert few.familiarity == 0.0
+    assert fitted.familiarity > 0.0
+    assert fitted.scale != few.scale
+
+
+def test_examples_are_embedded_once() -> None:
+    """And again when they, or the vectors, are others."""
+    first, again, other = ToyEmbedder(), ToyEmbedder(), ToyEmbedder(digest="d2")
+    for embedder in (first, again, other):
+        SemanticScorer.of(EXAMPLES, embedder, fallback="general")
+
+    assert (first.calls, again.calls, other.calls) == (1, 0, 1)
+
+
+async def test_an_address_that_is_down_at_the_start_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meanwhile the fallback answers, unsure, and says why."""
+    toy = ToyEmbedder(failures=2)
+    monkeypatch.setattr("tests.embeddings.toy.TOY", toy, raising=False)
+    embedder: dict[str, Any] = {"kind": "python", "path": "tests.embeddings.toy:TOY"}
+    async with MoLLM(config({"kind": "semantic", "embedder": embedder}), llms={"a": ScriptedLLM("Hi")}) as mollm:
+        before, after = [await mollm.aroute("The tyre of my car") for _ in range(2)]
+
+    assert (before.mixture, before.is_sure, before.router) == ("general", False, "semantic")
+    assert "no vectors yet (toy is out of order)" in before.reason
+    assert (after.mixture, after.is_sure) == ("car", True)
