@@ -100,7 +100,7 @@ def e5() -> E5Embedder:
 
 def _load(weights: Path) -> Any:
     # Its OpenMP reads the variables once, when the engine is loaded. Threads that spin while they wait for one another
-    # are slower than a single one as soon as anything else runs: 460 ms a question instead of 110 on a loaded machine.
+    # are slower than a single one as soon as anything else runs.
     before = {name: os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     os.environ.update({"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"})
     try:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mollm.types import Question
 
 NEAREST = 3
-"""Examples of a mixture whose mean likeness is its score; 1 to 5 differ by less than a point on CLINC150."""
+"""Examples of a mixture whose mean likeness is its score."""
 SPREAD = 10.0
 """Of the scores, so that their calibration lies where it is looked for."""
 ENOUGH = 30

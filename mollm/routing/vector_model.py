@@ -183,7 +183,7 @@ def familiarity_of(usual: Floats, *found: float) -> float:
     """How the measures of a question compare with what is usual: 0.5 if they are so on average, and towards 0 below.
 
     Of several ways to join them the plain sum of deviations told questions of no kind from others best on CLINC150's
-    validation split, and so did it where 30 of the 150 labels were left out of the examples.
+    validation split.
     """
     unusual = float(((np.array(found) - usual[:, 0]) / usual[:, 1]).mean())
     return 1.0 / (1.0 + math.exp(min(-unusual, 15.0)))  # never 0, which stands for nothing at all
