@@ -239,14 +239,13 @@ class LearnedScorer:
         Raises:
             RunError, ConfigError: Its vector cannot be had.
         """
-        vector = None if self.embedder is None else self.embedder.embed([shortened(text)])[0].astype(np.float64)
-        return self._scores(*self.model.measure(text, vector))
+        return self.scores_of([text])[0]
 
     def scores_of(self, texts: Sequence[str]) -> list[Scores]:
         """Score many texts, whose vectors, if it needs them, are made together."""
         if self.embedder is None:
-            return [self.scores(text) for text in texts]
-        vectors = self.embedder.embed([shortened(text) for text in texts])
+            return [self._scores(*self.model.measure(text)) for text in texts]
+        vectors = self.embedder.embed([shortened(text) for text in texts]).astype(np.float64)
         return [self._scores(*self.model.measure(*pair)) for pair in zip(texts, vectors, strict=True)]
 
     def _scores(self, raw: Floats, familiarity: float) -> Scores:
