@@ -24,8 +24,8 @@ def environment(name: str, requirement: str, *options: str) -> Path:
     return python
 
 
-def revision(name: str) -> tuple[str, Path]:
-    """Return the commit that `name` stands for, shortened, and the interpreter of an environment with it.
+def revision(name: str, extra: str = "") -> tuple[str, Path]:
+    """Return the commit that `name` stands for, shortened, and the interpreter of an environment with it and `extra`.
 
     Every library that both have is of the version that is installed here, so that mollm is what differs.
     """
@@ -43,4 +43,6 @@ def revision(name: str) -> tuple[str, Path]:
         subprocess.run(["tar", "-x", "-C", str(source)], input=archive.stdout, check=True)
         freeze = ["uv", "pip", "freeze", "-q", "--exclude-editable", "--python", sys.executable]
         constraints.write_text(subprocess.run(freeze, capture_output=True, text=True, check=True).stdout)
-    return commit, environment(f"mollm-{commit}", str(source), "--constraint", str(constraints))
+    requirement = f"mollm[{extra}] @ {source.as_uri()}" if extra else str(source)
+    folder = "-".join(filter(None, ("mollm", commit, extra)))
+    return commit, environment(folder, requirement, "--constraint", str(constraints))

@@ -162,12 +162,13 @@ def memory(split: Split, old: str) -> dict[str, float | str]:
     for text, label in split.train:
         examples.setdefault(label, []).append(text)
     file = ENVIRONMENTS / "fit.json"
-    commit, python = revision(old)
+    commit, python = revision(old, "learned")
     file.write_text(json.dumps(examples))
     runs: dict[str, list[list[float]]] = {"now": [], "before": []}
     for _ in range(2):
         for name, interpreter in (("now", sys.executable), ("before", str(python))):
-            done = subprocess.run([interpreter, "-c", FIT, str(file)], capture_output=True, text=True, check=True)
+            command = [interpreter, "-P", "-c", FIT, str(file)]  # -P: the mollm that is installed, not the one here
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
             runs[name].append(json.loads(done.stdout))
     found: dict[str, float | str] = {"before_revision": commit}
     for name, each in runs.items():
