@@ -62,7 +62,6 @@ class Catalog:
         *,
         router: RouterLike | None = None,
         aggregators: Mapping[str, Aggregator] | None = None,
-        names: Iterable[str] | None = None,
         feedback: Store | None = None,
     ) -> None:
         """Build LLMs and mixtures; nothing is opened, loaded or called yet.
@@ -72,7 +71,6 @@ class Catalog:
             pool: Holds the LLMs; None: a new pool.
             router: Replaces the configured router.
             aggregators: Aggregators beside the built-in ones, by `method`.
-            names: LLMs to build; None: those that a mixture or the router uses.
             feedback: Keeps the answers; None: nobody does.
 
         Raises:
@@ -95,7 +93,7 @@ class Catalog:
         if router is None:
             problems += [*check_prompts(config), *trained.problems(config)]
         try:
-            self.llms = (pool or Pool()).llms(config, names)
+            self.llms = (pool or Pool()).llms(config)
         except ConfigError as error:
             problems += error.problems
         if problems:
