@@ -117,10 +117,9 @@ class Catalog:
 
     async def built_router(self, arm: str = CURRENT) -> Router:
         """Return the router of an arm, without blocking the event loop: fitting one takes seconds."""
-        if "routers" not in self.__dict__:
-            is_quick = all(section.kind in ("fixed", "llm") for section in self.config.router_sections)
-            is_slow = (not is_quick and "router" not in self.__dict__) or bool(self.config.router.arms)
-            await (asyncio.to_thread(self._build_routers) if is_slow else asyncio.sleep(0))
+        is_quick = "router" in self.__dict__ or all(s.kind in ("fixed", "llm") for s in self.config.router_sections)
+        if "routers" not in self.__dict__ and (self.config.router.arms or not is_quick):
+            await asyncio.to_thread(self._build_routers)
         return self.routers[arm]
 
     def _build_routers(self) -> None:
