@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from mollm.config.embedder_problems import embedder_problems
+from mollm.config.imported import REFERENCE
 from mollm.config.problem import LLMS, MIXTURES, Problem, nearest
 from mollm.config.routers import (
     ChainRouterConfig,
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mollm.config.places import KeyPath
     from mollm.config.routers import Deciding, RouterSection
 
-IMPORTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 IDLE_IN_ENSEMBLE = ("threshold", "fallback_rate", "bounds", "recent")
 """Keys of a member that only scores: one decision is made, by those of the ensemble."""
 
@@ -106,7 +105,7 @@ def _section_problems(config: Config, section: RouterSection) -> Iterator[Proble
             if name.casefold() == "none":
                 text = "the router's LLM replies 'none' where no mixture suits"
                 yield Problem((*MIXTURES, name), text, [kind, MIXTURES])
-    elif isinstance(router, PythonMemberConfig) and not IMPORTED.fullmatch(router.path):
+    elif isinstance(router, PythonMemberConfig) and not REFERENCE.fullmatch(router.path):
         where = (*key, "path")
         yield Problem(where, "must be `package.module:name`, as in `my.routing:by_word`", [where])
 
