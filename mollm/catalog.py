@@ -12,12 +12,14 @@ from mollm import limits
 from mollm.assembling import made_of, mixture_of, together
 from mollm.config.arms import CURRENT
 from mollm.config.mixtures import MixtureConfig, WorkerConfig
+from mollm.embeddings.own import adopt
 from mollm.errors import ConfigError, PromptError, UnknownMixture
 from mollm.options import Options
 from mollm.pool import Pool
 from mollm.routing import trained
 from mollm.routing.base import plan_of
 from mollm.routing.own import as_router
+from mollm.routing.recent import moved
 from mollm.routing.registry import build_arms, build_router, check_prompts, decision_of, planned_calls
 from mollm.types import PlannedCall, Question
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
+    from mollm.embeddings.own import EmbedderLike
     from mollm.feedback.base import Store
     from mollm.mixture import Mixture
     from mollm.routing.base import Router, RouterLike
@@ -61,6 +64,7 @@ class Catalog:
         pool: Pool | None = None,
         *,
         router: RouterLike | None = None,
+        embedder: EmbedderLike | None = None,
         aggregators: Mapping[str, Aggregator] | None = None,
         feedback: Store | None = None,
     ) -> None:
@@ -70,6 +74,7 @@ class Catalog:
             config: The configuration.
             pool: Holds the LLMs; None: a new pool.
             router: Replaces the configured router.
+            embedder: Replaces the section `embeddings`.
             aggregators: Aggregators beside the built-in ones, by `method`.
             feedback: Keeps the answers; None: nobody does.
 
@@ -78,6 +83,7 @@ class Catalog:
         """
         self.config, self.feedback = config, feedback
         self._aggregators = dict(aggregators or {})
+        self._embedder = adopt(embedder) if embedder is not None else None
         self._alone: dict[str, Mixture] = {}
         self._joined: dict[tuple[str, str], Mixture] = {}
         self._building = threading.RLock()
@@ -108,12 +114,16 @@ class Catalog:
     @cached_property
     def router(self) -> Router:
         """The router that was given, else the configured one, built on first use."""
-        return build_router(self.config)
+        return build_router(self.config, self._embedder)
+
+    def thresholds(self) -> dict[str, float]:
+        """The thresholds that recent questions set, by the key of their router; none of one that is not built yet."""
+        return dict(moved(self.__dict__.get("router")))
 
     @cached_property
     def routers(self) -> Mapping[str, Router]:
         """The routers that share the traffic, by arm; without arms the router alone, as `current`."""
-        return {CURRENT: self.router, **build_arms(self.config)}
+        return {CURRENT: self.router, **build_arms(self.config, self._embedder)}
 
     async def built_router(self, arm: str = CURRENT) -> Router:
         """Return the router of an arm, without blocking the event loop: fitting one takes seconds."""

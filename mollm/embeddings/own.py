@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
 
 from mollm.config.imported import imported
 from mollm.embeddings.rows import vectors_of
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Function: TypeAlias = Callable[[list[str]], Any]
 """Takes texts; returns a vector for each, as an array of shape (n, d) or as lists. It may be a coroutine function."""
+EmbedderLike: TypeAlias = Union["Embedder", Function]
+"""What `adopt` takes."""
 
 
 class OwnEmbedder:

@@ -47,6 +47,8 @@ FAMILIES = {
     "mollm_connections_in_use": "gauge",
     "mollm_connections_waiting": "gauge",
     "mollm_retries_refused": "counter",
+    "mollm_routes": "counter",
+    "mollm_router_threshold": "gauge",
 }
 
 
