@@ -6,15 +6,20 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mollm import MoLLM
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls
+from mollm.config.problems import NAME
 from mollm.llms.openai_compatible import OpenAICompatibleLLM
 from mollm.llms.scripted import ScriptedLLM
 from mollm.mixing.asked import AskedChooser
 from mollm.prompts import parse_prompt
+from mollm.routing.choice import constraint, read_several
 from mollm.types import Question
+from tests.fuzz import cases
 from tests.upstream import Reply, Upstream, answer, error
 
 if TYPE_CHECKING:
@@ -103,6 +108,31 @@ async def test_a_server_that_can_is_held_to_lists_of_the_names(dialect: Dialect,
         assert language.fullmatch(", ".join([NAMES[-1]] * count))
     for wrong in ("", "gpt-431", "aab", "org/b,a+b", "org/b, ", ", ".join(["org/b"] * (most + 1))):
         assert not language.fullmatch(wrong), wrong
+
+
+rest = st.text("aB1_.:@~+=-", max_size=4)
+part = st.builds("{}{}".format, st.sampled_from("aB1@~"), rest)
+name = part | st.builds("{}/{}".format, part, part)
+names = st.lists(name, min_size=2, max_size=5, unique_by=str.casefold)
+
+
+@pytest.mark.fuzz
+@settings(max_examples=cases(60), deadline=None)
+@given(names, st.data())
+def test_a_list_of_any_names_is_in_both_languages_and_read_again(several: list[str], data: st.DataObject) -> None:
+    """Whatever an LLM may be called; a list that is one too long, or has a name that there is not, is in neither."""
+    assert all(map(NAME.fullmatch, several))
+    most = data.draw(st.integers(2, len(several)))
+    listed = data.draw(st.lists(st.sampled_from(several), min_size=1, max_size=most))
+    other = data.draw(name.filter(lambda one: one not in several))
+    for language in (
+        held_by_vllm(constraint(several, "vllm", most)),
+        held_by_llama_cpp(constraint(several, "llama_cpp", most)),
+    ):
+        assert language.fullmatch(", ".join(listed))
+        assert not language.fullmatch(", ".join(several[:1] * (most + 1)))
+        assert not language.fullmatch(", ".join([*listed[: most - 1], other]))
+    assert read_several(", ".join(listed), several) == tuple(dict.fromkeys(listed))
 
 
 def test_the_checks_of_this_file_refuse_what_a_server_refuses() -> None:
