@@ -32,9 +32,9 @@ def test_a_question_goes_to_the_nearest_examples() -> None:
 
     assert scorer.scores("My vehicle makes noises when I slow down").pick == "car"
     assert scorer.scores("I lie in bed with open eyes for hours").pick == "sleep"
-    [(alike, mixture, text), *_] = scorer.nearest(embedder.embed(["The battery of my car is empty"])[0])
-    assert (mixture, text) == ("car", "The car battery is dead.")
-    assert 0.5 < alike <= 1.0
+    [nearest, *_] = scorer.nearest(embedder.embed(["The battery of my car is empty"])[0])
+    assert (nearest.mixture, nearest.text) == ("car", "The car battery is dead.")
+    assert 0.5 < nearest.similarity <= 1.0
 
 
 def test_familiarity_is_that_of_the_nearest_example() -> None:
@@ -134,3 +134,12 @@ def test_the_weights_of_members_by_meaning_are_fitted() -> None:
 
     assert weights != [0.5, 0.5]
     assert toy.calls == 2
+
+
+async def test_its_route_is_explained_by_the_examples_nearest_in_meaning() -> None:
+    """Alone and in a chain; the example itself first."""
+    for router in ({"kind": "semantic"}, {"kind": "chain", "members": [{"kind": "semantic"}]}):
+        async with MoLLM(config(router), llms={"a": ScriptedLLM("Hi")}, embedder=ToyEmbedder()) as mollm:
+            found = await mollm.aexplain(EXAMPLES["car"][0])
+        assert found.nearest[0].mixture == "car"
+        assert found.nearest[0].similarity == pytest.approx(1.0)

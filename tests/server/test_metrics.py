@@ -259,6 +259,7 @@ async def test_nobody_can_invent_a_label() -> None:
         if label != "le"
     }
     assert values == {
+        ("is_sure", "true"),
         ("mixture", "one"),
         ("mixture", "b"),
         ("mixture", ""),
