@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
@@ -16,7 +15,7 @@ from mollm.errors import RequestError
 from mollm.feedback.base import rating_of, settled
 from mollm.feedback.stores import Stores, needed, usable
 from mollm.loops import LoopThread, all_of
-from mollm.messages import question_of
+from mollm.messages import messages_of, question_of
 from mollm.observing.channel import Channel, LastAnswer
 from mollm.observing.observers import Guarded, Observers
 from mollm.observing.watching import is_watched
@@ -27,11 +26,12 @@ from mollm.turns import Turns
 from mollm.types import answer_from_plain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
+    from mollm.embeddings.own import EmbedderLike
     from mollm.graph import Graph
     from mollm.limits import Budget
     from mollm.routing.base import Router, RouterLike
@@ -56,6 +56,7 @@ class MoLLM:
         *,
         llms: Mapping[str, Any] | None = None,
         router: RouterLike | None = None,
+        embedder: EmbedderLike | None = None,
         aggregators: Mapping[str, Aggregator] | None = None,
         observers: Sequence[Observer] = (),
         engine: Literal["auto", "graph"] = "auto",
@@ -67,6 +68,7 @@ class MoLLM:
                 command.
             llms: LLMs to use instead of configured ones, by name: LangChain chat models, or `LLM`s.
             router: A `Router`, a `Scorer` or a function to use instead of the configured router.
+            embedder: An `Embedder`, or a function from texts to vectors, instead of the configured `embeddings`.
             aggregators: Your own aggregators, by the `method` that chooses them.
             observers: Receive the events of every question.
             engine: `auto` answers with a plain loop over the nodes, and with the LangGraph graph if somebody watches
@@ -77,7 +79,7 @@ class MoLLM:
         """
         if engine not in ("auto", "graph"):
             raise RequestError(f"engine is 'auto' or 'graph', not {engine!r}")
-        self._router, self._aggregators = router, dict(aggregators or {})
+        self._router, self._embedder, self._aggregators = router, embedder, dict(aggregators or {})
         self._observers = tuple(Guarded(observer) for observer in observers)
         self._engine = engine
         self._pool = Pool(llms)
@@ -239,27 +241,20 @@ class MoLLM:
 
     async def aexplain(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Explanation:
         """Like `explain`, on the running event loop."""
-        from mollm.routing.explaining import Explaining, Explanation
+        from mollm.routing.explaining import Explaining
 
-        asked: list[Explaining] = []
-
-        def through(router: Router) -> Router:
-            asked.append(Explaining(router))
-            return asked[-1]
-
-        route = await self._routed(question, Options(**options), through)
-        found = asked[0].explanation if asked else None
-        explanation = replace(found, route=route) if found else Explanation(route)
+        explaining = Explaining()
+        explanation = explaining.of(await self._routed(question, Options(**options), explaining.through))
         if explanation.nearest:
             return explanation
-        nearest = await asyncio.to_thread(self.catalog.nearest, question_of(_messages(question)).last)
+        nearest = await asyncio.to_thread(self.catalog.nearest, question_of(messages_of(question)).last)
         return replace(explanation, nearest=nearest)
 
     async def _routed(
         self, question: str | Sequence[Message], options: Options, through: Callable[[Router], Router] | None = None
     ) -> Route:
         async def routed(observers: Sequence[Observer]) -> Route:
-            context = _context(catalog, question, options, Observers(observers))
+            context = self._context(catalog, question, options, observers)
             context.through = through or context.through
             return await flow.route_only(context)
 
@@ -365,14 +360,30 @@ class MoLLM:
             if self._engine == "graph" or is_watched():
                 return await self._through_graph(catalog, question, given)
             observers = [*self._observers, observer] if observer else self._observers
-            context = _context(catalog, question, given, Observers(observers), self._turns)
+            context = self._context(catalog, question, given, observers, self._turns)
             return flow.finish(await flow.walk(fresh(given), context), context)
+
+    @staticmethod
+    def _context(
+        catalog: Catalog,
+        question: str | Sequence[Message],
+        options: Options,
+        observers: Sequence[Observer],
+        turns: Turns | None = None,
+    ) -> Context:
+        asked = question_of(
+            messages_of(question),
+            tools=options.tools,
+            response_format=options.response_format,
+            extra_body=options.extra_body,
+        )
+        return Context(catalog, asked, options, observer=Observers(observers), streams=options.stream, turns=turns)
 
     async def _through_graph(self, catalog: Catalog, question: str | Sequence[Message], options: Options) -> Answer:
         graph = self._graphs[catalog] if catalog in self._graphs else await asyncio.to_thread(self._graph, catalog)
         from mollm.conversion import to_langchain
 
-        messages, beside = to_langchain(_messages(question))
+        messages, beside = to_langchain(messages_of(question))
         last = LastAnswer(options.observer)
         context = replace(options, observer=last, plain=beside)
         # A parent graph's own bound on its steps says nothing about ours.
@@ -395,35 +406,12 @@ class MoLLM:
             return self._graphs[catalog]
 
     def _built(self, config: str | Path | Mapping[str, Any] | Config | None) -> Catalog:
-        loaded = load_config(config, methods=self._aggregators)
-        feedback = self._stores.of(loaded)
-        return Catalog(loaded, self._pool, router=self._router, aggregators=self._aggregators, feedback=feedback)
-
-
-def _context(
-    catalog: Catalog,
-    question: str | Sequence[Message],
-    options: Options,
-    observer: Observer,
-    turns: Turns | None = None,
-) -> Context:
-    messages = _messages(question)
-    asked = question_of(
-        messages, tools=options.tools, response_format=options.response_format, extra_body=options.extra_body
-    )
-    return Context(catalog, asked, options, observer=observer, streams=options.stream, turns=turns)
-
-
-def _messages(question: str | Sequence[Message]) -> tuple[Message, ...]:
-    if isinstance(question, str):
-        return ({"role": "user", "content": question},)
-    if not isinstance(question, Sequence):
-        raise RequestError(f"a question is a text or a list of messages, not {type(question).__name__}")
-    messages: tuple[Any, ...] = tuple(question)
-    for message in messages:
-        if not isinstance(message, dict) or "role" not in message:
-            raise RequestError(f"a message is a dictionary with a 'role', not {type(message).__name__}")
-        parts = message.get("content")
-        if isinstance(parts, list) and not all(isinstance(part, str | dict) for part in parts):
-            raise RequestError("the parts of a message's content are texts or dictionaries")
-    return messages
+        loaded = load_config(config, methods=self._aggregators, has_embedder=self._embedder is not None)
+        return Catalog(
+            loaded,
+            self._pool,
+            router=self._router,
+            embedder=self._embedder,
+            aggregators=self._aggregators,
+            feedback=self._stores.of(loaded),
+        )

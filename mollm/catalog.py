@@ -5,39 +5,32 @@ from __future__ import annotations
 import asyncio
 import difflib
 import threading
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from mollm import limits
-from mollm.aggregation.acting import Acting
-from mollm.aggregation.base import picks
-from mollm.aggregation.best import Best
-from mollm.aggregation.rewriting import Rewriter
-from mollm.aggregation.synthesize import Synthesize
-from mollm.aggregation.vote import Vote
-from mollm.aggregation.writing import Writers
+from mollm.assembling import made_of, mixture_of, together
 from mollm.config.arms import CURRENT
-from mollm.config.mixtures import AggregatorConfig, MixtureConfig, WorkerConfig
+from mollm.config.mixtures import MixtureConfig, WorkerConfig
+from mollm.embeddings.own import adopt
 from mollm.errors import ConfigError, PromptError, UnknownMixture
-from mollm.mixing.registry import build_chooser
-from mollm.mixture import Mixture
-from mollm.options import Options, Settings
+from mollm.options import Options
 from mollm.pool import Pool
-from mollm.prompts import load_prompt
 from mollm.routing import trained
 from mollm.routing.base import plan_of
 from mollm.routing.own import as_router
+from mollm.routing.recent import moved
 from mollm.routing.registry import build_arms, build_router, check_prompts, decision_of, planned_calls
 from mollm.types import PlannedCall, Question
-from mollm.workers import Rules, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
+    from mollm.embeddings.own import EmbedderLike
     from mollm.feedback.base import Store
+    from mollm.mixture import Mixture
     from mollm.routing.base import Router, RouterLike
     from mollm.routing.explaining import Neighbor
     from mollm.routing.likeness import Examples
@@ -45,11 +38,6 @@ if TYPE_CHECKING:
 
 Plan: TypeAlias = tuple[PlannedCall, ...]
 
-AGGREGATORS: dict[str, Callable[[Writers], Aggregator]] = {"synthesize": Synthesize, "vote": Vote, "best": Best}
-DEFAULT_PROMPTS = {"best": "prompts/aggregator/best.md"}
-DEFAULT_PROMPT = "prompts/aggregator/default.md"
-TOOLS_PROMPT = "prompts/aggregator/tools.md"
-FORM_PROMPT = "prompts/aggregator/form.md"
 NOTHING, WITH_TOOLS, NO_OPTIONS = Question(()), Question((), has_tools=True), Options()
 
 
@@ -76,8 +64,8 @@ class Catalog:
         pool: Pool | None = None,
         *,
         router: RouterLike | None = None,
+        embedder: EmbedderLike | None = None,
         aggregators: Mapping[str, Aggregator] | None = None,
-        names: Iterable[str] | None = None,
         feedback: Store | None = None,
     ) -> None:
         """Build LLMs and mixtures; nothing is opened, loaded or called yet.
@@ -86,8 +74,8 @@ class Catalog:
             config: The configuration.
             pool: Holds the LLMs; None: a new pool.
             router: Replaces the configured router.
+            embedder: Replaces the section `embeddings`.
             aggregators: Aggregators beside the built-in ones, by `method`.
-            names: LLMs to build; None: those that a mixture or the router uses.
             feedback: Keeps the answers; None: nobody does.
 
         Raises:
@@ -95,6 +83,7 @@ class Catalog:
         """
         self.config, self.feedback = config, feedback
         self._aggregators = dict(aggregators or {})
+        self._embedder = adopt(embedder) if embedder is not None else None
         self._alone: dict[str, Mixture] = {}
         self._joined: dict[tuple[str, str], Mixture] = {}
         self._building = threading.RLock()
@@ -102,7 +91,7 @@ class Catalog:
         problems: list[str] = []
         for name, mixture in config.mixtures.items():
             try:
-                self.mixtures[name] = self._mixture(name, mixture)
+                self.mixtures[name] = mixture_of(self.config, name, mixture, self._aggregators)
             except ConfigError as error:
                 problems += error.problems
             except PromptError as error:
@@ -110,7 +99,7 @@ class Catalog:
         if router is None:
             problems += [*check_prompts(config), *trained.problems(config)]
         try:
-            self.llms = (pool or Pool()).llms(config, names)
+            self.llms = (pool or Pool()).llms(config)
         except ConfigError as error:
             problems += error.problems
         if problems:
@@ -125,19 +114,22 @@ class Catalog:
     @cached_property
     def router(self) -> Router:
         """The router that was given, else the configured one, built on first use."""
-        return build_router(self.config)
+        return build_router(self.config, self._embedder)
+
+    def thresholds(self) -> dict[str, float]:
+        """The thresholds that recent questions set, by the key of their router; none of one that is not built yet."""
+        return dict(moved(self.__dict__.get("router")))
 
     @cached_property
     def routers(self) -> Mapping[str, Router]:
         """The routers that share the traffic, by arm; without arms the router alone, as `current`."""
-        return {CURRENT: self.router, **build_arms(self.config)}
+        return {CURRENT: self.router, **build_arms(self.config, self._embedder)}
 
     async def built_router(self, arm: str = CURRENT) -> Router:
         """Return the router of an arm, without blocking the event loop: fitting one takes seconds."""
-        if "routers" not in self.__dict__:
-            is_quick = all(section.kind in ("fixed", "llm") for section in self.config.router_sections)
-            is_slow = (not is_quick and "router" not in self.__dict__) or bool(self.config.router.arms)
-            await (asyncio.to_thread(self._build_routers) if is_slow else asyncio.sleep(0))
+        is_quick = "router" in self.__dict__ or all(s.kind in ("fixed", "llm") for s in self.config.router_sections)
+        if "routers" not in self.__dict__ and (self.config.router.arms or not is_quick):
+            await asyncio.to_thread(self._build_routers)
         return self.routers[arm]
 
     def _build_routers(self) -> None:
@@ -162,7 +154,7 @@ class Catalog:
                 if problem := self._unpriced(name):
                     raise ConfigError(problem)
                 alone = MixtureConfig(description=f"{name} alone.", workers=[WorkerConfig(llm=name)])
-                self._alone[name] = self._mixture(name, alone)
+                self._alone[name] = mixture_of(self.config, name, alone, self._aggregators)
         return self._alone[name]
 
     def made(self, mixture: Mixture, llms: Sequence[str]) -> Mixture:
@@ -171,20 +163,7 @@ class Catalog:
         Raises:
             UnknownMixture: One of the LLMs is no worker of it (any more).
         """
-        workers = {worker.llm: worker for worker in mixture.workers}
-        if gone := [name for name in llms if name not in workers]:
-            raise UnknownMixture(f"mixture {mixture.name!r} has no worker {', '.join(map(repr, gone))} to choose")
-        made = self.config.mixtures[mixture.name].of(llms)
-        return replace(
-            mixture,
-            workers=tuple(workers[name] for name in llms),
-            rules=rules_of(made),
-            llm=made.aggregator_llm,
-            tools_llm=made.acting_llm,
-            rewriter=replace(mixture.rewriter, workers=tuple(llms)),
-            chooser=None,
-            made_of=mixture,
-        )
+        return made_of(mixture, self.config.mixtures[mixture.name], llms)
 
     async def built_mixture(self, name: str) -> Mixture:
         """Like `mixture`, without blocking the event loop: building an LLM may load a library."""
@@ -199,7 +178,8 @@ class Catalog:
         both = route.mixture, route.second
         with self._building:
             if both not in self._joined:
-                self._joined[both] = self._join(*both)
+                one, other = (self.mixtures[name] for name in both)
+                self._joined[both] = together(self.config, one, other, self._aggregators)
         return self._joined[both]
 
     def nearest(self, text: str) -> tuple[Neighbor, ...]:
@@ -260,147 +240,3 @@ class Catalog:
         numbers = [n for n, k in enumerate(self.config.server.api_keys) if k.limits.cost_usd_per_day is not None]
         places = [self.config.place("server", "api_keys", number, "limits", key) for number in numbers]
         return [f"{place}: {', '.join(unpriced)} has no price, so the cost cannot be bounded" for place in places]
-
-    def _join(self, first: str, second: str) -> Mixture:
-        """The workers of two mixtures, all of whom are asked, under one aggregator."""
-        found = self._mixture(
-            first, joined(self.config, first, second, is_picked=picks(self.mixtures[first].aggregator))
-        )
-        workers = both_asked(self.mixtures[first].workers, self.mixtures[second].workers)
-        count = len(workers)
-        rules = replace(found.rules, ask_first=count, enough=count, quorum=min(found.rules.quorum, count))
-        return replace(found, name=f"{first} + {second}", workers=workers, rules=rules)
-
-    def _acting(self, name: str, mixture: MixtureConfig, writers: Writers) -> Acting:
-        where = self.config.place("mixtures", name, "on_tools")
-        prompt = load_prompt(self.config, TOOLS_PROMPT, "aggregator", where)
-        return Acting(replace(writers, llm=mixture.acting_llm, prompt=prompt, role="tools"))
-
-    def _mixture(self, name: str, mixture: MixtureConfig) -> Mixture:
-        config = self.config
-        method = mixture.aggregator.method
-        where = config.place("mixtures", name, "aggregator", "prompt")
-        # An aggregator that picks is asked for a number; a worker of a later layer is asked for an answer.
-        is_judge = method == "best"
-        if method not in self._aggregators and method not in AGGREGATORS:
-            where = config.place("mixtures", name, "aggregator", "method")
-            raise ConfigError(f"{where}: {method!r} was not given; hand it over as `aggregators={{{method!r}: ...}}`")
-        prompt = load_prompt(config, mixture.aggregator.prompt or default_prompt(method), "aggregator", where)
-        max_tokens = {llm: config.llms[llm].max_tokens for llm in mixture.llms}
-        writers = Writers(
-            llm=mixture.aggregator_llm,
-            prompt=prompt,
-            fallback_llm=mixture.aggregator.fallback_llm,
-            settings=Settings(max_tokens=mixture.aggregator.max_tokens, temperature=mixture.aggregator.temperature),
-            shuffle=mixture.shuffle,
-            max_tokens=max_tokens,
-        )
-        workers = workers_of(config, name, mixture)
-        again = replace(writers, prompt=load_prompt(config, FORM_PROMPT, "aggregator", where))
-        return Mixture(
-            name=name,
-            description=mixture.description,
-            workers=workers,
-            rules=rules_of(mixture),
-            method=method,
-            aggregator=self._aggregators[method] if method in self._aggregators else AGGREGATORS[method](writers),
-            llm=mixture.aggregator_llm,
-            layer_prompt=load_prompt(config, DEFAULT_PROMPT, "aggregator", where) if is_judge else prompt,
-            on_tools=mixture.on_tools or ("alone" if mixture.is_bypass else "after"),
-            tools_llm=mixture.acting_llm,
-            acting=self._acting(name, mixture, writers),
-            max_tokens=max_tokens,
-            rewriter=Rewriter(again, tuple(dict.fromkeys(worker.llm for worker in workers))),
-            shuffle=mixture.shuffle,
-            chooser=build_chooser(mixture.choose, config, name),
-        )
-
-
-def default_prompt(method: str) -> str:
-    """The default prompt for a method of aggregating."""
-    return DEFAULT_PROMPTS.get(method, DEFAULT_PROMPT)
-
-
-def joined(config: Config, first: str, second: str, *, is_picked: bool) -> MixtureConfig:
-    """Two mixtures as one that asks all workers of both; nobody can agree with those who answer another part.
-
-    The aggregator is the first one's. Where that picks a proposal, which would answer half of the question, it is the
-    second one's, or else an LLM that writes.
-    """
-    one, other = config.mixtures[first], config.mixtures[second]
-    aggregator, spare = one.aggregator, other.aggregator
-    if is_picked and spare.method not in ("vote", "best"):
-        aggregator = spare.model_copy(update={"llm": spare.llm or other.listed[0].llm})
-    elif is_picked:
-        aggregator = AggregatorConfig(llm=aggregator.llm, fallback_llm=aggregator.fallback_llm)
-    changes = {
-        "workers": [*one.listed, *other.listed],
-        "aggregator": aggregator,
-        "ask_first": "all",
-        "agree": None,
-        "widen_after": None,
-        "enough": None,
-        "quorum": max(one.quorum, other.quorum),
-        "deadline": max(one.deadline, other.deadline),
-    }
-    return one.model_copy(update=changes)
-
-
-def both_asked(first: Sequence[Worker], second: Sequence[Worker]) -> tuple[Worker, ...]:
-    """The workers of two mixtures, each with a name of its own; one that both have is asked once."""
-    workers = list(first)
-    for worker in second:
-        if any(replace(worker, name=known.name, sample=known.sample) == known for known in first):
-            continue
-        before = sum(other.llm == worker.llm for other in workers)
-        name = f"{worker.llm}#{before + 1}" if before else worker.llm
-        workers.append(replace(worker, name=name, sample=before))
-    return tuple(workers)
-
-
-def rules_of(mixture: MixtureConfig) -> Rules:
-    """The rules by which the workers of a mixture are asked."""
-    planned = mixture.planned
-    return Rules(
-        ask_first=planned if mixture.ask_first == "all" else mixture.ask_first,
-        agree=mixture.agree,
-        widen=planned if mixture.widen == "all" else mixture.widen,
-        widen_after=mixture.widen_after,
-        enough=mixture.enough or planned,
-        quorum=mixture.quorum,
-        deadline=mixture.deadline,
-        layers=mixture.layers,
-    )
-
-
-def workers_of(config: Config, name: str, mixture: MixtureConfig) -> tuple[Worker, ...]:
-    """The workers of a mixture, one for each sample.
-
-    Raises:
-        PromptError: A prompt cannot be used.
-    """
-    workers: list[Worker] = []
-    for index, worker in enumerate(mixture.listed):
-        where = config.place("mixtures", name, "workers", index, "prompt")
-        persona = None
-        if worker.prompt:
-            prompt = load_prompt(config, worker.prompt, "worker", where)
-            persona = prompt.render(mixture=name, description=mixture.description)
-        before = sum(other.llm == worker.llm for other in workers)
-        seed = worker.seed if worker.seed is not None or worker.llm not in config.llms else config.llms[worker.llm].seed
-        workers += [_worker(worker, persona, seed, before + sample) for sample in range(worker.samples)]
-    return tuple(workers)
-
-
-def _worker(worker: WorkerConfig, persona: str | None, seed: int | None, sample: int) -> Worker:
-    settings = Settings(
-        max_tokens=worker.max_tokens,
-        temperature=worker.temperature,
-        top_p=worker.top_p,
-        stop=tuple(worker.stop) if worker.stop else None,
-        # The same seed for every sample would make them equal, and equal answers agree.
-        seed=None if seed is None else seed + sample,
-        extra_body=worker.extra_body,
-    )
-    name = f"{worker.llm}#{sample + 1}" if sample else worker.llm
-    return Worker(name, worker.llm, persona, worker.system, settings, sample)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
+    from mollm.embeddings.own import EmbedderLike
     from mollm.routing.base import RouterLike
     from mollm.types import Answer, Event, Message, Observer, Token
 
@@ -81,6 +82,7 @@ def create_graph(
     store: BaseStore | None = None,
     llms: Mapping[str, Any] | None = None,
     router: RouterLike | None = None,
+    embedder: EmbedderLike | None = None,
     aggregators: Mapping[str, Aggregator] | None = None,
     observers: Sequence[Observer] = (),
 ) -> Graph:
@@ -98,15 +100,17 @@ def create_graph(
         store: Passed on to LangGraph.
         llms: LLMs to use instead of configured ones, by name: LangChain chat models, or `LLM`s.
         router: A `Router`, a `Scorer` or a function to use instead of the configured router.
+        embedder: An `Embedder`, or a function from texts to vectors, instead of the configured `embeddings`.
         aggregators: Your own aggregators, by the `method` that chooses them.
         observers: Receive the events of every question.
 
     Raises:
         ConfigError: The configuration has mistakes; all of them are listed.
     """
-    loaded = load_config(config, methods=tuple(aggregators or ()))
-    feedback = store_of(loaded)
-    catalog = Catalog(loaded, Pool(llms), router=router, aggregators=aggregators, feedback=feedback)
+    loaded = load_config(config, methods=tuple(aggregators or ()), has_embedder=embedder is not None)
+    catalog = Catalog(
+        loaded, Pool(llms), router=router, embedder=embedder, aggregators=aggregators, feedback=store_of(loaded)
+    )
     guarded = [Guarded(observer) for observer in observers]
     return compile_graph(catalog, name=name, checkpointer=checkpointer, store=store, observers=guarded, is_agent=True)
 

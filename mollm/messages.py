@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mollm.errors import RequestError
 from mollm.types import Question
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from mollm.types import Message
 
@@ -153,6 +155,22 @@ def is_midway(messages: Sequence[Message]) -> bool:
         if message.get("role") == "user":
             return False
     return False
+
+
+def messages_of(question: str | Sequence[Message]) -> tuple[Message, ...]:
+    """The conversation that somebody asks with: a text, or messages. Raises `RequestError` where it is neither."""
+    if isinstance(question, str):
+        return ({"role": "user", "content": question},)
+    if not isinstance(question, Sequence):
+        raise RequestError(f"a question is a text or a list of messages, not {type(question).__name__}")
+    messages: tuple[Any, ...] = tuple(question)
+    for message in messages:
+        if not isinstance(message, dict) or "role" not in message:
+            raise RequestError(f"a message is a dictionary with a 'role', not {type(message).__name__}")
+        parts = message.get("content")
+        if isinstance(parts, list) and not all(isinstance(part, str | dict) for part in parts):
+            raise RequestError("the parts of a message's content are texts or dictionaries")
+    return messages
 
 
 def question_of(

@@ -51,12 +51,11 @@ class Pool:
         self._lock, self._building = threading.Lock(), threading.RLock()
         self._built: dict[Identity, ReliableLLM] = {}
 
-    def llms(self, config: Config, names: Iterable[str] | None = None) -> LLMs:
-        """Build what is not there yet; nothing is opened or loaded.
+    def llms(self, config: Config) -> LLMs:
+        """Build those that a mixture or the router uses, if they are not there yet; nothing is opened or loaded.
 
         Args:
             config: Describes them.
-            names: Which ones; None: those that a mixture or the router uses.
 
         Raises:
             ConfigError: Lists everything that keeps an LLM from being built.
@@ -65,7 +64,7 @@ class Pool:
             f"llms={name!r}: the configuration names no such LLM" for name in self.given if name not in config.llms
         ]
         found = LLMs(self, config)
-        for name in config.used_llms if names is None else names:
+        for name in config.used_llms:
             try:
                 found.add(name)
             except UserError as error:

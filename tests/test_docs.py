@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 OUTSIDE = ("README.md", "SECURITY.md", "examples/README.md")
 PAGES = [*(ROOT / name for name in OUTSIDE), *sorted((ROOT / "docs").glob("*.md"))]
 SERVING = (ROOT / "docs" / "serving.md").read_text("utf-8")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\w*)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A block: its language, behind that the name of a file in which nothing may be said beside its data, and the text."""
 NAMED = re.compile(r"(?:#|\{#) (\S+\.\w+)(?: #\})?\n")
-"""The first line of a block that is a file: `# FILE`, or `{# FILE #}` in a prompt."""
+"""The first line of any other block that is a file: `# FILE`, or `{# FILE #}` in a prompt."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,23 @@ class Block:
     text: str
     line: int
     """On which it stands."""
+    file: str = ""
+    """The name of the file that it is, if it is one."""
 
 
 def blocks(page: Path, *languages: str) -> list[Block]:
     """Blocks of a page, of all languages or of some."""
     text = page.read_text("utf-8")
-    found = [Block(match[1], match[2], text.count("\n", 0, match.start(2)) + 1) for match in FENCE.finditer(text)]
+    found = [
+        Block(match[1], match[3], text.count("\n", 0, match.start(3)) + 1, match[2] or _named(match[3]))
+        for match in FENCE.finditer(text)
+    ]
     return [block for block in found if not languages or block.language in languages]
+
+
+def _named(text: str) -> str:
+    named = NAMED.match(text)
+    return named[1] if named else ""
 
 
 ELSEWHERE = {"agents"}
@@ -83,9 +94,8 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def save_files(page: Path, folder: Path) -> None:
     """Write the blocks of a page that are files."""
     for block in blocks(page):
-        named = NAMED.match(block.text)
-        if named:
-            path = folder / named[1]
+        if block.file:
+            path = folder / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, "utf-8")
 

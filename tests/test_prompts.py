@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mollm.catalog import default_prompt
+from mollm.assembling import default_prompt
 from mollm.config.load import load_config
 from mollm.errors import ConfigError, PromptError
 from mollm.prompts import (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mollm.config.addresses import BaseURL
 from mollm.config.embeddings import NEEDED, TAKEN
+from mollm.config.imported import REFERENCE
 from mollm.config.problem import Problem, refusal
 from mollm.config.variables import variables_in
 
@@ -26,6 +27,8 @@ def embedder_problems(key: KeyPath, section: EmbeddingsConfig) -> Iterator[Probl
         elif value is not None and name not in taken:
             takers = " and ".join(repr(other) for other in TAKEN if name in TAKEN[other])
             yield Problem(where, f"has no effect with the kind {section.kind!r}; only {takers} take it", [kind, where])
-    base = (*key, "api_base")
+    path, base = (*key, "path"), (*key, "api_base")
+    if section.kind == "python" and section.path and not REFERENCE.fullmatch(section.path):
+        yield Problem(path, "must be `package.module:name`, as in `my.vectors:embed`", [kind, path])
     if section.api_base and not variables_in(section.api_base) and (text := refusal(BaseURL.parse, section.api_base)):
         yield Problem(base, f"the address {text}", [base])

@@ -26,13 +26,17 @@ if TYPE_CHECKING:
 
 
 def load_config(
-    source: str | Path | Mapping[str, Any] | Config | None = None, *, methods: Collection[str] = ()
+    source: str | Path | Mapping[str, Any] | Config | None = None,
+    *,
+    methods: Collection[str] = (),
+    has_embedder: bool = False,
 ) -> Config:
     """Read and validate a configuration.
 
     Args:
         source: A path, a dictionary of the same shape, a `Config`, or None for `default_path()`.
         methods: Names that `aggregator.method` may have beside those of the built-in aggregators.
+        has_embedder: An embedder that is no part of the configuration takes the place of the section `embeddings`.
 
     Raises:
         ConfigError: `problems` lists everything that is wrong, each with file, line (or key path) and key.
@@ -40,12 +44,12 @@ def load_config(
     if isinstance(source, Config):
         return source
     if isinstance(source, Mapping):
-        return _validated(dict(source), Places(), methods)
+        return _validated(dict(source), Places(), methods, has_embedder=has_embedder)
     path = default_path() if source is None else configuration_path(source)
-    return _validated(*read_yaml(path), methods)
+    return _validated(*read_yaml(path), methods, has_embedder=has_embedder)
 
 
-def _validated(data: Any, places: Places, methods: Collection[str]) -> Config:
+def _validated(data: Any, places: Places, methods: Collection[str], *, has_embedder: bool) -> Config:
     if not isinstance(data, dict):
         what = "empty" if data is None else "not a mapping"
         raise ConfigError(f"{places.path or 'configuration'}: {what}; it needs at least `llms` and `mixtures`")
@@ -55,7 +59,8 @@ def _validated(data: Any, places: Places, methods: Collection[str]) -> Config:
     unknown = {problem.key for problem in (*filled.unset, *filled.mistakes)}
     config, found, gaps = parse(filled.data, filled=filled.written, unknown=unknown)
     found = [*filled.mistakes, *lacking, *(_explained(problem, filled, places) for problem in found)]
-    found += [problem for problem in problems(config, methods) if not problem.follows_from(gaps)]
+    wrong = problems(config, methods, has_embedder=has_embedder)
+    found += [problem for problem in wrong if not problem.follows_from(gaps)]
     later = [problem for problem in filled.unset if _matters_later(problem)]
     if found:
         found += [problem for problem in later if problem.key[:1] == ("llms",) and problem.key[1] in config.used_llms]

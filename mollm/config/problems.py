@@ -43,12 +43,12 @@ KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 NOTHING = hashlib.sha256(b"").hexdigest()
 
 
-def problems(config: Config, methods: Iterable[str] = ()) -> Iterator[Problem]:
+def problems(config: Config, methods: Iterable[str] = (), *, has_embedder: bool = False) -> Iterator[Problem]:
     """Find what the shape alone does not show; `methods` are aggregators beside the built-in ones."""
     yield from _name_problems(config)
     yield from _llm_problems(config)
     yield from _arm_problems(config, ("router", "arms"), config.router.arms)
-    yield from router_problems(config)
+    yield from router_problems(config, has_embedder=has_embedder)
     if config.embeddings:
         yield from embedder_problems(("embeddings",), config.embeddings)
     yield from _key_problems(config.server.api_keys)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from mollm.config.embedder_problems import embedder_problems
+from mollm.config.imported import REFERENCE
 from mollm.config.problem import LLMS, MIXTURES, Problem, nearest
 from mollm.config.routers import (
     ChainRouterConfig,
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
     from mollm.config.places import KeyPath
     from mollm.config.routers import Deciding, RouterSection
 
-IMPORTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 IDLE_IN_ENSEMBLE = ("threshold", "fallback_rate", "bounds", "recent")
 """Keys of a member that only scores: one decision is made, by those of the ensemble."""
 
 
-def router_problems(config: Config) -> Iterator[Problem]:
+def router_problems(config: Config, *, has_embedder: bool) -> Iterator[Problem]:
     """Find what the shape of the router alone does not show."""
     router, key = config.router, ("router", "fallback")
     if router.fallback is not None and router.fallback not in config.mixtures:
@@ -49,7 +48,7 @@ def router_problems(config: Config) -> Iterator[Problem]:
         yield from _ensemble_problems(router)
         yield from _threshold_problems(("router",), router)
     for section in config.router_sections:
-        yield from _section_problems(config, section)
+        yield from _section_problems(config, section, has_embedder=has_embedder)
 
 
 def _ensemble_problems(router: EnsembleRouterConfig) -> Iterator[Problem]:
@@ -81,7 +80,7 @@ def _threshold_problems(key: KeyPath, router: Deciding) -> Iterator[Problem]:
                 yield Problem((*key, name), "has no effect without `fallback_rate`", [(*key, name), rate])
 
 
-def _section_problems(config: Config, section: RouterSection) -> Iterator[Problem]:
+def _section_problems(config: Config, section: RouterSection, *, has_embedder: bool) -> Iterator[Problem]:
     key, _, router = section
     kind = (*key, "kind")
     if isinstance(router, FixedRouterConfig):
@@ -90,7 +89,7 @@ def _section_problems(config: Config, section: RouterSection) -> Iterator[Proble
     if isinstance(router, LearnedMemberConfig | SemanticMemberConfig) and router.embedder:
         yield from embedder_problems((*key, "embedder"), router.embedder)
     if isinstance(router, SemanticMemberConfig):
-        if config.embedder_of(section) is None:
+        if config.embedder_of(section) is None and not has_embedder:
             text = "a semantic router needs vectors; say under `embeddings` where they come from"
             yield Problem(kind, text, [kind, (*key, "embedder"), ("embeddings",)])
     elif isinstance(router, LearnedMemberConfig):
@@ -106,7 +105,7 @@ def _section_problems(config: Config, section: RouterSection) -> Iterator[Proble
             if name.casefold() == "none":
                 text = "the router's LLM replies 'none' where no mixture suits"
                 yield Problem((*MIXTURES, name), text, [kind, MIXTURES])
-    elif isinstance(router, PythonMemberConfig) and not IMPORTED.fullmatch(router.path):
+    elif isinstance(router, PythonMemberConfig) and not REFERENCE.fullmatch(router.path):
         where = (*key, "path")
         yield Problem(where, "must be `package.module:name`, as in `my.routing:by_word`", [where])
 

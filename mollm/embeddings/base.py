@@ -24,9 +24,10 @@ class Embedder(Protocol):
 
     @property
     def digest(self) -> str:
-        """What is trained on its vectors works with no others: changes when the vectors do.
+        """Changes when the vectors do, so that what is trained on them is used with no others.
 
-        Of the weights where they are here; of address-independent name and a probe's vector where they are not.
+        Of the weights, where these can be read; else of the name and of the signs of a few vectors (`signs`), which do
+        not depend on the address.
         """
         ...
 

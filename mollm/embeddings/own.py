@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib
 import inspect
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
 
-import numpy as np
-
+from mollm.config.imported import imported
+from mollm.embeddings.rows import vectors_of
 from mollm.embeddings.signs import PROBES, signs
 from mollm.errors import ConfigError, EmbeddingError, MollmError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mollm.embeddings.base import Embedder, Vectors
 
 Function: TypeAlias = Callable[[list[str]], Any]
 """Takes texts; returns a vector for each, as an array of shape (n, d) or as lists. It may be a coroutine function."""
+EmbedderLike: TypeAlias = Union["Embedder", Function]
+"""What `adopt` takes."""
 
 
 class OwnEmbedder:
@@ -53,45 +55,34 @@ class OwnEmbedder:
         Raises:
             EmbeddingError: The function failed, or returned something else than a vector of numbers for each text.
         """
-        try:
+        with self._guarded():
             found = self._function(list(texts))
             if inspect.isawaitable(found):
                 found = asyncio.run(_awaited(found))
-        except MollmError:
-            raise
-        except Exception as error:
-            raise self._failed(error) from error
         return self._checked(found, len(texts))
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
         """Like `embed`; a coroutine function runs on this event loop, any other in a thread."""
         if not inspect.iscoroutinefunction(self._function):
             return await asyncio.to_thread(self.embed, texts)
-        try:
+        with self._guarded():
             found = await self._function(list(texts))
-        except MollmError:
-            raise
-        except Exception as error:
-            raise self._failed(error) from error
         return self._checked(found, len(texts))
 
-    def _failed(self, error: Exception) -> EmbeddingError:
-        return EmbeddingError(f"{self._name} failed ({type(error).__name__})")
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except MollmError:
+            raise
+        except Exception as error:  # a function of somebody's own may raise anything
+            raise EmbeddingError(f"{self._name} failed ({type(error).__name__})") from error
 
     def _checked(self, found: Any, texts: int) -> Vectors:
-        try:
-            vectors = np.array(found, dtype=np.float32)
-        except (TypeError, ValueError):
-            vectors = np.empty(0, dtype=np.float32)
-        if vectors.ndim != 2 or len(vectors) != texts or not vectors.shape[1] or not np.isfinite(vectors).all():
+        vectors = vectors_of(found, texts)
+        if vectors is None:
             raise EmbeddingError(f"{self._name} returned something else than one vector of numbers for each text")
-        return unit(vectors)
-
-
-def unit(vectors: Vectors) -> Vectors:
-    """Vectors, shape (n, d), at length 1; zeros stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
+        return vectors
 
 
 def named(reference: str) -> Embedder:
@@ -100,16 +91,7 @@ def named(reference: str) -> Embedder:
     Raises:
         ConfigError: There is no such thing, importing it fails, or it cannot be called.
     """
-    module, colon, attribute = reference.partition(":")
-    if not (module and colon and attribute):
-        raise ConfigError(f"{reference!r} is no `package.module:function`")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except Exception as error:
-        raise ConfigError(f"{reference!r} cannot be imported ({type(error).__name__}: {error})") from error
-    return adopt(found, f"python/{reference}")
+    return adopt(imported(reference), f"python/{reference}")
 
 
 def adopt(given: object, name: str | None = None) -> Embedder:

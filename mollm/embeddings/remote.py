@@ -25,7 +25,7 @@ from mollm.calling.retries import Retries
 from mollm.calling.said import READ_AT_MOST
 from mollm.calling.translate import from_status
 from mollm.config.addresses import BaseURL
-from mollm.embeddings.own import unit
+from mollm.embeddings.rows import filled, readable, vectors_of
 from mollm.embeddings.signs import PROBES, signs
 from mollm.errors import ProviderFailed
 from mollm.loops import all_of
@@ -120,15 +120,15 @@ class RemoteEmbedder:
         Raises:
             LLMError: It failed, after retries where they made sense; the `llm` of it is the name.
         """
-        filled = [row for row, text in enumerate(texts) if text.strip()]
-        batches = [filled[start : start + BATCH] for start in range(0, len(filled), BATCH)]
+        rows = filled(texts)
+        batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         found = await all_of([self._reach([texts[row] for row in rows]) for rows in batches])
         widths = {vectors.shape[1] for vectors in found}
         if len(widths) > 1:
             raise ProviderFailed("its vectors are of different widths", llm=self.name, status=200)
         vectors = np.zeros((len(texts), max(widths, default=1)), dtype=np.float32)
-        for rows, part in zip(batches, found, strict=True):
-            vectors[rows] = part
+        for batch, part in zip(batches, found, strict=True):
+            vectors[batch] = part
         return vectors
 
     async def aclose(self) -> None:
@@ -149,7 +149,7 @@ class RemoteEmbedder:
             return await self._retries.reach(ask, request, clock, None)
 
     async def _ask(self, texts: list[str]) -> Vectors:
-        body = {"model": self._model, "input": [_readable(text) for text in texts], "encoding_format": "float"}
+        body = {"model": self._model, "input": [readable(text) for text in texts], "encoding_format": "float"}
         session = self._sessions.of_this_loop() or await self._sessions.get()
         async with session.post(self._url, data=orjson.dumps(body), timeout=self._timeout, **self._options) as response:
             if 300 <= response.status < 400:
@@ -200,18 +200,14 @@ def _vectors(raw: bytes, headers: Mapping[str, str], texts: int) -> Vectors:
         raise error
     try:
         rows = sorted(document["data"], key=lambda row: row.get("index", 0))
-        vectors = np.array([_numbers(row["embedding"]) for row in rows], dtype=np.float32)
+        vectors = vectors_of([_numbers(row["embedding"]) for row in rows], texts)
     except (LookupError, TypeError, ValueError, AttributeError):
-        vectors = np.empty(0, dtype=np.float32)
-    if vectors.ndim != 2 or len(vectors) != texts or not vectors.shape[1] or not np.isfinite(vectors).all():
+        vectors = None
+    if vectors is None:
         raise ProviderFailed("the reply is not one vector for each text", status=200)
-    return unit(vectors)
+    return vectors
 
 
 def _numbers(found: Any) -> Any:
     """A vector as numbers; some servers send it in base64 whatever was asked for."""
     return np.frombuffer(base64.b64decode(found, validate=True), dtype="<f4") if isinstance(found, str) else found
-
-
-def _readable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

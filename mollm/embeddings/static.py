@@ -10,12 +10,13 @@ import asyncio
 import hashlib
 import threading
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mollm.embeddings.rows import folder_of, readable
+from mollm.embeddings.tokens import check_installed, read_tokenizer
 from mollm.errors import ConfigError, missing
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ class StaticEmbedder:
         Raises:
             ConfigError: A file is missing, or the library that splits texts into tokens.
         """
-        if find_spec("tokenizers") is None:
-            raise missing("wordllama", "wordllama: the library tokenizers, which splits texts, is not installed")
+        check_installed("wordllama", self.name)
         lacking = [file.name for file in (WEIGHTS, TOKENIZER) if not (folder / file).is_file()]
         if lacking:
             raise ConfigError(f"wordllama: {folder} has no {' and no '.join(lacking)}; install another release of it")
@@ -91,27 +91,21 @@ class _Vectors:
     def read(cls, folder: Path) -> _Vectors:
         from safetensors import SafetensorError
         from safetensors.numpy import load
-        from tokenizers import Tokenizer
 
         weights, text = (folder / WEIGHTS).read_bytes(), (folder / TOKENIZER).read_bytes()
+        tokenizer = read_tokenizer(text.decode(), TOKENIZER.name)
         try:
-            tokenizer, vectors = Tokenizer.from_str(text.decode()), load(weights)["embedding.weight"]
+            vectors = load(weights)["embedding.weight"]
         except SafetensorError as error:
             raise ValueError(f"{WEIGHTS.name}: {error}") from error
-        except (LookupError, ValueError):
-            raise
-        except Exception as error:  # tokenizers raises no other kind
-            raise ValueError(f"{TOKENIZER.name}: {error}") from error
         if vectors.ndim != 2 or vectors.dtype != np.float16 or tokenizer.get_vocab_size() > len(vectors):
             raise ValueError("its tokenizer has more tokens than there are vectors")
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
         return cls(hashlib.sha256(weights + text).hexdigest(), tokenizer, vectors)
 
     def of(self, texts: Sequence[str]) -> Vectors:
         found = np.zeros((len(texts), self.of_token.shape[1]), dtype=np.float32)
         for row, text in enumerate(texts):
-            whole = text[:MOST_CHARACTERS].encode("utf-8", "replace").decode()  # no halves of surrogate pairs
+            whole = readable(text, MOST_CHARACTERS)
             if whole.strip() and (tokens := self.tokenizer.encode(whole, add_special_tokens=False).ids):
                 mean = self.of_token[tokens].sum(axis=0, dtype=np.float32)
                 found[row] = mean / (np.sqrt(mean @ mean) or 1.0)
@@ -124,7 +118,6 @@ def wordllama() -> StaticEmbedder:
     Raises:
         ConfigError: It is not installed, or the library tokenizers.
     """
-    spec = find_spec(PACKAGE)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        return StaticEmbedder(Path(folder))
-    raise missing("wordllama", "wordllama: its static vectors (16 MB) are not installed")
+    if (folder := folder_of(PACKAGE)) is None:
+        raise missing("wordllama", "wordllama: its static vectors (16 MB) are not installed")
+    return StaticEmbedder(folder)

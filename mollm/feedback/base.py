@@ -87,18 +87,8 @@ class Rated:
     """The router's at that time; `{mixture: 1.0}` if the caller named it."""
     score: float
     """-1 to 1."""
-    better: str | None
-    """The text of a better answer."""
-    arm: str | None
-    """As `Route.arm`."""
-    key: str
-    """Name of the server's key; empty without one."""
-    time: float
-    """When it was rated, in Unix seconds."""
     router: str
     """As `Route.router`; `caller` if the caller named the mixture."""
-    answered_by: str
-    """The mixture that answered."""
 
 
 class Store(Protocol):
@@ -187,7 +177,7 @@ def rated(store: Store) -> Iterator[Rated]:
     """
     for entry in store.entries(are_rated=True):
         rating, route = entry.rating, entry.route
-        if rating is None or entry.rated is None or not math.isfinite(rating.score):
+        if rating is None or not math.isfinite(rating.score):
             continue
         picked = next((test for test in entry.arms if test != ROUTER), entry.mixture)
         yield Rated(
@@ -196,10 +186,5 @@ def rated(store: Store) -> Iterator[Rated]:
             mixture=picked,
             probabilities=route.get("probabilities") or {},
             score=rating.score,
-            better=rating.better,
-            arm=route.get("arm"),
-            key=entry.key,
-            time=entry.rated,
             router=str(route.get("router", "")),
-            answered_by=entry.mixture,
         )

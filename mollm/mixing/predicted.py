@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from mollm.mixing.picking import pick
@@ -42,8 +42,7 @@ class PredictedChooser:
         start = time.perf_counter()
         text = f"{question.before}\n{question.last}" if question.before else question.last
         prices = relative([calls.llm(name) for name in self.candidates], question.tokens)
-        choice = self.chosen(text, prices)
-        return Choice(choice.workers, self.kind, choice.reason, time.perf_counter() - start)
+        return replace(self.chosen(text, prices), seconds=time.perf_counter() - start)
 
     def chosen(self, text: str, prices: Sequence[float]) -> Choice:
         """Choose for a text; `prices` of the candidates are relative to the dearest, 0 to 1."""

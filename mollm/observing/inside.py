@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.core import Metric
     from prometheus_client.metrics import Histogram
@@ -23,11 +23,13 @@ _ADDRESS = ["llm", "address"]
 
 
 class Inside:
-    """Collects the state of the LLMs that are in force; of those that are not any more nothing is left."""
+    """Collects the state of LLMs and routers that are in force; of those that are not any more nothing is left."""
 
-    def __init__(self, llms: Callable[[], Iterable[ReliableLLM]]) -> None:
-        """Take what returns the LLMs; it is called whenever the page is read."""
-        self._llms = llms
+    def __init__(
+        self, llms: Callable[[], Iterable[ReliableLLM]], thresholds: Callable[[], Mapping[str, float]]
+    ) -> None:
+        """Take what returns the LLMs, and the thresholds that move; both are called whenever the page is read."""
+        self._llms, self._thresholds = llms, thresholds
 
     def collect(self) -> Iterator[Metric]:
         """Read them."""
@@ -54,7 +56,12 @@ class Inside:
             waiting.add_metric([llm.name], llm.waiting)
             for cause, count in llm.retries.refused.items():
                 refused.add_metric([llm.name, cause], count)
-        yield from (breakers, in_use, waiting, refused)
+        moving = GaugeMetricFamily(
+            "mollm_router_threshold", "The probability that `fallback_rate` asks for now.", labels=["router"]
+        )
+        for where, threshold in self._thresholds().items():
+            moving.add_metric([where], threshold)
+        yield from (breakers, in_use, waiting, refused, moving)
 
 
 class Lateness:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from mollm.observing.inside import LATE, Inside, Lateness
-from mollm.types import BreakerOpened, CallEnded, Done, Retried
+from mollm.types import BreakerOpened, CallEnded, Done, Retried, Routed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from mollm.calling.attempt import ReliableLLM
     from mollm.types import Answer, Call, Event, Token
@@ -39,6 +39,7 @@ class Metrics:
         waiting: Callable[[], float],
         oldest: Callable[[], float] = float,
         llms: Callable[[], Iterable[ReliableLLM]] = tuple,
+        thresholds: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         """Start at zero.
 
@@ -48,6 +49,7 @@ class Metrics:
             waiting: Returns how many wait.
             oldest: Returns for how many seconds the first of them has waited.
             llms: Returns the LLMs in force.
+            thresholds: Returns those that routers have set by recent questions, by the keys of the routers.
         """
         self.registry = CollectorRegistry()
         self._by_llm: list[tuple[Counter | Histogram, tuple[str, ...]]] = []
@@ -68,6 +70,9 @@ class Metrics:
             Gauge(f"mollm_{name}", text, registry=self.registry).set_function(value)
 
         self._requests = counter("requests", "Questions, answered or not.", "mixture")
+        self._routes = counter(
+            "routes", "Questions by where they went, and whether that was sure.", "mixture", "is_sure"
+        )
         self._failures = counter("request_failures", "Questions that brought no answer.", "mixture", "cause")
         self._first_token = histogram("first_token_seconds", "Until the first token of a stream.", "mixture")
         self._seconds = histogram("request_seconds", "Until the end of the answer.", "mixture")
@@ -98,18 +103,20 @@ class Metrics:
         self.lateness = Lateness(
             histogram("event_loop_lag_seconds", "How late the event loop was, four looks a second.", buckets=LATE)
         )
-        self.registry.register(Inside(llms))
+        self.registry.register(Inside(llms, thresholds))
         ProcessCollector(registry=self.registry)
         self._of_llm: dict[str, tuple[Counter, Histogram, Counter, Counter]] = {}
         self._of_failure: dict[tuple[str, str], tuple[Counter, Counter]] = {}
         self._of_mixture: dict[str, tuple[Counter, Histogram]] = {}
 
     def tell(self, event: Event) -> None:
-        """Count calls, retries, breakers and answers."""
+        """Count routes, calls, retries, breakers and answers."""
         if isinstance(event, CallEnded):
             self._call(event.call)
         elif isinstance(event, Done):
             self._answer(event.answer)
+        elif isinstance(event, Routed):
+            self._routes.labels(event.route.mixture, str(event.route.is_sure).lower()).inc()
         elif isinstance(event, Retried):
             self._retries.labels(event.llm).inc()
         elif isinstance(event, BreakerOpened):

@@ -22,5 +22,6 @@
 `features` (a text as numbers), `models` and `vector_model` (what was learned), `fitting` and `fitting_vectors`
 (examples as weights), `naming` (examples among which the name of a mixture says nothing), `calibration` (scores as
 probabilities), `artifacts` and `versions` (a fitted router as files) belong to `learned`; `vectors` is how the vector
-of a question is asked for; `choice` is what `llm` asks for and how it reads the reply.
+of a question is asked for; `asking` is the call in which an LLM picks among names, for `llm` and for choosers, and
+`choice` how its reply is held to them, read and weighed.
 """

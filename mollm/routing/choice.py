@@ -87,7 +87,7 @@ def read(reply: str, options: Sequence[str]) -> str | None:
 
 def read_several(reply: str, options: Sequence[str]) -> tuple[str, ...]:
     """Return the options that `reply` lists, in its order and each once; none if anything else is in the list."""
-    parts = [part for part in re.split(r"[,;\n]", NUMBERED.sub("", reply)) if _bare(part)]
+    parts = [part.strip() for part in re.split(r"[,;\n]", NUMBERED.sub("", reply)) if _bare(part)]
     found = [read(part, options) for part in parts]
     return () if None in found else tuple(dict.fromkeys(name for name in found if name))
 

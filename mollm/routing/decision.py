@@ -153,13 +153,13 @@ class ScoringRouter:
         """Decide as `route` does, and say what the decision was made of."""
         route, scores, decision = await self._decided(question, calls)
         parts = getattr(scores, "parts", None)
-        nearest = getattr(self.scorer, "nearest", None)
+        nearest = getattr(scores, "nearest", None)
         return Explanation(
             route,
             decision.threshold,
             decision.familiarity,
             parts() if parts else (),
-            nearest=nearest(question.last) if nearest else (),
+            nearest=nearest() if nearest else (),
         )
 
     async def _decided(self, question: Question, calls: Calls) -> tuple[Route, Scores, Decision]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mollm.errors import RunError
+from mollm.routing.base import plan_of
 from mollm.routing.vectors import SHARE_OF_TIME
 from mollm.types import Route
 
@@ -16,21 +17,33 @@ if TYPE_CHECKING:
 
     from mollm.calling.calls import Calls
     from mollm.routing.base import Router
-    from mollm.types import Question
+    from mollm.types import PlannedCall, Question
 
 
 class DeferredRouter:
-    """Builds a router with the next question, and is that router from then on; until then the fallback answers.
+    """Builds a router with the next question, and is that router from then on; until then another one decides.
 
     Attributes:
         kind: That of the router.
     """
 
-    def __init__(self, kind: str, fallback: str, build: Callable[[], Router]) -> None:
-        """Take what builds the router, and raises `RunError` where it cannot be built yet."""
+    def __init__(self, kind: str, fallback: str, build: Callable[[], Router], meanwhile: Router | None = None) -> None:
+        """Build nothing yet.
+
+        Args:
+            kind: Of the router.
+            fallback: The mixture that answers where nobody decides.
+            build: Builds the router, and raises `RunError` where it cannot be built yet.
+            meanwhile: Decides until then, as far as it can without what is lacking; None: nobody does.
+        """
         self.kind = kind
-        self._fallback, self._build = fallback, build
+        self._fallback, self._build, self._meanwhile = fallback, build, meanwhile
         self._router: Router | None = None
+
+    def plan(self, question: Question) -> tuple[PlannedCall, ...]:
+        """The calls of whoever decides, which are the same before and after: what is lacking calls no LLM."""
+        router = self._router or self._meanwhile
+        return plan_of(router, question) if router else ()
 
     async def route(self, question: Question, calls: Calls) -> Route:
         """Decide as the router does; unsure, for the fallback, where it cannot be built in time."""
@@ -39,11 +52,16 @@ class DeferredRouter:
             try:
                 self._router = await self._built(calls)
             except (RunError, TimeoutError) as error:
-                why = str(error) or "it takes longer than a question has time"
-                reason = f"the examples have no vectors yet ({why}), so the fallback {self._fallback} answers"
-                route = Route(self._fallback, {}, self.kind, reason, is_sure=False)
-                return replace(route, seconds=time.perf_counter() - start)
+                why = f"the examples have no vectors yet ({str(error) or 'it takes longer than a question has time'})"
+                return replace(await self._without(why, question, calls), seconds=time.perf_counter() - start)
         return await self._router.route(question, calls)
+
+    async def _without(self, why: str, question: Question, calls: Calls) -> Route:
+        if self._meanwhile is None:
+            reason = f"{why}, so the fallback {self._fallback} answers"
+            return Route(self._fallback, {}, self.kind, reason, is_sure=False)
+        route = await self._meanwhile.route(question, calls)
+        return replace(route, reason=f"{route.reason}; {why}")
 
     async def _built(self, calls: Calls) -> Router:
         now = asyncio.get_running_loop().time()

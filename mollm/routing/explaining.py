@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mollm.types import Route, to_plain
@@ -65,10 +65,20 @@ async def explained(router: Router, question: Question, calls: Calls) -> Explana
 class Explaining:
     """Takes the place of a router for one question, and keeps the explanation of its route."""
 
-    def __init__(self, router: Router) -> None:
+    _router: Router
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._explanation: Explanation | None = None
+
+    def through(self, router: Router) -> Router:
         """Take the router that is asked."""
         self._router = router
-        self.explanation: Explanation | None = None
+        return self
+
+    def of(self, route: Route) -> Explanation:
+        """Explain what became of the route; bare where no router was asked."""
+        return replace(self._explanation, route=route) if self._explanation else Explanation(route)
 
     @property
     def kind(self) -> str:
@@ -77,5 +87,5 @@ class Explaining:
 
     async def route(self, question: Question, calls: Calls) -> Route:
         """Route as the router does."""
-        self.explanation = await explained(self._router, question, calls)
-        return self.explanation.route
+        self._explanation = await explained(self._router, question, calls)
+        return self._explanation.route

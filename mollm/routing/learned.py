@@ -147,6 +147,14 @@ class LearnedScorer:
         )
 
     @classmethod
+    def of_examples(
+        cls, examples: Mapping[str, Sequence[str]], *, fallback: str, embedder: Embedder | None = None
+    ) -> LearnedScorer:
+        """Fit as the examples in a configuration are: `linear`, with an embedder `both`, and `named`; raises as it."""
+        method: Method = "linear" if embedder is None else "both"
+        return cls.fit(examples, fallback=fallback, method=method, embedder=embedder, named=True)
+
+    @classmethod
     def cached(
         cls,
         examples: Mapping[str, Sequence[str]],
@@ -155,10 +163,9 @@ class LearnedScorer:
         shipped: Path | None = None,
         embedder: Embedder | None = None,
     ) -> LearnedScorer:
-        """Like `fit` with `named`, but read what was fitted before: in `shipped`, or in the cache folder.
+        """Like `of_examples`, but read what was fitted before: in `shipped`, or in the cache folder.
 
         The cache is a convenience: what is missing, unreadable, changed or cannot be written only costs a new fit.
-        With an embedder the method is `both`.
         """
         digest = _digest(_cleaned(examples), fallback, embedder)
         routers = artifacts.cache_folder()
@@ -166,8 +173,7 @@ class LearnedScorer:
             if folder is not None:
                 with suppress(ConfigError):
                     return cls.load(folder, digest=digest, embedder=embedder)
-        method: Method = "linear" if embedder is None else "both"
-        scorer = cls.fit(examples, fallback=fallback, method=method, embedder=embedder, named=True)
+        scorer = cls.of_examples(examples, fallback=fallback, embedder=embedder)
         if routers is not None:
             with suppress(OSError):
                 scorer.save(routers / digest)

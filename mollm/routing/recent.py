@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from mollm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mollm.routing.decision import Decision
 
 LEAST = 50
@@ -73,3 +75,13 @@ class Recent:
         if threshold is None:
             return decision
         return replace(decision, threshold=threshold, why=f" ({len(self)} recent questions set it)")
+
+
+def moved(router: object, where: str = "router") -> Iterator[tuple[str, float]]:
+    """The thresholds, 0 to 1, that recent questions set in a router and the members of a chain, by where they stand."""
+    recent = getattr(router, "recent", None)
+    threshold = recent.threshold() if isinstance(recent, Recent) else None
+    if threshold is not None:
+        yield where, threshold
+    for index, member in enumerate(getattr(router, "members", ())):
+        yield from moved(member, f"{where}.members[{index}]")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard
 
 from mollm.config.arms import CURRENT
 from mollm.config.files import packaged_folder
@@ -24,6 +26,7 @@ from mollm.config.routers import (
     SemanticRouterConfig,
 )
 from mollm.embeddings.factory import build_embedder
+from mollm.embeddings.remembered import RememberedEmbedder
 from mollm.errors import ConfigError, PromptError, RunError
 from mollm.prompts import load_prompt
 from mollm.routing.base import plan_of
@@ -31,6 +34,7 @@ from mollm.routing.chain import ChainRouter
 from mollm.routing.decision import Decision, ScoringRouter
 from mollm.routing.deferred import DeferredRouter
 from mollm.routing.ensemble import EnsembleScorer, Member
+from mollm.routing.features import shortened
 from mollm.routing.fixed import FixedRouter
 from mollm.routing.own import FunctionRouter, as_router, as_scorer, imported
 from mollm.routing.recent import Recent
@@ -38,35 +42,53 @@ from mollm.routing.trained import adopted, folder_of
 from mollm.routing.weighing import cached, digest_of, equal, relative, weigh
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from mollm.config.config import Config
-    from mollm.config.routers import RouterConfig
+    from mollm.config.routers import MemberConfig, RouterConfig
     from mollm.embeddings.base import Embedder
     from mollm.prompts import Prompt
     from mollm.routing.base import Router, Scorer
+    from mollm.routing.semantic import SemanticScorer
     from mollm.routing.weighing import Refit, Weighed
     from mollm.types import PlannedCall, Question
 
 Key: TypeAlias = tuple[str | int, ...]
-Builder: TypeAlias = Callable[[Any, "Config", Key], "Router"]
-"""Takes a section, the configuration that it stands in, and its key, for messages."""
+Builder: TypeAlias = Callable[[Any, "Given", Key], "Router"]
+"""Takes a section, what else there is to build of, and the section's key, for messages. Raises `RunError` where vectors
+cannot be had now."""
 
 DEFAULT_PROMPT = "prompts/router/default.md"
 SHIPPED = "mixtures/router"
 """Folder, among the packaged files, of the router fitted on the packaged examples."""
 
 
-def build_router(config: Config) -> Router:
+class Given(NamedTuple):
+    """What routers are built of beside their sections."""
+
+    config: Config
+    embedder: Embedder | None = None
+    """Takes the place of the section `embeddings`."""
+
+
+def build_router(config: Config, embedder: Embedder | None = None) -> Router:
     """Build the router; a learned one is loaded, read from the cache, or fitted on the examples.
+
+    Args:
+        config: Says which.
+        embedder: Takes the place of its section `embeddings`.
 
     Raises:
         ConfigError: A learned router cannot be had, or what a section of kind `python` names.
         PromptError: The prompt of an LLM router cannot be used.
     """
-    return ROUTERS[config.router_kind][1](config.router, config, ("router",))
+    return _built(config.router, Given(config, embedder), ("router",))
 
 
-def build_arms(config: Config) -> dict[str, Router]:
+def build_arms(config: Config, embedder: Embedder | None = None) -> dict[str, Router]:
     """Load the trained routers that share the traffic with the configured one, by their folders.
+
+    Arguments are those of `build_router`.
 
     Raises:
         ConfigError: One of them cannot be had, or picks mixtures that the configuration does not have.
@@ -77,7 +99,7 @@ def build_arms(config: Config) -> dict[str, Router]:
             key = ("router", "arms", folder)
             section, place = LearnedMemberConfig(kind="learned", path=folder), config.place(*key)
             try:
-                found[folder] = _learned(section, config, key)
+                found[folder] = _built(section, Given(config, embedder), key)
             except ConfigError as error:
                 problems = [text if text.startswith(place) else f"{place}: {text}" for text in error.problems]
                 raise ConfigError(problems) from error
@@ -102,12 +124,13 @@ def planned_calls(config: Config, question: Question) -> tuple[PlannedCall, ...]
     Raises:
         PromptError: The prompt of an LLM router cannot be used.
     """
+    given = Given(config)
     asking: list[Router | Scorer] = []
     for section in config.router_sections:
         if isinstance(section.config, LLMMemberConfig):
-            asking.append(_llm(section.config, config, section.key))
+            asking.append(_llm(section.config, given, section.key))
         elif isinstance(section.config, PythonMemberConfig):
-            asking.append(_python(section.config, config, section.key))
+            asking.append(_python(section.config, given, section.key))
     return tuple(call for router in asking for call in plan_of(router, question))
 
 
@@ -117,118 +140,154 @@ def decision_of(config: Config) -> Decision:
     return _decision(own, config) if isinstance(own, Deciding) else Decision(config.fallback, multi=_multi(config))
 
 
-def _fixed(section: FixedRouterConfig, config: Config, key: Key) -> Router:  # noqa: ARG001 - as every builder
-    return FixedRouter(config.fallback)
-
-
-def _learned(section: LearnedMemberConfig, config: Config, key: Key) -> Router:
-    from mollm.routing.learned import LearnedScorer
-
-    embedder = _embedder(section, config, key) if section.path or section.embedder else None
-    examples = {} if section.path else config.examples()
-
-    def build() -> Router:
-        if section.path:
-            scorer = LearnedScorer.load(folder_of(section.path, config), embedder=embedder)
-            scorer = adopted(scorer, config, config.place(*key, "path"))
-        else:
-            shipped = packaged_folder() / SHIPPED
-            scorer = LearnedScorer.cached(examples, fallback=config.fallback, shipped=shipped, embedder=embedder)
-        return ScoringRouter(scorer, _decision(section, config, scorer.decision()), _recent(section))
-
-    return _now_or_later(section.kind, config, build)
-
-
-def _semantic(section: SemanticMemberConfig, config: Config, key: Key) -> Router:
-    from mollm.routing.semantic import SemanticScorer
-
-    embedder = _embedder(section, config, key)
-    assert embedder is not None  # noqa: S101 - a configuration without one is refused
-    examples = config.examples()
-    descriptions = {name: mixture.description for name, mixture in config.mixtures.items()}
-
-    def build() -> Router:
-        scorer = SemanticScorer.of(examples, embedder, fallback=config.fallback, descriptions=descriptions)
-        return ScoringRouter(scorer, _decision(section, config, scorer.decision()), _recent(section))
-
-    return _now_or_later(section.kind, config, build)
-
-
-def _embedder(section: LearnedMemberConfig | SemanticMemberConfig, config: Config, key: Key) -> Embedder | None:
-    found = config.embedder_of(RouterSection(key, section.kind, section))
-    return build_embedder(found[0], config, found[1]) if found else None
-
-
-def _now_or_later(kind: str, config: Config, build: Callable[[], Router]) -> Router:
+def _built(section: Any, given: Given, key: Key) -> Router:
+    """Build the router of a section, or what tries it again with each question where its vectors cannot be had yet."""
+    build = partial(ROUTERS[section.kind][1], section, given, key)
     try:
         return build()
     except RunError:
-        return DeferredRouter(kind, config.fallback, build)
+        meanwhile = _without_vectors(section, given, key) if isinstance(section, EnsembleRouterConfig) else None
+        return DeferredRouter(section.kind, given.config.fallback, build, meanwhile)
 
 
-def _llm(section: LLMMemberConfig, config: Config, key: Key) -> Router:
+def _fixed(section: FixedRouterConfig, given: Given, key: Key) -> Router:  # noqa: ARG001 - as every builder
+    return FixedRouter(given.config.fallback)
+
+
+def _learned(section: LearnedMemberConfig, given: Given, key: Key) -> ScoringRouter:
+    from mollm.routing.learned import LearnedScorer
+
+    config = given.config
+    embedder = _embedder(section, given, key) if section.path or section.embedder else None
+    if section.path:
+        scorer = LearnedScorer.load(folder_of(section.path, config), embedder=embedder)
+        scorer = adopted(scorer, config, config.place(*key, "path"))
+    else:
+        shipped, examples = packaged_folder() / SHIPPED, config.examples()
+        scorer = LearnedScorer.cached(examples, fallback=config.fallback, shipped=shipped, embedder=embedder)
+    return ScoringRouter(scorer, _decision(section, config, scorer.decision()), _recent(section))
+
+
+def _semantic(section: SemanticMemberConfig, given: Given, key: Key) -> ScoringRouter:
+    config, embedder = given.config, _embedder(section, given, key)
+    scorer = _semantic_scorer(config.examples(), embedder, config)
+    return ScoringRouter(scorer, _decision(section, config, scorer.decision()), _recent(section))
+
+
+def _semantic_scorer(
+    examples: Mapping[str, Sequence[str]], embedder: Embedder | None, config: Config
+) -> SemanticScorer:
+    from mollm.routing.semantic import SemanticScorer
+
+    assert embedder is not None  # noqa: S101 - a configuration without one is refused
+    descriptions = {name: mixture.description for name, mixture in config.mixtures.items()}
+    return SemanticScorer.of(examples, embedder, fallback=config.fallback, descriptions=descriptions)
+
+
+def _embedder(section: LearnedMemberConfig | SemanticMemberConfig, given: Given, key: Key) -> Embedder | None:
+    if given.embedder is not None and section.embedder is None:
+        return given.embedder
+    found = given.config.embedder_of(RouterSection(key, section.kind, section))
+    return build_embedder(found[0], given.config, found[1]) if found else None
+
+
+def _llm(section: LLMMemberConfig, given: Given, key: Key) -> ScoringRouter:
     from mollm.routing.llm import LLMScorer
 
+    config = given.config
     offered = {name: mixture for name, mixture in config.mixtures.items() if name not in config.standing_in}
     descriptions = {name: mixture.description for name, mixture in offered.items()}
     scorer = LLMScorer(section.llm, descriptions, _prompt(section, config, key))
     return ScoringRouter(scorer, _decision(section, config), _recent(section))
 
 
-def _python(section: PythonMemberConfig, config: Config, key: Key) -> Router:
-    router = as_router(_imported(section, config, key), _decision(section, config))
+def _python(section: PythonMemberConfig, given: Given, key: Key) -> Router:
+    router = as_router(_imported(section, given.config, key), _decision(section, given.config))
     recent = _recent(section)
     return replace(router, recent=recent) if isinstance(router, ScoringRouter | FunctionRouter) else router
 
 
-def _chain(section: ChainRouterConfig, config: Config, key: Key) -> Router:
+def _chain(section: ChainRouterConfig, given: Given, key: Key) -> Router:
     members = enumerate(section.members)
-    return ChainRouter(tuple(ROUTERS[member.kind][1](member, config, (*key, "members", i)) for i, member in members))
+    return ChainRouter(tuple(_built(member, given, (*key, "members", i)) for i, member in members))
 
 
-def _ensemble(section: EnsembleRouterConfig, config: Config, key: Key) -> Router:
-    scorers = [_scorer(member, config, (*key, "members", i)) for i, member in enumerate(section.members)]
-    weighed = _weighed(section, config)
-    members = zip(scorers, weighed.weights, strict=True)
-    ensemble = EnsembleScorer(tuple(Member(s, weight, known) for (s, known), weight in members), tuple(config.mixtures))
+def _ensemble(section: EnsembleRouterConfig, given: Given, key: Key) -> Router:
+    scorers = [_scorer(member, given, (*key, "members", i)) for i, member in enumerate(section.members)]
+    return _weighed_router(section, scorers, _weighed(section, given, key), given.config)
+
+
+def _without_vectors(section: EnsembleRouterConfig, given: Given, key: Key) -> Router | None:
+    """An ensemble of the members that can be built now; None where none can."""
+    scorers: list[tuple[Scorer, float]] = []
+    weights: list[float] = []
+    for index, member in enumerate(section.members):
+        with suppress(RunError):
+            scorers.append(_scorer(member, given, (*key, "members", index)))
+            weights.append(section.weights[index] if section.weights else 1.0)
+    return _weighed_router(section, scorers, relative(weights), given.config) if any(weights) else None
+
+
+def _weighed_router(
+    section: EnsembleRouterConfig, scorers: Sequence[tuple[Scorer, float]], weighed: Weighed, config: Config
+) -> Router:
+    members = tuple(Member(s, weight, known) for (s, known), weight in zip(scorers, weighed.weights, strict=True))
     fitted = Decision(config.fallback, weighed.threshold, familiarity=weighed.familiarity)
+    ensemble = EnsembleScorer(members, tuple(config.mixtures))
     return ScoringRouter(ensemble, _decision(section, config, fitted), _recent(section))
 
 
-def _scorer(section: Any, config: Config, key: Key) -> tuple[Scorer, float]:
-    """The scorer of a section, and the familiarity below which it does not know a question."""
+def _scorer(section: Any, given: Given, key: Key) -> tuple[Scorer, float]:
+    """The scorer of a section, and the familiarity below which it does not know a question.
+
+    Raises:
+        ConfigError: As `build_router`.
+        RunError: Its vectors cannot be had now.
+    """
     if isinstance(section, PythonMemberConfig):
-        given = _imported(section, config, key)
+        imported = _imported(section, given.config, key)
         try:
-            return as_scorer(given), 0.0 if section.familiarity == "auto" else section.familiarity
+            return as_scorer(imported), 0.0 if section.familiarity == "auto" else section.familiarity
         except ConfigError as error:
-            raise ConfigError(f"{config.place(*key, 'path')}: {error}") from error
-    router = ROUTERS[section.kind][1](section, config, key)
-    if not isinstance(router, ScoringRouter):  # its vectors cannot be had yet, and what it scores by is not known
-        raise ConfigError(f"{config.place(*key)}: its vectors cannot be had now, and an ensemble has all its members")
+            raise ConfigError(f"{given.config.place(*key, 'path')}: {error}") from error
+    router = SCORING[section.kind](section, given, key)
     return router.scorer, router.decision.familiarity
 
 
-def _weighed(section: EnsembleRouterConfig, config: Config) -> Weighed:
+def _weighed(section: EnsembleRouterConfig, given: Given, key: Key) -> Weighed:
+    config, members = given.config, list(enumerate(section.members))
     if section.weights is not None:
         return relative(section.weights)
-    refits = [REFITS[m.kind](m, config) if m.kind in REFITS else None for m in section.members]
-    able = [refit for refit in refits if refit]
-    if len(able) < len(refits) or len(refits) == 1:
-        return equal(len(refits))
+    able = [(index, member) for index, member in members if _refitted(member)]
+    if len(members) == 1 or len(able) < len(members):
+        return equal(len(members))
     examples = config.examples()
-    digest = digest_of(examples, [config.fallback, *(member.model_dump(mode="json") for member in section.members)])
-    return cached(digest, len(able), lambda: weigh(able, examples))
+    texts = [shortened(text.strip()) for known in examples.values() for text in known]
+    made = [_embedder(member, given, (*key, "members", i)) if _needs_vectors(member) else None for i, member in able]
+    embedders = [embedder and RememberedEmbedder(embedder, texts) for embedder in made]
+    refits = [_refit(member, embedder, config) for (_, member), embedder in zip(able, embedders, strict=True)]
+    vectors = [[embedder.name, embedder.digest] for embedder in embedders if embedder]
+    sections = [member.model_dump(mode="json") for _, member in able]
+    digest = digest_of(examples, [config.fallback, vectors, *sections])
+    return cached(digest, len(refits), lambda: weigh(refits, examples))
 
 
-def _refit_learned(section: LearnedMemberConfig, config: Config) -> Refit | None:
+def _refitted(section: MemberConfig) -> TypeGuard[LearnedMemberConfig | SemanticMemberConfig]:
+    """Whether the examples say all that a member scores by."""
+    is_learned = isinstance(section, LearnedMemberConfig) and not section.path
+    return is_learned or isinstance(section, SemanticMemberConfig)
+
+
+def _needs_vectors(section: LearnedMemberConfig | SemanticMemberConfig) -> bool:
+    return isinstance(section, SemanticMemberConfig) or bool(section.embedder)
+
+
+def _refit(section: LearnedMemberConfig | SemanticMemberConfig, embedder: Embedder | None, config: Config) -> Refit:
+    if isinstance(section, SemanticMemberConfig):
+        return lambda examples: _semantic_scorer(examples, embedder, config)
     from mollm.routing.learned import LearnedScorer
 
-    return None if section.path else lambda examples: LearnedScorer.fit(examples, fallback=config.fallback)
-
-
-REFITS: dict[str, Callable[[Any, Config], Refit | None]] = {"learned": _refit_learned}
-"""Kind to what refits a member on examples; None where this one was fitted on others."""
+    return lambda examples: LearnedScorer.of_examples(examples, fallback=config.fallback, embedder=embedder)
 
 
 def _imported(section: PythonMemberConfig, config: Config, key: Key) -> Any:
@@ -264,6 +323,12 @@ def _multi(config: Config) -> bool:
     return not isinstance(config.router, FixedRouterConfig) and config.router.multi
 
 
+SCORING: dict[str, Callable[[Any, Given, Key], ScoringRouter]] = {
+    "learned": _learned,
+    "semantic": _semantic,
+    "llm": _llm,
+}
+"""Kind of a member whose scorer is ours to its builder."""
 ROUTERS: dict[str, tuple[type[RouterConfig], Builder]] = {
     "fixed": (FixedRouterConfig, _fixed),
     "learned": (LearnedRouterConfig, _learned),

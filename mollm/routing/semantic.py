@@ -10,6 +10,7 @@ import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -20,11 +21,12 @@ from mollm.routing import artifacts
 from mollm.routing.base import Scores
 from mollm.routing.calibration import FALSE_ALARMS, calibrate, pick_threshold, softmax
 from mollm.routing.decision import Decision
+from mollm.routing.explaining import Neighbor
 from mollm.routing.features import shortened
 from mollm.routing.vectors import vector_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mollm.calling.calls import Calls
     from mollm.embeddings.base import Embedder
@@ -42,6 +44,13 @@ SCALE, THRESHOLD = 3.0, 0.5
 """What takes their place where there are fewer."""
 AT_ONCE = 512
 """Examples that are compared with all others at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared(Scores):
+    """Scores, with what finds the examples that they come from."""
+
+    nearest: Callable[[], tuple[Neighbor, ...]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +122,11 @@ class SemanticScorer:
         """Score a text. Raises as the embedder."""
         return self._scores(self.embedder.embed([shortened(text)])[0])
 
-    def nearest(self, vector: Floats, count: int = 3) -> list[tuple[float, str, str]]:
-        """The examples nearest to a vector: likeness (-1 to 1), mixture and text, the nearest first."""
+    def nearest(self, vector: Floats, count: int = 3) -> tuple[Neighbor, ...]:
+        """The examples nearest in meaning to a vector, the nearest first."""
         alike = self.vectors @ vector
         first = np.argsort(-alike)[:count]
-        return [(float(alike[row]), self.mixtures[self.labels[row]], self.texts[row]) for row in first]
+        return tuple(Neighbor(self.mixtures[self.labels[row]], self.texts[row], float(alike[row])) for row in first)
 
     def _scores(self, vector: Floats) -> Scores:
         if not vector.any():
@@ -126,7 +135,8 @@ class SemanticScorer:
         shares = softmax(raw[0] * self.scale).tolist()
         probabilities = {self.fallback: 0.0} | dict(zip(self.mixtures, shares, strict=True))
         likeliest = max(probabilities, key=probabilities.__getitem__)
-        return Scores(probabilities, f"nearest in meaning to {likeliest}", likeliest, float(nearest[0]))
+        reason = f"nearest in meaning to {likeliest}"
+        return Compared(probabilities, reason, likeliest, float(nearest[0]), nearest=partial(self.nearest, vector))
 
     def _compared(self, alike: Floats) -> tuple[Floats, Floats]:
         """What likenesses, shape (m, n), say: raw scores, shape (m, K), and familiarity, shape (m,)."""

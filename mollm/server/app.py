@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
+    from mollm.embeddings.own import EmbedderLike
     from mollm.routing.base import RouterLike
     from mollm.types import Observer
 
@@ -36,6 +37,7 @@ def create_app(
     *,
     llms: Mapping[str, Any] | None = None,
     router: RouterLike | None = None,
+    embedder: EmbedderLike | None = None,
     aggregators: Mapping[str, Aggregator] | None = None,
     observers: Sequence[Observer] = (),
 ) -> FastAPI:
@@ -45,13 +47,17 @@ def create_app(
         config: A YAML file, a dictionary of the same shape, or a `Config`; None as for the command.
         llms: LLMs to use instead of configured ones, by name: LangChain chat models, or `LLM`s.
         router: Picks the mixture instead of the configured router: a `Router`, a `Scorer`, or a function.
+        embedder: An `Embedder`, or a function from texts to vectors, instead of the configured `embeddings`.
         aggregators: Aggregators of your own, by the `method` that chooses them.
         observers: Are told what happens, for every question.
 
     Raises:
         ConfigError: Everything that is wrong with the configuration.
     """
-    return app_of(Deployment(config, llms=llms, router=router, aggregators=aggregators, observers=observers))
+    deployment = Deployment(
+        config, llms=llms, router=router, embedder=embedder, aggregators=aggregators, observers=observers
+    )
+    return app_of(deployment)
 
 
 def app_of(deployment: Deployment) -> FastAPI:

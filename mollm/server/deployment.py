@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
     from mollm.config.server import ServerConfig
+    from mollm.embeddings.own import EmbedderLike
     from mollm.routing.base import RouterLike
     from mollm.server.descriptors import Descriptors
     from mollm.server.ledger import Ledger
@@ -78,6 +80,7 @@ class Deployment:
         host: str | None = None,
         llms: Mapping[str, Any] | None = None,
         router: RouterLike | None = None,
+        embedder: EmbedderLike | None = None,
         aggregators: Mapping[str, Aggregator] | None = None,
         observers: Sequence[Observer] = (),
         utc: Callable[[], datetime] = utc_now,
@@ -89,6 +92,7 @@ class Deployment:
             host: Where the server listens, if not where the configuration says.
             llms: LLMs to use instead of configured ones, by name.
             router: Picks the mixture instead of the configured router.
+            embedder: An `Embedder`, or a function from texts to vectors, instead of the configured `embeddings`.
             aggregators: Aggregators beside the built-in ones, by `method`.
             observers: Are told what happens, for every question.
             utc: Returns the time, by which a day of a key's limits begins.
@@ -96,8 +100,8 @@ class Deployment:
         Raises:
             ConfigError: Everything that is wrong with the configuration.
         """
-        self._methods = tuple(aggregators or ())
-        loaded = load_config(config, methods=self._methods)
+        self._load = partial(load_config, methods=tuple(aggregators or ()), has_embedder=embedder is not None)
+        loaded = self._load(config)
         # A socket stays where it was bound, whatever a file that is read later says of its host.
         self._source, self._host = config, host or loaded.server.host
         self.settings, self.keys = loaded.server, Keys(loaded, self._host)
@@ -110,8 +114,11 @@ class Deployment:
             waiting=lambda: self.admission.waiting,
             oldest=lambda: self.admission.oldest_seconds,
             llms=lambda: self.mollm.catalog.llms.values(),
+            thresholds=lambda: self.mollm.catalog.thresholds(),
         )
-        self.mollm = MoLLM(loaded, llms=llms, router=router, aggregators=aggregators, observers=observers)
+        self.mollm = MoLLM(
+            loaded, llms=llms, router=router, embedder=embedder, aggregators=aggregators, observers=observers
+        )
         self.created = int(time.time())
         self._descriptors: Descriptors | None = None
         # Last, since a file that is open has to be closed.
@@ -175,7 +182,7 @@ class Deployment:
 
     async def _read_again(self) -> _ReadAgain:
         async with AsyncExitStack() as opened:  # what is new is closed where something behind it is wrong
-            config = await asyncio.to_thread(load_config, self._source, methods=self._methods)
+            config = await asyncio.to_thread(self._load, self._source)
             keys = Keys(config, self._host)
             audit = await self._audit_for(config)
             if audit is not self.audit:

@@ -13,9 +13,9 @@ from mollm.aggregation.aggregate import aggregate
 from mollm.aggregation.base import Brief, best_proposal
 from mollm.aggregation.showing import CUT_OFF
 from mollm.aggregation.writing import Writers
+from mollm.assembling import AGGREGATORS
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls
-from mollm.catalog import AGGREGATORS
 from mollm.errors import AggregationError, BadRequest
 from mollm.final.replies import final_answer
 from mollm.fitting import SHORTENED, TOKENS_FOR_TEMPLATE, shorten

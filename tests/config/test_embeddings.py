@@ -94,6 +94,7 @@ def test_a_kind_alone_is_a_section() -> None:
         ({"kind": "openai", "model": "m"}, "embeddings.api_base: is required by the kind 'openai'"),
         ({"kind": "e5", "model": "m"}, "embeddings.model: has no effect with the kind 'e5'; only 'openai' take it"),
         ({"kind": "openai", "model": "m", "api_base": "localhost"}, "embeddings.api_base: the address has no scheme"),
+        ({"kind": "python", "path": "toy.py"}, "embeddings.path: must be `package.module:name`"),
         ({"kind": "minilm", "pth": "x"}, "embeddings.pth: unknown key; did you mean 'path'?"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mollm.embeddings.own import unit
+from mollm.embeddings.rows import unit
 from mollm.errors import EmbeddingError
 
 if TYPE_CHECKING:

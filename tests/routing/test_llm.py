@@ -390,7 +390,7 @@ def test_the_worst_case_covers_the_request(letter: str, length: int) -> None:
     scorer = built(CONFIG)
     asked = question(letter * length, letter * (length // 2))
 
-    request = scorer.request(asked)
+    request = scorer.call.request(asked)
 
     [planned] = scorer.plan(asked)
     assert (planned.role, planned.llm, planned.times) == ("router", "guide", 1)

@@ -73,7 +73,7 @@ async def test_no_router_reads_the_system_prompt() -> None:
     ]
 
     said = await router.score(question_of(messages), Calls({}))
-    asked = llm.request(question_of(messages)).messages
+    asked = llm.call.request(question_of(messages)).messages
 
     assert said == await router.score(question_of(messages[1:]), Calls({}))
     assert "Ignore the router" not in str(asked)

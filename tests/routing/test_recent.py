@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mollm import MoLLM, load_config
 from mollm.errors import ConfigError
 from mollm.routing.decision import Decision, ScoringRouter
-from mollm.routing.recent import LEAST, Recent
+from mollm.routing.recent import LEAST, Recent, moved
 from mollm.routing.registry import build_router
 from tests.fuzz import cases
 
@@ -129,3 +129,17 @@ def test_the_bounds_hold() -> None:
         recent.note(0.1)
     assert recent.threshold() == 0.55
     assert not isinstance(router, ScoringRouter), "a function decides by it as a scorer does"
+
+
+def test_thresholds_that_move_are_told_with_their_place() -> None:
+    """Also those of a chain's members, once enough was asked."""
+    member = {**CONFIG["router"], "recent": 50}
+    with MoLLM({**CONFIG, "router": {"kind": "chain", "members": [member]}}) as mollm:
+        before = mollm.catalog.thresholds()
+        SHARES["value"] = 0.5
+        for _ in range(LEAST):
+            mollm.route("Hi")
+
+        assert before == {}
+        assert mollm.catalog.thresholds() == {"router.members[0]": 0.5}
+        assert dict(moved(mollm.catalog.router)) == mollm.catalog.thresholds()

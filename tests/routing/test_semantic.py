@@ -32,9 +32,9 @@ def test_a_question_goes_to_the_nearest_examples() -> None:
 
     assert scorer.scores("My vehicle makes noises when I slow down").pick == "car"
     assert scorer.scores("I lie in bed with open eyes for hours").pick == "sleep"
-    [(alike, mixture, text), *_] = scorer.nearest(embedder.embed(["The battery of my car is empty"])[0])
-    assert (mixture, text) == ("car", "The car battery is dead.")
-    assert 0.5 < alike <= 1.0
+    [nearest, *_] = scorer.nearest(embedder.embed(["The battery of my car is empty"])[0])
+    assert (nearest.mixture, nearest.text) == ("car", "The car battery is dead.")
+    assert 0.5 < nearest.similarity <= 1.0
 
 
 def test_familiarity_is_that_of_the_nearest_example() -> None:
@@ -82,14 +82,64 @@ def test_examples_are_embedded_once() -> None:
     assert (first.calls, again.calls, other.calls) == (1, 0, 1)
 
 
-async def test_an_address_that_is_down_at_the_start_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_address_that_is_down_at_the_start_is_asked_again() -> None:
     """Meanwhile the fallback answers, unsure, and says why."""
     toy = ToyEmbedder(failures=2)
-    monkeypatch.setattr("tests.embeddings.toy.TOY", toy, raising=False)
-    embedder: dict[str, Any] = {"kind": "python", "path": "tests.embeddings.toy:TOY"}
-    async with MoLLM(config({"kind": "semantic", "embedder": embedder}), llms={"a": ScriptedLLM("Hi")}) as mollm:
+    async with MoLLM(config({"kind": "semantic"}), llms={"a": ScriptedLLM("Hi")}, embedder=toy) as mollm:
         before, after = [await mollm.aroute("The tyre of my car") for _ in range(2)]
 
     assert (before.mixture, before.is_sure, before.router) == ("general", False, "semantic")
     assert "no vectors yet (toy is out of order)" in before.reason
     assert (after.mixture, after.is_sure) == ("car", True)
+
+
+async def test_an_embedder_is_given_from_python() -> None:
+    """A function will do; it takes the place of `embeddings`, and what names its own vectors keeps them."""
+    toy, other = ToyEmbedder(), ToyEmbedder("other")
+    own: Any = {"kind": "semantic", "embedder": {"kind": "wordllama"}}
+    for given in (toy, toy.embed):
+        with MoLLM({**config({"kind": "semantic"}), "embeddings": "wordllama"}, embedder=given) as mollm:
+            assert mollm.route("The tyre of my car").mixture == "car"
+    with MoLLM(config(own), embedder=other) as mollm:
+        assert mollm.route("The tyre of my car").mixture == "car"
+
+    assert (toy.calls > 0, other.calls) == (True, 0)
+    with pytest.raises(ConfigError, match="neither an embedder nor a function"):
+        MoLLM(config({"kind": "semantic"}), embedder=3)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="needs vectors"):
+        MoLLM(config({"kind": "semantic"}))
+
+
+async def test_an_ensemble_decides_without_the_member_whose_vectors_are_not_there_yet() -> None:
+    """The others do, with their weights; the reason says what is missing, and the next question finds it there."""
+    toy = ToyEmbedder(failures=3)
+    ensemble = {"kind": "ensemble", "members": [{"kind": "semantic"}, {"kind": "llm", "llm": "a"}], "weights": [1, 3]}
+    async with MoLLM(config(ensemble), llms={"a": ScriptedLLM("sleep")}, embedder=toy) as mollm:
+        before, after = [await mollm.aroute("The tyre of my car") for _ in range(2)]
+        planned = mollm.catalog.plan("car")[0]
+
+    assert (before.mixture, before.router) == ("sleep", "ensemble")
+    assert "no vectors yet (toy is out of order)" in before.reason
+    assert "semantic: car" in after.reason
+    assert [call.role for call in planned][:1] == ["router"]
+
+
+def test_the_weights_of_members_by_meaning_are_fitted() -> None:
+    """The examples are embedded together, and not for each question that is held out."""
+    toy = ToyEmbedder()
+    members = [{"kind": "learned"}, {"kind": "semantic"}]
+    with MoLLM(config({"kind": "ensemble", "members": members}), embedder=toy) as mollm:
+        scorer: Any = getattr(mollm.catalog.router, "scorer", None)
+        weights = [member.weight for member in scorer.members]
+
+    assert weights != [0.5, 0.5]
+    assert toy.calls == 2
+
+
+async def test_its_route_is_explained_by_the_examples_nearest_in_meaning() -> None:
+    """Alone and in a chain; the example itself first."""
+    for router in ({"kind": "semantic"}, {"kind": "chain", "members": [{"kind": "semantic"}]}):
+        async with MoLLM(config(router), llms={"a": ScriptedLLM("Hi")}, embedder=ToyEmbedder()) as mollm:
+            found = await mollm.aexplain(EXAMPLES["car"][0])
+        assert found.nearest[0].mixture == "car"
+        assert found.nearest[0].similarity == pytest.approx(1.0)

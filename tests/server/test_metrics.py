@@ -47,6 +47,8 @@ FAMILIES = {
     "mollm_connections_in_use": "gauge",
     "mollm_connections_waiting": "gauge",
     "mollm_retries_refused": "counter",
+    "mollm_routes": "counter",
+    "mollm_router_threshold": "gauge",
 }
 
 
@@ -257,6 +259,7 @@ async def test_nobody_can_invent_a_label() -> None:
         if label != "le"
     }
     assert values == {
+        ("is_sure", "true"),
         ("mixture", "one"),
         ("mixture", "b"),
         ("mixture", ""),

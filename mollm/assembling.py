@@ -1,0 +1,212 @@
+"""From a section of the configuration to a mixture, and from two mixtures to one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mollm.aggregation.acting import Acting
+from mollm.aggregation.base import picks
+from mollm.aggregation.best import Best
+from mollm.aggregation.rewriting import Rewriter
+from mollm.aggregation.synthesize import Synthesize
+from mollm.aggregation.vote import Vote
+from mollm.aggregation.writing import Writers
+from mollm.config.mixtures import AggregatorConfig
+from mollm.errors import ConfigError, UnknownMixture
+from mollm.mixing.registry import build_chooser
+from mollm.mixture import Mixture
+from mollm.options import Settings
+from mollm.prompts import load_prompt
+from mollm.workers import Rules, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mollm.aggregation.base import Aggregator
+    from mollm.config.config import Config
+    from mollm.config.mixtures import MixtureConfig, WorkerConfig
+
+AGGREGATORS: dict[str, Callable[[Writers], Aggregator]] = {"synthesize": Synthesize, "vote": Vote, "best": Best}
+DEFAULT_PROMPTS = {"best": "prompts/aggregator/best.md"}
+DEFAULT_PROMPT = "prompts/aggregator/default.md"
+TOOLS_PROMPT = "prompts/aggregator/tools.md"
+FORM_PROMPT = "prompts/aggregator/form.md"
+
+
+def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: Mapping[str, Aggregator]) -> Mixture:
+    """Build the mixture of a section.
+
+    Args:
+        config: The configuration.
+        name: Of the mixture.
+        section: What it says of the mixture.
+        aggregators: Aggregators beside the built-in ones, by `method`.
+
+    Raises:
+        ConfigError: Its aggregator was not given, or its chooser cannot be used.
+        PromptError: A prompt cannot be used.
+    """
+    method = section.aggregator.method
+    if method not in aggregators and method not in AGGREGATORS:
+        where = config.place("mixtures", name, "aggregator", "method")
+        raise ConfigError(f"{where}: {method!r} was not given; hand it over as `aggregators={{{method!r}: ...}}`")
+    where = config.place("mixtures", name, "aggregator", "prompt")
+    prompt = load_prompt(config, section.aggregator.prompt or default_prompt(method), "aggregator", where)
+    max_tokens = {llm: config.llms[llm].max_tokens for llm in section.llms}
+    writers = Writers(
+        llm=section.aggregator_llm,
+        prompt=prompt,
+        fallback_llm=section.aggregator.fallback_llm,
+        settings=Settings(max_tokens=section.aggregator.max_tokens, temperature=section.aggregator.temperature),
+        shuffle=section.shuffle,
+        max_tokens=max_tokens,
+    )
+    workers = workers_of(config, name, section)
+    again = replace(writers, prompt=load_prompt(config, FORM_PROMPT, "aggregator", where))
+    # An aggregator that picks is asked for a number; a worker of a later layer is asked for an answer.
+    is_judge = method == "best"
+    return Mixture(
+        name=name,
+        description=section.description,
+        workers=workers,
+        rules=rules_of(section),
+        method=method,
+        aggregator=aggregators[method] if method in aggregators else AGGREGATORS[method](writers),
+        llm=section.aggregator_llm,
+        layer_prompt=load_prompt(config, DEFAULT_PROMPT, "aggregator", where) if is_judge else prompt,
+        on_tools=section.on_tools or ("alone" if section.is_bypass else "after"),
+        tools_llm=section.acting_llm,
+        acting=_acting(config, name, section, writers),
+        max_tokens=max_tokens,
+        rewriter=Rewriter(again, tuple(dict.fromkeys(worker.llm for worker in workers))),
+        shuffle=section.shuffle,
+        chooser=build_chooser(section.choose, config, name),
+    )
+
+
+def _acting(config: Config, name: str, section: MixtureConfig, writers: Writers) -> Acting:
+    prompt = load_prompt(config, TOOLS_PROMPT, "aggregator", config.place("mixtures", name, "on_tools"))
+    return Acting(replace(writers, llm=section.acting_llm, prompt=prompt, role="tools"))
+
+
+def made_of(mixture: Mixture, section: MixtureConfig, llms: Sequence[str]) -> Mixture:
+    """The mixture that is made of some of the workers of one that has them chosen; `section` is what it is built from.
+
+    Raises:
+        UnknownMixture: One of the LLMs is no worker of it (any more).
+    """
+    workers = {worker.llm: worker for worker in mixture.workers}
+    if gone := [name for name in llms if name not in workers]:
+        raise UnknownMixture(f"mixture {mixture.name!r} has no worker {', '.join(map(repr, gone))} to choose")
+    made = section.of(llms)
+    return replace(
+        mixture,
+        workers=tuple(workers[name] for name in llms),
+        rules=rules_of(made),
+        llm=made.aggregator_llm,
+        tools_llm=made.acting_llm,
+        rewriter=replace(mixture.rewriter, workers=tuple(llms)),
+        chooser=None,
+        made_of=mixture,
+    )
+
+
+def together(config: Config, first: Mixture, second: Mixture, aggregators: Mapping[str, Aggregator]) -> Mixture:
+    """The workers of two mixtures, all of whom are asked, under one aggregator; raises as `mixture_of`."""
+    section = _joined(config, first.name, second.name, is_picked=picks(first.aggregator))
+    found = mixture_of(config, first.name, section, aggregators)
+    workers = _both_asked(first.workers, second.workers)
+    count = len(workers)
+    rules = replace(found.rules, ask_first=count, enough=count, quorum=min(found.rules.quorum, count))
+    return replace(found, name=f"{first.name} + {second.name}", workers=workers, rules=rules)
+
+
+def _joined(config: Config, first: str, second: str, *, is_picked: bool) -> MixtureConfig:
+    """Two mixtures as one that asks all workers of both; nobody can agree with those who answer another part.
+
+    The aggregator is the first one's. Where that picks a proposal, which would answer half of the question, it is the
+    second one's, or else an LLM that writes.
+    """
+    one, other = config.mixtures[first], config.mixtures[second]
+    aggregator, spare = one.aggregator, other.aggregator
+    if is_picked and spare.method not in ("vote", "best"):
+        aggregator = spare.model_copy(update={"llm": spare.llm or other.listed[0].llm})
+    elif is_picked:
+        aggregator = AggregatorConfig(llm=aggregator.llm, fallback_llm=aggregator.fallback_llm)
+    changes = {
+        "workers": [*one.listed, *other.listed],
+        "aggregator": aggregator,
+        "ask_first": "all",
+        "agree": None,
+        "widen_after": None,
+        "enough": None,
+        "quorum": max(one.quorum, other.quorum),
+        "deadline": max(one.deadline, other.deadline),
+    }
+    return one.model_copy(update=changes)
+
+
+def _both_asked(first: Sequence[Worker], second: Sequence[Worker]) -> tuple[Worker, ...]:
+    """The workers of two mixtures, each with a name of its own; one that both have is asked once."""
+    workers = list(first)
+    for worker in second:
+        if any(replace(worker, name=known.name, sample=known.sample) == known for known in first):
+            continue
+        before = sum(other.llm == worker.llm for other in workers)
+        name = f"{worker.llm}#{before + 1}" if before else worker.llm
+        workers.append(replace(worker, name=name, sample=before))
+    return tuple(workers)
+
+
+def default_prompt(method: str) -> str:
+    """The default prompt for a method of aggregating."""
+    return DEFAULT_PROMPTS.get(method, DEFAULT_PROMPT)
+
+
+def rules_of(mixture: MixtureConfig) -> Rules:
+    """The rules by which the workers of a mixture are asked."""
+    planned = mixture.planned
+    return Rules(
+        ask_first=planned if mixture.ask_first == "all" else mixture.ask_first,
+        agree=mixture.agree,
+        widen=planned if mixture.widen == "all" else mixture.widen,
+        widen_after=mixture.widen_after,
+        enough=mixture.enough or planned,
+        quorum=mixture.quorum,
+        deadline=mixture.deadline,
+        layers=mixture.layers,
+    )
+
+
+def workers_of(config: Config, name: str, mixture: MixtureConfig) -> tuple[Worker, ...]:
+    """The workers of a mixture, one for each sample.
+
+    Raises:
+        PromptError: A prompt cannot be used.
+    """
+    workers: list[Worker] = []
+    for index, worker in enumerate(mixture.listed):
+        where = config.place("mixtures", name, "workers", index, "prompt")
+        persona = None
+        if worker.prompt:
+            prompt = load_prompt(config, worker.prompt, "worker", where)
+            persona = prompt.render(mixture=name, description=mixture.description)
+        before = sum(other.llm == worker.llm for other in workers)
+        seed = worker.seed if worker.seed is not None or worker.llm not in config.llms else config.llms[worker.llm].seed
+        workers += [_worker(worker, persona, seed, before + sample) for sample in range(worker.samples)]
+    return tuple(workers)
+
+
+def _worker(worker: WorkerConfig, persona: str | None, seed: int | None, sample: int) -> Worker:
+    settings = Settings(
+        max_tokens=worker.max_tokens,
+        temperature=worker.temperature,
+        top_p=worker.top_p,
+        stop=tuple(worker.stop) if worker.stop else None,
+        # The same seed for every sample would make them equal, and equal answers agree.
+        seed=None if seed is None else seed + sample,
+        extra_body=worker.extra_body,
+    )
+    name = f"{worker.llm}#{sample + 1}" if sample else worker.llm
+    return Worker(name, worker.llm, persona, worker.system, settings, sample)
