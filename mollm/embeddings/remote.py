@@ -199,8 +199,11 @@ def _vectors(raw: bytes, headers: Mapping[str, str], texts: int) -> Vectors:
     if isinstance(document, dict) and "data" not in document and (error := error_in(document, headers)):
         raise error
     try:
-        rows = sorted(document["data"], key=lambda row: row.get("index", 0))
-        vectors = np.array([_numbers(row["embedding"]) for row in rows], dtype=np.float32)
+        rows = document["data"]
+        if {row.get("index") for row in rows} == set(range(texts)):  # else it says nothing, and they come as sent
+            rows = sorted(rows, key=lambda row: row["index"])
+        with np.errstate(over="ignore"):  # what is too large is infinite, and refused
+            vectors = np.array([_numbers(row["embedding"]) for row in rows], dtype=np.float32)
     except (LookupError, TypeError, ValueError, AttributeError):
         vectors = np.empty(0, dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != texts or not vectors.shape[1] or not np.isfinite(vectors).all():

@@ -34,7 +34,7 @@ from mollm.routing.ensemble import EnsembleScorer, Member
 from mollm.routing.fixed import FixedRouter
 from mollm.routing.own import FunctionRouter, as_router, as_scorer, imported
 from mollm.routing.recent import Recent
-from mollm.routing.trained import adopted, folder_of
+from mollm.routing.trained import adopted
 from mollm.routing.weighing import cached, digest_of, equal, relative, weigh
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def build_arms(config: Config) -> dict[str, Router]:
             key = ("router", "arms", folder)
             section, place = LearnedMemberConfig(kind="learned", path=folder), config.place(*key)
             try:
-                found[folder] = _learned(section, config, key)
+                found[folder] = _learned(section, config, key, place)
             except ConfigError as error:
                 problems = [text if text.startswith(place) else f"{place}: {text}" for text in error.problems]
                 raise ConfigError(problems) from error
@@ -121,7 +121,7 @@ def _fixed(section: FixedRouterConfig, config: Config, key: Key) -> Router:  # n
     return FixedRouter(config.fallback)
 
 
-def _learned(section: LearnedMemberConfig, config: Config, key: Key) -> Router:
+def _learned(section: LearnedMemberConfig, config: Config, key: Key, where: str = "") -> Router:
     from mollm.routing.learned import LearnedScorer
 
     embedder = _embedder(section, config, key) if section.path or section.embedder else None
@@ -129,8 +129,7 @@ def _learned(section: LearnedMemberConfig, config: Config, key: Key) -> Router:
 
     def build() -> Router:
         if section.path:
-            scorer = LearnedScorer.load(folder_of(section.path, config), embedder=embedder)
-            scorer = adopted(scorer, config, config.place(*key, "path"))
+            scorer = adopted(section.path, config, where or config.place(*key, "path"), embedder)
         else:
             shipped = packaged_folder() / SHIPPED
             scorer = LearnedScorer.cached(examples, fallback=config.fallback, shipped=shipped, embedder=embedder)
@@ -176,7 +175,11 @@ def _llm(section: LLMMemberConfig, config: Config, key: Key) -> Router:
 
 
 def _python(section: PythonMemberConfig, config: Config, key: Key) -> Router:
-    router = as_router(_imported(section, config, key), _decision(section, config))
+    given = _imported(section, config, key)
+    try:
+        router = as_router(given, _decision(section, config))
+    except ConfigError as error:
+        raise ConfigError(f"{config.place(*key, 'path')}: {error}") from error
     recent = _recent(section)
     return replace(router, recent=recent) if isinstance(router, ScoringRouter | FunctionRouter) else router
 

@@ -46,6 +46,8 @@ def train(
     Raises:
         ConfigError: The method cannot be had here, there are no ratings, or the folder cannot be written.
     """
+    if (out / versions.CURRENT).exists() and not (out / versions.VERSIONS).is_dir():
+        raise ConfigError(f"{out}: its {versions.CURRENT} is not that of trained routers; name another folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
         lessons, regret = (None, None) if ratings is None else updated(data, ratings, how, out, step)

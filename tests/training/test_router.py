@@ -72,6 +72,15 @@ def clean(out: Path) -> Iterator[None]:
     assert sorted(path.name for path in out.iterdir()) == ["current.json", "versions"]
 
 
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    """Its `current.json` would be lost, so this is an error, before anything is fitted."""
+    (tmp_path / "current.json").write_text("[1]")
+
+    with pytest.raises(ConfigError, match=r"its current\.json is not that of trained routers; name another folder"):
+        train(DATA, HOW, tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("current.json", "[1]")]
+
+
 def test_the_version_is_in_force_and_knows_all_the_data(out: Path) -> None:
     """The folder loads as a router that was fitted on everything, the held-out part too."""
     scorer = LearnedScorer.load(out)
