@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -445,11 +446,11 @@ def test_a_row_that_something_else_wrote_is_named_or_as_good_as_ours(value: obje
         file.execute("SAVEPOINT ours")
         with contextlib.suppress(sqlite3.IntegrityError):
             file.execute(f"UPDATE answers SET {column} = ?", (value,))  # noqa: S608 - our own words
-        for read in (lambda: table.newest(file, 1, 0.0), lambda: table.page(file, "rated", (0.0, ""), 0.0)):
+        for read in (partial(table.newest, file, 1, 0.0), partial(table.page, file, "rated", (0.0, ""), 0.0)):
             try:
-                for entry in read():
-                    print_lines([entry])
-                    print_entries([entry])
+                found = read()
+                print_lines(found)
+                print_entries(found)
             except FeedbackError as error:
                 refused[column] = str(error)
         file.execute("ROLLBACK TO ours")
