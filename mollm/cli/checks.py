@@ -15,6 +15,8 @@ from mollm.choosing import within
 from mollm.config.load import load_config
 from mollm.config.problems import warnings
 from mollm.config.variables import missing_variables
+from mollm.embeddings.factory import build_embedder
+from mollm.embeddings.remote import RemoteEmbedder
 from mollm.errors import BadRequest, ConfigError, EmptyReply, LimitError, LLMError, PromptError, UserError
 from mollm.feedback.stores import store_of
 from mollm.limits import check
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mollm.config.config import Config
+    from mollm.config.embeddings import EmbeddingsConfig
+    from mollm.config.places import KeyPath
     from mollm.types import Question
 
 MESSAGES = ({"role": "user", "content": "Say yes."},)
@@ -145,7 +149,8 @@ def _over_limits(catalog: Catalog, question: Question) -> Iterator[str]:
 async def check_online(report: Report) -> Report:
     """Call every LLM once, and with a tool those that have the tools of a request, all at the same time.
 
-    An LLM that fails is a problem. One that only refuses tools is warned of: not every request has some.
+    An LLM that fails is a problem, and so is an address that brings no vectors. An LLM that only refuses tools is
+    warned of: not every request has some.
     """
     catalog = report.catalog
     if catalog is None:
@@ -153,14 +158,15 @@ async def check_online(report: Report) -> Report:
     mixtures: dict[str, list[str]] = {}
     for name, mixture in catalog.config.mixtures.items():
         mixtures.setdefault(mixture.acting_llm, []).append(name)
-    found, refused = await asyncio.gather(
+    found, refused, unembedded = await asyncio.gather(
         asyncio.gather(*(_called(catalog, name) for name in catalog.llms)),
         asyncio.gather(*(_offered(catalog, name, mixtures[name]) for name in mixtures)),
+        asyncio.gather(*(_embedded(catalog.config, key, section) for key, section in _addresses(catalog.config))),
     )
     await report.pool.aclose()
     failed = {name for name, problem in zip(catalog.llms, found, strict=True) if problem}
     refusals = (text for name, text in zip(mixtures, refused, strict=True) if text and name not in failed)
-    problems = (*report.problems, *filter(None, found))
+    problems = (*report.problems, *filter(None, found), *filter(None, unembedded))
     return replace(report, problems=problems, warnings=(*report.warnings, *refusals))
 
 
@@ -178,6 +184,26 @@ async def _called(catalog: Catalog, name: str) -> str | None:
         return _told(error)
     except UserError as error:
         return f"{name}: {error}"
+    return None
+
+
+def _addresses(config: Config) -> list[tuple[KeyPath, EmbeddingsConfig]]:
+    """The addresses that routers ask for vectors, by their keys."""
+    sections = (section for section in config.router_sections if section.kind in ("learned", "semantic"))
+    found = {place[1]: place[0] for place in map(config.embedder_of, sections) if place}
+    return [(key, section) for key, section in found.items() if section.kind == "openai"]
+
+
+async def _embedded(config: Config, key: KeyPath, section: EmbeddingsConfig) -> str | None:
+    """Ask for one vector, and say how that failed."""
+    embedder = build_embedder(section, config, key)
+    try:
+        await embedder.aembed([MESSAGES[0]["content"]])
+    except LLMError as error:
+        return f"{config.place(*key)}: {_told(error)}"
+    finally:
+        if isinstance(embedder, RemoteEmbedder):
+            await embedder.aclose()
     return None
 
 

@@ -12,6 +12,7 @@ import typer
 
 from mollm.cli.arms import arms
 from mollm.cli.options import ConfigOption, JsonOption  # noqa: TC001 - typer reads the annotations
+from mollm.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -75,6 +76,11 @@ def router(
     nowhere = (out_of_scope,) if out_of_scope and file is None else ()
     if nowhere and nowhere[0] not in asked.labels:
         raise typer.BadParameter(f"{nowhere[0]!r} is neither a label of {data} nor a file", param_hint="--out-of-scope")
+    outside = _texts(file) if file else []
+    if file and not outside:
+        raise typer.BadParameter(f"{file} has no questions", param_hint="--out-of-scope")
+    if checked and not set(checked.labels) - set(nowhere):
+        raise typer.BadParameter(f"{validation} has no question that belongs to a mixture", param_hint="--validation")
 
     async def measured(ask: Ask) -> Evaluation:
         return await measure(
@@ -82,7 +88,7 @@ def router(
             asked.texts,
             asked.labels,
             out_of_scope=nowhere,
-            outside=_texts(file) if file else (),
+            outside=outside,
             validation=None
             if checked is None
             else [text for text, label in zip(checked.texts, checked.labels, strict=True) if label not in nowhere],
@@ -122,7 +128,12 @@ def _texts(file: Path) -> list[str]:
 
     if file.suffix != ".txt":
         return list(read(file).texts)
-    return [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
+    try:
+        return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror}") from error
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class EmbeddingsConfig(Section):
     )
     api_base: APIBase = Field(None, description="Of `openai`: the address, up to and including `/v1`.")
     api_key: SecretStr | None = Field(None, description="Of `openai`: `${VAR}`, or a literal (masked everywhere).")
-    model: str | None = Field(None, description="Of `openai`: as the server names it.")
+    model: str | None = Field(None, min_length=1, description="Of `openai`: as the server names it.")
 
 
 def _section(value: Any) -> Any:

@@ -214,6 +214,9 @@ def _arm_problems(config: Config, key: KeyPath, arms: Mapping[str, float]) -> It
     if arms and CURRENT not in arms:
         text = f"the share of `{CURRENT}`, which is what stands here without arms, is missing; it may be 0"
         yield Problem(key, text, [key])
+    for arm in arms if key[0] == "router" else ():
+        if not arm or not arm.isprintable():
+            yield Problem((*key, arm), "an arm has the name of its folder, a trained router's", [key])
     for arm in arms if key[0] == "mixtures" else ():
         where = (*key, arm)
         if arm == key[1]:

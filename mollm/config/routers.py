@@ -43,7 +43,7 @@ class LearnedMemberConfig(_Deciding):
     """Decides by the examples of the mixtures."""
 
     kind: Literal["learned"] = Field(description=_MEMBER_KIND)
-    path: str | None = Field(None, description="Folder of a trained router.")
+    path: str | None = Field(None, min_length=1, description="Folder of a trained router.")
     embedder: EmbedderConfig | None = Field(
         None,
         description="Vectors to learn from beside the words of the examples; with `path`: those it was trained on. "

@@ -199,8 +199,11 @@ def _vectors(raw: bytes, headers: Mapping[str, str], texts: int) -> Vectors:
     if isinstance(document, dict) and "data" not in document and (error := error_in(document, headers)):
         raise error
     try:
-        rows = sorted(document["data"], key=lambda row: row.get("index", 0))
-        vectors = vectors_of([_numbers(row["embedding"]) for row in rows], texts)
+        rows = document["data"]
+        if {row.get("index") for row in rows} == set(range(texts)):  # else it says nothing, and they come as sent
+            rows = sorted(rows, key=lambda row: row["index"])
+        with np.errstate(over="ignore"):  # what is too large is infinite, and refused
+            vectors = vectors_of([_numbers(row["embedding"]) for row in rows], texts)
     except (LookupError, TypeError, ValueError, AttributeError):
         vectors = None
     if vectors is None:

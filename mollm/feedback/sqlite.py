@@ -232,7 +232,7 @@ class SqliteStore:
         except Exception as error:  # noqa: BLE001 - whatever it is, the next answer finds the thread alive
             self._fail(error)
             for job in jobs:
-                job.future.set_exception(FeedbackError(f"{self.path} cannot be used: {error}"))
+                job.future.set_exception(FeedbackError(f"{self.path} cannot be used: {_told(error)}"))
             _close(file)
             return None
         return file
@@ -277,8 +277,8 @@ class SqliteStore:
 
     def _fail(self, error: Exception) -> None:
         if not self.problem:
-            log.warning("%s: answers are not kept, which is tried again: %s", self.path, error)
-        self.problem = str(error) or type(error).__name__
+            log.warning("%s: answers are not kept, which is tried again: %s", self.path, _told(error))
+        self.problem = _told(error)
 
     def _recover(self) -> None:
         with self._changing:
@@ -288,6 +288,15 @@ class SqliteStore:
         else:
             log.info("%s: answers are kept again", self.path)
         self.problem = ""
+
+
+def _told(error: Exception) -> str:
+    """What is wrong, and what can be done about it where that is plain."""
+    if isinstance(error, FileNotFoundError):
+        return "its folder is not there; make it, or name another file as `feedback.path`"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
 
 
 def _close(file: sqlite3.Connection | None) -> None:

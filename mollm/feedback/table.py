@@ -9,7 +9,7 @@ import sqlite3
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from mollm.errors import UnknownAnswer
+from mollm.errors import FeedbackError, UnknownAnswer
 from mollm.feedback.base import MOST_TEXT, Entry, Rating
 from mollm.types import to_plain
 
@@ -25,6 +25,8 @@ PAGE = 200
 """Rows that are read at once."""
 LARGEST = 2**62
 """Of whole numbers; a provider may have made up more tokens."""
+LATEST = 253_402_300_800.0
+"""Of times, in Unix seconds: the end of the year 9999, after which there are no dates."""
 COLUMNS = (
     *("id", "time", "key", "question", "mixture", "route", "proposals", "text"),
     *("calls", "tokens", "cost_usd", "seconds", "score", "better", "note", "rated"),
@@ -138,13 +140,13 @@ def expire(file: sqlite3.Connection, before: float) -> None:
 
 
 def newest(file: sqlite3.Connection, most: int, since: float) -> list[Entry]:
-    """Read the latest answers, the newest first. Raises `sqlite3.Error`."""
+    """Read the latest answers, the newest first. Raises `FeedbackError` or `sqlite3.Error`."""
     found = file.execute(f"{READ} WHERE time >= ? ORDER BY time DESC, rowid DESC LIMIT ?", (since, most))
     return [_entry(row) for row in found]
 
 
 def page(file: sqlite3.Connection, by: str, after: tuple[float, str], since: float) -> list[Entry]:
-    """Read the next answers in the order of `by`, `time` or `rated`. Raises `sqlite3.Error`."""
+    """Read the next answers in the order of `by`, `time` or `rated`. Raises `FeedbackError` or `sqlite3.Error`."""
     order = f"WHERE time >= ? AND ({by}, id) > (?, ?) AND {by} IS NOT NULL ORDER BY {by}, id LIMIT {PAGE}"
     return [_entry(row) for row in file.execute(f"{READ} {order}", (since, *after))]
 
@@ -159,12 +161,52 @@ def _whose(id: str, key: str | None, since: float) -> Row:
 
 
 def _entry(row: Row) -> Entry:
-    found = dict(zip(COLUMNS, row, strict=True))
+    """Read a row, which anything else that opens the file may have written.
+
+    Raises:
+        FeedbackError: It is none of ours.
+    """
+    try:
+        entry = _read(dict(zip(COLUMNS, row, strict=True)))
+        if _is_whole(entry):
+            return entry
+    except (ValueError, TypeError, RecursionError):  # no JSON
+        pass
+    raise FeedbackError(
+        f"the answer {row[0]!a:.80} was changed by something else than mollm, and cannot be read; "
+        "`mollm feedback delete ID` deletes it"
+    )
+
+
+def _read(found: dict[str, Any]) -> Entry:
     score, better, note = found.pop("score"), found.pop("better"), found.pop("note")
     rating = None if score is None else Rating(score, better, note)
     proposals = found.pop("proposals")
     kept = None if proposals is None else tuple(json.loads(proposals))
     return Entry(**{**found, "route": json.loads(found["route"]), "proposals": kept, "rating": rating})
+
+
+def _is_whole(entry: Entry) -> bool:
+    """Say whether everything is of the type that it has, and in its range."""
+    rating = entry.rating or Rating(0.0)
+    texts = (entry.id, entry.key, entry.question, entry.mixture, entry.text)
+    perhaps = (rating.better, rating.note, entry.route.get("arm")) if isinstance(entry.route, dict) else (0,)
+    times = (entry.time, 0.0 if entry.rated is None else entry.rated)
+    numbers = (entry.calls, entry.tokens, entry.cost_usd or 0.0, entry.seconds or 0.0)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(text is None or isinstance(text, str) for text in perhaps)
+        and isinstance(entry.route.get("probabilities") or {}, dict)
+        and all(isinstance(proposal, dict) for proposal in entry.proposals or ())
+        and all(_is_number(time) and 0.0 <= time < LATEST for time in times)
+        and all(_is_number(number) and math.isfinite(number) for number in numbers)
+        and _is_number(rating.score)
+        and -1.0 <= rating.score <= 1.0
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 def _json(value: Any) -> str:

@@ -38,7 +38,7 @@ from mollm.routing.features import shortened
 from mollm.routing.fixed import FixedRouter
 from mollm.routing.own import FunctionRouter, as_router, as_scorer, imported
 from mollm.routing.recent import Recent
-from mollm.routing.trained import adopted, folder_of
+from mollm.routing.trained import adopted
 from mollm.routing.weighing import cached, digest_of, equal, relative, weigh
 
 if TYPE_CHECKING:
@@ -160,8 +160,8 @@ def _learned(section: LearnedMemberConfig, given: Given, key: Key) -> ScoringRou
     config = given.config
     embedder = _embedder(section, given, key) if section.path or section.embedder else None
     if section.path:
-        scorer = LearnedScorer.load(folder_of(section.path, config), embedder=embedder)
-        scorer = adopted(scorer, config, config.place(*key, "path"))
+        where = config.place(*key) if key[1:2] == ("arms",) else config.place(*key, "path")
+        scorer = adopted(section.path, config, where, embedder)
     else:
         shipped, examples = packaged_folder() / SHIPPED, config.examples()
         scorer = LearnedScorer.cached(examples, fallback=config.fallback, shipped=shipped, embedder=embedder)
@@ -202,7 +202,11 @@ def _llm(section: LLMMemberConfig, given: Given, key: Key) -> ScoringRouter:
 
 
 def _python(section: PythonMemberConfig, given: Given, key: Key) -> Router:
-    router = as_router(_imported(section, given.config, key), _decision(section, given.config))
+    imported = _imported(section, given.config, key)
+    try:
+        router = as_router(imported, _decision(section, given.config))
+    except ConfigError as error:
+        raise ConfigError(f"{given.config.place(*key, 'path')}: {error}") from error
     recent = _recent(section)
     return replace(router, recent=recent) if isinstance(router, ScoringRouter | FunctionRouter) else router
 

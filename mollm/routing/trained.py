@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mollm.config.config import Config
+    from mollm.embeddings.base import Embedder
     from mollm.routing.learned import LearnedScorer
 
 NAMED = 5
@@ -29,12 +30,25 @@ def folder_of(path: str, config: Config) -> Path:
     return folder
 
 
-def adopted(scorer: LearnedScorer, config: Config, where: str) -> LearnedScorer:
-    """A trained router with the fallback of the configuration that uses it; `where` names its key, for messages.
+def adopted(path: str, config: Config, where: str, embedder: Embedder | None = None) -> LearnedScorer:
+    """Load a trained router, with the fallback of the configuration that uses it.
+
+    Args:
+        path: As the configuration has it.
+        config: Whose mixtures it may pick.
+        where: Names the key that `path` stands under, for messages.
+        embedder: In place of the one that it was trained with.
 
     Raises:
-        ConfigError: It may pick what is no mixture of the configuration.
+        ConfigError: It cannot be loaded, or may pick what is no mixture of the configuration.
+        RunError: The embedder failed.
     """
+    from mollm.routing.learned import LearnedScorer
+
+    try:
+        scorer = LearnedScorer.load(folder_of(path, config), embedder=embedder)
+    except ConfigError as error:
+        raise ConfigError([f"{where}: {problem}" for problem in error.problems]) from error
     if problem := _lacking(scorer.mixtures, config):
         raise ConfigError(f"{where}: {problem}")
     return replace(scorer, fallback=config.fallback)

@@ -59,7 +59,7 @@ def current(folder: Path) -> str | None:
 
 def listed(folder: Path) -> list[str]:
     """The names of all versions, the oldest first."""
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # ValueError: a name that no folder can have
         return sorted(path.name for path in (folder / VERSIONS).iterdir() if path.is_dir() and path.name[0] != ".")
     return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 
@@ -77,10 +78,11 @@ def _thin(data: Labelled) -> list[str]:
 
 
 def _alike(data: Labelled) -> list[str]:
-    """Names that differ in case, spaces and underscores only are probably meant to be one."""
+    """Names that differ in case, spaces, underscores or how accents are coded are probably meant to be one."""
     spelled: dict[str, list[str]] = {}
     for label in dict.fromkeys(data.labels):
-        spelled.setdefault("".join(filter(str.isalnum, label.casefold())), []).append(label)
+        folded = unicodedata.normalize("NFKC", label.casefold())
+        spelled.setdefault("".join(filter(str.isalnum, folded)) or folded, []).append(label)
     doubtful = [" and ".join(names) for names in spelled.values() if len(names) > 1]
     if not doubtful:
         return []

@@ -75,15 +75,17 @@ class Labelled:
 def read(*paths: Path) -> Labelled:
     """Read files, and those of folders whose names end in one of `SUFFIXES`.
 
-    Rows without a question are left out, which is a warning.
+    Rows without a question are left out, which is a warning; so is a file without rows.
 
     Raises:
         DataError: A file cannot be read, is none of these, or has rows that say nothing.
     """
     texts, labels, places = [], [], []
     blank: list[str] = []
+    warned: list[str] = []
     for path in (file for named in paths for file in _files(named)):
         wrong: list[str] = []
+        place = None
         for place, text, label in _rows(path, _text_of(path)):
             if problem := _problem(text, label):
                 wrong.append(f"{place}: {problem}")
@@ -96,8 +98,11 @@ def read(*paths: Path) -> Labelled:
         if wrong:
             more = [f"{path}: {len(wrong) - NAMED:,} more rows are wrong"] if len(wrong) > NAMED else []
             raise DataError("\n".join([*wrong[:NAMED], *more]))
-    warned = (f"{rows_named(blank, 'without a question left out')}",) if blank else ()
-    return Labelled(tuple(texts), tuple(labels), tuple(places), warned)
+        if place is None:
+            warned.append(f"{path}: has no questions")
+    if blank:
+        warned.append(rows_named(blank, "without a question left out"))
+    return Labelled(tuple(texts), tuple(labels), tuple(places), tuple(warned))
 
 
 def rows_named(places: list[str], what: str) -> str:
@@ -210,6 +215,8 @@ def _cells(path: Path, text: str) -> Iterator[Row]:
             else:
                 yield place, cells[question], cells[mixture]
     except csv.Error as error:
+        if "field limit" in str(error):  # that of Python; a quote that is never closed swallows all that follows
+            raise DataError(f"{path}:{line}: a field has more than {MOST_TEXT:,} characters, the most") from error
         raise DataError(f"{path}:{line}: is not CSV from here on: {error}") from error
 
 
@@ -222,6 +229,8 @@ def _names(place: str, names: Iterable[str]) -> tuple[str, str]:
         if len(here) != 1:
             problem = f"both {' and '.join(here)} could be the {what}" if here else f"nothing names the {what}"
             raise DataError(f"{place}: {problem}; {_allowed()}")
+        if names.count(here[0]) > 1:
+            raise DataError(f"{place}: several columns are called {here[0]}, and each could be the {what}")
         found += here
     return found[0], found[1]
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mollm.routing.features import Floats
 
 MOST_BYTES = 1024 * 1024 * 1024
+MOST_USD = 1e6
+"""What an answer may cost; sums of more would not be worth their digits."""
 SHOWN = 10
 """Mistakes of a file that are told; of more, how many there are."""
 ALLOWED = 'a row is {"question": TEXT, "scores": {LLM: 0 to 1, ...}, "cost": {LLM: USD, ...}}; `cost` may be left out'
@@ -124,8 +126,8 @@ def _row(line: str, llms: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
     if cost is not None and not (isinstance(cost, dict) and cost.keys() >= scores.keys()):
         return None, "`cost` does not name every LLM that `scores` name"
     for name, usd in (cost or {}).items():
-        if not _is_number(usd) or not 0 <= usd < float("inf"):
-            return None, f"the cost of {name} is {usd!r:.40}, not a number of USD"
+        if not _is_number(usd) or not 0 <= usd <= MOST_USD:
+            return None, f"the cost of {name} is {usd!r:.40}, not a number of USD from 0 to {MOST_USD:,.0f}"
     return row, ""
 
 

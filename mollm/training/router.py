@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from mollm.training.methods import Step, Training
     from mollm.training.regret import Regret
 
+DRAFT = ".draft."
+"""How the names of folders begin in which a version is made."""
+ABANDONED = 86_400.0
+"""Seconds after which nobody works on a draft any more."""
 BASELINE: Method = "naive-bayes"
 """What every report shows beside the method that was chosen."""
 
@@ -46,8 +52,11 @@ def train(
     Raises:
         ConfigError: The method cannot be had here, there are no ratings, or the folder cannot be written.
     """
+    if (out / versions.CURRENT).exists() and not (out / versions.VERSIONS).is_dir():
+        raise ConfigError(f"{out}: its {versions.CURRENT} is not that of trained routers; name another folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
+        _sweep(out)
         lessons, regret = (None, None) if ratings is None else updated(data, ratings, how, out, step)
         measured = _measure(data, lessons, how, step)
         report = _added(data if lessons is None else joined(data, lessons), how, out, measured, regret, step)
@@ -56,6 +65,13 @@ def train(
     except OSError as error:
         raise ConfigError(f"{error.filename or out}: cannot be written: {error.strerror}") from error
     return report
+
+
+def _sweep(out: Path) -> None:
+    """Delete the drafts of trainings that were killed, and so could not do it themselves."""
+    for draft in out.glob(f"{DRAFT}*"):
+        if time.time() - draft.stat().st_mtime > ABANDONED:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _measure(data: Labelled, lessons: Lessons | None, how: Training, step: Step) -> Measured | None:
@@ -84,7 +100,7 @@ def _added(
 ) -> Report:
     """Fit on all questions, and add the router with its report to the versions."""
     now = datetime.now(UTC)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".draft.") as draft:
+    with tempfile.TemporaryDirectory(dir=out, prefix=DRAFT) as draft:
         folder = Path(draft) / "router"
         with step(f"{how.method}: fitting on all {len(data.texts):,} questions"):
             scorer = fitted(data, how, how.method, folder)

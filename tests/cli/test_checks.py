@@ -14,6 +14,8 @@ from mollm.errors import AuthFailed, BadRequest, ConfigError, RequestError, Time
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.pool import Pool
 from tests.clock import run_virtual
+from tests.upstream import Reply as HttpReply
+from tests.upstream import Upstream, document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -320,6 +322,23 @@ def test_all_llms_are_called_at_the_same_time() -> None:
         return asyncio.get_running_loop().time()
 
     assert run_virtual(run()) == pytest.approx(10)
+
+
+async def test_an_address_that_brings_no_vectors_is_named() -> None:
+    """With its key; where it does, there is nothing to say."""
+    page, vectors = HttpReply((b"<html>",)), document({"data": [{"index": 0, "embedding": [1.0]}]})
+    for reply, said in ((page, ["embeddings: openai/m: the reply is no JSON; check `api_base`"]), (vectors, [])):
+        async with Upstream(*[reply] * 3) as upstream:
+            config = load_config(
+                {
+                    "embeddings": {"kind": "openai", "api_base": upstream.base_url, "model": "m"},
+                    "llms": {"a": {"model": "scripted/yes"}},
+                    "router": {"kind": "semantic"},
+                    "mixtures": {name: {"description": name, "workers": ["a"]} for name in ("one", "general")},
+                }
+            )
+            report = await check_online(Report("my.yaml", catalog=Catalog(config, Pool())))
+        assert list(report.problems) == said
 
 
 def test_nothing_is_called_for_a_file_that_cannot_be_used() -> None:

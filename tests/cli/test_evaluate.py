@@ -66,6 +66,22 @@ def test_programs_read_the_same_as_json(folder: Path) -> None:
     assert found["flips"] == {}
 
 
+def test_a_file_that_says_nothing_is_refused(folder: Path) -> None:
+    """One that is empty would measure nothing, or set a threshold by nothing; one that is no text is named."""
+    (folder / "empty.txt").write_text("\n")
+    (folder / "odd.txt").write_bytes(b"caf\xe9\n")
+    (folder / "header.csv").write_text("text,label\n")
+
+    for option, value, said in (
+        ("--out-of-scope", "empty.txt", "empty.txt has no questions"),
+        ("--out-of-scope", "odd.txt", "odd.txt: is not UTF-8 (byte 3)"),
+        ("--validation", "header.csv", "header.csv has no question that belongs to a mixture"),
+    ):
+        done = run("eval", "router", "data.jsonl", "--router", "router", option, value, cwd=folder)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+        assert said in " ".join(done.stderr.split())
+
+
 def test_what_is_neither_label_nor_file_is_refused(folder: Path) -> None:
     """A typo would otherwise measure nothing, silently."""
     done = run("eval", "router", "data.jsonl", "--router", "router", "--out-of-scope", "oss", cwd=folder)

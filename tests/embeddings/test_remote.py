@@ -59,6 +59,18 @@ async def test_many_texts_are_sent_in_batches() -> None:
     assert (vectors[:, 0] / vectors[:, 1] * 10).round().tolist() == [len(text) for text in texts]
 
 
+@pytest.mark.parametrize("numbers", [(None, None), (0, 0), (-1, -2), ("1", "0")])
+async def test_places_that_are_none_leave_vectors_in_the_order_in_which_they_came(numbers: tuple[Any, Any]) -> None:
+    """Some servers number nothing, or all with 0."""
+    rows = [{"index": number, "embedding": [1.0, float(i)]} for i, number in enumerate(numbers)]
+    async with Upstream(document({"data": rows})) as upstream:
+        remote = embedder(upstream)
+        vectors = await remote.aembed(["one", "two"])
+        await remote.aclose()
+
+    assert vectors[:, 1].tolist() == pytest.approx([0.0, 0.5**0.5])
+
+
 async def test_base64_is_read_too() -> None:
     """As servers send it that were not asked for it."""
     packed = base64.b64encode(np.array([3.0, 4.0], dtype="<f4").tobytes()).decode()
@@ -81,6 +93,7 @@ async def test_base64_is_read_too() -> None:
         (listed([1.0], [2.0]), ProviderFailed),
         (listed(["a"]), ProviderFailed),
         (listed([]), ProviderFailed),
+        (listed([1e300]), ProviderFailed),
         (document({"data": [{"embedding": None}]}), ProviderFailed),
         (document([1]), ProviderFailed),
         (Reply(("drop",)), Unreachable),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -12,12 +13,14 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mollm.cli.printing.feedback import print_entries, print_lines
 from mollm.errors import FeedbackError, UnknownAnswer
 from mollm.feedback import sqlite, table
 from mollm.feedback.base import MOST_TEXT, Rating, rated
@@ -427,3 +430,56 @@ def test_an_answer_with_something_odd_in_it_keeps_none_back(stores: Stores, capl
     assert [record.getMessage() for record in caplog.records] == [
         "an answer is not kept: TypeError while it was laid out"
     ]
+
+
+@pytest.mark.parametrize("value", [None, "junk", b"\xff", "{}", "[]", "[" * 9999, -1e308, 2.0], ids=repr)
+def test_a_row_that_something_else_wrote_is_named_or_as_good_as_ours(value: object, stores: Stores) -> None:
+    """Whatever stands in whichever column: it can be shown, or is an error with the id of the answer."""
+    store = stores(keeps_proposals=True)
+    store.keep(ANSWER, "Q", "")
+    store.rate("mollm-1", GOOD).result()
+    store.close()
+    file = table.connected(stores.path, 1.0)
+
+    refused: dict[str, str] = {}
+    for column in table.COLUMNS[1:]:
+        file.execute("SAVEPOINT ours")
+        with contextlib.suppress(sqlite3.IntegrityError):
+            file.execute(f"UPDATE answers SET {column} = ?", (value,))  # noqa: S608 - our own words
+        for read in (partial(table.newest, file, 1, 0.0), partial(table.page, file, "rated", (0.0, ""), 0.0)):
+            try:
+                found = read()
+                print_lines(found)
+                print_entries(found)
+            except FeedbackError as error:
+                refused[column] = str(error)
+        file.execute("ROLLBACK TO ours")
+    file.close()
+
+    assert "route" in refused or value in (None, "{}")
+    assert all(text.startswith("the answer 'mollm-1' was changed by something else") for text in refused.values())
+
+
+def test_a_row_that_something_else_wrote_keeps_nobody_from_keeping_answers(stores: Stores) -> None:
+    """Nor from deleting it."""
+    store = stores()
+    store.keep(ANSWER, "Q", "")
+    store.check().result()
+    with contextlib.closing(sqlite3.connect(stores.path)) as file, file:
+        file.execute("UPDATE answers SET route = 'junk'")
+
+    with pytest.raises(FeedbackError, match="mollm feedback delete ID"):
+        store.newest().result()
+    assert not store.problem
+    store.keep(numbered(2), "Q", "")
+    store.delete("mollm-1").result()
+    assert [entry.id for entry in store.newest().result()] == ["mollm-2"]
+
+
+def test_a_folder_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
+    """With what to do, and not in the words of the system."""
+    store = SqliteStore(tmp_path / "gone" / "f.sqlite")
+
+    with pytest.raises(FeedbackError, match="its folder is not there; make it, or name another file"):
+        store.check().result()
+    store.close()

@@ -47,6 +47,8 @@ def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
         ({"question": 7}, ':1: a row is {"question": TEXT, "scores"'),
         ({"cost": {"adder": 1}}, ":1: `cost` does not name every LLM"),
         ({"cost": {"adder": -1, "poet": 0, "twin": 0}}, ":1: the cost of adder is -1, not a number of USD"),
+        ({"cost": {"adder": 1e308, "poet": 0, "twin": 0}}, ":1: the cost of adder is 1e+308, not a number of USD"),
+        ({"cost": {"adder": 10**400, "poet": 0, "twin": 0}}, ":1: the cost of adder is 1000"),
     ],
 )
 def test_rows_with_mistakes_are_named_by_number(tmp_path: Path, change: dict[str, Any], expected: str) -> None:

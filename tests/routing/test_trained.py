@@ -12,7 +12,7 @@ from mollm.cli.checks import check_config
 from mollm.config.load import load_config
 from mollm.errors import ConfigError
 from mollm.routing.learned import LearnedScorer
-from mollm.routing.registry import build_router
+from mollm.routing.registry import build_arms, build_router
 from tests.routing.fitted import EXAMPLES
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ def config(*mixtures: str, **router: Any) -> dict[str, Any]:
     return {"llms": {"a": {"model": "scripted/yes"}}, "mixtures": sections, "router": router}
 
 
+def built(given: dict[str, Any]) -> None:
+    """Build the router and its arms."""
+    read = load_config(given)
+    build_router(read)
+    build_arms(read)
+
+
 def test_a_label_without_a_mixture_is_refused_when_it_is_loaded(folder: Path) -> None:
     """Before any question, with the key, what is lacking and what there is; in a chain as well."""
     learned = {"kind": "learned", "path": str(folder)}
@@ -45,6 +52,44 @@ def test_a_label_without_a_mixture_is_refused_when_it_is_loaded(folder: Path) ->
         assert str(error.value).startswith(
             f"{key}: this router picks 'general', 'sleep', 2 names that are no mixtures here; there are: car, other."
         )
+
+
+@pytest.mark.parametrize("path", ["a\0b", "a\ud83db", "gone"])
+def test_a_path_that_leads_nowhere_is_named_with_its_key(path: str) -> None:
+    """Also one that no folder can have."""
+    learned = {"kind": "learned", "path": path}
+    for router, key in (
+        (learned, "router.path"),
+        ({"kind": "chain", "members": [learned]}, "router.members[0].path"),
+        ({"kind": "fixed", "arms": {"current": 0.5, path: 0.5}}, f"router.arms.{path}"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            built(config("car", "general", **router))
+        assert str(error.value).startswith(f"{key}: ")
+
+
+def test_an_empty_path_is_refused() -> None:
+    """It may be that of a variable, and would leave the examples of the file to route."""
+    with pytest.raises(ConfigError, match=r"router\.path: string should have at least 1 character"):
+        load_config(config("general", kind="learned", path=""))
+
+
+def test_weights_that_are_damaged_are_named_with_the_key(folder: Path, tmp_path: Path) -> None:
+    """They are read only when the router is built; `mollm check` builds it, too."""
+    (tmp_path / "router.json").write_bytes((folder / "router.json").read_bytes())
+    (tmp_path / "router.safetensors").write_bytes((folder / "router.safetensors").read_bytes() + b"more")
+    learned = {"kind": "learned", "path": str(tmp_path)}
+
+    for router, key in ((learned, "router.path"), ({"kind": "chain", "members": [learned]}, "router.members[0].path")):
+        with pytest.raises(ConfigError) as error:
+            build_router(load_config(config("car", "sleep", "general", **router)))
+        assert str(error.value).startswith(f"{key}: {tmp_path}: its files are damaged")
+
+
+def test_an_arm_without_a_name_is_refused() -> None:
+    """It would be the router that is fitted on the examples."""
+    with pytest.raises(ConfigError, match=r"router.arms.: an arm has the name of its folder"):
+        load_config(config("general", kind="fixed", arms={"current": 0.5, "": 0.5}))
 
 
 def test_check_names_it_once_with_file_and_line(folder: Path, tmp_path: Path) -> None:

@@ -31,6 +31,15 @@ def test_good_data_stays_as_it_is() -> None:
     assert checked(data) == data
 
 
+def test_accents_may_be_coded_in_two_ways() -> None:
+    """Two names that look the same are warned of; two that only have no letters are not."""
+    found = checked(labelled(*many("caf\u00e9"), *[(f"other {text}", "cafe\u0301") for text, _ in many("x")]))
+    [warning] = found.warnings
+
+    assert warning == "names that are nearly the same, as of different mixtures: caf\u00e9 and cafe\u0301"
+    assert checked(labelled(*many("*"), *many("\U0001f600"))).warnings == ()
+
+
 def test_a_repeated_question_counts_once() -> None:
     """Also in other case and with other white space; the rows that repeat are named."""
     found = checked(labelled(*many("car"), *many("sleep"), ("CAR  question 3", "car"), ("car question 3\n", "car")))

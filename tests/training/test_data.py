@@ -142,7 +142,7 @@ def test_rows_without_a_question_are_left_out_with_a_warning(tmp_path: Path) -> 
         ("text,label\nna\u00efve,car\n".encode("utf-16"), "{}: is UTF-16; save it as UTF-8"),
         (bytes(range(256)) * 9, "{}:"),
         (f"text,label\n{'x' * 120_000},car\n", "{}:2: the question has 120,000 characters, and 100,000 are the most"),
-        (f"text,label\n{'x' * 200_000},car\n", "{}:2: is not CSV from here on: field larger than field limit"),
+        (f"text,label\n{'x' * 200_000},car\n", "{}:2: a field has more than 100,000 characters, the most"),
     ],
 )
 def test_what_cannot_be_read_is_an_error_that_names_the_row(content: str | bytes, message: str, tmp_path: Path) -> None:
@@ -153,6 +153,25 @@ def test_what_cannot_be_read_is_an_error_that_names_the_row(content: str | bytes
         read(path)
 
     assert str(error.value).startswith(message.format(path))
+
+
+def test_a_file_without_rows_is_named(tmp_path: Path) -> None:
+    """Beside others it is a warning: a mixture would otherwise be missing, and nobody would know."""
+    full = written(tmp_path, "a.csv", table(PAIRS))
+    header, nothing = written(tmp_path, "b.csv", "text,label\n"), written(tmp_path, "c.json", '{"qna": []}')
+
+    assert read(full).warnings == ()
+    assert read(tmp_path).warnings == (f"{header}: has no questions", f"{nothing}: has no questions")
+
+
+def test_a_column_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
+    """Nobody can tell which of the two is meant."""
+    path = written(tmp_path, "a.csv", "text,label,Label\nBrakes?,car,sleep\n")
+
+    with pytest.raises(DataError) as error:
+        read(path)
+
+    assert str(error.value) == f"{path}:1: several columns are called label, and each could be the mixture"
 
 
 def test_many_wrong_rows_are_counted(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import os
+import time
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -70,6 +72,27 @@ def clean(out: Path) -> Iterator[None]:
     """Nothing but versions and the file that names one may ever be left."""
     yield
     assert sorted(path.name for path in out.iterdir()) == ["current.json", "versions"]
+
+
+def test_what_a_killed_training_left_is_swept_up_by_a_later_one(tmp_path: Path) -> None:
+    """A day later, as until then it may still be running."""
+    for name, age in (("dead", 2), ("alive", 0)):
+        draft = tmp_path / f".draft.{name}"
+        draft.mkdir()
+        os.utime(draft, (time.time() - age * 86_400,) * 2)
+
+    train(DATA, replace(HOW, method="naive-bayes"), tmp_path)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".draft.alive", "current.json", "versions"]
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    """Its `current.json` would be lost, so this is an error, before anything is fitted."""
+    (tmp_path / "current.json").write_text("[1]")
+
+    with pytest.raises(ConfigError, match=r"its current\.json is not that of trained routers; name another folder"):
+        train(DATA, HOW, tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("current.json", "[1]")]
 
 
 def test_the_version_is_in_force_and_knows_all_the_data(out: Path) -> None:
