@@ -1,12 +1,15 @@
 """How good learned routers are: accuracy, doubt, calibration, time and memory, on CLINC150 and BANKING77.
 
-    uv run python benchmarks/routing.py --data DIR [--only clinc150,banking77,few,calibration,speed,memory]
+    uv run python benchmarks/routing.py --data DIR [--only clinc150,banking77,few,calibration,speed,memory,semantic]
         [--old bceae10] [--fresh] [--write benchmarks/routing.md]
 
 DIR holds `clinc150` (`data_full.json`, `domains.json`) and `banking77` (`train.csv`, `test.csv`). Routers learn from
 the training split. Thresholds, and which of two scores tells questions that belong nowhere, come from the validation
 splits; the figures are of the test splits. Each figure is kept in a file in the temporary folder as it is measured, so
 that a run that was interrupted goes on; `--fresh` measures all again. Run it on one core of a machine that is idle.
+
+`semantic` measures mollm's semantic router beside semantic-router, where that is installed:
+`uv run --group vectors --with semantic-router==1.1.1 python benchmarks/routing.py --data DIR --only semantic`.
 """
 
 from __future__ import annotations
@@ -32,12 +35,13 @@ import numpy as np  # noqa: E402 - reads the environment
 from machine import shape  # noqa: E402
 from revisions import ENVIRONMENTS, revision  # noqa: E402
 from routing_data import VARIANTS, Kept, Split, banking77, clinc150, fitted, plain  # noqa: E402
+from routing_semantic import semantic  # noqa: E402
 from routing_table import table  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-PARTS = ("clinc150", "banking77", "few", "calibration", "speed", "memory")
+PARTS = ("clinc150", "banking77", "few", "calibration", "speed", "memory", "semantic")
 KEPT = ENVIRONMENTS / "routing.json"
 FALSE_ALARMS = 0.05
 ROUNDS, ASKED = 5, 300
@@ -199,6 +203,10 @@ def jobs(data: Path, only: set[str], routers: list[str], old: str) -> dict[str, 
             found[f"few/banking77/{variant}"] = partial(quality, banking77(data).few(), variant)
         if "speed" in only:
             found[f"speed/{variant}"] = partial(speed, clinc150(data, 150), variant)
+        if "semantic" in only and VARIANTS[variant][1] is not None:
+            for labels in (10, 150):
+                found[f"semantic/clinc150/{labels}/{variant}"] = partial(semantic, clinc150(data, labels), variant)
+            found[f"semantic/banking77/{variant}"] = partial(semantic, banking77(data), variant)
     if "memory" in only:
         found["memory"] = partial(memory, clinc150(data, 150), old)
     return found
