@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mollm.cli.main import app
 from mollm.routing.learned import LearnedScorer
 from tests.command import run
 from tests.routing.fitted import EXAMPLES
@@ -20,6 +21,11 @@ ROWS = [
     ("Where is my tyre?", "plane"),
     ("Quel temps fait-il?", "oos"),
 ]
+
+
+def call(*arguments: str) -> None:
+    """Run the command in this process."""
+    app(list(arguments), prog_name="mollm", standalone_mode=False)
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +93,16 @@ def test_what_is_neither_label_nor_file_is_refused(folder: Path) -> None:
     assert "neither a label" in " ".join(done.stderr.split())
 
 
-def test_the_cost_of_the_fit_is_kept_with_a_trained_router(folder: Path, tmp_path: Path) -> None:
+def test_the_cost_of_the_fit_is_kept_with_a_trained_router(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nothing is fitted again to print it; naive Bayes is cross-validated, as the questions learned from are gone."""
-    assert run("train", "router", "many.csv", "--out", str(tmp_path / "kept"), cwd=folder).returncode == 0
-    done = run("eval", "router", "many.csv", "--router", str(tmp_path / "kept"), "--no-noise", "--json", cwd=folder)
+    monkeypatch.chdir(folder)
+    call("train", "router", "many.csv", "--out", str(tmp_path / "kept"), "--method", "naive-bayes", "--held-out", "0")
+    capsys.readouterr()
+    call("eval", "router", "many.csv", "--router", str(tmp_path / "kept"), "--no-noise", "--json")
 
-    found = json.loads(done.stdout)
+    found = json.loads(capsys.readouterr().out)
     [manifest] = (tmp_path / "kept" / "versions").glob("*/router.json")
     assert found["fit"] == json.loads(manifest.read_text())["fit"]
     assert found["fit"]["peak_mb"] > 10
@@ -101,11 +111,15 @@ def test_the_cost_of_the_fit_is_kept_with_a_trained_router(folder: Path, tmp_pat
     assert set(found["baselines"]) == {"majority", "prompt length", "naive Bayes"}
 
 
-def test_a_router_of_the_file_is_fitted_to_see_what_that_takes(folder: Path) -> None:
+def test_a_router_of_the_file_is_fitted_to_see_what_that_takes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Baselines learn from the same examples; F1 is printed with and without a second mixture."""
-    done = run("eval", "router", "both.jsonl", "--config", "mollm.yaml", "--no-noise", cwd=folder, COLUMNS="60")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "60")
+    call("eval", "router", "both.jsonl", "--config", "mollm.yaml", "--no-noise")
 
-    assert done.returncode == 0, done.stderr
+    told = capsys.readouterr()
     for figure in (
         "fitted on what the router learned from",
         "naive Bayes",
@@ -113,8 +127,8 @@ def test_a_router_of_the_file_is_fitted_to_see_what_that_takes(folder: Path) -> 
         "the same without the second mixture",
         "peak memory",
     ):
-        assert figure in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 60
-    assert done.stderr == ""
-    told = run("eval", "router", "both.jsonl", "--config", "single.yaml", "--no-noise", cwd=folder)
-    assert "`router.multi` is off" in told.stderr
+        assert figure in told.out
+    assert max(map(len, told.out.splitlines())) <= 60
+    assert told.err == ""
+    call("eval", "router", "both.jsonl", "--config", "single.yaml", "--no-noise")
+    assert "`router.multi` is off" in capsys.readouterr().err
