@@ -1,12 +1,15 @@
 """How good learned routers are: accuracy, doubt, calibration, time and memory, on CLINC150 and BANKING77.
 
-    uv run python benchmarks/routing.py --data DIR [--only clinc150,banking77,few,calibration,speed,memory]
+    uv run python benchmarks/routing.py --data DIR [--only clinc150,banking77,few,calibration,speed,memory,semantic]
         [--old bceae10] [--fresh] [--write benchmarks/routing.md]
 
 DIR holds `clinc150` (`data_full.json`, `domains.json`) and `banking77` (`train.csv`, `test.csv`). Routers learn from
 the training split. Thresholds, and which of two scores tells questions that belong nowhere, come from the validation
 splits; the figures are of the test splits. Each figure is kept in a file in the temporary folder as it is measured, so
 that a run that was interrupted goes on; `--fresh` measures all again. Run it on one core of a machine that is idle.
+
+`semantic` measures mollm's semantic router beside semantic-router, where that is installed:
+`uv run --group vectors --with semantic-router==1.1.1 python benchmarks/routing.py --data DIR --only semantic`.
 """
 
 from __future__ import annotations
@@ -32,12 +35,13 @@ import numpy as np  # noqa: E402 - reads the environment
 from machine import shape  # noqa: E402
 from revisions import ENVIRONMENTS, revision  # noqa: E402
 from routing_data import VARIANTS, Kept, Split, banking77, clinc150, fitted, plain  # noqa: E402
+from routing_semantic import semantic  # noqa: E402
 from routing_table import table  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-PARTS = ("clinc150", "banking77", "few", "calibration", "speed", "memory")
+PARTS = ("clinc150", "banking77", "few", "calibration", "speed", "memory", "semantic")
 KEPT = ENVIRONMENTS / "routing.json"
 FALSE_ALARMS = 0.05
 ROUNDS, ASKED = 5, 300
@@ -57,31 +61,30 @@ print(json.dumps([time.process_time() - before, resource.getrusage(resource.RUSA
 def quality(split: Split, variant: str) -> dict[str, float | str]:
     """Fit on the training split and measure on the test split."""
     from mollm.evaluation import metrics
-    from mollm.evaluation.routing import Said, asking, say
+    from mollm.evaluation.asking import Said, asking, say
+    from mollm.evaluation.questions import Questions
 
     start, cpu = time.perf_counter(), time.process_time()
     scorer = fitted(split.train, variant)
     found: dict[str, float | str] = {"fit_s": time.perf_counter() - start, "fit_cpu_s": time.process_time() - cpu}
     ask = asking(scorer, scorer.fallback)
 
-    def said(texts: list[str]) -> Said:
+    def said(texts: Sequence[str]) -> Said:
         return asyncio.run(say(ask, texts))
 
-    labels = [label for _, label in split.test]
-    inside = said([text for text, _ in split.test])
-    right = np.array([pick == label for pick, label in zip(inside.picks, labels, strict=True)])
-    names = {name: place for place, name in enumerate(sorted({*labels, *inside.picks}))}
-    numbers = [np.array([names[name] for name in one]) for one in (labels, inside.picks)]
+    asked = Questions.of([text for text, _ in split.test], [label for _, label in split.test])
+    inside = said(asked.texts)
+    picks = asked.judged(inside)
     found |= {
-        "accuracy": float(right.mean()),
-        "macro_f1": metrics.macro_f1(numbers[0], numbers[1], len(names)),
-        "calibration_error": metrics.calibration_error(inside.probabilities, right),
-        "coverage_90": metrics.coverage_curve(inside.probabilities, right, [0.9])[0],
-        "coverage_area": metrics.coverage_area(inside.probabilities, right),
+        "accuracy": picks.accuracy,
+        "macro_f1": picks.macro_f1,
+        "calibration_error": picks.calibration_error,
+        "coverage_90": metrics.coverage_curve(picks.probability, picks.right, [0.9])[0],
+        "coverage_area": metrics.coverage_area(picks.probability, picks.right),
     }
     if split.outside_test:
         validation = said([text for text, _ in split.validation]), said(split.outside_validation)
-        found |= out_of_scope(validation, (inside, said(split.outside_test)), right)
+        found |= out_of_scope(validation, (inside, said(split.outside_test)), picks.right)
     return found
 
 
@@ -123,7 +126,7 @@ def scikit_learn(rows: list[tuple[str, str]]) -> Callable[[str], object]:
 
 def speed(split: Split, variant: str) -> dict[str, float]:
     """p50 and p99 of a route and p50 of scikit-learn's prediction, in ms: rounds take turns, on one core."""
-    from mollm.evaluation.routing import asking
+    from mollm.evaluation.asking import asking
 
     scorer = fitted(split.train, variant)
     if (vectors := VARIANTS[variant][1]) is not None:
@@ -201,6 +204,10 @@ def jobs(data: Path, only: set[str], routers: list[str], old: str) -> dict[str, 
             found[f"few/banking77/{variant}"] = partial(quality, banking77(data).few(), variant)
         if "speed" in only:
             found[f"speed/{variant}"] = partial(speed, clinc150(data, 150), variant)
+        if "semantic" in only and VARIANTS[variant][1] is not None:
+            for labels in (10, 150):
+                found[f"semantic/clinc150/{labels}/{variant}"] = partial(semantic, clinc150(data, labels), variant)
+            found[f"semantic/banking77/{variant}"] = partial(semantic, banking77(data), variant)
     if "memory" in only:
         found["memory"] = partial(memory, clinc150(data, 150), old)
     return found

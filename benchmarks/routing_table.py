@@ -52,6 +52,19 @@ FIGURES = {
 }
 
 
+SEMANTIC = {
+    "accuracy_of_all": "accuracy",
+    "calibration_error": "calibration error",
+    "accuracy_of_ninth": "accuracy, every ninth",
+    "peer_accuracy_of_ninth": "semantic-router",
+    "auroc_of_ninth": "AUROC, every ninth",
+    "peer_auroc_of_ninth": "semantic-router",
+    "cpu_ms": "CPU ms a question",
+    "peer_cpu_ms": "semantic-router",
+    "time_ratio": "ratio",
+}
+
+
 def table(known: Known) -> str:
     """Wanted beside measured, then every figure of every router."""
     lines = ["| what | `--only` | wanted | measured | met |", "|---|---|---:|---:|---|"]
@@ -70,6 +83,13 @@ def table(known: Known) -> str:
             for n, f in zip(FIGURES, figures, strict=True)
         )
         lines.append(f"| {key} | {cells} | {known[key].get('score', '')} |")
+    compared = {key: entry for key, entry in known.items() if "accuracy_of_all" in entry}
+    if compared:
+        lines += ["", "| router `semantic` | " + " | ".join(SEMANTIC.values()) + " |"]
+        lines.append("|---|" + "---:|" * len(SEMANTIC))
+        for key, entry in compared.items():
+            cells = " | ".join(f"{entry[name]:.4f}" if name in entry else "" for name in SEMANTIC)
+            lines.append(f"| {key.removeprefix('semantic/')} | {cells} |")
     for key, entry in known.items():
         if key.startswith(("speed", "memory")) or "failed" in entry:
             lines += [

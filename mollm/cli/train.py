@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -18,6 +18,33 @@ if TYPE_CHECKING:
 train = typer.Typer(name="train", help="Learn from data.", no_args_is_help=True)
 
 
+DataArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[DATA]...", help="Files, or folders of them: questions and the mixture of each."),
+]
+MethodOption = Annotated[
+    Literal["naive-bayes", "linear", "embeddings", "both", "transformer"],
+    typer.Option("--method", help="How it learns."),
+]
+FallbackOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fallback",
+        help="The mixture that answers what no other one knows. Default: that of --config, or general.",
+        show_default=False,
+    ),
+]
+FalseAlarmsOption = Annotated[
+    float, typer.Option("--false-alarms", min=0.0, max=0.5, help="Share of the questions that may be doubted.")
+]
+HeldOutOption = Annotated[
+    float, typer.Option("--held-out", min=0.0, max=0.9, help="Share of the questions that it is measured on.")
+]
+FromFeedbackOption = Annotated[
+    bool, typer.Option("--from-feedback", help="Learn from rated answers as well; the version is not put in force.")
+]
+
+
 @train.callback()
 def _group() -> None:
     """Learn from data."""
@@ -26,33 +53,14 @@ def _group() -> None:
 @train.command()
 def router(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the router and its versions.")],
-    data: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[DATA]...", help="Files, or folders of them: questions and the mixture of each."),
-    ] = None,
-    method: Annotated[
-        Literal["naive-bayes", "linear", "embeddings", "both", "transformer"],
-        typer.Option("--method", help="How it learns."),
-    ] = "linear",
-    fallback: Annotated[
-        str | None,
-        typer.Option(
-            "--fallback",
-            help="The mixture that answers what no other one knows. Default: that of --config, or general.",
-            show_default=False,
-        ),
-    ] = None,
-    false_alarms: Annotated[
-        float, typer.Option("--false-alarms", min=0.0, max=0.5, help="Share of the questions that may be doubted.")
-    ] = 0.05,
-    held_out: Annotated[
-        float, typer.Option("--held-out", min=0.0, max=0.9, help="Share of the questions that it is measured on.")
-    ] = 0.2,
+    data: DataArgument = None,
+    method: MethodOption = "linear",
+    fallback: FallbackOption = None,
+    false_alarms: FalseAlarmsOption = 0.05,
+    held_out: HeldOutOption = 0.2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which questions these are.")] = 0,
     config: ConfigOption = None,
-    from_feedback: Annotated[
-        bool, typer.Option("--from-feedback", help="Learn from rated answers as well; the version is not put in force.")
-    ] = False,
+    from_feedback: FromFeedbackOption = False,
     json: JsonOption = False,
 ) -> None:
     """Train a router on questions whose mixture is known; `router: {kind: learned, path: DIR}` uses it.

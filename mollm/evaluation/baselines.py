@@ -1,4 +1,4 @@
-"""What a router must be better than: always the same mixture, and the mixture of questions that are as long."""
+"""What a router must be better than: the commonest mixture, that of questions as long, and naive Bayes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from mollm.routing.fitting import FOLDS, folds
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from mollm.evaluation.questions import Questions
 
 Fit: TypeAlias = "Callable[[Sequence[str], Sequence[str]], Callable[[str], str]]"
 """From questions and their mixtures to what picks a mixture for a question."""
@@ -29,36 +33,52 @@ def length(texts: Sequence[str], labels: Sequence[str]) -> Callable[[str], str]:
     return lambda text: names[int(np.abs(means - len(text)).argmin())]
 
 
-BASELINES: Mapping[str, Fit] = {"majority": majority, "prompt length": length}
-"""By the name under which it is reported."""
+def naive_bayes(texts: Sequence[str], labels: Sequence[str]) -> Callable[[str], str]:
+    """Pick by multinomial naive Bayes, as `mollm train router --method naive-bayes` fits it.
+
+    Raises:
+        ConfigError: Scikit-learn is not installed.
+    """
+    from mollm.routing.learned import LearnedScorer
+
+    otherwise = majority(texts, labels)
+    if len(set(labels)) < 2:
+        return otherwise
+    examples: dict[str, list[str]] = {label: [] for label in labels}
+    for text, label in zip(texts, labels, strict=True):
+        examples[label].append(text)
+    scorer = LearnedScorer.fit(examples, fallback=otherwise(""), method="naive-bayes")
+    return lambda text: scorer.scores(text).pick or otherwise(text)
 
 
-def accuracy(
-    fit: Fit,
-    texts: Sequence[str],
-    labels: Sequence[str],
-    fitted_on: tuple[Sequence[str], Sequence[str]] | None = None,
-) -> float:
-    """Share of questions, 0 to 1, that a baseline gives to the right mixture.
+UNLEARNED: Mapping[str, Fit] = {"majority": majority, "prompt length": length}
+"""Those that need no library, by the name under which they are reported."""
+BASELINES: Mapping[str, Fit] = {**UNLEARNED, "naive Bayes": naive_bayes}
+"""All of them."""
+
+
+def accuracy(fit: Fit, asked: Questions, train: tuple[Sequence[str], Sequence[str]] | None = None) -> float:
+    """Share of questions, 0 to 1, that a baseline gives to a mixture that they belong to.
 
     Args:
         fit: The baseline.
-        texts: The questions.
-        labels: The mixture of each.
-        fitted_on: Other questions and their mixtures; None: it is fitted on every second one of these questions and
-            asked about the others, and the other way round.
+        asked: The questions.
+        train: Others, and the mixture of each, that it is fitted on; None: cross-validation on these questions, every
+            mixture spread evenly over the folds. The only question of a mixture then counts as wrong.
     """
-    if not texts:
-        return float("nan")
-    if fitted_on is not None:
-        parts = [(fitted_on, (texts, labels))]
-    elif len(texts) == 1:
-        return float("nan")
-    else:
-        halves = [(texts[start::2], labels[start::2]) for start in (0, 1)]
-        parts = [(halves[0], halves[1]), (halves[1], halves[0])]
+    if train is not None:
+        pick = fit(*train)
+        return sum(pick(text) in names for text, names in zip(asked.texts, asked.wanted, strict=True)) / len(
+            asked.texts
+        )
+
+    first = np.unique([names[0] for names in asked.wanted], return_inverse=True)[1]
+    fold = folds(first)
     right = 0
-    for seen, (asked, wanted) in parts:
-        pick = fit(*seen)
-        right += sum(pick(text) == label for text, label in zip(asked, wanted, strict=True))
-    return right / len(texts)
+    for number in range(FOLDS):
+        seen, held_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        if len(held_out):
+            pairs = [(asked.texts[row], name) for row in seen for name in asked.wanted[row]]
+            pick = fit([text for text, _ in pairs], [name for _, name in pairs])
+            right += sum(pick(asked.texts[row]) in asked.wanted[row] for row in held_out)
+    return right / len(asked.texts)

@@ -19,7 +19,14 @@ Ints: TypeAlias = NDArray[np.integer[Any]]
 Bools: TypeAlias = NDArray[np.bool_]
 
 BINS = 15
-"""Of the calibration error, all of the same width."""
+"""Of the calibration error, all of the same width; as many as Guo et al. have."""
+CONFIDENCE_95 = 1.96
+"""Standard deviations to either side of the mean of a normal distribution that hold 95 % of it."""
+
+
+def mean(values: Floats | Bools) -> float:
+    """Of shape (n,); NaN where n is 0."""
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def confusion(labels: Ints, picks: Ints, classes: int) -> Ints:
@@ -34,21 +41,31 @@ def confusion(labels: Ints, picks: Ints, classes: int) -> Ints:
     return flat.reshape(classes, classes)
 
 
-def f1_of_each(matrix: Ints) -> Floats:
-    """F1 of each label from a confusion matrix, shape (K,); NaN for one that is neither right nor picked anywhere."""
-    right, all_of_it = np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1)
-    return np.where(all_of_it > 0, 2.0 * right / np.maximum(all_of_it, 1), np.nan)
+def of_each(matrix: Ints) -> tuple[Floats, Floats, Floats]:
+    """Precision, recall and F1 of each label from a confusion matrix, shape (K,) each.
+
+    0 where a label is never right: also for one that is never picked, or that no question has.
+    """
+    right, picked, there = np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
+    shares = (right / np.maximum(count, 1) for count in (picked, there, (picked + there) / 2.0))
+    precision, recall, f1 = shares
+    return precision, recall, f1
 
 
 def macro_f1(labels: Ints, picks: Ints, classes: int) -> float:
     """Mean F1 of the labels that occur in `labels`."""
     if not len(labels):
         return float("nan")
-    return float(f1_of_each(confusion(labels, picks, classes))[np.unique(labels)].mean())
+    return float(of_each(confusion(labels, picks, classes))[2][np.unique(labels)].mean())
 
 
 def calibration_error(probabilities: Floats, right: Bools, bins: int = BINS) -> float:
-    """How far probability and accuracy are apart, on average over the questions (expected calibration error).
+    """How far probability and accuracy are apart: the expected calibration error, 0 to 1.
+
+    The questions are sorted into bins by probability, all of the same width; of each bin the distance between the mean
+    probability and the accuracy counts, by its share of the questions. As in Naeini, Cooper and Hauskrecht, "Obtaining
+    well calibrated probabilities using Bayesian binning" (AAAI 2015), with the 15 bins of Guo, Pleiss, Sun and
+    Weinberger, "On calibration of modern neural networks" (ICML 2017).
 
     Args:
         probabilities: Of the picks, 0 to 1, shape (n,).
@@ -97,6 +114,14 @@ def coverage_area(confidence: Floats, right: Bools) -> float:
         return float("nan")
     in_order = right[np.argsort(-confidence, kind="stable")]
     return float((np.cumsum(in_order) / np.arange(1, len(right) + 1)).mean())
+
+
+def interval(share: float, questions: int) -> tuple[float, float]:
+    """The bounds, 0 to 1, between which a share of so many questions lies with 95 % (Wilson, 1927)."""
+    z = CONFIDENCE_95
+    middle = (share + z * z / (2 * questions)) / (1 + z * z / questions)
+    half = z / (1 + z * z / questions) * np.sqrt(share * (1 - share) / questions + z * z / (4 * questions**2))
+    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
 
 
 @dataclass(frozen=True, slots=True)

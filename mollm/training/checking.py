@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
 from dataclasses import replace
 
 from mollm.errors import DataError
+from mollm.evaluation.questions import mixtures_of
 from mollm.training.data import NAMED, Labelled, rows_named
 
 FEW = 5
@@ -35,9 +35,8 @@ def checked(data: Labelled) -> Labelled:
     left_out = {*again, *torn}
     kept = data.only(row for row in range(len(data.texts)) if row not in left_out)
     warned = [*data.warnings, *_told(data, again, torn), *_thin(kept), *_alike(kept)]
-    counts = Counter(kept.labels)
-    if len(counts) < 2:
-        found = f"only of {next(iter(counts))!r}" if counts else "of none"
+    if len(kept.mixtures) < 2:
+        found = f"only of {kept.mixtures[0]!r}" if kept.mixtures else "of none"
         raise DataError(
             "\n".join(
                 [*warned, f"a router tells mixtures apart, but there are questions {found}; it takes two at least"]
@@ -66,12 +65,15 @@ def _told(data: Labelled, again: list[int], torn: list[int]) -> list[str]:
 
 def _thin(data: Labelled) -> list[str]:
     """Mixtures of which nothing can be measured, the poorest first."""
-    counts = Counter(data.labels)
+    counts = {name: len(texts) for name, texts in data.by_mixture().items()}
     thin = sorted((label for label in counts if counts[label] < FEW), key=lambda label: (counts[label], label))
     if not thin:
         return []
     places = data.places or [f"question {row + 1}" for row in range(len(data.texts))]
-    shown = [f"{label} ({counts[label]}, {places[data.labels.index(label)]})" for label in thin[:NAMED]]
+    first = {
+        name: place for place, label in zip(places[::-1], data.labels[::-1], strict=True) for name in mixtures_of(label)
+    }
+    shown = [f"{name} ({counts[name]}, {first[name]})" for name in thin[:NAMED]]
     more = ", ..." if len(thin) > NAMED else ""
     what = "1 mixture has" if len(thin) == 1 else f"{len(thin):,} mixtures have"
     return [f"{what} fewer than {FEW} questions, too few to be told well: {', '.join(shown)}{more}"]
@@ -80,7 +82,7 @@ def _thin(data: Labelled) -> list[str]:
 def _alike(data: Labelled) -> list[str]:
     """Names that differ in case, spaces, underscores or how accents are coded are probably meant to be one."""
     spelled: dict[str, list[str]] = {}
-    for label in dict.fromkeys(data.labels):
+    for label in data.mixtures:
         folded = unicodedata.normalize("NFKC", label.casefold())
         spelled.setdefault("".join(filter(str.isalnum, folded)) or folded, []).append(label)
     doubtful = [" and ".join(names) for names in spelled.values() if len(names) > 1]

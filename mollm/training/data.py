@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mollm.config.files import is_file, is_folder
 from mollm.errors import DataError
+from mollm.evaluation.questions import label_of, mixtures_of, names_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,18 +47,24 @@ class Labelled:
 
     texts: tuple[str, ...]
     labels: tuple[str, ...]
-    """As many as there are texts."""
+    """As many as there are texts; one of a question of several mixtures names them all (`questions.label_of`)."""
     places: tuple[str, ...] = ()
     """`file:line` of each, for messages; empty if they are of no file."""
     warnings: tuple[str, ...] = ()
     """What is wrong with some of them, with rows."""
 
-    def by_label(self) -> dict[str, list[str]]:
-        """The questions of each mixture, in the order in which mixtures first occur."""
-        found: dict[str, list[str]] = {label: [] for label in self.labels}
+    def by_mixture(self) -> dict[str, list[str]]:
+        """The questions of each mixture, in the order in which mixtures first occur; one of several is in each."""
+        found: dict[str, list[str]] = {}
         for text, label in zip(self.texts, self.labels, strict=True):
-            found[label].append(text)
+            for name in mixtures_of(label):
+                found.setdefault(name, []).append(text)
         return found
+
+    @property
+    def mixtures(self) -> tuple[str, ...]:
+        """All of them, in the order in which they first occur."""
+        return tuple(self.by_mixture())
 
     def only(self, rows: Iterable[int]) -> Labelled:
         """Some of them, by number."""
@@ -93,7 +100,7 @@ def read(*paths: Path) -> Labelled:
                 blank.append(place)
             else:
                 texts.append(_whole(text.strip()))
-                labels.append(label.strip())
+                labels.append(label_of(_named(label)))
                 places.append(place)
         if wrong:
             more = [f"{path}: {len(wrong) - NAMED:,} more rows are wrong"] if len(wrong) > NAMED else []
@@ -248,15 +255,30 @@ def _parsed(name: str, text: str, line: int) -> Any:
         raise DataError(f"{name}:{line}: is not JSON that can be read: {error}") from error
 
 
+def _named(label: Any) -> list[Any]:
+    """What a row has as its mixtures: a list of them, or text that names one or several."""
+    if isinstance(label, list):
+        return [name.strip() if isinstance(name, str) else name for name in label]
+    return [name.strip() for name in names_in(label.strip())] if isinstance(label, str) else [label]
+
+
 def _problem(text: Any, label: Any) -> str | None:
-    for what, value, most in (("question", text, MOST_TEXT), ("mixture", label, MOST_LABEL)):
+    names = _named(label)
+    if not names or names == [""]:
+        return "has no mixture"
+    checked = [("question", text, MOST_TEXT), *(("mixture", name, MOST_LABEL) for name in names)]
+    for what, value, most in checked:
         if not isinstance(value, str):
             return f"the {what} is {value!r:.40}, not text"
         if len(value) > most:
             return f"the {what} has {len(value):,} characters, and {most:,} are the most"
-    if not label.strip():
-        return "has no mixture"
-    return None if label.isprintable() else "the mixture has characters that cannot be printed"
+    if "" in names:
+        return f"one of the mixtures in {label!r:.60} has no name"
+    if twice := [name for name in names if names.count(name) > 1]:
+        return f"names the mixture {twice[0]!r:.60} twice"
+    if not all(name.isprintable() for name in names):
+        return "the mixture has characters that cannot be printed"
+    return None
 
 
 def _whole(text: str) -> str:

@@ -75,7 +75,7 @@ def learned(ratings: Iterable[Rating], examples: Labelled) -> Lessons:
         ratings: Of answers; those of other mixtures than the examples have teach nothing.
         examples: What is known already, and stays right whatever is rated.
     """
-    labels = set(examples.labels)
+    labels = set(examples.mixtures)
     there = {normalized(text) for text in examples.texts}
     texts: dict[str, tuple[str, str]] = {}
     evidence: dict[str, dict[str, float]] = {}

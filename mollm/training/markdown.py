@@ -66,6 +66,9 @@ def _measured(report: dict[str, Any]) -> Iterator[str]:
         yield f"Not measured, for want of questions: {names}."
     yield "## What the thresholds cost"
     yield _thresholds(report)
+    if held_out["several"]:
+        yield "## Questions of several mixtures"
+        yield _several(held_out["several"], held_out["questions"])
     yield "## Mixtures"
     yield _labels(held_out["labels"], report["data"]["labels"])
     yield "## Confusions"
@@ -83,6 +86,19 @@ def _thresholds(report: dict[str, Any]) -> str:
         f"The router in this folder has {report['router']['threshold']:.3f} and {report['router']['familiarity']:.3f}.",
     ]
     return "\n".join(lines)
+
+
+def _several(found: dict[str, Any], questions: int) -> str:
+    rows = [
+        [name, *(_share(found[key][figure]) for figure in ("micro_f1", "macro_f1", "exact"))]
+        for name, key in (("with a second mixture", "joined"), ("without", "first_only"))
+    ]
+    said = (
+        f"{found['several']:,} of the {questions:,} questions belong to several mixtures; above, any of them counts as "
+        f"right. With `multi: true` a second mixture that suits by {found['bound']:.3f} is joined; either half of the "
+        "questions is measured by the bound that is best on the other half."
+    )
+    return said + "\n\n" + _table(["decided", "micro F1", "macro F1", "exactly right"], rows)
 
 
 def _labels(labels: dict[str, Any], counts: dict[str, int]) -> str:
@@ -142,11 +158,17 @@ def _settings(report: dict[str, Any]) -> str:
         ["wanted false alarms", _share(settings["false_alarms"])],
         ["held out", f"{_share(settings['held_out'])}, seed {settings['seed']}"],
         *([["vectors", f"{embedder['name']} ({embedder['digest'][:16]})"]] if embedder else []),
+        ["fit", _cost(report["fit"])],
         ["digest of the data", report["data"]["digest"]],
         ["digest of the router", report["router"]["digest"]],
         ["versions", ", ".join(f"{name} {number}" for name, number in versions.items())],
     ]
     return _table(["", ""], rows)
+
+
+def _cost(fit: dict[str, Any]) -> str:
+    took = f"{fit['seconds']:.1f} s, of CPU {fit['cpu_seconds']:.1f} s"
+    return took if fit["peak_mb"] is None else f"{took}; peak memory of the process {fit['peak_mb']:,.0f} MB"
 
 
 def _share(share: float | None) -> str:

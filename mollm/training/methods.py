@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from mollm.routing.learned import LearnedScorer
+from mollm.training.second import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,9 +53,9 @@ def fitted(data: Labelled, how: Training, method: Method, folder: Path) -> Learn
     if method == "transformer":
         from mollm.training import transformer
 
-        return transformer.train(data.by_label(), folder, fallback=how.fallback, false_alarms=how.false_alarms)
+        return transformer.train(examples(data), folder, fallback=how.fallback, false_alarms=how.false_alarms)
     scorer = LearnedScorer.fit(
-        data.by_label(), fallback=how.fallback, false_alarms=how.false_alarms, method=method, embedder=how.embedder
+        examples(data), fallback=how.fallback, false_alarms=how.false_alarms, method=method, embedder=how.embedder
     )
     scorer.save(folder)
     return scorer

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mollm.training.figures import between, scored
+from mollm.evaluation import metrics
+from mollm.evaluation.questions import mixtures_of
 from mollm.training.markdown import markdown
 from mollm.training.picture import picture
 
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from mollm.evaluation.cost import Cost
+    from mollm.evaluation.picks import Picks
     from mollm.routing.learned import LearnedScorer
     from mollm.training.data import Labelled
-    from mollm.training.figures import Said
+    from mollm.training.figures import HeldOut
     from mollm.training.methods import Training
     from mollm.training.regret import Regret
 
@@ -42,8 +45,8 @@ class Measured:
     """What they were fitted on."""
     held_out: Labelled
     """What they were asked."""
-    chosen: Said
-    baseline: Said
+    chosen: HeldOut
+    baseline: HeldOut
     """By naive Bayes."""
     threshold: float
     """Of the router that was measured, as `LearnedScorer.threshold`."""
@@ -60,6 +63,8 @@ class Report:
     how: Training
     scorer: LearnedScorer
     """Fitted on all of the data."""
+    fit: Cost
+    """What that took."""
     measured: Measured | None
     """None if nothing was held out."""
     regret: Regret | None = None
@@ -67,7 +72,7 @@ class Report:
 
     def to_plain(self) -> dict[str, Any]:
         """As plain data; shares are 0 to 1."""
-        counts = {label: len(texts) for label, texts in sorted(self.data.by_label().items())}
+        counts = {label: len(texts) for label, texts in sorted(self.data.by_mixture().items())}
         how, embedder = self.how, self.scorer.embedder
         return {
             "version": self.version,
@@ -85,7 +90,9 @@ class Report:
                 "digest": self.scorer.digest,
                 "threshold": self.scorer.threshold,
                 "familiarity": self.scorer.familiarity,
+                "second": self.scorer.second,
             },
+            "fit": self.fit.to_plain(),
             "warnings": list(self.data.warnings),
             "held_out": None if self.measured is None else _measured(self.measured),
             "feedback": None if self.regret is None else self.regret.to_plain(),
@@ -104,32 +111,36 @@ def write(report: Report, folder: Path) -> None:
     (folder / JSON).write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n", "utf-8")
     (folder / MARKDOWN).write_text(markdown(plain), "utf-8")
     if report.measured is not None:
-        said = report.measured.chosen
-        (folder / PICTURE).write_text(picture(said.labels, said.confusion), "utf-8")
+        picks = report.measured.chosen.picks
+        (folder / PICTURE).write_text(picture(picks.labels, picks.confusion), "utf-8")
 
 
 def _measured(measured: Measured) -> dict[str, Any]:
-    chosen = measured.chosen
+    chosen, joined = measured.chosen.picks, measured.chosen.joined
     questions, labels = len(chosen.truth), chosen.labels
-    commonest = max(labels, key=lambda label: (measured.seen.labels.count(label), label))
-    precision, recall, f1 = scored(chosen.confusion)
+    counts = {name: len(texts) for name, texts in measured.seen.by_mixture().items()}
+    commonest = max(labels, key=lambda label: (counts.get(label, 0), label))
+    precision, recall, f1 = metrics.of_each(chosen.confusion)
     asked, doubted = np.bincount(chosen.truth, minlength=len(labels)), ~chosen.is_sure
     doubts = np.bincount(chosen.truth[doubted], minlength=len(labels))
-    sure = int(chosen.is_sure.sum())
     return {
         "questions": questions,
         "fitted_on": len(measured.seen.texts),
         "not_measured": [label for label, count in zip(labels, asked, strict=True) if not count],
         **_figures(chosen),
-        "interval": between(chosen.accuracy, questions),
-        "naive-bayes": _figures(measured.baseline),
-        "majority": {"label": commonest, "accuracy": measured.held_out.labels.count(commonest) / questions},
+        "interval": metrics.interval(chosen.accuracy, questions),
+        "naive-bayes": _figures(measured.baseline.picks),
+        "majority": {
+            "label": commonest,
+            "accuracy": sum(commonest in mixtures_of(label) for label in measured.held_out.labels) / questions,
+        },
+        "several": None if joined is None else asdict(joined),
         "thresholds": {
             "threshold": measured.threshold,
             "familiarity": measured.familiarity,
             "doubted": float(doubted.mean()),
-            "accuracy_where_sure": float(chosen.right[chosen.is_sure].mean()) if sure else None,
-            "accuracy_where_doubted": float(chosen.right[doubted].mean()) if sure < questions else None,
+            "accuracy_where_sure": chosen.sure_accuracy if chosen.is_sure.any() else None,
+            "accuracy_where_doubted": float(chosen.right[doubted].mean()) if doubted.any() else None,
         },
         "labels": {
             label: {
@@ -146,18 +157,18 @@ def _measured(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _figures(said: Said) -> dict[str, float]:
+def _figures(picks: Picks) -> dict[str, float]:
     return {
-        "accuracy": said.accuracy,
-        "macro_f1": said.macro_f1,
-        "calibration_error": said.calibration_error,
-        "doubted": float((~said.is_sure).mean()),
+        "accuracy": picks.accuracy,
+        "macro_f1": picks.macro_f1,
+        "calibration_error": picks.calibration_error,
+        "doubted": 1.0 - picks.sure,
     }
 
 
 def _confusions(measured: Measured) -> list[dict[str, Any]]:
     """All pairs that are confused, the most frequent ones first and with some of the questions."""
-    chosen, texts = measured.chosen, measured.held_out.texts
+    chosen, texts = measured.chosen.picks, measured.held_out.texts
     wrong = chosen.confusion - np.diag(np.diag(chosen.confusion))
     pairs = sorted(np.argwhere(wrong).tolist(), key=lambda pair: (-wrong[*pair], pair))
     found = []

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mollm.errors import ConfigError
+from mollm.evaluation.cost import Stopwatch, keep
 from mollm.routing import versions
-from mollm.training.figures import Said, said
+from mollm.training.figures import HeldOut, held_out
 from mollm.training.lessons import joined
 from mollm.training.methods import fitted, quiet
 from mollm.training.report import Measured, Report, write
@@ -76,23 +78,23 @@ def _sweep(out: Path) -> None:
 
 def _measure(data: Labelled, lessons: Lessons | None, how: Training, step: Step) -> Measured | None:
     """Fit on a part of the questions, and ask about the others; None if none are held out."""
-    seen, held_out = split(data, how.held_out, how.seed)
-    if not held_out.texts:
+    seen, unseen = split(data, how.held_out, how.seed)
+    if not unseen.texts:
         return None
     seen = seen if lessons is None else joined(seen, lessons)
 
-    def tried(method: Method) -> tuple[Said, LearnedScorer]:
+    def tried(method: Method) -> tuple[HeldOut, LearnedScorer]:
         with tempfile.TemporaryDirectory() as folder:
             with step(f"{method}: fitting on {len(seen.texts):,} questions"):
                 scorer = fitted(seen, how, method, Path(folder))
-            with step(f"{method}: asking about the {len(held_out.texts):,} others"):
-                return said(scorer, held_out), scorer
+            with step(f"{method}: asking about the {len(unseen.texts):,} others"):
+                return held_out(scorer, unseen), scorer
 
     baseline, scorer = tried(BASELINE)
     chosen = baseline
     if how.method != BASELINE:
         chosen, scorer = tried(how.method)
-    return Measured(seen, held_out, chosen, baseline, scorer.threshold, scorer.familiarity)
+    return Measured(seen, unseen, chosen, baseline, scorer.threshold, scorer.familiarity)
 
 
 def _added(
@@ -103,10 +105,15 @@ def _added(
     with tempfile.TemporaryDirectory(dir=out, prefix=DRAFT) as draft:
         folder = Path(draft) / "router"
         with step(f"{how.method}: fitting on all {len(data.texts):,} questions"):
+            watch = Stopwatch()
             scorer = fitted(data, how, how.method, folder)
-        report = Report(
-            f"{now:%Y-%m-%dT%H-%M-%S}-{how.method}-{scorer.digest[:4]}", now, data, how, scorer, measured, regret
-        )
+            fit = watch.read()
+        if measured and measured.chosen.joined:
+            scorer = replace(scorer, second=measured.chosen.joined.bound)
+            scorer.save(folder)
+        keep(folder, fit)
+        version = f"{now:%Y-%m-%dT%H-%M-%S}-{how.method}-{scorer.digest[:4]}"
+        report = Report(version, now, data, how, scorer, fit, measured, regret)
         write(report, folder)
         versions.add(out, report.version, folder)
     return report

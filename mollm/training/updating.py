@@ -39,7 +39,7 @@ def updated(
     Raises:
         ConfigError: There is nothing to learn, or the method cannot be had here.
     """
-    ratings = sorted(usable(ratings, data.labels), key=lambda rating: rating.id)
+    ratings = sorted(usable(ratings, data.mixtures), key=lambda rating: rating.id)
     if not ratings:
         raise ConfigError(
             "no answer is rated that one of these mixtures gave to a question, so there is nothing to learn"

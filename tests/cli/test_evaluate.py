@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mollm.cli.main import app
 from mollm.routing.learned import LearnedScorer
 from tests.command import run
 from tests.routing.fitted import EXAMPLES
@@ -22,6 +23,11 @@ ROWS = [
 ]
 
 
+def call(*arguments: str) -> None:
+    """Run the command in this process."""
+    app(list(arguments), prog_name="mollm", standalone_mode=False)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained router, and questions to measure it on."""
@@ -30,6 +36,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [json.dumps({"text": text, "label": label}) for text, label in ROWS]
     (tmp_path / "data.jsonl").write_text("\n".join(lines))
     (tmp_path / "nowhere.txt").write_text("Quel temps fait-il?\n\nWo ist der Bahnhof?\n")
+    pairs = [(text, name) for name, texts in EXAMPLES.items() for text in texts]
+    (tmp_path / "many.csv").write_text("text,label\n" + "".join(f'"{text}",{name}\n' for text, name in pairs))
+    both = [{"text": "Which oil does my car need, and why can I not sleep?", "label": ["car", "sleep"]}]
+    both += [{"text": text, "label": name} for text, name in pairs]
+    (tmp_path / "both.jsonl").write_text("\n".join(map(json.dumps, both)))
+    mixtures = {name: {"description": name, "workers": ["a"], "examples": texts} for name, texts in EXAMPLES.items()}
+    for name, multi in (("mollm", True), ("single", False)):
+        config = {
+            "llms": {"a": {"model": "scripted/yes"}},
+            "router": {"kind": "learned", "multi": multi, "fallback": "general"},
+            "mixtures": mixtures,
+        }
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(config))
     return tmp_path
 
 
@@ -88,3 +107,44 @@ def test_what_is_neither_label_nor_file_is_refused(folder: Path) -> None:
 
     assert done.returncode == 2
     assert "neither a label" in " ".join(done.stderr.split())
+
+
+def test_the_cost_of_the_fit_is_kept_with_a_trained_router(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is fitted again to print it; naive Bayes is cross-validated, as the questions learned from are gone."""
+    monkeypatch.chdir(folder)
+    call("train", "router", "many.csv", "--out", str(tmp_path / "kept"), "--method", "naive-bayes", "--held-out", "0")
+    capsys.readouterr()
+    call("eval", "router", "many.csv", "--router", str(tmp_path / "kept"), "--no-noise", "--json")
+
+    found = json.loads(capsys.readouterr().out)
+    [manifest] = (tmp_path / "kept" / "versions").glob("*/router.json")
+    assert found["fit"] == json.loads(manifest.read_text())["fit"]
+    assert found["fit"]["peak_mb"] > 10
+    assert found["fit"]["cpu_seconds"] > 0
+    assert found["baselines_by"] == "cross-validation"
+    assert set(found["baselines"]) == {"majority", "prompt length", "naive Bayes"}
+
+
+def test_a_router_of_the_file_is_fitted_to_see_what_that_takes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Baselines learn from the same examples; F1 is printed with and without a second mixture."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "60")
+    call("eval", "router", "both.jsonl", "--config", "mollm.yaml", "--no-noise")
+
+    told = capsys.readouterr()
+    for figure in (
+        "fitted on what the router learned from",
+        "naive Bayes",
+        "micro F1",
+        "the same without the second mixture",
+        "peak memory",
+    ):
+        assert figure in told.out
+    assert max(map(len, told.out.splitlines())) <= 60
+    assert told.err == ""
+    call("eval", "router", "both.jsonl", "--config", "single.yaml", "--no-noise")
+    assert "`router.multi` is off" in capsys.readouterr().err

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mollm.errors import RequestError
-from mollm.evaluation.routing import Evaluation, asking, evaluate, mixtures_of
+from mollm.evaluation.asking import asking
+from mollm.evaluation.baselines import UNLEARNED
+from mollm.evaluation.questions import Questions
+from mollm.evaluation.routing import Evaluation, Measuring, evaluate
 from mollm.routing.learned import LearnedScorer
 from mollm.types import Route
 from tests import shipped
@@ -25,6 +28,7 @@ QUESTIONS = [
     json.loads(line)
     for line in (Path(__file__).parents[1] / "data/routing_questions.jsonl").read_text("utf-8").splitlines()
 ]
+NOWHERE = frozenset({"oos"})
 FAMILIAR = {"a": 0.9, "b": 0.7, "c": 0.5, "x": 0.2}
 
 
@@ -37,15 +41,20 @@ def by_letter(question: Question) -> Route:
 
 
 def measured(
-    texts: list[str], labels: list[str], router: Callable[[Question], Any] = by_letter, **more: Any
+    texts: list[str],
+    labels: list[str],
+    router: Callable[[Question], Any] = by_letter,
+    out_of_scope: frozenset[str] = frozenset(),
+    **how: Any,
 ) -> Evaluation:
     """Evaluate a function of the question."""
-    return asyncio.run(evaluate(asking(router, "a"), texts, labels, **more))
+    asked = Questions.of(texts, labels, out_of_scope=out_of_scope)
+    return asyncio.run(evaluate(asking(router, "a"), asked, Measuring(**{"baselines": UNLEARNED, **how})))
 
 
 def test_figures_are_those_of_the_questions_that_belong_somewhere() -> None:
     """Two of three are right; what belongs nowhere is caught by familiarity, and counted apart."""
-    found = measured(["a1", "b1", "c1", "x1", "x2"], ["a", "b", "c", "oos", "oos"], out_of_scope={"oos"})
+    found = measured(["a1", "b1", "c1", "x1", "x2"], ["a", "b", "c", "oos", "oos"], out_of_scope=NOWHERE)
 
     assert (found.questions, found.mixtures) == (3, 3)
     assert found.accuracy == pytest.approx(2 / 3)
@@ -59,8 +68,8 @@ def test_figures_are_those_of_the_questions_that_belong_somewhere() -> None:
 
 def test_the_threshold_comes_from_validation_questions() -> None:
     """Of questions that are less familiar than those asked about, so that less is caught and no alarm is false."""
-    strict = measured(["a1", "b1", "c1", "x1"], list("abcx"), out_of_scope={"x"}, validation=["b"] * 20)
-    lax = measured(["a1", "b1", "c1", "x1"], list("abcx"), out_of_scope={"x"}, validation=["y"] * 20)
+    strict = measured(["a1", "b1", "c1", "x1"], list("abcx"), out_of_scope=frozenset("x"), validation=["b"] * 20)
+    lax = measured(["a1", "b1", "c1", "x1"], list("abcx"), out_of_scope=frozenset("x"), validation=["y"] * 20)
 
     assert strict.out_of_scope is not None
     assert lax.out_of_scope is not None
@@ -100,19 +109,16 @@ def test_several_mixtures_are_measured_as_sets() -> None:
     assert found.sets is not None
     assert found.sets.exact == pytest.approx(2 / 3)
     assert found.sets.micro_f1 == pytest.approx(2 * 4 / 10)
+    assert found.sets_first_only is not None
+    assert found.sets_first_only.exact == pytest.approx(1 / 3)
+    assert found.sets_first_only.micro_f1 == pytest.approx(2 * 3 / 8)
     assert found.accuracy == 1.0
-
-
-@pytest.mark.parametrize("label", ["a", "[1]", "[", "|", "", " "])
-def test_a_label_is_what_it_is_if_it_is_no_list(label: str) -> None:
-    """A mixture may be called anything."""
-    assert mixtures_of(label) == (label,)
 
 
 def test_nothing_to_measure_is_said() -> None:
     """Not a division by zero."""
     with pytest.raises(RequestError, match="nothing to measure"):
-        measured(["x1"], ["oos"], out_of_scope={"oos"})
+        measured(["x1"], ["oos"], out_of_scope=NOWHERE)
 
 
 def test_the_packaged_router_is_not_easily_moved() -> None:
@@ -120,7 +126,8 @@ def test_the_packaged_router_is_not_easily_moved() -> None:
     router = LearnedScorer.load(shipped.FOLDER)
     texts, labels = zip(*[(line["question"], line["mixture"]) for line in QUESTIONS], strict=True)
 
-    found = asyncio.run(evaluate(asking(router, router.fallback), texts, labels, out_of_scope={"nowhere"}))
+    asked = Questions.of(texts, labels, out_of_scope={"nowhere"})
+    found = asyncio.run(evaluate(asking(router, router.fallback), asked, Measuring(baselines=UNLEARNED)))
 
     assert found.questions == 100
     assert found.flips["upper case"] == found.flips["lower case"] == 0.0

@@ -68,6 +68,16 @@ def test_mixtures_with_few_questions_are_named() -> None:
     )
 
 
+def test_a_question_of_several_mixtures_counts_for_each() -> None:
+    """No combination is a mixture of its own; the same question under one of them contradicts it."""
+    found = checked(labelled(*many("car", 3), *many("sleep"), ("Both?", "car|sleep"), ("Again?", "car|sleep")))
+
+    assert found.warnings == ()
+    assert found.mixtures == ("car", "sleep")
+    torn = checked(labelled(*many("car"), *many("sleep"), ("Both?", "car|sleep"), ("both?", "car")))
+    assert torn.warnings == ("2 rows contradict each other and are left out: a.csv:12 (car|sleep) and a.csv:13 (car)",)
+
+
 def test_names_that_are_nearly_the_same_are_doubted() -> None:
     """A space in place of an underscore is rather a slip than another mixture."""
     found = checked(labelled(*many("my card"), *many("My_Card"), *many("sleep")))
@@ -107,6 +117,15 @@ def test_each_mixture_is_held_out_by_the_same_share() -> None:
     assert split(data, 0.2, seed=0) == (seen, held_out)
     assert split(data, 0.2, seed=1)[1].texts != held_out.texts
     assert split(data, 0.0, seed=0) == (data, data.only([]))
+
+
+def test_questions_of_several_mixtures_are_held_out_together() -> None:
+    """However rare each combination is."""
+    data = labelled(*many("car", 10), *many("sleep", 10), *((f"{n}?", f"car|{n}") for n in range(10)))
+
+    held_out = split(data, 0.2, seed=0)[1]
+
+    assert sum("|" in label for label in held_out.labels) == 2
 
 
 @given(st.lists(st.integers(0, 4), max_size=40), st.floats(0, 0.99), st.integers(0, 9))

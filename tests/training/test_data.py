@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mollm.errors import DataError
+from mollm.evaluation.questions import mixtures_of
 from mollm.training import data
 from mollm.training.data import LABELS, TEXTS, Labelled, read
 from tests.fuzz import cases
@@ -128,6 +129,14 @@ def test_rows_without_a_question_are_left_out_with_a_warning(tmp_path: Path) -> 
         ('{"text": "Brakes?"}\n', "{}:1: nothing names the mixture; "),
         ('{"text": "Brakes?", "label": "car"}\n{"text": 7, "label": "car"}', "{}:2: the question is 7, not text"),
         ('{"text": "Brakes?", "label": null}\n', "{}:1: the mixture is None, not text"),
+        ('{"text": "Brakes?", "label": []}\n', "{}:1: has no mixture"),
+        ('{"text": "Brakes?", "label": ["car", 7]}\n', "{}:1: the mixture is 7, not text"),
+        ('{"text": "Brakes?", "label": ["car", ["oil"]]}\n', "{}:1: the mixture is ['oil'], not text"),
+        ('{"text": "Brakes?", "label": ["car", " "]}\n', "{}:1: one of the mixtures in ['car', ' '] has no name"),
+        ('{"text": "Brakes?", "label": ["car", " car"]}\n', "{}:1: names the mixture 'car' twice"),
+        ('[{"text": "Brakes?", "label": ["a\\u0007"]}]', "{}: entry 1: the mixture has characters that cannot be"),
+        ("text,label\nBrakes?,car|\n", "{}:2: one of the mixtures in 'car|' has no name"),
+        ("text,label\nBrakes?,car|car\n", "{}:2: names the mixture 'car' twice"),
         ('{"text": "Brakes?", "label": "car"}\n\n[1]\n', "{}:3: [1] where an object belongs; "),
         ('{"text": "Brakes?", "label": "car"}\n{"text": }\n', "{}:2: is not JSON: Expecting value, column 10"),
         ('{"text": "Brakes?",\n "label": "car", }', "{}:2: is not JSON: "),
@@ -247,6 +256,7 @@ def test_any_file_is_read_or_refused(tmp_path: Path, content: bytes | str) -> No
 def test_what_was_written_is_read(tmp_path: Path, pairs: list[tuple[str, str]]) -> None:
     """CSV and JSON lines of the same questions are the same data."""
     pairs = [(text.replace("\0", ""), "".join(filter(str.isprintable, label))) for text, label in pairs]
+    pairs = [(text, label.replace("|", "/").lstrip("[")) for text, label in pairs]
     pairs = [(text, label) for text, label in pairs if text.strip() and label.strip()] or PAIRS
     wanted = [(data._whole(text.strip()), label.strip()) for text, label in pairs]  # noqa: SLF001
     lines = "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in pairs)
@@ -255,3 +265,16 @@ def test_what_was_written_is_read(tmp_path: Path, pairs: list[tuple[str, str]]) 
     quoted = io.StringIO(newline="")
     csv.writer(quoted, quoting=csv.QUOTE_ALL).writerows([("text", "label"), *wanted])
     assert pairs_of(read(written(tmp_path, "a.csv", quoted.getvalue()))) == wanted
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=6), min_size=1, unique=True))
+@settings(max_examples=cases(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_list_of_mixtures_is_read_whatever_they_are_called(tmp_path: Path, names: list[str]) -> None:
+    """In any order; with a bar between them, they are the same where no name has one."""
+    rows = [{"text": "Brakes?", "label": names}, {"text": "Naps?", "label": names[::-1]}]
+    listed = read(written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows))))
+
+    assert [mixtures_of(label) for label in listed.labels] == [tuple(sorted(names))] * 2
+    assert sorted(listed.by_mixture()) == sorted(names)
+    if not any(mark in name for name in names for mark in "|["):
+        assert read(written(tmp_path, "b.csv", table([("Brakes?", "|".join(names))]))).labels == listed.labels[:1]

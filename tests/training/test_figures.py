@@ -1,4 +1,4 @@
-"""Counts and shares of what a router says, and the picture of its confusions."""
+"""What a router says of held-out questions, and the picture of its confusions."""
 
 from __future__ import annotations
 
@@ -13,55 +13,10 @@ from hypothesis import strategies as st
 
 from mollm.routing.learned import LearnedScorer
 from mollm.training.data import Labelled
-from mollm.training.figures import Said, between, said, scored
+from mollm.training.figures import held_out
 from mollm.training.picture import MOST, picture
 from tests.fuzz import cases
 from tests.routing.fitted import EXAMPLES
-
-
-def answers(truth: list[int], likeliest: list[int], probability: list[float] | None = None, labels: int = 3) -> Said:
-    """What a router said."""
-    return Said(
-        labels=tuple("abcdefgh"[:labels]),
-        truth=np.array(truth),
-        likeliest=np.array(likeliest),
-        probability=np.array(probability or [1.0] * len(truth)),
-        is_sure=np.ones(len(truth), dtype=np.bool_),
-    )
-
-
-def test_precision_recall_and_f1_are_those_of_the_books() -> None:
-    """Worked out by hand; a label that is never said has none of them."""
-    found = answers([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 1, 0])
-
-    assert found.confusion.tolist() == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
-    precision, recall, f1 = scored(found.confusion)
-    assert precision.tolist() == pytest.approx([2 / 3, 2 / 3, 0])
-    assert recall.tolist() == pytest.approx([2 / 3, 1, 0])
-    assert f1.tolist() == pytest.approx([2 / 3, 0.8, 0])
-    assert found.accuracy == pytest.approx(4 / 6)
-    assert found.macro_f1 == pytest.approx((2 / 3 + 0.8) / 3)
-
-
-def test_labels_that_were_not_asked_for_do_not_count_in_the_mean() -> None:
-    """A mixture without held-out questions has no F1 that could lower the others'."""
-    assert answers([0, 1], [0, 1]).macro_f1 == pytest.approx(1.0)
-
-
-def test_probabilities_that_keep_what_they_promise_have_no_calibration_error() -> None:
-    """Nine of ten right at 0.9; all wrong at 1.0 is as bad as it gets."""
-    ten = [0] * 9 + [1]
-    assert answers([0] * 150, ten * 15, [0.9] * 150).calibration_error < 0.1
-    assert answers([0] * 20, [1] * 20).calibration_error == pytest.approx(1.0)
-    assert answers([0] * 20, [0] * 20).calibration_error == pytest.approx(0.0)
-
-
-def test_an_interval_holds_its_share_and_narrows() -> None:
-    """As in Wilson's paper, also at the ends of the scale."""
-    assert between(0.9, 100) == pytest.approx((0.8256, 0.9448), abs=1e-3)
-    assert between(1.0, 10)[0] == pytest.approx(0.7225, abs=1e-3)
-    low, high = between(0.9, 10_000)
-    assert 0.89 < low < 0.9 < high < 0.91
 
 
 def test_a_router_is_asked_as_it_decides() -> None:
@@ -69,12 +24,14 @@ def test_a_router_is_asked_as_it_decides() -> None:
     scorer = LearnedScorer.fit(EXAMPLES, fallback="general")
     texts = ("Why do my brakes squeak?", "How long should a nap be?", "zzqx kjwv")
 
-    found = said(scorer, Labelled(texts, ("car", "sleep", "tax")))
+    found = held_out(scorer, Labelled(texts, ("car", "sleep|tax", "tax")))
 
-    assert [found.labels[index] for index in found.likeliest[:2]] == ["car", "sleep"]
-    assert [found.labels[index] for index in found.truth] == ["car", "sleep", "tax"]
-    assert found.right.tolist() == [True, True, False]
-    assert not found.is_sure[2]
+    picks = found.picks
+    assert [picks.labels[index] for index in picks.likeliest[:2]] == ["car", "sleep"]
+    assert [picks.labels[index] for index in picks.truth] == ["car", "sleep", "tax"]
+    assert picks.right.tolist() == [True, True, False]
+    assert not picks.is_sure[2]
+    assert found.joined is None, "one question of two mixtures tells nothing"
 
 
 # --- the picture

@@ -99,7 +99,7 @@ def test_the_version_is_in_force_and_knows_all_the_data(out: Path) -> None:
     """The folder loads as a router that was fitted on everything, the held-out part too."""
     scorer = LearnedScorer.load(out)
 
-    assert scorer.digest == LearnedScorer.fit(DATA.by_label(), fallback="car").digest
+    assert scorer.digest == LearnedScorer.fit(DATA.by_mixture(), fallback="car").digest
     assert scorer.scores("What is it with my gearbox?").pick == "car"
 
 

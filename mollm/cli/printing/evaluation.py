@@ -12,8 +12,16 @@ from mollm.cli.printing.output import say
 from mollm.printable import printable
 
 if TYPE_CHECKING:
-    from mollm.evaluation.routing import Evaluation, OutOfScope
+    from mollm.evaluation.cost import Cost
+    from mollm.evaluation.metrics import SetScores
+    from mollm.evaluation.routing import Evaluation
+    from mollm.evaluation.scope import OutOfScope
 
+FITTED_ON = {
+    "training": "fitted on what the router learned from",
+    "cross-validation": "by cross-validation on these questions",
+}
+"""What the baselines know, by `Evaluation.baselines_by`."""
 NAMED = 5
 """Rows that a warning names."""
 
@@ -38,9 +46,11 @@ def _parts(found: Evaluation) -> dict[str, list[tuple[str, str]]]:
     parts = {
         "likeliest mixture, thresholds off": [
             ("accuracy", _percent(found.accuracy)),
-            *((f"  {name}", _percent(share)) for name, share in found.baselines.items()),
             ("macro F1", _percent(found.macro_f1)),
             (f"calibration error, {found.bins} bins", _plain(found.calibration_error)),
+        ],
+        f"accuracy without the router\n  {FITTED_ON[found.baselines_by]}": [
+            (name, _percent(share)) for name, share in found.baselines.items()
         ],
         "where the router is sure": [
             ("share of questions", _percent(found.sure)),
@@ -55,15 +65,28 @@ def _parts(found: Evaluation) -> dict[str, list[tuple[str, str]]]:
         title, rows = _out_of_scope(found.out_of_scope)
         parts[title] = rows
     if found.sets:
-        parts["sets of mixtures, as decided"] = [
-            ("micro F1", _percent(found.sets.micro_f1)),
-            ("macro F1", _percent(found.sets.macro_f1)),
-            ("exactly right", _percent(found.sets.exact)),
-        ]
+        parts["several mixtures, as decided"] = _sets(found.sets)
+    if found.sets_first_only:
+        parts["the same without the second mixture"] = _sets(found.sets_first_only)
     if found.flips:
         parts["goes elsewhere once changed"] = [(kind, _percent(share)) for kind, share in found.flips.items()]
     parts["time per question, one core"] = [("p50", f"{found.p50_ms:.2f} ms"), ("p99", f"{found.p99_ms:.2f} ms")]
+    if found.fit:
+        parts["fitting the router"] = _fit(found.fit)
     return parts
+
+
+def _fit(cost: Cost) -> list[tuple[str, str]]:
+    rows = [("time", f"{cost.seconds:.1f} s"), ("time of CPU", f"{cost.cpu_seconds:.1f} s")]
+    return rows if cost.peak_mb is None else [*rows, ("peak memory of the process", f"{cost.peak_mb:,.0f} MB")]
+
+
+def _sets(found: SetScores) -> list[tuple[str, str]]:
+    return [
+        ("micro F1", _plain(found.micro_f1)),
+        ("macro F1", _plain(found.macro_f1)),
+        ("exactly right", _percent(found.exact)),
+    ]
 
 
 def _out_of_scope(found: OutOfScope) -> tuple[str, list[tuple[str, str]]]:

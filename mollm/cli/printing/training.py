@@ -33,6 +33,11 @@ def print_trained(report: dict[str, Any], folder: Path) -> None:
         lines.append(
             f"  {_of(cost, 'doubted').strip()} doubted, at {100 * report['settings']['false_alarms']:.1f} % wanted"
         )
+        if several := held_out["several"]:
+            lines += [
+                f"  {name:<24}micro F1 {_f1(several[key], 'micro_f1')}   macro F1 {_f1(several[key], 'macro_f1')}"
+                for name, key in (("with a second mixture", "joined"), ("without", "first_only"))
+            ]
     if report["feedback"]:
         lines += [f"Ratings: {printable(line)}" for line in report["feedback"]["said"]]
     sys.stdout.write("\n".join(lines) + "\n")
@@ -47,6 +52,10 @@ def print_versions(found: Sequence[Version]) -> None:
         screen.print(
             Text.assemble((f"{mark}{printable(version.name)}", style), (f"  {printable(version.told)}", "dim"))
         )
+
+
+def _f1(figures: dict[str, float], key: str) -> str:
+    return f"{figures[key]:.3f}"
 
 
 def _of(figures: dict[str, Any], key: str) -> str:
