@@ -16,7 +16,8 @@ from mollm.errors import ConfigError, missing
 from mollm.routing.calibration import surprises
 from mollm.routing.counting import count
 from mollm.routing.features import NOWHERE, Block, Floats, idf
-from mollm.routing.models import NgramModel, belongs, familiarity_of
+from mollm.routing.folding import FOLDS, folds
+from mollm.routing.models import NgramModel, belongs, evidence_of, familiarity_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from mollm.routing.counting import Counts
     from mollm.routing.models import Model
 
-FOLDS = 5
 ENOUGH = 2_000
 """Held-out examples after which no further fold is scored: they place a threshold for 5 % to half a point."""
 PENALTIES = (1.0, 0.2, 5.0)
@@ -79,6 +79,11 @@ def fit(texts: Sequence[str], labels: Ints) -> Crossed:
     Raises:
         ConfigError: Scikit-learn is not installed.
     """
+    return fit_with_evidence(texts, labels)[0]
+
+
+def fit_with_evidence(texts: Sequence[str], labels: Ints) -> tuple[Crossed, Floats]:
+    """As `fit`, and what the familiarity of each held-out example is made of, shape (n,), as `evidence_of` has it."""
     check_installed()
     counts = count(texts)
     return _crossed(counts, labels, penalty=pick_penalty(counts, labels))
@@ -87,7 +92,7 @@ def fit(texts: Sequence[str], labels: Ints) -> Crossed:
 def fit_naive_bayes(texts: Sequence[str], labels: Ints) -> Crossed:
     """Fit multinomial naive Bayes over the same n-grams: the baseline of every comparison. As `fit`."""
     check_installed()
-    return _crossed(count(texts), labels, penalty=None)
+    return _crossed(count(texts), labels, penalty=None)[0]
 
 
 def check_installed() -> None:
@@ -97,25 +102,15 @@ def check_installed() -> None:
         raise ConfigError(f"{error}, or name the folder of a fitted router as `router.path`")
 
 
-def folds(labels: Ints) -> Ints:
-    """A fold for each example, every label spread evenly; -1, always seen, where a label has only one."""
-    generator = np.random.default_rng(0)
-    fold = np.full(len(labels), -1)
-    for label in np.unique(labels):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        if len(members) > 1:
-            fold[members] = np.arange(len(members)) % FOLDS
-    return fold
-
-
-def _crossed(counts: Counts, labels: Ints, penalty: float | None) -> Crossed:
+def _crossed(counts: Counts, labels: Ints, penalty: float | None) -> tuple[Crossed, Floats]:
     """Cross-validate first: what it takes in memory is free again when all examples are fitted on."""
-    margins, shares, held_out = _cross_validate(counts, labels, penalty, ENOUGH)
+    margins, known, held_out = _cross_validate(counts, labels, penalty, ENOUGH)
     slope = _slope(margins[held_out], labels[held_out])
     weighed = counts.weigh(np.ones(len(labels), dtype=np.bool_))
     fitted = _separate(weighed.features, labels, penalty)
     model = NgramModel(blocks(counts, weighed.idf, fitted.weights), fitted.intercept, slope)
-    return Crossed(model, belongs(margins, slope), familiarity_of(margins.max(axis=1), shares), held_out)
+    evidence = evidence_of(margins.max(axis=1), known[:, 0])
+    return Crossed(model, belongs(margins, slope), familiarity_of(evidence, known[:, 1]), held_out), evidence
 
 
 def blocks(counts: Counts, idfs: Floats, weights: NDArray[np.float32]) -> tuple[Block, ...]:
@@ -178,9 +173,9 @@ def _by_label(features: Any, labels: Ints) -> NDArray[np.float32]:
 def _cross_validate(
     counts: Counts, labels: Ints, penalty: float | None, enough: int
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Margins (n, K) and known shares (n,) of examples by separators that did not see them, and which have them."""
-    fold = folds(labels)
-    margins, shares = np.zeros((len(labels), int(labels.max()) + 1)), np.zeros(len(labels))
+    """Margins (n, K) and known shares (n, 2) of examples by separators that did not see them, and which have them."""
+    fold = folds(counts.weigh_words(), labels)
+    margins, known = np.zeros((len(labels), int(labels.max()) + 1)), np.zeros((len(labels), 2))
     done = np.zeros(len(labels), dtype=np.bool_)
     for number in range(FOLDS):
         held_out = fold == number
@@ -188,9 +183,9 @@ def _cross_validate(
             weighed = counts.weigh(~held_out)
             fitted = _separate(weighed.features[~held_out], labels[~held_out], penalty)
             margins[held_out] = weighed.features[held_out] @ fitted.weights + fitted.intercept
-            shares[held_out] = weighed.known[held_out]
+            known[held_out] = weighed.known[held_out]
             done |= held_out
-    return margins, shares, done
+    return margins, known, done
 
 
 def pick_penalty(counts: Counts, labels: Ints) -> float:
