@@ -70,7 +70,7 @@ def test_the_usual_penalty_stays_unless_another_is_better_beyond_chance() -> Non
     generator = np.random.default_rng(3)
     labels = generator.integers(0, 2, 300)
     texts = [
-        f"{'red' if label else 'blue'} {' '.join(f'w{n}' for n in generator.integers(0, 60, 3))}" for label in labels
+        f"{'red' if label else 'blue'} {' '.join(f'w{n}' for n in generator.integers(0, 60, 6))}" for label in labels
     ]
     partly_wrong = np.where(generator.random(300) < 0.25, 1 - labels, labels)
 
