@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mollm.routing.calibration import Ints
 
 FOLDS: Final = 5
+MOST: Final = 20
+"""Examples that are held out together: in long rows the first and the last have nothing in common any more."""
 COMPARED: Final = 2_000
 """Examples of a label that are compared with each other, those that stand together: paraphrases mostly do."""
 ALIKE: Final = 0.5
@@ -57,11 +59,11 @@ def spread(labels: Ints) -> Ints:
 
 
 def _paraphrases(words: Any) -> list[NDArray[np.intp]]:
-    """The examples of one label, those that lead from one to the other together; no group is larger than a fold."""
+    """The examples of one label, those that lead from one to the other together; none is larger than a fold, or `MOST`."""
     from scipy.sparse.csgraph import connected_components
 
     count = words.shape[0]
-    most, found = max(1, count // FOLDS), []
+    most, found = min(MOST, max(1, count // FOLDS)), []
     for begin in range(0, count, COMPARED):
         part = words[begin : begin + COMPARED]
         alike = part @ part.T
