@@ -29,13 +29,10 @@ from mollm.prompts import load_prompt
 from mollm.routing.base import plan_of
 from mollm.routing.chain import ChainRouter
 from mollm.routing.decision import Decision, ScoringRouter
-from mollm.routing.deferred import DeferredRouter
-from mollm.routing.ensemble import EnsembleScorer, Member
 from mollm.routing.fixed import FixedRouter
 from mollm.routing.own import FunctionRouter, as_router, as_scorer, imported
 from mollm.routing.recent import Recent
 from mollm.routing.trained import adopted, folder_of
-from mollm.routing.weighing import cached, digest_of, equal, relative, weigh
 
 if TYPE_CHECKING:
     from mollm.config.config import Config
@@ -163,6 +160,8 @@ def _now_or_later(kind: str, config: Config, build: Callable[[], Router]) -> Rou
     try:
         return build()
     except RunError:
+        from mollm.routing.deferred import DeferredRouter
+
         return DeferredRouter(kind, config.fallback, build)
 
 
@@ -187,6 +186,8 @@ def _chain(section: ChainRouterConfig, config: Config, key: Key) -> Router:
 
 
 def _ensemble(section: EnsembleRouterConfig, config: Config, key: Key) -> Router:
+    from mollm.routing.ensemble import EnsembleScorer, Member
+
     scorers = [_scorer(member, config, (*key, "members", i)) for i, member in enumerate(section.members)]
     weighed = _weighed(section, config)
     members = zip(scorers, weighed.weights, strict=True)
@@ -210,6 +211,8 @@ def _scorer(section: Any, config: Config, key: Key) -> tuple[Scorer, float]:
 
 
 def _weighed(section: EnsembleRouterConfig, config: Config) -> Weighed:
+    from mollm.routing.weighing import cached, digest_of, equal, relative, weigh
+
     if section.weights is not None:
         return relative(section.weights)
     refits = [REFITS[m.kind](m, config) if m.kind in REFITS else None for m in section.members]
