@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mollm.calling.base import Request
 from mollm.errors import ContextTooLong, Exhausted
+from mollm.final.replies import final_answer
 from mollm.final.tally import Tally
 from mollm.formats import format_of, value_of
 from mollm.messages import tokens_at_most
@@ -323,6 +324,4 @@ def _final(text: str, settings: Settings) -> str | None:
             return value_of(text)
         except ValueError:
             pass  # a reply in words, although JSON was asked for
-    from mollm.final.replies import final_answer  # its patterns take a tenth of a second to compile
-
     return final_answer(text)
