@@ -12,7 +12,6 @@ from mollm import limits
 from mollm.assembling import made_of, mixture_of, together
 from mollm.config.arms import CURRENT
 from mollm.config.mixtures import MixtureConfig, WorkerConfig
-from mollm.embeddings.own import adopt
 from mollm.errors import ConfigError, PromptError, UnknownMixture
 from mollm.options import Options
 from mollm.pool import Pool
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
+    from mollm.embeddings.base import Embedder
     from mollm.embeddings.own import EmbedderLike
     from mollm.feedback.base import Store
     from mollm.mixture import Mixture
@@ -83,7 +83,7 @@ class Catalog:
         """
         self.config, self.feedback = config, feedback
         self._aggregators = dict(aggregators or {})
-        self._embedder = adopt(embedder) if embedder is not None else None
+        self._embedder = self._adopted(embedder)
         self._alone: dict[str, Mixture] = {}
         self._joined: dict[tuple[str, str], Mixture] = {}
         self._building = threading.RLock()
@@ -110,6 +110,14 @@ class Catalog:
             raise ConfigError(problems)
         if router is not None:
             self.router = as_router(router, decision_of(config))
+
+    @staticmethod
+    def _adopted(embedder: EmbedderLike | None) -> Embedder | None:
+        if embedder is None:
+            return None
+        from mollm.embeddings.own import adopt  # NumPy takes a tenth of a second, and a fixed router needs none
+
+        return adopt(embedder)
 
     @cached_property
     def router(self) -> Router:

@@ -71,24 +71,28 @@ def _named(text: str) -> str:
     return named[1] if named else ""
 
 
-ELSEWHERE = {"agents"}
-"""Pages whose Python needs what is no dependency of mollm; tests/real/agents.py runs it."""
+ELSEWHERE = {"python": ("docs/agents.md", "README.md"), "console": ("README.md",)}
+"""Pages of which tests/real/ runs these blocks: they need what is no dependency of mollm, or ask the packaged LLM."""
 
 
 def having(language: str) -> list[Path]:
-    """Pages with such blocks that can run here."""
-    here = [page for page in PAGES if language != "python" or page.stem not in ELSEWHERE]
-    return [page for page in here if blocks(page, language)]
+    """Pages with such blocks that are run here."""
+    elsewhere = [ROOT / name for name in ELSEWHERE.get(language, ())]
+    return [page for page in PAGES if page not in elsewhere and blocks(page, language)]
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """A shell in which the command is found, no configuration is set and fitted routers are kept."""
+    commands = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    found = {**os.environ, "PATH": commands, "MOLLM_CACHE": str(cache), "COLUMNS": "100", "PYTHONWARNINGS": "error"}
+    found.pop("MOLLM_CONFIG", None)
+    return {**found, "NO_PROXY": "*", "no_proxy": "*"}  # a server of a page is on this machine
 
 
 @pytest.fixture(scope="module")
 def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A shell in which the command is found, no configuration is set and fitted routers are kept."""
-    commands = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    cache = str(tmp_path_factory.mktemp("cache"))
-    found = {**os.environ, "PATH": commands, "MOLLM_CACHE": cache, "COLUMNS": "100", "PYTHONWARNINGS": "error"}
-    found.pop("MOLLM_CONFIG", None)
-    return {**found, "NO_PROXY": "*", "no_proxy": "*"}  # a server of a page is on this machine
+    """One cache for all pages."""
+    return environment(tmp_path_factory.mktemp("cache"))
 
 
 def save_files(page: Path, folder: Path) -> None:
@@ -105,28 +109,42 @@ def spoken_of(page: Path) -> dict[str, str]:
     return dict.fromkeys(missing_variables(page.read_text("utf-8"), {}), "unused")
 
 
-@pytest.mark.parametrize("page", having("python"), ids=lambda page: page.stem)
-def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, environ: dict[str, str]) -> None:
-    """All its blocks in order, as one program, from a folder that holds the page's files and nothing else.
+def run_python(page: Path, folder: Path, environ: dict[str, str]) -> None:
+    """Run all its blocks in order, as one program, from a folder that holds the page's files and nothing else.
 
     One that asks a server finds the one that the page starts.
     """
-    save_files(page, tmp_path)
+    save_files(page, folder)
     lines: list[str] = []
     for block in blocks(page, "python"):
         lines += [""] * (block.line - 1 - len(lines)) + block.text.splitlines()
     text = "\n".join(lines)
-    program = tmp_path / f"{page.stem}.py"
-    with Shell(tmp_path, spoken_of(page) | environ) as shell:
+    program = folder / f"{page.stem}.py"
+    with Shell(folder, spoken_of(page) | environ) as shell:
         for block in blocks(page, "console") if PAGE_ADDRESS in text else ():
             for command, _ in commands(block.text):
                 if SERVE.fullmatch(command):
                     shell.run(command, "", f"{page.name}:{block.line}")
         program.write_text(shell.here(text), "utf-8")
 
-        done = subprocess.run([sys.executable, program], cwd=tmp_path, env=environ, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, program], cwd=folder, env=environ, capture_output=True, text=True)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def run_commands(page: Path, folder: Path, environ: dict[str, str]) -> None:
+    """Run them in a folder that holds the page's files; each must print what stands below it."""
+    save_files(page, folder)
+    with Shell(folder, spoken_of(page) | environ) as shell:
+        for block in blocks(page, "console"):
+            for command, expected in commands(block.text):
+                shell.run(command, expected, f"{page.name}:{block.line}: {command}")
+
+
+@pytest.mark.parametrize("page", having("python"), ids=lambda page: page.stem)
+def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, environ: dict[str, str]) -> None:
+    """Without an error or a warning."""
+    run_python(page, tmp_path, environ)
 
 
 @pytest.mark.parametrize("page", having("yaml"), ids=lambda page: page.stem)
@@ -149,11 +167,7 @@ def test_the_yaml_of_a_page_loads(page: Path, tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("page", having("console"), ids=lambda page: page.stem)
 def test_the_commands_of_a_page_print_what_it_says(page: Path, tmp_path: Path, environ: dict[str, str]) -> None:
     """Each ends well and prints what stands below it, `...` standing for anything."""
-    save_files(page, tmp_path)
-    with Shell(tmp_path, spoken_of(page) | environ) as shell:
-        for block in blocks(page, "console"):
-            for command, expected in commands(block.text):
-                shell.run(command, expected, f"{page.name}:{block.line}: {command}")
+    run_commands(page, tmp_path, environ)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
@@ -215,13 +229,14 @@ def test_the_metrics_of_the_serving_page_are_those_of_the_code() -> None:
     """Each family with its labels; those of the process are named together."""
     llm = ReliableLLM("a", ScriptedLLM("x"))
     llm.retries.refused["time"] += 1
-    metrics = Metrics(in_flight=int, waiting=int, llms=lambda: [llm])
+    metrics = Metrics(in_flight=int, waiting=int, llms=lambda: [llm], thresholds=lambda: {"router": 0.5})
     call = types.Call("worker", "a", types.Usage(), 0.1, 0.1, types.Failure("empty", None, ""))
     metrics.tell(types.CallEnded(1, call))
     route = types.Route("m", {}, "fixed", "")
     answer = types.Answer(
         "", "", {}, "m", route, (), 1.0, None, ("why",), 1, types.Usage(), None, 0.1, on_tools="after"
     )
+    metrics.tell(types.Routed(route))
     metrics.tell(types.Done(answer))
     metrics.answered("m", 0.1)
     metrics.tell(types.Retried("a", types.Failure("empty", None, ""), 0.1))

@@ -1,11 +1,7 @@
-"""The embedded LLM for real: command, Python, graph, and graph inside a graph."""
+"""The embedded LLM for real: Python, graph, and graph inside a graph; tests/real/packaged.py runs the command."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +12,6 @@ from tests.server.served import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 REAL: dict[str, Any] = {
     "llms": {"tiny": {"model": "local/smollm2-135m", "context_window": 1024, "max_tokens": 24}},
@@ -34,23 +29,6 @@ def mollm() -> Iterator[MoLLM]:
     """The embedded LLM, loaded once."""
     with MoLLM(REAL) as found:
         yield found
-
-
-def test_the_main_command_answers_with_the_packaged_mixture(tmp_path: Path) -> None:
-    """`mollm ask` in an empty folder: routed by what was asked, several real calls, one answer."""
-    command = [sys.executable, "-m", "mollm", "ask", "Build a portfolio website for me", "--json"]
-    environ = {**os.environ, "MOLLM_CACHE": str(tmp_path / "cache")}
-    environ.pop("MOLLM_CONFIG", None)
-
-    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=280)
-
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert answer["mixture"] == "coding"
-    assert answer["calls"] == 4
-    assert len({p["text"] for p in answer["proposals"]}) == 3, "three different prompts, three different texts"
-    assert len(answer["text"].split()) > 10
-    assert not answer["usage"]["estimated"]
 
 
 def test_python_asks_the_real_model(mollm: MoLLM) -> None:

@@ -18,7 +18,7 @@ CONFIG = {"llms": {"a": {"model": "scripted/hello"}}, "mixtures": {"m": {"descri
 
 BEGIN = f"""
 import atexit, sys, threading
-from mollm import MoLLM, create_graph
+from mollm import MoLLM
 
 CONFIG = {CONFIG!r}
 
@@ -49,7 +49,7 @@ LATE_CALLS = {
     "use": "lambda: mollm.use(CONFIG)",
     "predict": "lambda: mollm.predict('Hi')",
 }
-GRAPH = "graph = create_graph(CONFIG)\ngraph.invoke({'messages': [('user', 'Hi')]})\n"
+GRAPH = "from mollm import create_graph\ngraph = create_graph(CONFIG)\ngraph.invoke({'messages': [('user', 'Hi')]})\n"
 
 
 def ended(program: str, code: int = 0, *, first: str = "") -> str:

@@ -133,9 +133,10 @@ _NOT_TOO_LONG = any_of(
 # The reply
 
 _LIMIT_KEY = (
-    r"[`'\"]*(?:max(?:imum)?[_ ]?(?:(?:new|completion|output)[_ ]?)?tokens?(?:_to_sample)?|num_predict|n_predict"
-    r"|requested generation length)\b[`'\"]*"
+    r"[`'\"]{0,3}(?:max(?:imum)?[_ ]?(?:(?:new|completion|output)[_ ]?)?tokens?(?:_to_sample)?|num_predict|n_predict"
+    r"|requested generation length)\b[`'\"]{0,3}"
 )
+"""Quotes around it are few: with any number of them, a row of quotes would be tried from each of its places."""
 _REPLY_TOO_LONG = any_of(
     rf"{_LIMIT_KEY}[^\n]{{0,60}}?(?:"
     r"too (?:large|high|big)|\bexceed(?:s|ed)?\b|out of range|valid range|supported range|> [\d,]+|less than or equal"

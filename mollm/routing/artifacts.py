@@ -14,8 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
-
 from mollm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,6 +41,7 @@ def write(folder: Path, manifest: Mapping[str, Any], arrays: Mapping[str, NDArra
     Raises:
         OSError: The folder cannot be made or written.
     """
+    import numpy as np
     from safetensors.numpy import save
 
     # safetensors writes the memory as it lies, and a transposed array lies column by column.

@@ -14,8 +14,6 @@ from mollm.errors import ConfigError, RoutingError
 from mollm.routing.base import Router, Scorer, Scores
 from mollm.routing.chain import ChainRouter
 from mollm.routing.decision import ScoringRouter
-from mollm.routing.ensemble import EnsembleScorer, Member
-from mollm.routing.weighing import relative
 from mollm.types import Route
 
 if TYPE_CHECKING:
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from mollm.calling.calls import Calls
     from mollm.routing.base import RouterLike
     from mollm.routing.decision import Decision
+    from mollm.routing.ensemble import EnsembleScorer
     from mollm.routing.recent import Recent
     from mollm.types import Question
 
@@ -105,6 +104,9 @@ def as_scorer(given: object) -> Scorer:
 
 
 def _ensemble(given: Ensemble) -> EnsembleScorer:
+    from mollm.routing.ensemble import EnsembleScorer, Member
+    from mollm.routing.weighing import relative
+
     weights = given.weights
     if not given.members or len(weights) != len(given.members):
         raise ConfigError(f"an Ensemble of {len(given.members)} members with {len(weights)} weights")

@@ -26,20 +26,15 @@ from mollm.config.routers import (
     SemanticRouterConfig,
 )
 from mollm.embeddings.factory import build_embedder
-from mollm.embeddings.remembered import RememberedEmbedder
 from mollm.errors import ConfigError, PromptError, RunError
 from mollm.prompts import load_prompt
 from mollm.routing.base import plan_of
 from mollm.routing.chain import ChainRouter
 from mollm.routing.decision import Decision, ScoringRouter
-from mollm.routing.deferred import DeferredRouter
-from mollm.routing.ensemble import EnsembleScorer, Member
-from mollm.routing.features import shortened
 from mollm.routing.fixed import FixedRouter
 from mollm.routing.own import FunctionRouter, as_router, as_scorer, imported
 from mollm.routing.recent import Recent
 from mollm.routing.trained import adopted
-from mollm.routing.weighing import cached, digest_of, equal, relative, weigh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,6 +141,8 @@ def _built(section: Any, given: Given, key: Key) -> Router:
     try:
         return build()
     except RunError:
+        from mollm.routing.deferred import DeferredRouter
+
         meanwhile = _without_vectors(section, given, key) if isinstance(section, EnsembleRouterConfig) else None
         return DeferredRouter(section.kind, given.config.fallback, build, meanwhile)
 
@@ -223,6 +220,8 @@ def _ensemble(section: EnsembleRouterConfig, given: Given, key: Key) -> Router:
 
 def _without_vectors(section: EnsembleRouterConfig, given: Given, key: Key) -> Router | None:
     """An ensemble of the members that can be built now; None where none can."""
+    from mollm.routing.weighing import relative
+
     scorers: list[tuple[Scorer, float]] = []
     weights: list[float] = []
     for index, member in enumerate(section.members):
@@ -235,6 +234,8 @@ def _without_vectors(section: EnsembleRouterConfig, given: Given, key: Key) -> R
 def _weighed_router(
     section: EnsembleRouterConfig, scorers: Sequence[tuple[Scorer, float]], weighed: Weighed, config: Config
 ) -> Router:
+    from mollm.routing.ensemble import EnsembleScorer, Member
+
     members = tuple(Member(s, weight, known) for (s, known), weight in zip(scorers, weighed.weights, strict=True))
     fitted = Decision(config.fallback, weighed.threshold, familiarity=weighed.familiarity)
     ensemble = EnsembleScorer(members, tuple(config.mixtures))
@@ -259,6 +260,10 @@ def _scorer(section: Any, given: Given, key: Key) -> tuple[Scorer, float]:
 
 
 def _weighed(section: EnsembleRouterConfig, given: Given, key: Key) -> Weighed:
+    from mollm.embeddings.remembered import RememberedEmbedder
+    from mollm.routing.features import shortened
+    from mollm.routing.weighing import cached, digest_of, equal, relative, weigh
+
     config, members = given.config, list(enumerate(section.members))
     if section.weights is not None:
         return relative(section.weights)

@@ -37,7 +37,12 @@ def holds(row: dict[str, Any], before: str | None) -> bool:
     return all(equal) if "same" in row else not any(equal)
 
 
+def after_another(found: list[dict[str, Any]]) -> list[tuple[dict[str, Any], str | None]]:
+    """Return each row with the final answer of the row before."""
+    finals = [None, *(row.get("final") for row in found)]
+    return list(zip(found, finals, strict=False))
+
+
 def judged(found: list[dict[str, Any]]) -> list[tuple[dict[str, Any], bool]]:
     """Return each row, and whether it holds."""
-    finals = [None, *(row.get("final") for row in found)]
-    return [(row, holds(row, before)) for row, before in zip(found, finals, strict=False)]
+    return [(row, holds(row, before)) for row, before in after_another(found)]

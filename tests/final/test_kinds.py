@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.final.rows import judged, rows
+from tests.final.rows import after_another, holds, rows
 
 
-def _by_kind() -> dict[str, list[tuple[dict[str, Any], bool]]]:
-    kinds: dict[str, list[tuple[dict[str, Any], bool]]] = defaultdict(list)
-    for row, is_right in judged(rows()):
+def _by_kind() -> dict[str, list[tuple[dict[str, Any], str | None]]]:
+    kinds: dict[str, list[tuple[dict[str, Any], str | None]]] = defaultdict(list)
+    for row, before in after_another(rows()):
         kinds[row.get("kind") or next(kind for kind in ("same", "different", "open") if kind in row)].append(
-            (row, is_right)
+            (row, before)
         )
     return kinds
 
@@ -25,4 +25,4 @@ KINDS = _by_kind()
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_row_holds_or_says_why_not(kind: str) -> None:
     """Found, kept the same and told apart; a row with a reason is a known limit, and one that is mended loses it."""
-    assert [row for row, is_right in KINDS[kind] if is_right is ("reason" in row)] == []
+    assert [row for row, before in KINDS[kind] if holds(row, before) is ("reason" in row)] == []

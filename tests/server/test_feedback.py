@@ -28,7 +28,7 @@ def kept(upstream: Upstream, path: Path, **server: Any) -> dict[str, Any]:
     return {
         **config_of(upstream),
         "feedback": {"kind": "sqlite", "path": str(path / "f.sqlite")},
-        "server": {"api_keys": keys, "audit": str(path / "audit.jsonl")},
+        "server": {"api_keys": keys, "audit": str(path / "audit.jsonl"), "usage": str(path / "usage.sqlite")},
     }
 
 
