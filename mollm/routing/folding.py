@@ -59,7 +59,7 @@ def spread(labels: Ints) -> Ints:
 
 
 def _paraphrases(words: Any) -> list[NDArray[np.intp]]:
-    """The examples of one label, those that lead from one to the other together; none is larger than a fold, or `MOST`."""
+    """The examples of one label, those that lead from one to the other together; none larger than a fold or `MOST`."""
     from scipy.sparse.csgraph import connected_components
 
     count = words.shape[0]
