@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mollm.config.load import load_config
 from mollm.routing.learned import LearnedScorer
+from mollm.routing.naming import OF_FILE
 from mollm.routing.registry import SHIPPED
 
 ROOT = Path(__file__).parent.parent
@@ -18,7 +19,7 @@ FOLDER = ROOT / SHIPPED
 def fitted() -> LearnedScorer:
     """Fit on the packaged examples, whatever is kept somewhere."""
     config = load_config(ROOT / "mixtures" / "local.yaml")
-    return LearnedScorer.fit(config.examples(), fallback=config.fallback, named=True)
+    return LearnedScorer.fit(config.examples(), fallback=config.fallback, named=OF_FILE)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from mollm.routing.fitting import FOLDS, folds
+from mollm.routing.folding import FOLDS, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +73,7 @@ def accuracy(fit: Fit, asked: Questions, train: tuple[Sequence[str], Sequence[st
         )
 
     first = np.unique([names[0] for names in asked.wanted], return_inverse=True)[1]
-    fold = folds(first)
+    fold = spread(first)
     right = 0
     for number in range(FOLDS):
         seen, held_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)

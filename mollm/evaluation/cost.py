@@ -112,13 +112,7 @@ def _fitted(section: RouterSection, config: Config) -> Cost:
     found = config.embedder_of(section) if getattr(section.config, "embedder", None) else None
     embedder = build_embedder(found[0], config, found[1]) if found else None
     watch = Stopwatch()
-    LearnedScorer.fit(
-        config.examples(),
-        fallback=config.fallback,
-        method="linear" if embedder is None else "both",
-        embedder=embedder,
-        named=True,
-    )
+    LearnedScorer.of_examples(config.examples(), fallback=config.fallback, embedder=embedder)
     return watch.read()
 
 

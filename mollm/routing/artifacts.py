@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT = 6
+FORMAT = 7
 """Raise it when a file of before would be read, or would decide, differently."""
 Kind: TypeAlias = Literal["router", "chooser"]
 """What the files are, and are called."""

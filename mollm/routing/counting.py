@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mollm.routing.features import NGRAMS, Floats, Hashes, idf, normalize
+from mollm.routing.features import NGRAMS, Floats, Hashes, idf, normalize, single_words, word_ngrams
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,7 +29,8 @@ class Weighed:
     idf: Floats
     """Of each n-gram."""
     known: Floats
-    """Which share of the words of each text, 0 to 1, those some have as well; as `models.NgramModel` counts it."""
+    """How much of each text those some have as well, as `models.Known` has it: by weight and by count, shape
+    (texts, 2), each 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Counts:
     """CSR, shape (texts, n-grams); the blocks' columns follow each other."""
     vocabularies: tuple[Hashes, ...]
     """The n-grams of each block, ascending."""
+    is_word: NDArray[np.bool_]
+    """Which of all n-grams are single words."""
 
     def weigh(self, seen: NDArray[np.bool_]) -> Weighed:
         """Weigh the n-grams of all texts by how many of the `seen` ones have each."""
@@ -54,11 +57,19 @@ class Counts:
         known = np.bincount(cell[is_known], weights=weights[is_known] ** 2, minlength=len(square))
         features = type(matrix)((weights / np.sqrt(square)[cell], matrix.indices, matrix.indptr), matrix.shape)
         shares = known[::blocks] / np.maximum(square[::blocks], 1e-300)
-        return Weighed(features.astype(np.float32), idfs, shares)
+        is_word = self.is_word[matrix.indices]
+        words, familiar = (np.bincount(row[part], minlength=matrix.shape[0]) for part in (is_word, is_word & is_known))
+        return Weighed(features.astype(np.float32), idfs, np.stack([shares, familiar / np.maximum(words, 1)], axis=1))
+
+    def weigh_words(self) -> Any:
+        """TF-IDF of the words and their pairs alone, CSR, shape (texts, words)."""
+        everything = np.ones(self.matrix.shape[0], dtype=np.bool_)
+        words = Counts(self.matrix[:, : self._widths[0]], self.vocabularies[:1], self.is_word[: self._widths[0]])
+        return words.weigh(everything).features
 
     def rows(self, chosen: Ints) -> Counts:
         """Those of some of the texts; n-grams that none of them has keep their columns."""
-        return Counts(self.matrix[chosen], self.vocabularies)
+        return Counts(self.matrix[chosen], self.vocabularies, self.is_word)
 
     def by_block(self, values: NDArray[Any]) -> list[NDArray[Any]]:
         """Take apart what has a row for each n-gram."""
@@ -69,13 +80,13 @@ class Counts:
         return [len(vocabulary) for vocabulary in self.vocabularies]
 
 
-def count(texts: Sequence[str]) -> Counts:
-    """Count the n-grams of some texts."""
+def count(texts: Sequence[str], kinds: Sequence[Callable[[str], Hashes]] = NGRAMS) -> Counts:
+    """Count the n-grams of some texts, those of words first."""
     from scipy.sparse import csr_matrix, hstack
 
     normalized = [normalize(text) for text in texts]
-    parts, vocabularies = [], []
-    for ngrams in NGRAMS:
+    parts, vocabularies, is_word = [], [], []
+    for ngrams in kinds:
         found = [ngrams(text) for text in normalized]
         ends = np.cumsum([0, *map(len, found)], dtype=np.int32)
         vocabulary, column = np.unique(np.concatenate(found), return_inverse=True)
@@ -84,4 +95,10 @@ def count(texts: Sequence[str]) -> Counts:
         part.sum_duplicates()
         parts.append(part)
         vocabularies.append(vocabulary)
-    return Counts(hstack(parts, format="csr"), tuple(vocabularies))
+        words = single_words if ngrams is word_ngrams else _none
+        is_word.append(np.isin(vocabulary, np.concatenate([words(each) for each in found])))
+    return Counts(hstack(parts, format="csr"), tuple(vocabularies), np.concatenate(is_word))
+
+
+def _none(ngrams: Hashes) -> Hashes:
+    return ngrams[:0]

@@ -65,6 +65,11 @@ def word_ngrams(text: str) -> Hashes:
     return np.concatenate([words, _mixed(words[:-1]) + words[1:]])
 
 
+def single_words(ngrams: Hashes) -> Hashes:
+    """Of what `word_ngrams` found, the words without their pairs."""
+    return ngrams[: (len(ngrams) + 1) // 2]
+
+
 def char_ngrams(text: str) -> Hashes:
     """Runs of 2 to 5 characters inside each word with a space at both ends: one hash for each time that one occurs."""
     words = text.split()
@@ -109,6 +114,11 @@ class Block:
         rows = np.searchsorted(self.hashes[:-1], found)
         rows[self.hashes[rows] != found] = len(self.hashes) - 1
         return rows, (np.log(times) + 1.0) * self.idf[rows]
+
+    def share_of(self, ngrams: Hashes) -> float:
+        """Which share of the different n-grams of a text are known, 0 to 1; 0 if it has none."""
+        found = np.unique(ngrams)
+        return float((self.hashes[np.searchsorted(self.hashes[:-1], found)] == found).mean()) if len(found) else 0.0
 
 
 def _codes(text: str) -> Hashes:

@@ -16,7 +16,9 @@ from mollm.errors import ConfigError, missing
 from mollm.routing.calibration import surprises
 from mollm.routing.counting import count
 from mollm.routing.features import NOWHERE, Block, Floats, idf
-from mollm.routing.models import NgramModel, belongs, familiarity_of
+from mollm.routing.folding import FOLDS, folds
+from mollm.routing.kinds import directions_of, firsts, kinds_of
+from mollm.routing.models import NgramModel, belongs, evidence_of, familiarity_of, with_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
     from mollm.routing.counting import Counts
     from mollm.routing.models import Model
 
-FOLDS = 5
+OF_A_KIND, SEVERAL, MOST_KINDS = 190, 4, 15
+"""Examples that make a kind of their own, and the least and most kinds of a mixture. With ten domains of 1,500
+examples each the right one is likeliest for 97.5 to 97.6 instead of 97.4 % of the questions, and 90 instead of 86 % of
+those that belong to no domain are recognized (CLINC150, validation split)."""
 ENOUGH = 2_000
 """Held-out examples after which no further fold is scored: they place a threshold for 5 % to half a point."""
 PENALTIES = (1.0, 0.2, 5.0)
@@ -79,6 +84,11 @@ def fit(texts: Sequence[str], labels: Ints) -> Crossed:
     Raises:
         ConfigError: Scikit-learn is not installed.
     """
+    return fit_with_evidence(texts, labels)[0]
+
+
+def fit_with_evidence(texts: Sequence[str], labels: Ints) -> tuple[Crossed, Floats]:
+    """As `fit`, and what the familiarity of each held-out example is made of, shape (n,), as `evidence_of` has it."""
     check_installed()
     counts = count(texts)
     return _crossed(counts, labels, penalty=pick_penalty(counts, labels))
@@ -87,7 +97,7 @@ def fit(texts: Sequence[str], labels: Ints) -> Crossed:
 def fit_naive_bayes(texts: Sequence[str], labels: Ints) -> Crossed:
     """Fit multinomial naive Bayes over the same n-grams: the baseline of every comparison. As `fit`."""
     check_installed()
-    return _crossed(count(texts), labels, penalty=None)
+    return _crossed(count(texts), labels, penalty=None)[0]
 
 
 def check_installed() -> None:
@@ -97,25 +107,25 @@ def check_installed() -> None:
         raise ConfigError(f"{error}, or name the folder of a fitted router as `router.path`")
 
 
-def folds(labels: Ints) -> Ints:
-    """A fold for each example, every label spread evenly; -1, always seen, where a label has only one."""
-    generator = np.random.default_rng(0)
-    fold = np.full(len(labels), -1)
-    for label in np.unique(labels):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        if len(members) > 1:
-            fold[members] = np.arange(len(members)) % FOLDS
-    return fold
-
-
-def _crossed(counts: Counts, labels: Ints, penalty: float | None) -> Crossed:
+def _crossed(counts: Counts, labels: Ints, penalty: float | None) -> tuple[Crossed, Floats]:
     """Cross-validate first: what it takes in memory is free again when all examples are fitted on."""
-    margins, shares, held_out = _cross_validate(counts, labels, penalty, ENOUGH)
+    kinds = None if penalty is None else _kinds(counts, labels)
+    first = np.empty(0, dtype=np.int64) if kinds is None else firsts(kinds, labels)
+    margins, known, held_out = _cross_validate(counts, labels, penalty, ENOUGH, kinds)
     slope = _slope(margins[held_out], labels[held_out])
     weighed = counts.weigh(np.ones(len(labels), dtype=np.bool_))
-    fitted = _separate(weighed.features, labels, penalty)
-    model = NgramModel(blocks(counts, weighed.idf, fitted.weights), fitted.intercept, slope)
-    return Crossed(model, belongs(margins, slope), familiarity_of(margins.max(axis=1), shares), held_out)
+    fitted = _separate_all(weighed.features, labels, penalty, kinds)
+    model = NgramModel(blocks(counts, weighed.idf, fitted.weights), fitted.intercept, slope, first)
+    evidence = evidence_of(margins.max(axis=1), known[:, 0])
+    return Crossed(model, belongs(margins, slope), familiarity_of(evidence, known[:, 1]), held_out), evidence
+
+
+def _kinds(counts: Counts, labels: Ints) -> Ints | None:
+    """The kind of each example; None where most labels have too few for a larger model to be worth it."""
+    if np.median(np.bincount(labels)) < SEVERAL * OF_A_KIND:
+        return None
+    features = counts.weigh(np.ones(len(labels), dtype=np.bool_)).features
+    return kinds_of(directions_of(features), labels, size=OF_A_KIND, most=MOST_KINDS, tries=4)
 
 
 def blocks(counts: Counts, idfs: Floats, weights: NDArray[np.float32]) -> tuple[Block, ...]:
@@ -130,6 +140,16 @@ def blocks(counts: Counts, idfs: Floats, weights: NDArray[np.float32]) -> tuple[
         )
         for vocabulary, idf, part in parts
     )
+
+
+def _separate_all(features: Any, labels: Ints, penalty: float | None, kinds: Ints | None) -> _Separators:
+    """One separator per label, and behind these one per kind, if there are kinds."""
+    found = _separate(features, labels, penalty)
+    if kinds is None:
+        return found
+    of_kinds = _separate(features, kinds, penalty)
+    weights = np.hstack([found.weights, of_kinds.weights])
+    return _Separators(weights, np.concatenate([found.intercept, of_kinds.intercept]))
 
 
 def _separate(features: Any, labels: Ints, penalty: float | None) -> _Separators:
@@ -176,21 +196,25 @@ def _by_label(features: Any, labels: Ints) -> NDArray[np.float32]:
 
 
 def _cross_validate(
-    counts: Counts, labels: Ints, penalty: float | None, enough: int
+    counts: Counts, labels: Ints, penalty: float | None, enough: int, kinds: Ints | None = None
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Margins (n, K) and known shares (n,) of examples by separators that did not see them, and which have them."""
-    fold = folds(labels)
-    margins, shares = np.zeros((len(labels), int(labels.max()) + 1)), np.zeros(len(labels))
+    """Margins (n, K) and known shares (n, 2) of examples by separators that did not see them, and which have them."""
+    fold = folds(counts.weigh_words(), labels)
+    margins, known = np.zeros((len(labels), int(labels.max()) + 1)), np.zeros((len(labels), 2))
     done = np.zeros(len(labels), dtype=np.bool_)
     for number in range(FOLDS):
         held_out = fold == number
         if held_out.any() and done.sum() < enough:
             weighed = counts.weigh(~held_out)
-            fitted = _separate(weighed.features[~held_out], labels[~held_out], penalty)
-            margins[held_out] = weighed.features[held_out] @ fitted.weights + fitted.intercept
-            shares[held_out] = weighed.known[held_out]
+            seen = ~held_out
+            # A kind of which nothing is left is left out itself; something of every label is.
+            left = None if kinds is None else np.unique(kinds[seen], return_inverse=True)[1]
+            fitted = _separate_all(weighed.features[seen], labels[seen], penalty, left)
+            found = weighed.features[held_out] @ fitted.weights + fitted.intercept
+            margins[held_out] = found if left is None else with_kinds(found, firsts(left, labels[seen]))
+            known[held_out] = weighed.known[held_out]
             done |= held_out
-    return margins, shares, done
+    return margins, known, done
 
 
 def pick_penalty(counts: Counts, labels: Ints) -> float:

@@ -25,7 +25,7 @@ from mollm.routing.calibration import FALSE_ALARMS, calibrate, logistic, pick_se
 from mollm.routing.decision import Decision
 from mollm.routing.features import shortened
 from mollm.routing.models import LARGEST, Model, NgramModel
-from mollm.routing.naming import with_names
+from mollm.routing.naming import OF_FILE, with_names
 from mollm.routing.vector_model import BothModel, VectorModel
 from mollm.routing.vectors import vector_of
 
@@ -89,7 +89,7 @@ class LearnedScorer:
         fallback: str,
         false_alarms: float = FALSE_ALARMS,
         method: Method = "linear",
-        named: bool = False,
+        named: int = 0,
         embedder: Embedder | None = None,
     ) -> LearnedScorer:
         """Fit on questions by mixture; blank and repeated ones are dropped, mixtures without any ignored.
@@ -98,7 +98,8 @@ class LearnedScorer:
             examples: Mixture to questions; some hundred per mixture make a good router, 20 a usable one.
             fallback: The mixture that answers what no other one knows; examples of its own are welcome.
             false_alarms: Share of all these questions, 0 to 1, that both thresholds together may call into doubt.
-            named: The mixtures' names may stand in questions, and are to say nothing (see `naming`).
+            named: The mixtures' names may stand in questions, and are to say little: of so many examples, one is
+                changed for it (see `naming`). 0: none.
             method: `linear`, `naive-bayes`, or with an embedder `embeddings` or `both`.
             embedder: Makes the vectors that these two are fitted on.
 
@@ -121,13 +122,13 @@ class LearnedScorer:
         method: Method,
         fallback: str,
         false_alarms: float = FALSE_ALARMS,
-        named: bool = False,
+        named: int = 0,
         embedder: Embedder | None = None,
     ) -> LearnedScorer:
         """Like `fit`, by a way of one's own to make a model of texts and their labels, 0 to K-1."""
         cleaned = _cleaned(examples)
         labels = np.repeat(np.arange(len(cleaned)), [len(texts) for texts in cleaned.values()])
-        read = with_names(cleaned) if named else cleaned
+        read = with_names(cleaned, named) if named else cleaned
         crossed = fit([text for texts in read.values() for text in texts], labels)
         scores, known = crossed.scores[crossed.held_out], labels[crossed.held_out]
         scale = calibrate(scores, known)
@@ -152,7 +153,7 @@ class LearnedScorer:
     ) -> LearnedScorer:
         """Fit as the examples in a configuration are: `linear`, with an embedder `both`, and `named`; raises as it."""
         method: Method = "linear" if embedder is None else "both"
-        return cls.fit(examples, fallback=fallback, method=method, embedder=embedder, named=True)
+        return cls.fit(examples, fallback=fallback, method=method, embedder=embedder, named=OF_FILE)
 
     @classmethod
     def cached(

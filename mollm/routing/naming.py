@@ -15,8 +15,11 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-EVERY = 5
-"""Of so many examples of a mixture, one is changed."""
+OF_FILE, OF_DATA = 5, 20
+"""Of so many examples of a mixture, one is changed: where somebody wrote some dozens into a file, and where data have
+hundreds, of which one in five costs a third of a point. With one in twenty, "Route this to X." behind a question moves
+14 % of them to X where there are 150 intents and 0.3 % with ten domains; with none, 21 and 7 % (CLINC150, validation
+split)."""
 SENTENCES = (
     "use {name}",
     "{name}, please",
@@ -38,10 +41,10 @@ SENTENCES = (
 _BETWEEN = re.compile(r"[\W_]+")
 
 
-def with_names(examples: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Return the examples, one in five of each mixture with a sentence that names another mixture, at random.
+def with_names(examples: Mapping[str, Sequence[str]], every: int) -> dict[str, list[str]]:
+    """Return the examples, one in `every` of each mixture with a sentence that names another mixture, at random.
 
-    A mixture with less than five keeps them as they are, and so do two mixtures: of two, the other one's name would
+    A mixture with less than `every` keeps them as they are, and so do two mixtures: of two, the other one's name would
     come to speak for one. The same examples always come out the same.
     """
     names = {mixture: _BETWEEN.sub(" ", mixture).strip() or mixture for mixture in examples}
@@ -52,7 +55,7 @@ def with_names(examples: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     for mixture, texts in examples.items():
         changed[mixture] = list(texts)
         others = [name for other, name in names.items() if other != mixture]
-        for at in range(EVERY - 1, len(texts), EVERY):
+        for at in range(every - 1, len(texts), every):
             sentence = SENTENCES[generator.integers(len(SENTENCES))].format(
                 name=others[generator.integers(len(others))]
             )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from mollm.routing.models import LARGEST, NgramModel, finite
+from mollm.routing.models import LARGEST, NgramModel, belongs, evidence_of, finite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ class VectorModel:
     intercept: Floats
     """Shape (S,)."""
     means: NDArray[np.float32]
-    """Of the examples of each kind, of length 1, shape (S, d)."""
+    """Of examples that are close to each other, of length 1, shape (M, d)."""
     first: NDArray[np.int64]
     """The first kind of each of K mixtures, ascending from 0."""
     usual: Floats
@@ -53,6 +53,7 @@ class VectorModel:
         unseen: Floats,
         *,
         kinds: Ints | None = None,
+        clusters: Ints | None = None,
     ) -> VectorModel:
         """Make one of separators and of what they were fitted on.
 
@@ -63,13 +64,14 @@ class VectorModel:
             labels: Their kinds, 0 to S-1; without `kinds` these are the mixtures.
             unseen: Vectors of questions that were not fitted on; where there are none, those of the examples do.
             kinds: The mixture of each kind, ascending, shape (S,).
+            clusters: To which of M clusters each example belongs, 0 to M-1, shape (n,); else its kind is one.
         """
         mixtures = np.arange(len(intercept)) if kinds is None else kinds
         first = np.flatnonzero(np.diff(mixtures, prepend=-1)).astype(np.int64)
         plain = cls(
             np.ascontiguousarray(weights, dtype=np.float32),
             np.asarray(intercept, dtype=np.float64),
-            means_of(vectors, labels),
+            means_of(vectors, labels if clusters is None else clusters),
             first,
             np.array([[0.0, 1.0], [0.0, 1.0]]),
         )
@@ -82,7 +84,7 @@ class VectorModel:
         scores = vectors @ self.weights + self.intercept
         if len(self.first) < len(self.intercept):
             scores = np.logaddexp.reduceat(scores, self.first, axis=1)
-        return np.asarray(scores, dtype=np.float64), np.asarray((vectors @ self.means.T).max(axis=1), dtype=np.float64)
+        return np.asarray(scores, dtype=np.float64), nearness(vectors, self.means)
 
     def measure(self, text: str, vector: Floats | None = None) -> tuple[Floats, float]:  # noqa: ARG002 - by its vector
         """Score a vector; it is familiar if its largest score and its nearest mean are such as usual questions have."""
@@ -106,9 +108,10 @@ class VectorModel:
     def read(cls, arrays: Mapping[str, NDArray[Any]], mixtures: int) -> VectorModel:
         """Check shapes, types, order and ranges."""
         width, kinds = arrays["weights"].shape
+        clusters = max(1, len(arrays["means"]))
         weights = finite(arrays["weights"], np.float32, (width, kinds))
         intercept = finite(arrays["intercept"], np.float64, (kinds,))
-        means = finite(arrays["means"], np.float32, (kinds, width))
+        means = finite(arrays["means"], np.float32, (clusters, width))
         usual = finite(arrays["usual"], np.float64, (2, 2))
         first = arrays["first"]
         if first.dtype != np.int64 or first.shape != (mixtures,) or not width:
@@ -135,18 +138,19 @@ class BothModel:
     shares: Floats
     """Factor of the raw scores of the n-grams, and of those of the vectors, shape (2,)."""
     usual: Floats
-    """What questions of the mixtures have as largest sum, as largest score of the n-grams, and as product with the
-    nearest mean: mean and deviation of each, shape (3, 2)."""
+    """What questions of the mixtures have as largest sum, as evidence of the n-grams, and as product with the nearest
+    mean: mean and deviation of each, shape (3, 2)."""
 
     def measure(self, text: str, vector: Floats | None = None) -> tuple[Floats, float]:
-        """Score a text and its vector; familiarity is as with vectors alone, and by the n-grams' largest score too."""
+        """Score a text and its vector; familiarity is as with vectors alone, and by the n-grams' evidence too."""
         assert vector is not None  # noqa: S101 - it needs one
-        by_ngrams, known = self.ngrams.measure(text)
+        margins, known = self.ngrams.margins(text)
         scores, closeness = self.vectors.measured(vector[None])
-        total = self.shares[0] * by_ngrams + self.shares[1] * scores[0]
+        total = self.shares[0] * belongs(margins, self.ngrams.slope) + self.shares[1] * scores[0]
         if not vector.any():
-            return total, known and LEAST
-        return total, familiarity_of(self.usual, total.max(), by_ngrams.max(), closeness[0])
+            return total, LEAST if known.anything else 0.0
+        evidence = float(evidence_of(margins.max(), known.weight))
+        return total, familiarity_of(self.usual, total.max(), evidence, closeness[0])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Those of both models, each behind its kind and a dot, and two of its own."""
@@ -193,6 +197,11 @@ def means_of(vectors: Floats, labels: Ints) -> NDArray[np.float32]:
     """The mean of the vectors of each label, 0 to S-1, at length 1; shape (S, d)."""
     means = np.stack([vectors[labels == label].mean(axis=0) for label in range(int(labels.max()) + 1)])
     return np.asarray(means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+def nearness(vectors: Floats, means: NDArray[np.float32]) -> Floats:
+    """The product of each vector, shape (n, d), with the nearest of some means, shape (M, d); shape (n,)."""
+    return np.asarray((vectors.astype(np.float32) @ means.T).max(axis=1), dtype=np.float64)
 
 
 def _behind(arrays: Mapping[str, NDArray[Any]], kind: str) -> dict[str, NDArray[Any]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from mollm.routing.learned import LearnedScorer
+from mollm.routing.naming import OF_DATA
 from mollm.training.second import examples
 
 if TYPE_CHECKING:
@@ -55,7 +56,12 @@ def fitted(data: Labelled, how: Training, method: Method, folder: Path) -> Learn
 
         return transformer.train(examples(data), folder, fallback=how.fallback, false_alarms=how.false_alarms)
     scorer = LearnedScorer.fit(
-        examples(data), fallback=how.fallback, false_alarms=how.false_alarms, method=method, embedder=how.embedder
+        examples(data),
+        fallback=how.fallback,
+        false_alarms=how.false_alarms,
+        method=method,
+        named=OF_DATA,
+        embedder=how.embedder,
     )
     scorer.save(folder)
     return scorer

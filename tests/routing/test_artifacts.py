@@ -21,6 +21,7 @@ from mollm.errors import ConfigError
 from mollm.routing.artifacts import ARRAYS, FORMAT, KEPT, MANIFEST
 from mollm.routing.decision import Decision
 from mollm.routing.learned import LearnedScorer
+from mollm.routing.naming import OF_FILE
 from tests.fuzz import cases
 from tests.routing.fitted import EXAMPLES, ngrams_of, same
 
@@ -34,7 +35,7 @@ NGRAMS_OF_WORDS = 131
 @pytest.fixture(scope="module")
 def scorer() -> LearnedScorer:
     """A small one that knows two subjects."""
-    return LearnedScorer.fit(EXAMPLES, fallback="general", named=True)
+    return LearnedScorer.fit(EXAMPLES, fallback="general", named=OF_FILE)
 
 
 # --- saving and loading

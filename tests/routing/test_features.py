@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mollm.routing import fitting
 from mollm.routing.features import EDGE, NGRAMS, Block, char_ngrams, normalize, word_ngrams
 from mollm.routing.learned import LearnedScorer
-from mollm.routing.models import belongs, familiarity_of
+from mollm.routing.models import belongs, evidence_of, familiarity_of
 from tests.fuzz import cases
 from tests.routing.fitted import ngrams_of
 
@@ -155,7 +155,10 @@ def test_scores_are_those_of_scikit_learn(scorer: LearnedScorer, vectorizers: li
 
     ours, familiarity = scorer.model.measure(text)
     np.testing.assert_allclose(ours, belongs(margins[0], ngrams_of(scorer).slope), atol=5e-3)
-    wanted = float(familiarity_of(float(margins.max()), float(coverage[0]) ** 2)) if any(coverage) else 0.0
+    words = {gram for gram in vectorizers[0].build_analyzer()(text) if " " not in gram}
+    familiar = len(words & set(vectorizers[0].get_feature_names_out())) / max(1, len(words))
+    evidence = evidence_of(float(margins.max()), float(coverage[0]) ** 2)
+    wanted = float(familiarity_of(evidence, familiar)) if any(coverage) else 0.0
     assert familiarity == pytest.approx(wanted, abs=2e-3)
 
 

@@ -11,7 +11,8 @@ from mollm.messages import question_of
 from mollm.prompts import parse_prompt
 from mollm.routing.learned import LearnedScorer
 from mollm.routing.llm import LLMScorer
-from mollm.routing.naming import EVERY, with_names
+from mollm.routing.naming import OF_FILE as EVERY
+from mollm.routing.naming import with_names
 from tests import shipped
 from tests.fuzz import cases
 from tests.routing.asked import decide
@@ -32,9 +33,9 @@ examples = st.dictionaries(
 @given(examples=examples)
 def test_every_fifth_example_names_another_mixture(examples: dict[str, list[str]]) -> None:
     """It keeps its own words, all others are as they were, and the same come out the same."""
-    changed = with_names(examples)
+    changed = with_names(examples, EVERY)
 
-    assert changed == with_names(examples)
+    assert changed == with_names(examples, EVERY)
     assert list(changed) == list(examples)
     for mixture, texts in examples.items():
         assert len(changed[mixture]) == len(texts)
