@@ -112,7 +112,7 @@ def _added(
             scorer = replace(scorer, second=measured.chosen.joined.bound)
             scorer.save(folder)
         keep(folder, fit)
-        version = f"{now:%Y-%m-%dT%H-%M-%S}-{how.method}-{scorer.digest[:4]}"
+        version = versions.free(out, f"{now:%Y-%m-%dT%H-%M-%S}-{how.method}-{scorer.digest[:4]}")
         report = Report(version, now, data, how, scorer, fit, measured, regret)
         write(report, folder)
         versions.add(out, report.version, folder)
