@@ -77,8 +77,9 @@ def banking77(data: Path) -> Split:
 
 
 def fitted(rows: Rows, variant: str) -> Any:
-    """A router learned from rows; its vectors are kept for the next one."""
+    """A router learned from rows as `mollm train router` learns; its vectors are kept for the next one."""
     from mollm.routing.learned import LearnedScorer
+    from mollm.routing.naming import OF_DATA
 
     method, vectors = VARIANTS[variant]
     examples: dict[str, list[str]] = {}
@@ -86,8 +87,8 @@ def fitted(rows: Rows, variant: str) -> Any:
         examples.setdefault(label, []).append(text)
     fit: Any = LearnedScorer.fit
     if vectors is None:
-        return fit(examples, fallback="none of these")
-    return fit(examples, fallback="none of these", method=method, embedder=Kept.of(vectors))
+        return fit(examples, fallback="none of these", named=OF_DATA)
+    return fit(examples, fallback="none of these", named=OF_DATA, method=method, embedder=Kept.of(vectors))
 
 
 class Kept:
