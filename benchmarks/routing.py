@@ -7,6 +7,11 @@ DIR holds `clinc150` (`data_full.json`, `domains.json`) and `banking77` (`train.
 the training split. Thresholds, and which of two scores tells questions that belong nowhere, come from the validation
 splits; the figures are of the test splits. Each figure is kept in a file in the temporary folder as it is measured, so
 that a run that was interrupted goes on; `--fresh` measures all again. Run it on one core of a machine that is idle.
+
+`--only transformer` is no part of a run that names none: it fine-tunes encoders for half an hour, and needs torch.
+
+    uv run --group vectors --with-requirements environments/train.txt python benchmarks/routing.py --data DIR
+        --only transformer
 """
 
 from __future__ import annotations
@@ -33,11 +38,13 @@ from machine import shape  # noqa: E402
 from revisions import ENVIRONMENTS, revision  # noqa: E402
 from routing_data import VARIANTS, Kept, Split, banking77, clinc150, fitted, plain  # noqa: E402
 from routing_table import table  # noqa: E402
+from routing_transformer import HEAD, TUNED  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PARTS = ("clinc150", "banking77", "few", "calibration", "speed", "memory")
+"""What is measured if nothing is named."""
 KEPT = ENVIRONMENTS / "routing.json"
 FALSE_ALARMS = 0.05
 ROUNDS, ASKED = 5, 300
@@ -59,9 +66,9 @@ def quality(split: Split, variant: str) -> dict[str, float | str]:
     from mollm.evaluation import metrics
     from mollm.evaluation.routing import Said, asking, say
 
-    start, cpu = time.perf_counter(), time.process_time()
+    start, cpu = time.perf_counter(), sum(os.times()[:4])  # with that of processes which have ended
     scorer = fitted(split.train, variant)
-    found: dict[str, float | str] = {"fit_s": time.perf_counter() - start, "fit_cpu_s": time.process_time() - cpu}
+    found: dict[str, float | str] = {"fit_s": time.perf_counter() - start, "fit_cpu_s": sum(os.times()[:4]) - cpu}
     ask = asking(scorer, scorer.fallback)
 
     def said(texts: list[str]) -> Said:
@@ -200,6 +207,11 @@ def jobs(data: Path, only: set[str], routers: list[str], old: str) -> dict[str, 
             found[f"few/banking77/{variant}"] = partial(quality, banking77(data).few(), variant)
         if "speed" in only:
             found[f"speed/{variant}"] = partial(speed, clinc150(data, 150), variant)
+    if "transformer" in only:
+        sets = {"few/clinc150": clinc150(data, 150).few(), "few/banking77": banking77(data).few()}
+        for place, split in (sets | {"150": clinc150(data, 150)}).items():
+            for router in (HEAD, TUNED):
+                found[f"transformer/{place}/{router}"] = partial(quality, split, router)
     if "memory" in only:
         found["memory"] = partial(memory, clinc150(data, 150), old)
     return found
@@ -217,8 +229,8 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
     only = set(arguments.only.split(","))
-    if wrong := only - set(PARTS):
-        parser.error(f"--only knows {', '.join(PARTS)}, not {', '.join(sorted(wrong))}")
+    if wrong := only - {*PARTS, "transformer"}:
+        parser.error(f"--only knows {', '.join(PARTS)}, transformer, not {', '.join(sorted(wrong))}")
     routers = [name for name in VARIANTS if name in arguments.routers.split(",")]
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     known: dict[str, Any] = (

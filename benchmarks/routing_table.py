@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from routing_transformer import compared
+
 Known = dict[str, dict[str, Any]]
 WANTED: list[tuple[str, str, str, str, float, str]] = [
     # what, part of --only, key, figure, bound, how it is written
@@ -60,6 +62,7 @@ def table(known: Known) -> str:
         sign, form = how.split()
         met = "-" if found is None else ("yes" if (found >= bound if sign == ">=" else found <= bound) else "no")
         lines.append(f"| {what} | {part} | {sign} {_written(bound, form)} | {_written(found, form)} | {met} |")
+    lines += compared(known)
     routers = [key for key in known if "accuracy" in known[key]]
     lines += ["", "| router | " + " | ".join(FIGURES.values()) + " | doubts by |"]
     lines.append("|---|" + "---:|" * len(FIGURES) + "---|")

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from mollm.routing.learned import Method
     from mollm.training.data import Labelled
 
-Step: TypeAlias = Callable[[str], AbstractContextManager[object]]
-"""Is told what is done while the block runs."""
+Tell: TypeAlias = Callable[[str], object]
+"""Is told how far something is, in a line that takes the place of the one before."""
+Step: TypeAlias = Callable[[str], AbstractContextManager[Tell]]
+"""Is told what is done while the block runs; the block is given what to tell how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +39,24 @@ class Training:
     """Makes the vectors of `embeddings` and `both`."""
 
 
-def quiet(what: str) -> AbstractContextManager[object]:  # noqa: ARG001 - nobody is told
+def unheard(line: str) -> None:
+    """A `Tell` of which nothing is shown."""
+
+
+def quiet(what: str) -> AbstractContextManager[Tell]:  # noqa: ARG001 - nobody is told
     """A `Step` of which nothing is shown."""
-    return nullcontext()
+    return nullcontext(unheard)
 
 
-def fitted(data: Labelled, how: Training, method: Method, folder: Path) -> LearnedScorer:
+def fitted(data: Labelled, how: Training, method: Method, folder: Path, tell: Tell = unheard) -> LearnedScorer:
     """Fit a router by `method`, and write it to `folder`, which is made if missing.
+
+    Args:
+        data: The questions.
+        how: Settings; the method is the next argument.
+        method: How it learns.
+        folder: Of the router.
+        tell: Is told how far the training of an encoder is; the other methods are done before there is much to tell.
 
     Raises:
         ConfigError: The method cannot be had here.
@@ -52,7 +65,9 @@ def fitted(data: Labelled, how: Training, method: Method, folder: Path) -> Learn
     if method == "transformer":
         from mollm.training import transformer
 
-        return transformer.train(data.by_label(), folder, fallback=how.fallback, false_alarms=how.false_alarms)
+        return transformer.train(
+            data.by_label(), folder, fallback=how.fallback, false_alarms=how.false_alarms, tell=tell
+        )
     scorer = LearnedScorer.fit(
         data.by_label(), fallback=how.fallback, false_alarms=how.false_alarms, method=method, embedder=how.embedder
     )

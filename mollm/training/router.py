@@ -67,8 +67,8 @@ def _measure(data: Labelled, lessons: Lessons | None, how: Training, step: Step)
 
     def tried(method: Method) -> tuple[Said, LearnedScorer]:
         with tempfile.TemporaryDirectory() as folder:
-            with step(f"{method}: fitting on {len(seen.texts):,} questions"):
-                scorer = fitted(seen, how, method, Path(folder))
+            with step(f"{method}: fitting on {len(seen.texts):,} questions") as tell:
+                scorer = fitted(seen, how, method, Path(folder), tell)
             with step(f"{method}: asking about the {len(held_out.texts):,} others"):
                 return said(scorer, held_out), scorer
 
@@ -86,8 +86,8 @@ def _added(
     now = datetime.now(UTC)
     with tempfile.TemporaryDirectory(dir=out, prefix=".draft.") as draft:
         folder = Path(draft) / "router"
-        with step(f"{how.method}: fitting on all {len(data.texts):,} questions"):
-            scorer = fitted(data, how, how.method, folder)
+        with step(f"{how.method}: fitting on all {len(data.texts):,} questions") as tell:
+            scorer = fitted(data, how, how.method, folder, tell)
         report = Report(
             f"{now:%Y-%m-%dT%H-%M-%S}-{how.method}-{scorer.digest[:4]}", now, data, how, scorer, measured, regret
         )
