@@ -81,7 +81,7 @@ def router(
         report = trained(known, how, out, ratings=ratings, step=step)
     except KeyboardInterrupt:
         added = [version for version in versions.listed(out) if version not in before]
-        say(f"mollm: interrupted; {out} has no new version" if not added else f"mollm: interrupted; {added[-1]} is added")
+        say(f"mollm: interrupted; {', '.join(added) or 'no version'} was added to {out}")
         raise
     if json:
         print_json(report.to_plain())

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Tell: TypeAlias = Callable[[str], object]
+"""Is told how far something is, in a line that takes the place of the one before."""
 
 RECENT = 32
 """Batches whose mean loss is told: a single one says little."""
+
+
+def unheard(line: str) -> None:
+    """A `Tell` of which nothing is shown."""
 
 
 class Course:

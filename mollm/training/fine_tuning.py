@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mollm.routing.calibration import Ints
     from mollm.routing.features import Floats
-    from mollm.training.methods import Tell
+    from mollm.training.course import Tell
 
 BATCH = 32
 TOKENS = 64

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from mollm.routing.learned import LearnedScorer
+from mollm.training.course import Tell, unheard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from mollm.routing.learned import Method
     from mollm.training.data import Labelled
 
-Tell: TypeAlias = Callable[[str], object]
-"""Is told how far something is, in a line that takes the place of the one before."""
 Step: TypeAlias = Callable[[str], AbstractContextManager[Tell]]
 """Is told what is done while the block runs; the block is given what to tell how far it is."""
 
@@ -37,10 +36,6 @@ class Training:
     """Which questions these are."""
     embedder: Embedder | None = None
     """Makes the vectors of `embeddings` and `both`."""
-
-
-def unheard(line: str) -> None:
-    """A `Tell` of which nothing is shown."""
 
 
 def quiet(what: str) -> AbstractContextManager[Tell]:  # noqa: ARG001 - nobody is told

@@ -14,7 +14,7 @@ from mollm.routing.calibration import FALSE_ALARMS
 from mollm.routing.fitting import Crossed
 from mollm.routing.learned import ENCODER, LearnedScorer
 from mollm.routing.vector_model import VectorModel
-from mollm.training.methods import unheard
+from mollm.training.course import unheard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mollm.routing.calibration import Ints
     from mollm.routing.features import Floats
-    from mollm.training.methods import Tell
+    from mollm.training.course import Tell
 
 FEW = 3000
 """Examples below which there are two trainings: one that is measured, on four fifths, and one on all of them."""

@@ -14,7 +14,7 @@ from mollm.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mollm.training.methods import Tell
+    from mollm.training.course import Tell
 
 SELDOM = 30.0
 """Seconds between two lines where there is no terminal: a log tells whether hours of work get on, not every batch."""
@@ -24,8 +24,8 @@ SELDOM = 30.0
 def step(what: str, clock: Callable[[], float] = time.monotonic) -> Iterator[Tell]:
     """Show on standard error that something is done while the block runs, and how far it is.
 
-    A terminal shows what is done, below it how far it is, and at the end how long it took. A file or a pipe gets a line every half a minute of a
-    block that tells how far it is, and nothing of one that does not.
+    A terminal shows what is done, below it how far it is, and at the end how long it took. A file or a pipe gets a
+    line every half a minute of a block that tells how far it is, and nothing of one that does not.
     """
     screen = console(stderr=True)
     start = told = clock()
