@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from revisions import ENVIRONMENTS
+from routing_transformer import HEAD, TUNED, fine_tuned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +82,9 @@ def fitted(rows: Rows, variant: str) -> Any:
     from mollm.routing.learned import LearnedScorer
     from mollm.routing.naming import OF_DATA
 
-    method, vectors = VARIANTS[variant]
+    if variant == TUNED:
+        return fine_tuned(rows)
+    method, vectors = ("embeddings", "minilm") if variant == HEAD else VARIANTS[variant]
     examples: dict[str, list[str]] = {}
     for text, label in rows:
         examples.setdefault(label, []).append(text)
