@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mollm.errors import RunError
-from mollm.routing.base import plan_of
-from mollm.routing.vectors import SHARE_OF_TIME
+from mollm.routing.base import deadline, plan_of
 from mollm.types import Route
 
 if TYPE_CHECKING:
@@ -69,13 +68,11 @@ class DeferredRouter:
 
     async def _built(self, calls: Calls) -> Router:
         """Wait for the build that is going on, or begin one: questions that come at once share it."""
-        now = asyncio.get_running_loop().time()
-        until = None if calls.deadline is None else now + SHARE_OF_TIME * max(0.0, calls.deadline - now)
         with self._lock:
             if self._building is None or self._building.done():
                 self._building = started(self._build)
             building = self._building
-        async with asyncio.timeout_at(until):
+        async with asyncio.timeout_at(deadline(calls)):
             return await asyncio.shield(asyncio.wrap_future(building))
 
 
