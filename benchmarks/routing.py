@@ -10,6 +10,11 @@ that a run that was interrupted goes on; `--fresh` measures all again. Run it on
 
 `semantic` measures mollm's semantic router beside semantic-router, where that is installed:
 `uv run --group vectors --with semantic-router==1.1.1 python benchmarks/routing.py --data DIR --only semantic`.
+
+`--only transformer` is no part of a run that names none: it fine-tunes encoders for half an hour, and needs torch.
+
+    uv run --group vectors --with-requirements environments/train.txt python benchmarks/routing.py --data DIR
+        --only transformer
 """
 
 from __future__ import annotations
@@ -37,11 +42,13 @@ from revisions import ENVIRONMENTS, revision  # noqa: E402
 from routing_data import VARIANTS, Kept, Split, banking77, clinc150, fitted, plain  # noqa: E402
 from routing_semantic import semantic  # noqa: E402
 from routing_table import table  # noqa: E402
+from routing_transformer import HEAD, TUNED  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 PARTS = ("clinc150", "banking77", "few", "calibration", "speed", "memory", "semantic")
+"""What is measured if nothing is named."""
 KEPT = ENVIRONMENTS / "routing.json"
 FALSE_ALARMS = 0.05
 ROUNDS, ASKED = 5, 300
@@ -64,9 +71,9 @@ def quality(split: Split, variant: str) -> dict[str, float | str]:
     from mollm.evaluation.asking import Said, asking, say
     from mollm.evaluation.questions import Questions
 
-    start, cpu = time.perf_counter(), time.process_time()
+    start, cpu = time.perf_counter(), sum(os.times()[:4])  # with that of processes which have ended
     scorer = fitted(split.train, variant)
-    found: dict[str, float | str] = {"fit_s": time.perf_counter() - start, "fit_cpu_s": time.process_time() - cpu}
+    found: dict[str, float | str] = {"fit_s": time.perf_counter() - start, "fit_cpu_s": sum(os.times()[:4]) - cpu}
     ask = asking(scorer, scorer.fallback)
 
     def said(texts: Sequence[str]) -> Said:
@@ -208,6 +215,11 @@ def jobs(data: Path, only: set[str], routers: list[str], old: str) -> dict[str, 
             for labels in (10, 150):
                 found[f"semantic/clinc150/{labels}/{variant}"] = partial(semantic, clinc150(data, labels), variant)
             found[f"semantic/banking77/{variant}"] = partial(semantic, banking77(data), variant)
+    if "transformer" in only:
+        sets = {"few/clinc150": clinc150(data, 150).few(), "few/banking77": banking77(data).few()}
+        for place, split in (sets | {"150": clinc150(data, 150)}).items():
+            for router in (HEAD, TUNED):
+                found[f"transformer/{place}/{router}"] = partial(quality, split, router)
     if "memory" in only:
         found["memory"] = partial(memory, clinc150(data, 150), old)
     return found
@@ -225,8 +237,8 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
     only = set(arguments.only.split(","))
-    if wrong := only - set(PARTS):
-        parser.error(f"--only knows {', '.join(PARTS)}, not {', '.join(sorted(wrong))}")
+    if wrong := only - {*PARTS, "transformer"}:
+        parser.error(f"--only knows {', '.join(PARTS)}, transformer, not {', '.join(sorted(wrong))}")
     routers = [name for name in VARIANTS if name in arguments.routers.split(",")]
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     known: dict[str, Any] = (

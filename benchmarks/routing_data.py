@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from revisions import ENVIRONMENTS
+from routing_transformer import HEAD, TUNED, fine_tuned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,17 +78,20 @@ def banking77(data: Path) -> Split:
 
 
 def fitted(rows: Rows, variant: str) -> Any:
-    """A router learned from rows; its vectors are kept for the next one."""
+    """A router learned from rows as `mollm train router` learns; its vectors are kept for the next one."""
     from mollm.routing.learned import LearnedScorer
+    from mollm.routing.naming import OF_DATA
 
-    method, vectors = VARIANTS[variant]
+    if variant == TUNED:
+        return fine_tuned(rows)
+    method, vectors = ("embeddings", "minilm") if variant == HEAD else VARIANTS[variant]
     examples: dict[str, list[str]] = {}
     for text, label in rows:
         examples.setdefault(label, []).append(text)
     fit: Any = LearnedScorer.fit
     if vectors is None:
-        return fit(examples, fallback="none of these")
-    return fit(examples, fallback="none of these", method=method, embedder=Kept.of(vectors))
+        return fit(examples, fallback="none of these", named=OF_DATA)
+    return fit(examples, fallback="none of these", named=OF_DATA, method=method, embedder=Kept.of(vectors))
 
 
 class Kept:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from routing_transformer import compared
+
 Known = dict[str, dict[str, Any]]
 WANTED: list[tuple[str, str, str, str, float, str]] = [
     # what, part of --only, key, figure, bound, how it is written
@@ -73,6 +75,7 @@ def table(known: Known) -> str:
         sign, form = how.split()
         met = "-" if found is None else ("yes" if (found >= bound if sign == ">=" else found <= bound) else "no")
         lines.append(f"| {what} | {part} | {sign} {_written(bound, form)} | {_written(found, form)} | {met} |")
+    lines += compared(known)
     routers = [key for key in known if "accuracy" in known[key]]
     lines += ["", "| router | " + " | ".join(FIGURES.values()) + " | doubts by |"]
     lines.append("|---|" + "---:|" * len(FIGURES) + "---|")
@@ -83,11 +86,11 @@ def table(known: Known) -> str:
             for n, f in zip(FIGURES, figures, strict=True)
         )
         lines.append(f"| {key} | {cells} | {known[key].get('score', '')} |")
-    compared = {key: entry for key, entry in known.items() if "accuracy_of_all" in entry}
-    if compared:
+    semantic = {key: entry for key, entry in known.items() if "accuracy_of_all" in entry}
+    if semantic:
         lines += ["", "| router `semantic` | " + " | ".join(SEMANTIC.values()) + " |"]
         lines.append("|---|" + "---:|" * len(SEMANTIC))
-        for key, entry in compared.items():
+        for key, entry in semantic.items():
             cells = " | ".join(f"{entry[name]:.4f}" if name in entry else "" for name in SEMANTIC)
             lines.append(f"| {key.removeprefix('semantic/')} | {cells} |")
     for key, entry in known.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
@@ -14,14 +13,15 @@ from mollm.config.load import load_config
 from mollm.errors import RequestError
 from mollm.feedback.base import rating_of, settled
 from mollm.feedback.stores import Stores, needed, usable
+from mollm.graphs import Graphs
 from mollm.loops import LoopThread, all_of
 from mollm.messages import messages_of, question_of
 from mollm.observing.channel import Channel, LastAnswer
-from mollm.observing.observers import Guarded, Observers
+from mollm.observing.observers import Guarded
 from mollm.observing.watching import is_watched
 from mollm.options import Options, RequestOptions
 from mollm.pool import Pool
-from mollm.run import Context, fresh
+from mollm.run import context_of, fresh
 from mollm.turns import Turns
 from mollm.types import answer_from_plain
 
@@ -84,11 +84,10 @@ class MoLLM:
         self._engine = engine
         self._pool = Pool(llms)
         self._loop_thread = LoopThread()
-        self._lock = threading.Lock()
-        self._graphs: dict[Catalog, Graph] = {}
         self._stores = Stores()
         self._catalogs = Catalogs(self._built(config), self._pool)
         self._turns = Turns()
+        self._graphs = Graphs(self._loop_thread, self._observers, self._turns)
 
     def __repr__(self) -> str:
         config = self.catalog.config
@@ -254,7 +253,7 @@ class MoLLM:
         self, question: str | Sequence[Message], options: Options, through: Callable[[Router], Router] | None = None
     ) -> Route:
         async def routed(observers: Sequence[Observer]) -> Route:
-            context = self._context(catalog, question, options, observers)
+            context = context_of(catalog, question, options, observers)
             context.through = through or context.through
             return await flow.route_only(context)
 
@@ -360,27 +359,11 @@ class MoLLM:
             if self._engine == "graph" or is_watched():
                 return await self._through_graph(catalog, question, given)
             observers = [*self._observers, observer] if observer else self._observers
-            context = self._context(catalog, question, given, observers, self._turns)
+            context = context_of(catalog, question, given, observers, self._turns)
             return flow.finish(await flow.walk(fresh(given), context), context)
 
-    @staticmethod
-    def _context(
-        catalog: Catalog,
-        question: str | Sequence[Message],
-        options: Options,
-        observers: Sequence[Observer],
-        turns: Turns | None = None,
-    ) -> Context:
-        asked = question_of(
-            messages_of(question),
-            tools=options.tools,
-            response_format=options.response_format,
-            extra_body=options.extra_body,
-        )
-        return Context(catalog, asked, options, observer=Observers(observers), streams=options.stream, turns=turns)
-
     async def _through_graph(self, catalog: Catalog, question: str | Sequence[Message], options: Options) -> Answer:
-        graph = self._graphs[catalog] if catalog in self._graphs else await asyncio.to_thread(self._graph, catalog)
+        graph = self._graph(catalog) if catalog in self._graphs else await asyncio.to_thread(self._graph, catalog)
         from mollm.conversion import to_langchain
 
         messages, beside = to_langchain(messages_of(question))
@@ -392,18 +375,7 @@ class MoLLM:
         return last.answer or answer_from_plain(found["mollm"])
 
     def _graph(self, catalog: Catalog) -> Graph:
-        # Imported on first use: LangGraph takes half a second, and 35 MB.
-        from mollm.graph import compile_graph
-
-        with self._lock:
-            if catalog not in self._graphs:
-                living = self._catalogs.living
-                self._graphs = {known: graph for known, graph in self._graphs.items() if known in living}
-                observers = self._observers
-                self._graphs[catalog] = compile_graph(
-                    catalog, loop_thread=self._loop_thread, observers=observers, turns=self._turns
-                )
-            return self._graphs[catalog]
+        return self._graphs.of(catalog, self._catalogs.living)
 
     def _built(self, config: str | Path | Mapping[str, Any] | Config | None) -> Catalog:
         loaded = load_config(config, methods=self._aggregators, has_embedder=self._embedder is not None)

@@ -39,7 +39,7 @@ from mollm.aggregation.writing import write
 from mollm.answering import answer_of
 from mollm.calling.base import Request
 from mollm.config.arms import CURRENT, ROUTER, drawn, with_arm
-from mollm.config.problems import RESERVED_NAMES
+from mollm.config.names import RESERVED_NAMES
 from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
 from mollm.fitting import Reader, fitted
 from mollm.joining import answers

@@ -15,6 +15,11 @@ STEERING = re.compile(rf"[{_STEERS}\u2028\u2029]")
 _DROPPED, _BREAKS = re.compile(f"[{_STEERS}]+"), re.compile("[\u2028\u2029]")
 
 
+def abridged(text: str, most: int = 500) -> str:
+    """The beginning of a text that is longer than `most` characters, else all of it; as `printable`."""
+    return printable(text) if len(text) <= most else f"{printable(text[:most])} ..."
+
+
 def printable(text: str) -> str:
     """Drop what could steer a terminal; separators of lines and paragraphs become spaces, and forge no line."""
     if text.isascii() and text.isprintable():

@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from mollm.calling.calls import Allowance, Calls
-from mollm.observing.observers import NOBODY
+from mollm.messages import messages_of, question_of
+from mollm.observing.observers import NOBODY, Observers
 from mollm.transcript import as_asked, without_tools
 from mollm.turns import Kept, begun
 from mollm.types import (
@@ -224,6 +225,23 @@ class Context:
             raise RuntimeError("nothing was routed yet")
         mixture = await self.catalog.built_for(run.route)
         return self.catalog.made(mixture, run.choice.workers) if run.choice else mixture
+
+
+def context_of(
+    catalog: Catalog,
+    question: str | Sequence[Message],
+    options: Options,
+    observers: Sequence[Observer],
+    turns: Turns | None = None,
+) -> Context:
+    """Create the context of a question from Python. Raises `RequestError` where it is none."""
+    asked = question_of(
+        messages_of(question),
+        tools=options.tools,
+        response_format=options.response_format,
+        extra_body=options.extra_body,
+    )
+    return Context(catalog, asked, options, observer=Observers(observers), streams=options.stream, turns=turns)
 
 
 def fresh(options: Options) -> Run:

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 MOLLM = [sys.executable, "-W", "error", "-m", "mollm"]
@@ -38,14 +39,19 @@ def run(*arguments: str, cwd: Path, text: str | None = None, **environ: str) -> 
 
 
 def in_terminal(
-    *arguments: str, cwd: Path, columns: int = 80, interrupt_at: bytes | None = None, **environ: str
+    *arguments: str,
+    cwd: Path,
+    columns: int = 80,
+    interrupt_at: bytes | None = None,
+    program: Sequence[str] = MOLLM,
+    **environ: str,
 ) -> tuple[int, str]:
     """Run the command in a pseudo-terminal and return its exit code and what the screen received."""
     pid, screen = pty.fork()
     if pid == 0:
         os.chdir(cwd)
         os.environ.update(COLUMNS=str(columns), TERM="xterm", **environ)
-        os.execv(sys.executable, [*MOLLM, *arguments])
+        os.execv(program[0], [*program, *arguments])
     seen = b""
     while True:
         try:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from mollm import MoLLM, load_config
 from mollm.config.arms import CURRENT, ROUTER, arms_of, drawn, with_arm
 from mollm.config.files import packaged_folder
-from mollm.config.problems import NAME, warnings
+from mollm.config.names import NAME
+from mollm.config.problems import warnings
 from mollm.errors import ConfigError
 from mollm.llms.scripted import ScriptedLLM
 from mollm.routing.learned import LearnedScorer

@@ -83,7 +83,14 @@ def router(
     otherwise = settings.fallback if settings else "general"
     embedder = _embedder(settings) if settings and with_vectors else None
     how = Training(method, fallback or otherwise, false_alarms, held_out, seed, embedder)
-    report = trained(known, how, out, ratings=_ratings(settings) if settings and from_feedback else None, step=step)
+    ratings = _ratings(settings) if settings and from_feedback else None
+    before = versions.listed(out)
+    try:
+        report = trained(known, how, out, ratings=ratings, step=step)
+    except KeyboardInterrupt:
+        added = [version for version in versions.listed(out) if version not in before]
+        say(f"mollm: interrupted; {', '.join(added) or 'no version'} was added to {out}")
+        raise
     if json:
         print_json(report.to_plain())
     else:

@@ -24,8 +24,8 @@ class EmbeddingsConfig(Section):
     )
     path: str | None = Field(
         None,
-        description="Of `sentence-transformers`: a folder or a name. Of `python`: `package.module:function`, which "
-        "takes texts and returns a vector for each.",
+        description="Of `sentence-transformers`: a folder, or a name in its cache. Of `python`: "
+        "`package.module:function`, which takes texts and returns a vector for each.",
     )
     api_base: APIBase = Field(None, description="Of `openai`: the address, up to and including `/v1`.")
     api_key: SecretStr | None = Field(None, description="Of `openai`: `${VAR}`, or a literal (masked everywhere).")

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from mollm.config.addresses import ProxyURL
 from mollm.config.arms import CURRENT
 from mollm.config.embedder_problems import embedder_problems
-from mollm.config.files import looks_like_file_name
+from mollm.config.files import looks_like_file_name, named_path
 from mollm.config.hosts import ANY
 from mollm.config.keys import key_problem
 from mollm.config.mixtures import METHODS
+from mollm.config.names import NAME, NAMING, RESERVED_NAMES
 from mollm.config.places import MAX_DEPTH
 from mollm.config.problem import LLMS, MIXTURES, Problem, nearest, one_of, refusal
 from mollm.config.router_problems import needs_no_examples, router_problems
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
     from mollm.config.mixtures import MixtureConfig
     from mollm.config.places import KeyPath
 
-NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9@~][A-Za-z0-9_.:@~+=-]*(/[A-Za-z0-9_@~][A-Za-z0-9_.:@~+=-]*)*")
-"""As other programs name models: `provider/name`, `name:tag`. No part of one is `..`, and none holds the `#` that tells
-the samples of a worker apart."""
-RESERVED_NAMES = ("auto", "router")
 KEYS: KeyPath = ("server", "api_keys")
 KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 NOTHING = hashlib.sha256(b"").hexdigest()
@@ -64,11 +61,7 @@ def _name_problems(config: Config) -> Iterator[Problem]:
     for section, names in ((LLMS, config.llms), (MIXTURES, config.mixtures)):
         for name in names:
             if not NAME.fullmatch(name):
-                text = (
-                    "a name is 1 to 128 letters, digits and any of '_.:@~+=-', in parts with '/' between them, "
-                    "and begins with a letter or a digit"
-                )
-                yield Problem((*section, name), text, [section])
+                yield Problem((*section, name), f"a name is {NAMING}", [section])
             if name in RESERVED_NAMES:
                 yield Problem((*section, name), f"the name {name!r} is reserved for the router", [section])
     for name in config.mixtures:
@@ -217,6 +210,8 @@ def _arm_problems(config: Config, key: KeyPath, arms: Mapping[str, float]) -> It
     for arm in arms if key[0] == "router" else ():
         if not arm or not arm.isprintable():
             yield Problem((*key, arm), "an arm has the name of its folder, a trained router's", [key])
+    if key[0] == "router" and len({named_path(arm) for arm in arms}) < len(arms):
+        yield Problem(key, "two arms are the same folder", [key])
     for arm in arms if key[0] == "mixtures" else ():
         where = (*key, arm)
         if arm == key[1]:

@@ -1,11 +1,14 @@
-"""Whatever sentence-transformers reads: a folder, or a name that it looks up in its cache and at its hub."""
+"""Whatever sentence-transformers reads: a folder, or the name of a model that lies in its cache. No hub is asked."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import shlex
 import threading
+from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +16,7 @@ import numpy as np
 from mollm.errors import ConfigError, EmbeddingError, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mollm.embeddings.base import Vectors
 
@@ -25,7 +28,7 @@ class SentenceEmbedder:
         """Check that the library is there.
 
         Args:
-            path: A folder, or a name.
+            path: A folder, or a name in the cache.
 
         Raises:
             ConfigError: It is not.
@@ -73,14 +76,38 @@ class SentenceEmbedder:
     def _model(self) -> tuple[Any, str]:
         with self._lock:
             if self._loaded is None:
-                from sentence_transformers import SentenceTransformer
-
-                try:
-                    model = SentenceTransformer(self._path)
-                except Exception as error:
-                    raise ConfigError(f"{self._path}: sentence-transformers cannot load it: {error}") from error
+                model = _load(self._path)
                 self._loaded = model, _digest(model)
             return self._loaded
+
+
+def _load(path: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        with _silent():
+            return SentenceTransformer(path, local_files_only=True)
+    except Exception as error:
+        if Path(path).exists():
+            raise ConfigError(f"{path}: sentence-transformers cannot load it: {error}") from error
+        raise ConfigError(
+            f"{path}: there is no such folder, and no such model in the cache of sentence-transformers; no hub is "
+            f"asked; run `hf download {shlex.quote(path)}`, or name the folder where the model lies"
+        ) from error
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without the bar that shows on standard error how many weights are loaded."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _digest(model: Any) -> str:

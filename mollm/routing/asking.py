@@ -15,7 +15,8 @@ from mollm.errors import PromptError
 from mollm.messages import tokens_at_most
 from mollm.options import Settings
 from mollm.prompts import fence_question
-from mollm.routing.choice import SHORTENED, constraint, deadline, ends, longest
+from mollm.routing.base import deadline
+from mollm.routing.choice import SHORTENED, constraint, ends, longest
 from mollm.types import PlannedCall
 
 if TYPE_CHECKING:

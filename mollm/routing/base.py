@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from mollm.calling.calls import Calls
     from mollm.routing.own import Chain, Ensemble
     from mollm.types import PlannedCall, Question, Route
+
+
+SHARE_OF_TIME = 0.25
+"""Of the time that a question has left; an LLM or an address that hangs must leave enough for the answer."""
 
 
 @runtime_checkable
@@ -84,3 +89,11 @@ def plan_of(router: Router | Scorer, question: Question) -> tuple[PlannedCall, .
     """Return the calls that a router or a scorer may make for `question`; none if it has no `plan`."""
     plan = getattr(router, "plan", None)
     return checked_plan(plan(question), router) if plan else ()
+
+
+def deadline(calls: Calls) -> float | None:
+    """Until when, on the event loop's clock, a choice may take; None without a limit."""
+    if calls.deadline is None:
+        return None
+    now = asyncio.get_running_loop().time()
+    return now + SHARE_OF_TIME * max(0.0, calls.deadline - now)

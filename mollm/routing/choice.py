@@ -7,7 +7,6 @@ read strictly.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from mollm.messages import BYTES_PER_TOKEN_AT_LEAST
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.calling.calls import Calls
     from mollm.config.llms import Dialect
 
 ALTERNATIVES = 20
@@ -31,8 +29,6 @@ EDGE = 1000
 """Characters kept at each end of a long message: a question is stated at its beginning or at its end."""
 SHORTENED = " [...] "
 BYTES_PER_CHARACTER_AT_MOST = 4
-SHARE_OF_TIME = 0.25
-"""Of the time that a question has left; an LLM that hangs must leave enough for the answer."""
 
 
 def ends(text: str) -> str:
@@ -43,14 +39,6 @@ def ends(text: str) -> str:
 def longest(texts: int) -> int:
     """The most tokens of so many texts that are shortened by `ends`."""
     return texts * (2 * EDGE + len(SHORTENED)) * BYTES_PER_CHARACTER_AT_MOST // BYTES_PER_TOKEN_AT_LEAST
-
-
-def deadline(calls: Calls) -> float | None:
-    """Until when, on the event loop's clock, a choice may take; None without a limit."""
-    if calls.deadline is None:
-        return None
-    now = asyncio.get_running_loop().time()
-    return now + SHARE_OF_TIME * max(0.0, calls.deadline - now)
 
 
 def constraint(options: Sequence[str], dialect: Dialect | None, most: int = 1) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mollm.errors import RunError
-from mollm.routing.base import plan_of
-from mollm.routing.vectors import SHARE_OF_TIME
+from mollm.routing.base import deadline, plan_of
 from mollm.types import Route
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class DeferredRouter:
         self.kind = kind
         self._fallback, self._build, self._meanwhile = fallback, build, meanwhile
         self._router: Router | None = None
+        self._building: Future[Router] | None = None
+        self._lock = threading.Lock()
 
     def plan(self, question: Question) -> tuple[PlannedCall, ...]:
         """The calls of whoever decides, which are the same before and after: what is lacking calls no LLM."""
@@ -64,7 +67,24 @@ class DeferredRouter:
         return replace(route, reason=f"{route.reason}; {why}")
 
     async def _built(self, calls: Calls) -> Router:
-        now = asyncio.get_running_loop().time()
-        until = None if calls.deadline is None else now + SHARE_OF_TIME * max(0.0, calls.deadline - now)
-        async with asyncio.timeout_at(until):
-            return await asyncio.to_thread(self._build)
+        """Wait for the build that is going on, or begin one: questions that come at once share it."""
+        with self._lock:
+            if self._building is None or self._building.done():
+                self._building = started(self._build)
+            building = self._building
+        async with asyncio.timeout_at(deadline(calls)):
+            return await asyncio.shield(asyncio.wrap_future(building))
+
+
+def started(build: Callable[[], Router]) -> Future[Router]:
+    """Build in a thread that nobody waits for when the process ends."""
+    future: Future[Router] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(build())
+        except BaseException as error:  # noqa: BLE001 - whoever waits for it raises it
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="mollm-router", daemon=True).start()
+    return future

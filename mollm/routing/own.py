@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
 import time
@@ -114,24 +113,6 @@ def _ensemble(given: Ensemble) -> EnsembleScorer:
         raise ConfigError(f"the weights of an Ensemble are at least 0, and one of them above it, not {weights!r}")
     members = zip(given.members, relative(weights).weights, strict=True)
     return EnsembleScorer(tuple(Member(as_scorer(member), weight) for member, weight in members))
-
-
-def imported(path: str) -> Any:
-    """Return the object that `package.module:name` names.
-
-    Raises:
-        ConfigError: There is none, or its module cannot be imported.
-    """
-    module, _, name = path.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{path!r} cannot be imported: {error}") from error
-    except Exception as error:
-        raise ConfigError(f"{path!r} cannot be imported: {type(error).__name__}: {error}") from error
-    return found
 
 
 def _kind_of(function: Callable[[Question], Any]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard
 
 from mollm.config.arms import CURRENT
 from mollm.config.files import packaged_folder
+from mollm.config.imported import imported
 from mollm.config.routers import (
     ChainRouterConfig,
     Deciding,
@@ -32,7 +33,7 @@ from mollm.routing.base import plan_of
 from mollm.routing.chain import ChainRouter
 from mollm.routing.decision import Decision, ScoringRouter
 from mollm.routing.fixed import FixedRouter
-from mollm.routing.own import FunctionRouter, as_router, as_scorer, imported
+from mollm.routing.own import FunctionRouter, as_router, as_scorer
 from mollm.routing.recent import Recent
 from mollm.routing.trained import adopted
 

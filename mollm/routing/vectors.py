@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mollm.errors import ConfigError, RunError
-from mollm.routing.base import Scores
+from mollm.routing.base import Scores, deadline
 from mollm.routing.features import shortened
 
 if TYPE_CHECKING:
@@ -16,16 +16,11 @@ if TYPE_CHECKING:
     from mollm.embeddings.base import Embedder
     from mollm.routing.features import Floats
 
-SHARE_OF_TIME = 0.25
-"""Of the time that a question has left; an address that hangs must leave enough for the answer."""
-
 
 async def vector_of(text: str, embedder: Embedder, calls: Calls) -> Floats | Scores:
     """Embed a question, shortened if it is long: its vector, shape (d,), or scores without an opinion that say why."""
-    now = asyncio.get_running_loop().time()
-    until = None if calls.deadline is None else now + SHARE_OF_TIME * max(0.0, calls.deadline - now)
     try:
-        async with asyncio.timeout_at(until):
+        async with asyncio.timeout_at(deadline(calls)):
             [vector] = await embedder.aembed([shortened(text)])
             return np.asarray(vector, dtype=np.float64)
     except TimeoutError:

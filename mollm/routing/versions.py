@@ -100,6 +100,15 @@ def remove(folder: Path, version: str) -> None:
     shutil.rmtree(folder / VERSIONS / version)
 
 
+def free(folder: Path, version: str) -> str:
+    """A name that no version has yet: this one, else with a number behind it."""
+    taken, name, number = set(listed(folder)), version, 1
+    while name in taken:
+        number += 1
+        name = f"{version}-{number}"
+    return name
+
+
 def add(folder: Path, version: str, router: Path) -> None:
     """Move a trained router, which lies on the same disk, to the versions of a folder, in one step; not in force.
 
@@ -113,7 +122,7 @@ def add(folder: Path, version: str, router: Path) -> None:
         router.rename(final)
     except OSError as error:
         if final.exists():
-            raise ConfigError(f"{folder}: there is a version {version} already") from error
+            raise ConfigError(f"{folder}: there is a version {version} already; train again") from error
         raise
 
 

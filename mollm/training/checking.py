@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import replace
 
+from mollm.config.names import NAME, NAMING, RESERVED_NAMES
 from mollm.errors import DataError
 from mollm.evaluation.questions import mixtures_of
 from mollm.training.data import NAMED, Labelled, rows_named
@@ -34,7 +35,7 @@ def checked(data: Labelled) -> Labelled:
     again = sorted({*repeated} - {*torn})
     left_out = {*again, *torn}
     kept = data.only(row for row in range(len(data.texts)) if row not in left_out)
-    warned = [*data.warnings, *_told(data, again, torn), *_thin(kept), *_alike(kept)]
+    warned = [*data.warnings, *_told(data, again, torn), *_thin(kept), *_alike(kept), *_nameless(kept)]
     if len(kept.mixtures) < 2:
         found = f"only of {kept.mixtures[0]!r}" if kept.mixtures else "of none"
         raise DataError(
@@ -89,6 +90,17 @@ def _alike(data: Labelled) -> list[str]:
     if not doubtful:
         return []
     return [f"names that are nearly the same, as of different mixtures: {'; '.join(doubtful[:NAMED])}"]
+
+
+def _nameless(data: Labelled) -> list[str]:
+    """A router that may pick what can be no mixture can be used by no configuration."""
+    nameless = [label for label in data.mixtures if not NAME.fullmatch(label) or label in RESERVED_NAMES]
+    if not nameless:
+        return []
+    shown, more = ", ".join(map(repr, nameless[:NAMED])), ", ..." if len(nameless) > NAMED else ""
+    return [
+        f"no mixture of a configuration can be called {shown}{more}; a name is {NAMING}, and not `auto` or `router`"
+    ]
 
 
 def normalized(text: str) -> str:

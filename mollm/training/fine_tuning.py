@@ -22,13 +22,15 @@ from torch.nn import functional
 from mollm.embeddings.bert import TOKENIZER, BertEmbedder, load_tokenizer, token_numbers
 from mollm.embeddings.bert_forward import CONFIG, WEIGHTS
 from mollm.training.bert_torch import Encoder
+from mollm.training.course import Course
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mollm.routing.calibration import Ints
     from mollm.routing.features import Floats
+    from mollm.training.course import Tell
 
 BATCH = 32
 TOKENS = 64
@@ -64,7 +66,7 @@ def fine_tune(
     folder: Path,
     *,
     epochs: int,
-    tell: Callable[[str], None],
+    tell: Tell,
 ) -> Tuned:
     """Train an encoder and a separator, and write the encoder to `folder`, in half precision.
 
@@ -74,7 +76,7 @@ def fine_tune(
         base: The encoder to begin with.
         folder: Made if missing.
         epochs: How many times each example is seen.
-        tell: Is told of the progress, a line now and then.
+        tell: Is told of the progress, a line after every batch.
 
     Raises:
         ConfigError: `base` cannot be read.
@@ -87,7 +89,7 @@ def fine_tune(
         tokenizer.enable_truncation(TOKENS)
         tokens = [token_numbers(tokenizer, text) for text in texts]
         known = torch.tensor(labels, device=device)
-        tell(f"separating the vectors of {len(texts)} examples")
+        tell(f"separating the vectors of {len(texts):,} examples as they are")
         separator = _separate(torch.tensor(base.embed(texts), device=device), known)
         encoder = _read(base.folder).to(device)
         _train(encoder, separator, tokens, known, epochs, tell)
@@ -135,7 +137,7 @@ def _train(
     tokens: Sequence[Sequence[int]],
     known: Tensor,
     epochs: int,
-    tell: Callable[[str], None],
+    tell: Tell,
 ) -> None:
     learned = [weights for weights in encoder.parameters() if weights.requires_grad]
     groups: list[dict[str, Any]] = [
@@ -144,14 +146,15 @@ def _train(
         {"params": separator.parameters(), "lr": SEPARATOR_RATE, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups)
-    steps = epochs * math.ceil(len(tokens) / BATCH)
+    each = math.ceil(len(tokens) / BATCH)
+    steps = epochs * each
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / (WARM_UP * steps), (steps - step) / ((1.0 - WARM_UP) * steps))
     )
     encoder.train()
     chance = random.Random(0)  # noqa: S311 - no secret
-    lost, step = 0.0, 0
-    for epoch in range(epochs):
+    course = Course(epochs, each)
+    for _ in range(epochs):
         for batch in _batches(tokens, chance):
             scores = SHARPNESS * separator(encoder([tokens[number] for number in batch]))
             loss = functional.cross_entropy(scores, known[batch])
@@ -160,12 +163,7 @@ def _train(
             nn.utils.clip_grad_norm_(learned, 1.0)
             optimizer.step()
             schedule.step()
-            lost, step = lost + loss.item(), step + 1
-            if step % AHEAD == 0 or step == steps:
-                tell(
-                    f"epoch {epoch + 1} of {epochs}, {step / steps:.0%}, log loss {lost / (step % AHEAD or AHEAD):.3f}"
-                )
-                lost = 0.0
+            tell(course.after(loss.item()))
 
 
 def _batches(tokens: Sequence[Sequence[int]], chance: random.Random) -> Iterator[list[int]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from mollm.routing.learned import LearnedScorer
 from mollm.routing.naming import OF_DATA
+from mollm.training.course import Tell, unheard
 from mollm.training.second import examples
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from mollm.routing.learned import Method
     from mollm.training.data import Labelled
 
-Step: TypeAlias = Callable[[str], AbstractContextManager[object]]
-"""Is told what is done while the block runs."""
+Step: TypeAlias = Callable[[str], AbstractContextManager[Tell]]
+"""Is told what is done while the block runs; the block is given what to tell how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,20 @@ class Training:
     """Makes the vectors of `embeddings` and `both`."""
 
 
-def quiet(what: str) -> AbstractContextManager[object]:  # noqa: ARG001 - nobody is told
+def quiet(what: str) -> AbstractContextManager[Tell]:  # noqa: ARG001 - nobody is told
     """A `Step` of which nothing is shown."""
-    return nullcontext()
+    return nullcontext(unheard)
 
 
-def fitted(data: Labelled, how: Training, method: Method, folder: Path) -> LearnedScorer:
+def fitted(data: Labelled, how: Training, method: Method, folder: Path, tell: Tell = unheard) -> LearnedScorer:
     """Fit a router by `method`, and write it to `folder`, which is made if missing.
+
+    Args:
+        data: The questions.
+        how: Settings; the method is the next argument.
+        method: How it learns.
+        folder: Of the router.
+        tell: Is told how far the training of an encoder is; the other methods are done before there is much to tell.
 
     Raises:
         ConfigError: The method cannot be had here.
@@ -54,7 +62,9 @@ def fitted(data: Labelled, how: Training, method: Method, folder: Path) -> Learn
     if method == "transformer":
         from mollm.training import transformer
 
-        return transformer.train(examples(data), folder, fallback=how.fallback, false_alarms=how.false_alarms)
+        return transformer.train(
+            examples(data), folder, fallback=how.fallback, false_alarms=how.false_alarms, tell=tell
+        )
     scorer = LearnedScorer.fit(
         examples(data),
         fallback=how.fallback,

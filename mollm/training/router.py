@@ -85,8 +85,8 @@ def _measure(data: Labelled, lessons: Lessons | None, how: Training, step: Step)
 
     def tried(method: Method) -> tuple[HeldOut, LearnedScorer]:
         with tempfile.TemporaryDirectory() as folder:
-            with step(f"{method}: fitting on {len(seen.texts):,} questions"):
-                scorer = fitted(seen, how, method, Path(folder))
+            with step(f"{method}: fitting on {len(seen.texts):,} questions") as tell:
+                scorer = fitted(seen, how, method, Path(folder), tell)
             with step(f"{method}: asking about the {len(unseen.texts):,} others"):
                 return held_out(scorer, unseen), scorer
 
@@ -104,15 +104,15 @@ def _added(
     now = datetime.now(UTC)
     with tempfile.TemporaryDirectory(dir=out, prefix=DRAFT) as draft:
         folder = Path(draft) / "router"
-        with step(f"{how.method}: fitting on all {len(data.texts):,} questions"):
+        with step(f"{how.method}: fitting on all {len(data.texts):,} questions") as tell:
             watch = Stopwatch()
-            scorer = fitted(data, how, how.method, folder)
+            scorer = fitted(data, how, how.method, folder, tell)
             fit = watch.read()
         if measured and measured.chosen.joined:
             scorer = replace(scorer, second=measured.chosen.joined.bound)
             scorer.save(folder)
         keep(folder, fit)
-        version = f"{now:%Y-%m-%dT%H-%M-%S}-{how.method}-{scorer.digest[:4]}"
+        version = versions.free(out, f"{now:%Y-%m-%dT%H-%M-%S}-{how.method}-{scorer.digest[:4]}")
         report = Report(version, now, data, how, scorer, fit, measured, regret)
         write(report, folder)
         versions.add(out, report.version, folder)

@@ -14,22 +14,20 @@ from mollm.routing.calibration import FALSE_ALARMS
 from mollm.routing.fitting import Crossed
 from mollm.routing.learned import ENCODER, LearnedScorer
 from mollm.routing.vector_model import VectorModel
+from mollm.training.course import unheard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from mollm.routing.calibration import Ints
     from mollm.routing.features import Floats
+    from mollm.training.course import Tell
 
 FEW = 3000
 """Examples below which there are two trainings: one that is measured, on four fifths, and one on all of them."""
-
-
-def _nobody(line: str) -> None:
-    """Who is told if nobody is."""
 
 
 def train(
@@ -40,7 +38,7 @@ def train(
     false_alarms: float = FALSE_ALARMS,
     base: BertEmbedder | None = None,
     epochs: int = 3,
-    tell: Callable[[str], None] = _nobody,
+    tell: Tell = unheard,
 ) -> LearnedScorer:
     """Fine-tune an encoder with a separator on its vectors, and write the router to `out`.
 
@@ -51,7 +49,7 @@ def train(
         false_alarms: Share of these questions, 0 to 1, that either threshold may call into doubt.
         base: The encoder to begin with; MiniLM if None.
         epochs: How many times each example is seen.
-        tell: Is told of the progress, a line now and then.
+        tell: Is told of the progress, a line after every batch.
 
     Raises:
         ConfigError: Torch or the encoder to begin with is not installed, or fewer than two mixtures have examples.
@@ -63,27 +61,33 @@ def train(
 
     start = base or minilm()
 
-    def tune(texts: Sequence[str], labels: Ints, unseen: Sequence[str]) -> tuple[VectorModel, Floats]:
+    def tune(texts: Sequence[str], labels: Ints, unseen: Sequence[str], tell: Tell) -> tuple[VectorModel, Floats]:
         tuned = fine_tune(texts, labels, start, out / ENCODER, epochs=epochs, tell=tell)
+        tell(f"vectors of {len(texts) + len(unseen):,} examples by the trained encoder")
         seen, vectors = (tuned.embedder.embed(part).astype(np.float64) for part in (texts, unseen))
         return VectorModel.of(tuned.weights, tuned.intercept, seen, labels, vectors), vectors
 
     def fit(texts: Sequence[str], labels: Ints) -> Crossed:
-        apart = held_out(labels, 5 if len(texts) < FEW else 20)
+        few = len(texts) < FEW
+        apart = held_out(labels, 5 if few else 20)
         seen, unseen = ([texts[number] for number in np.flatnonzero(part).tolist()] for part in (~apart, apart))
-        model, vectors = tune(seen, labels[~apart], unseen)
+        model, vectors = tune(seen, labels[~apart], unseen, _numbered(1, tell) if few else tell)
         scores, familiarity = np.zeros((len(texts), int(labels.max()) + 1)), np.zeros(len(texts))
         for number, text, vector in zip(np.flatnonzero(apart), unseen, vectors, strict=True):
             scores[number], familiarity[number] = model.measure(text, vector)
-        if len(texts) < FEW:
-            tell("the same with all examples")
-            model = replace(tune(texts, labels, ())[0], usual=model.usual)
+        if few:
+            model = replace(tune(texts, labels, (), _numbered(2, tell))[0], usual=model.usual)
         return Crossed(model, scores, familiarity, apart)
 
     scorer = LearnedScorer.fit_by(fit, examples, method="transformer", fallback=fallback, false_alarms=false_alarms)
     scorer = replace(scorer, embedder=BertEmbedder("transformer", out / ENCODER))
     scorer.save(out)
     return scorer
+
+
+def _numbered(training: int, tell: Tell) -> Tell:
+    """Say of one of two trainings which it is."""
+    return lambda line: tell(f"training {training} of 2, {line}")
 
 
 def held_out(labels: Ints, every: int) -> NDArray[np.bool_]:

@@ -50,8 +50,9 @@ def updated(
     against, current = "", [rating.mixture for rating in held_out]
     new = current
     if held_out:
-        with step(f"{how.method}: comparing on {len(held_out):,} ratings"), tempfile.TemporaryDirectory() as folder:
-            scorer = fitted(joined(data, learned(seen, data)), how, how.method, Path(folder))
+        comparing = step(f"{how.method}: comparing on {len(held_out):,} ratings")
+        with comparing as tell, tempfile.TemporaryDirectory() as folder:
+            scorer = fitted(joined(data, learned(seen, data)), how, how.method, Path(folder), tell)
             new = _picks(scorer, held_out)
             against, in_force = _in_force(out, how)
             current = current if in_force is None else _picks(in_force, held_out)

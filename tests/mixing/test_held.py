@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mollm import MoLLM
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls
-from mollm.config.problems import NAME
+from mollm.config.names import NAME
 from mollm.llms.openai_compatible import OpenAICompatibleLLM
 from mollm.llms.scripted import ScriptedLLM
 from mollm.mixing.asked import AskedChooser

@@ -29,7 +29,7 @@ def mollm() -> MoLLM:
 
 def runs_as_graph(subject: MoLLM) -> bool:
     """A graph was compiled for it."""
-    return bool(subject._graphs)  # noqa: SLF001 - there is nothing else to see from outside
+    return subject.catalog in subject._graphs  # noqa: SLF001 - there is nothing else to see from outside
 
 
 @pytest.fixture(autouse=True)

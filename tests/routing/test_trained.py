@@ -144,3 +144,9 @@ def test_a_path_is_looked_for_beside_the_file(folder: Path, tmp_path: Path) -> N
     path.write_text(json.dumps(config("car", "sleep", "general", kind="learned", path="router")))
 
     assert check_config(path).problems == ()
+
+
+def test_one_folder_is_one_arm() -> None:
+    """However it is written: the shares of two are no comparison."""
+    with pytest.raises(ConfigError, match=r"router.arms: two arms are the same folder"):
+        load_config(config("general", kind="fixed", arms={"current": 0.5, "good": 0.25, "./good": 0.25}))

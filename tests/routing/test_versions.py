@@ -115,3 +115,9 @@ def test_a_version_is_not_replaced(folder: Path, scorer: LearnedScorer) -> None:
 
     with pytest.raises(ConfigError, match="there is a version 2026-01-01-linear already"):
         versions.add(folder, "2026-01-01-linear", folder / "new")
+
+
+def test_versions_of_one_second_have_names_of_their_own(folder: Path) -> None:
+    """The same data trained twice at once are two versions."""
+    assert versions.free(folder, "2026-03-03-linear") == "2026-03-03-linear"
+    assert versions.free(folder, "2026-01-01-linear") == "2026-01-01-linear-2"

@@ -193,3 +193,19 @@ async def test_a_page_may_delete_where_it_may_ask(tmp_path: Path) -> None:
         async with server.session.options(f"{server.base}/feedback/x", headers=asked) as response:
             assert response.status == 204
             assert "DELETE" in response.headers["access-control-allow-methods"]
+
+
+async def test_each_answer_of_a_list_is_rated_by_its_place(tmp_path: Path) -> None:
+    """The first has the id of the request, the others have it with their place behind."""
+    async with Upstream(*[answer(f"{n}.") for n in range(60)]) as upstream, served(kept(upstream, tmp_path)) as server:
+        queries = [f"Question {n}" for n in range(1, 13)]
+        reply = await server.post("/predict", {"query": queries}, authorization=f"Bearer {ANNA}")
+        first = reply.headers["x-request-id"]
+        ids = [first, *[f"{first}-{place}" for place in range(2, 13)]]
+        rated = [await rate(server, {"id": each, "score": place / 12}) for place, each in enumerate(ids)]
+        store = server.deployment.mollm.catalog.feedback
+        assert store is not None
+        entries = await asyncio.to_thread(lambda: {entry.id: entry for entry in store.entries()})
+
+    assert {each.status for each in rated} == {200}
+    assert [entries[each].question for each in ids] == queries

@@ -34,10 +34,17 @@ def test_good_data_stays_as_it_is() -> None:
 def test_accents_may_be_coded_in_two_ways() -> None:
     """Two names that look the same are warned of; two that only have no letters are not."""
     found = checked(labelled(*many("caf\u00e9"), *[(f"other {text}", "cafe\u0301") for text, _ in many("x")]))
-    [warning] = found.warnings
+    warning, _ = found.warnings
 
     assert warning == "names that are nearly the same, as of different mixtures: caf\u00e9 and cafe\u0301"
-    assert checked(labelled(*many("*"), *many("\U0001f600"))).warnings == ()
+    assert "nearly" not in str(checked(labelled(*many("*"), *many("\U0001f600"))).warnings)
+
+
+def test_labels_that_no_mixture_can_have_are_warned_of() -> None:
+    """The router could be used by no configuration; all others are fine."""
+    [warning] = checked(labelled(*many("a b"), *many("auto"), *many("a/b-1"))).warnings
+
+    assert warning.startswith("no mixture of a configuration can be called 'a b', 'auto'; a name is 1 to 128 letters")
 
 
 def test_a_repeated_question_counts_once() -> None:
@@ -82,7 +89,7 @@ def test_names_that_are_nearly_the_same_are_doubted() -> None:
     """A space in place of an underscore is rather a slip than another mixture."""
     found = checked(labelled(*many("my card"), *many("My_Card"), *many("sleep")))
 
-    assert found.warnings == ("names that are nearly the same, as of different mixtures: my card and My_Card",)
+    assert found.warnings[0] == "names that are nearly the same, as of different mixtures: my card and My_Card"
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,8 @@ def print_evaluation(found: Evaluation) -> None:
     """Print figures to standard output, and what is wrong with the data to standard error."""
     for name, rows in found.unknown.items():
         named = ", ".join(map(str, rows[:NAMED])) + (", ..." if len(rows) > NAMED else "")
-        say(
-            f"warning: the router does not know {name!r}, so {count(len(rows), 'question')} count as wrong: row {named}"
-        )
+        wrong = f"{count(len(rows), 'question')} {'counts' if len(rows) == 1 else 'count'} as wrong"
+        say(f"warning: the router does not know {name!r}, so {wrong}: row {named}")
     screen = console()
     screen.print(Text(f"{count(found.questions, 'question')}, {count(found.mixtures, 'mixture')}"))
     for title, lines in _parts(found).items():

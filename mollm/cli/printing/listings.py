@@ -12,7 +12,7 @@ from mollm.cli.printing.explanation import likely
 from mollm.cli.printing.layout import console, count
 from mollm.cli.printing.output import say
 from mollm.limits import worst_case
-from mollm.printable import printable
+from mollm.printable import abridged, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ def print_routes(questions: Sequence[str], routes: Sequence[Route]) -> None:
     """Print decisions, the likeliest mixtures of each with their probabilities."""
     screen = console()
     for question, route in zip(questions, routes, strict=True):
-        screen.print(Text(route.mixture, style="bold") + Text(f"  {printable(question)}", style="not bold"))
+        screen.print(Text(route.mixture, style="bold") + Text(f"  {abridged(question)}", style="not bold"))
         screen.print(Text(f"  {likely(route)}", style="dim"))
         screen.print(Text(f"  {printable(route.reason)}", style="dim"))
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from mollm.cli.printing.explanation import picked
 from mollm.cli.printing.layout import console, print_rows
-from mollm.printable import printable
+from mollm.printable import abridged, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ def print_explanations(questions: Sequence[str], explanations: Sequence[Explanat
         screen, route = console(), explanation.route
         if number:
             screen.print()
-        screen.print(Text(picked(route), style="bold") + Text(f"  {printable(question)}", style="not bold"))
+        screen.print(Text(picked(route), style="bold") + Text(f"  {abridged(question)}", style="not bold"))
         ranked = sorted(route.probabilities.items(), key=lambda item: -item[1])
         rows = [(name, f"{share:.2f} {bar(share)}") for name, share in ranked]
         rows += [("reason", route.reason), ("decided by", f"{route.router}, {1000 * route.seconds:.1f} ms")]
