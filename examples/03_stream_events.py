@@ -1,8 +1,8 @@
 """Follow a question while it is answered: who was asked, who replied, and the answer word by word."""
 
 from mollm import MoLLM
+from mollm.events import Arrived, Done, Failed, Routed, Started, Token
 from mollm.llms.scripted import Reply, ScriptedLLM
-from mollm.types import Arrived, Done, Failed, Routed, Started, Token
 
 config = {
     "llms": {name: {"model": "scripted/-"} for name in ("quick", "slow", "writer")},

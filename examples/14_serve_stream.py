@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from mollm import MoLLM
-from mollm.types import Token
+from mollm.events import Token
 
 config = {
     "llms": {"guide": {"model": "scripted/Take the ferry at nine and walk along the shore."}},

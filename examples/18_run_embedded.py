@@ -1,7 +1,7 @@
 """Run a real LLM inside this process, without a key or a network: llama.cpp and a packaged model of 94 MB."""
 
 from mollm import MoLLM
-from mollm.types import Done, Token
+from mollm.events import Done, Token
 
 config = {
     "llms": {"tiny": {"model": "local/smollm2-135m", "context_window": 512, "max_tokens": 40, "temperature": 0}},

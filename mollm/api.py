@@ -20,10 +20,10 @@ from mollm.observing.channel import Channel, LastAnswer
 from mollm.observing.observers import Guarded
 from mollm.observing.watching import is_watched
 from mollm.options import Options, RequestOptions
+from mollm.plain import answer_from_plain
 from mollm.pool import Pool
 from mollm.run import context_of, fresh
 from mollm.turns import Turns
-from mollm.types import answer_from_plain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
     from mollm.embeddings.own import EmbedderLike
+    from mollm.events import Event, Observer
     from mollm.graph import Graph
     from mollm.limits import Budget
     from mollm.routing.base import Router, RouterLike
     from mollm.routing.explaining import Explanation
-    from mollm.types import Answer, Event, Message, Observer, Route
+    from mollm.types import Answer, Message, Route
 
 MOST_STEPS = 25
 """Of the graph: the nodes of the most layers, and some."""

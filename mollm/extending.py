@@ -19,34 +19,36 @@ from __future__ import annotations
 from mollm.aggregation.base import Aggregator, Brief, Picked
 from mollm.calling.base import LLM, Chunk, Completion, Request
 from mollm.calling.calls import Calls, Outcome
+from mollm.events import (
+    Arrived,
+    BreakerOpened,
+    CallEnded,
+    CallStarted,
+    Done,
+    Event,
+    Failed,
+    Observer,
+    Retried,
+    Routed,
+    Started,
+    Token,
+    Writing,
+)
 from mollm.options import Settings
 from mollm.prompts import fence
 from mollm.routing.base import Router, Scorer, Scores
 from mollm.routing.own import Chain, Ensemble
 from mollm.types import (
     Alternative,
-    Arrived,
-    BreakerOpened,
     Call,
-    CallEnded,
-    CallStarted,
-    Done,
-    Event,
-    Failed,
     Failure,
     Message,
-    Observer,
     PlannedCall,
     Proposal,
     Question,
-    Retried,
     Role,
     Route,
-    Routed,
-    Started,
-    Token,
     Usage,
-    Writing,
     Written,
 )
 

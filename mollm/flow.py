@@ -41,6 +41,7 @@ from mollm.calling.base import Request
 from mollm.config.arms import CURRENT, ROUTER, drawn, with_arm
 from mollm.config.names import RESERVED_NAMES
 from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
+from mollm.events import Done, Routed, Writing
 from mollm.fitting import Reader, fitted
 from mollm.joining import answers
 from mollm.loops import all_of
@@ -50,7 +51,7 @@ from mollm.prompts import fenced_tokens, is_empty, with_persona
 from mollm.routing.base import plan_of
 from mollm.run import Context, Run, fresh
 from mollm.turns import mark_of, turn_of
-from mollm.types import Alternative, Done, Route, Routed, Writing, Written
+from mollm.types import Alternative, Route, Written
 from mollm.workers import ask, proposal_of
 
 if TYPE_CHECKING:

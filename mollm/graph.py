@@ -22,17 +22,18 @@ from mollm.compiled import MixtureGraph
 from mollm.config.load import load_config
 from mollm.conversion import comes_back, from_state, sent_name
 from mollm.errors import RequestError
+from mollm.events import STREAMED
 from mollm.feedback.stores import store_of
 from mollm.loops import LoopThread
 from mollm.messages import question_of
 from mollm.observing.langchain import answer_message, observer_of, wants_tokens
 from mollm.observing.observers import Guarded, Observers
 from mollm.options import Options
+from mollm.plain import to_plain
 from mollm.pool import Pool
 from mollm.run import Context, Run, fresh
 from mollm.surrounding import options_around
 from mollm.turns import Turns
-from mollm.types import STREAMED, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,8 +46,9 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
     from mollm.embeddings.own import EmbedderLike
+    from mollm.events import Event, Observer, Token
     from mollm.routing.base import RouterLike
-    from mollm.types import Answer, Event, Message, Observer, Token
+    from mollm.types import Answer, Message
 
 
 Graph: TypeAlias = "CompiledStateGraph[Any, Any, Any, Any]"

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from mollm.catalog import Catalog
+    from mollm.events import Observer
     from mollm.graph import Graph
     from mollm.loops import LoopThread
     from mollm.turns import Turns
-    from mollm.types import Observer
 
 
 class Graphs:

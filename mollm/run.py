@@ -14,34 +14,22 @@ from typing import TYPE_CHECKING, Any, Self
 from mollm.calling.calls import Allowance, Calls
 from mollm.messages import messages_of, question_of
 from mollm.observing.observers import NOBODY, Observers
+from mollm.plain import call_from_plain, choice_from_plain, proposal_from_plain, to_plain, written_from_plain
 from mollm.transcript import as_asked, without_tools
 from mollm.turns import Kept, begun
-from mollm.types import (
-    Call,
-    Choice,
-    OnTools,
-    PlannedCall,
-    Proposal,
-    Route,
-    Written,
-    call_from_plain,
-    choice_from_plain,
-    new_id,
-    proposal_from_plain,
-    to_plain,
-    written_from_plain,
-)
+from mollm.types import Call, Choice, OnTools, PlannedCall, Proposal, Route, Written, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mollm.catalog import Catalog
+    from mollm.events import Observer
     from mollm.limits import WorstCase
     from mollm.mixture import Mixture
     from mollm.options import Options
     from mollm.routing.base import Router
     from mollm.turns import Turns
-    from mollm.types import Message, Observer, Question, Role
+    from mollm.types import Message, Question, Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mollm.calling.base import Request
 from mollm.errors import ContextTooLong, Exhausted
+from mollm.events import Arrived, Failed, Started
 from mollm.final.replies import final_answer
 from mollm.final.tally import Tally
 from mollm.formats import format_of, value_of
@@ -19,13 +20,14 @@ from mollm.messages import tokens_at_most
 from mollm.observing.observers import NOBODY
 from mollm.options import Settings
 from mollm.prompts import with_persona
-from mollm.types import Arrived, Failed, Failure, Proposal, Started
+from mollm.types import Failure, Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mollm.calling.calls import Calls, Outcome
-    from mollm.types import Message, Observer
+    from mollm.events import Observer
+    from mollm.types import Message
 
 
 FIRST = 1e-6

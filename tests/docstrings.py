@@ -26,6 +26,8 @@ PUBLIC = {
     "mollm": ("MoLLM", "create_graph", "load_config"),
     "mollm.options": None,
     "mollm.types": None,
+    "mollm.events": None,
+    "mollm.plain": None,
     "mollm.errors": None,
     "mollm.extending": None,
     "mollm.server": ("create_app",),

@@ -14,8 +14,8 @@ import pytest
 
 from mollm import MoLLM
 from mollm.errors import ProviderFailed, RequestError
+from mollm.events import Arrived, Done, Event, Routed, Started, Token
 from mollm.llms.scripted import Reply, ScriptedLLM
-from mollm.types import Arrived, Done, Event, Routed, Started, Token
 from tests.upstream import Received, Upstream, answer, hang, stream
 from tests.upstream import Reply as Upstreams
 

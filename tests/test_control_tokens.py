@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from mollm import MoLLM, create_graph
 from mollm.control_tokens import with_plain_turns, without_control_tokens
+from mollm.events import Token
 from mollm.llms.local import find_weights
 from mollm.llms.scripted import ScriptedLLM
 from mollm.messages import question_of, text_of
 from mollm.prompts import fence, with_instructions
-from mollm.types import Token
 from tests.fuzz import cases
 from tests.upstream import Upstream, answer
 

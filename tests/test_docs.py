@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import mollm
-from mollm import errors, extending, flow, options, server, types
+from mollm import errors, events, extending, flow, options, server, types
 from mollm.calling.attempt import ReliableLLM
 from mollm.cli.checks import check_config
 from mollm.config.api_keys import KeyLimitsConfig
@@ -191,7 +191,7 @@ def test_the_shapes_of_the_python_page_are_those_of_the_code() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", answer.partition("\n| shape")[0], re.MULTILINE)
 
     assert {name: fields.split(", ") for name, fields in shapes.items()} == {
-        name: [field.name for field in dataclasses.fields(getattr(types, name))]
+        name: [field.name for field in dataclasses.fields(getattr(types, name, None) or getattr(events, name))]
         for name in (
             "Routed",
             "Started",
@@ -231,16 +231,16 @@ def test_the_metrics_of_the_serving_page_are_those_of_the_code() -> None:
     llm.retries.refused["time"] += 1
     metrics = Metrics(in_flight=int, waiting=int, llms=lambda: [llm], thresholds=lambda: {"router": 0.5})
     call = types.Call("worker", "a", types.Usage(), 0.1, 0.1, types.Failure("empty", None, ""))
-    metrics.tell(types.CallEnded(1, call))
+    metrics.tell(events.CallEnded(1, call))
     route = types.Route("m", {}, "fixed", "")
     answer = types.Answer(
         "", "", {}, "m", route, (), 1.0, None, ("why",), 1, types.Usage(), None, 0.1, on_tools="after"
     )
-    metrics.tell(types.Routed(route))
-    metrics.tell(types.Done(answer))
+    metrics.tell(events.Routed(route))
+    metrics.tell(events.Done(answer))
     metrics.answered("m", 0.1)
-    metrics.tell(types.Retried("a", types.Failure("empty", None, ""), 0.1))
-    metrics.tell(types.BreakerOpened("a", 8, 15.0))
+    metrics.tell(events.Retried("a", types.Failure("empty", None, ""), 0.1))
+    metrics.tell(events.BreakerOpened("a", 8, 15.0))
     metrics.failed("m", "quorum")
     metrics.began("m", 0.1)
     metrics.reloaded(is_good=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mollm import MoLLM
-from mollm.types import Arrived, Done, Token, answer_from_plain
+from mollm.events import Arrived, Done, Token
+from mollm.plain import answer_from_plain
 from tests.server.served import served
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from mollm.errors import BadRequest, ProviderFailed, RateLimited
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.messages import question_of
 from mollm.options import Options
+from mollm.plain import to_plain
 from mollm.pool import Pool
 from mollm.run import Context, Run, fresh
-from mollm.types import to_plain
 from tests.clock import run_virtual
 from tests.fuzz import cases
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mollm.calling.base import Request
-    from mollm.types import Event, Message, Token
+    from mollm.events import Event, Token
+    from mollm.types import Message
 
 NAMES = ("a", "b", "c", "boss")
 TOOL = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}

@@ -16,9 +16,11 @@ import mollm
 from mollm import Options
 from mollm.calling.calls import Allowance
 from mollm.errors import AggregationError, BadRequest, LimitError, ProviderFailed, QuorumError, RequestError
+from mollm.events import Arrived, Done, Routed, Started, Token
 from mollm.llms.scripted import Reply, ScriptedLLM
+from mollm.plain import answer_from_plain
 from mollm.run import Run
-from mollm.types import Answer, Arrived, Done, Routed, Started, Token, Usage, answer_from_plain
+from mollm.types import Answer, Usage
 
 CONFIG: dict[str, Any] = {
     "llms": {name: {"model": "scripted/unused"} for name in ("a", "b", "c", "boss")},

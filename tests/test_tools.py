@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,7 +10,10 @@ from mollm import MoLLM, Options, create_graph
 from mollm.errors import ContextTooLong, LimitError, ProviderFailed, QuorumError, RequestError
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.messages import text_of
-from mollm.types import Answer, Message, answer_from_plain
+from mollm.plain import answer_from_plain
+
+if TYPE_CHECKING:
+    from mollm.types import Answer, Message
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}

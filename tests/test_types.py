@@ -14,31 +14,23 @@ from hypothesis import strategies as st
 
 from mollm.calling.base import Request
 from mollm.errors import RateLimited
-from mollm.options import Options, RequestOptions, Settings
-from mollm.types import (
-    Answer,
+from mollm.events import (
     Arrived,
     BreakerOpened,
-    Call,
     CallEnded,
     CallStarted,
     Done,
     Event,
     Failed,
-    Failure,
-    Proposal,
     Retried,
-    Route,
     Routed,
     Started,
     Token,
-    Usage,
     Writing,
-    answer_from_plain,
-    call_from_plain,
-    proposal_from_plain,
-    to_plain,
 )
+from mollm.options import Options, RequestOptions, Settings
+from mollm.plain import answer_from_plain, call_from_plain, proposal_from_plain, to_plain
+from mollm.types import Answer, Call, Failure, Proposal, Route, Usage
 
 SET: dict[str, Any] = {
     "max_tokens": 7,

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls
 from mollm.errors import ConfigError
+from mollm.events import STREAMED, Arrived, Event, Failed, Started, Token
 from mollm.llms.scripted import Reply, ScriptedLLM
-from mollm.types import STREAMED, Arrived, Event, Failed, Started, Token
 from mollm.workers import Layer, Rules, Worker, ask
 from tests.clock import run_virtual
 from tests.fuzz import cases

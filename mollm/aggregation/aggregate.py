@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from mollm.aggregation.base import Picked, given_up
 from mollm.aggregation.terms import mismatch, shortened, verbatim
 from mollm.errors import AggregationError, LLMError
+from mollm.events import Token
 from mollm.messages import text_of
-from mollm.types import Proposal, Token, Written
+from mollm.types import Proposal, Written
 
 if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator, Brief, Result

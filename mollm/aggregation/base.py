@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.calling.calls import Calls
+    from mollm.events import Observer
     from mollm.formats import Format
-    from mollm.types import Message, Observer, PlannedCall, Proposal, Question, Written
+    from mollm.types import Message, PlannedCall, Proposal, Question, Written
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from mollm.aggregation.terms import is_no_text
 from mollm.calling.base import Request
 from mollm.calling.calls import Outcome
 from mollm.errors import AggregationError, EmptyReply, NotInFormat
+from mollm.events import Token, Writing
 from mollm.fitting import Reader
 from mollm.formats import format_of
 from mollm.messages import tokens_beside
 from mollm.options import Settings
 from mollm.prompts import with_persona
-from mollm.types import PlannedCall, Token, Writing, Written
+from mollm.types import PlannedCall, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Brief, Picked
     from mollm.calling.base import Chunk, Completion
     from mollm.calling.calls import Calls
+    from mollm.events import Observer
     from mollm.formats import Format
     from mollm.prompts import Prompt
-    from mollm.types import Message, Observer, Proposal, Question, Role
+    from mollm.types import Message, Proposal, Question, Role
 
     Take: TypeAlias = Callable[[Outcome, Sequence[Proposal], str], "Written | Picked | str"]
     """Takes an outcome, the proposals in the order shown and the LLM's name; returns the answer, or why not."""

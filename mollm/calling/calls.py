@@ -12,16 +12,17 @@ from mollm.calling.base import Chunk, Completion, Request
 from mollm.calling.bounds import RETRY_AFTER, WAITED
 from mollm.calling.streamed import StreamedReply
 from mollm.errors import Exhausted, LimitError, LLMError, UserError
+from mollm.events import CallEnded, CallStarted
 from mollm.messages import question_of
 from mollm.observing.observers import NOBODY
 from mollm.options import COUNTED
-from mollm.types import Call, CallEnded, CallStarted, Failure, PlannedCall, Role, Usage
+from mollm.types import Call, Failure, PlannedCall, Role, Usage
 
 if TYPE_CHECKING:
     from mollm.calling.attempt import Price, ReliableLLM
     from mollm.config.llms import Dialect
+    from mollm.events import Observer
     from mollm.options import Settings
-    from mollm.types import Observer
 
 MOST_TOKENS = 10**9
 """Most tokens of one call; a larger count is a mistake."""

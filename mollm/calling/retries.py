@@ -26,7 +26,8 @@ from mollm.calling.quoting import quoted, with_quote
 from mollm.calling.shortage import NO_DESCRIPTOR, SAID_AGAIN
 from mollm.calling.translate import NOT_CONNECTED, translate
 from mollm.errors import Exhausted, LLMError, TimedOut, UserError
-from mollm.types import BreakerOpened, Event, Failure, Retried
+from mollm.events import BreakerOpened, Event, Retried
+from mollm.types import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mollm.errors import FeedbackError, UnknownAnswer
 from mollm.feedback.base import MOST_TEXT, Entry, Rating
-from mollm.types import to_plain
+from mollm.plain import to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

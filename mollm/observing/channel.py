@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from mollm.types import STREAMED, Done, Token
+from mollm.events import STREAMED, Done, Token
 
 if TYPE_CHECKING:
-    from mollm.types import Answer, Event, Observer
+    from mollm.events import Event, Observer
+    from mollm.types import Answer
 
 MAX_TOKENS_WAITING = 256
 """Number of tokens that a slow reader may leave unread before mollm stops reading from the LLM."""

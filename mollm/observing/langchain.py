@@ -13,7 +13,7 @@ from langchain_core.runnables.config import ensure_config
 
 from mollm.config.masking import masked
 from mollm.conversion import shown_as
-from mollm.types import CallEnded, CallStarted
+from mollm.events import CallEnded, CallStarted
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from langchain_core.messages.ai import UsageMetadata
     from langchain_core.runnables import RunnableConfig
 
-    from mollm.types import Answer, Event, Message, Token, Usage
+    from mollm.events import Event, Token
+    from mollm.types import Answer, Message, Usage
 
 SETTLE_SECONDS = 10.0
 """The time that callbacks have at the end of a node; one that hangs does not keep the question."""

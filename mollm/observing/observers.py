@@ -8,12 +8,12 @@ import traceback
 from typing import TYPE_CHECKING
 
 from mollm.errors import ConfigError
-from mollm.types import Observer
+from mollm.events import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mollm.types import Event, Token
+    from mollm.events import Event, Token
 
 log = logging.getLogger("mollm")
 

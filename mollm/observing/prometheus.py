@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from mollm.events import BreakerOpened, CallEnded, Done, Retried, Routed
 from mollm.observing.inside import LATE, Inside, Lateness
-from mollm.types import BreakerOpened, CallEnded, Done, Retried, Routed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from mollm.calling.attempt import ReliableLLM
-    from mollm.types import Answer, Call, Event, Token
+    from mollm.events import Event, Token
+    from mollm.types import Answer, Call
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
 SHARES = (0.2, 0.25, 1 / 3, 0.4, 0.5, 0.6, 2 / 3, 0.75, 0.8, 0.9, 1.0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mollm.types import Route, to_plain
+from mollm.plain import to_plain
 
 if TYPE_CHECKING:
     from mollm.calling.calls import Calls
     from mollm.routing.base import Router
-    from mollm.types import Question
+    from mollm.types import Question, Route
 
 
 @dataclass(frozen=True, slots=True)

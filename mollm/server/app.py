@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
     from mollm.embeddings.own import EmbedderLike
+    from mollm.events import Observer
     from mollm.routing.base import RouterLike
-    from mollm.types import Observer
 
 
 def create_app(

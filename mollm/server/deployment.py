@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from mollm.config.config import Config
     from mollm.config.server import ServerConfig
     from mollm.embeddings.own import EmbedderLike
+    from mollm.events import Observer
     from mollm.routing.base import RouterLike
     from mollm.server.descriptors import Descriptors
     from mollm.server.ledger import Ledger
     from mollm.server.quotas import Used
-    from mollm.types import Observer
 
 log = logging.getLogger("mollm.server")
 

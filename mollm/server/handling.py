@@ -10,9 +10,10 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from mollm.errors import ClientGone, LimitError, LimitReached
+from mollm.events import CallEnded, Routed
 from mollm.server.failures import problem_of
 from mollm.server.wire import path_of, shown
-from mollm.types import CallEnded, Routed, Usage, new_id
+from mollm.types import Usage, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
     from mollm.api import MoLLM
+    from mollm.events import Event, Token
     from mollm.observing.prometheus import Metrics
     from mollm.options import RequestOptions
     from mollm.server.admission import Slot
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from mollm.server.body import Share
     from mollm.server.keys import Caller
     from mollm.server.quotas import Booking, Quota, Use
-    from mollm.types import Answer, Call, Event, Message, Token
+    from mollm.types import Answer, Call, Message
 
 log = logging.getLogger("mollm.server")
 

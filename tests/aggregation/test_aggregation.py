@@ -17,6 +17,7 @@ from mollm.assembling import AGGREGATORS
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls
 from mollm.errors import AggregationError, BadRequest
+from mollm.events import CallEnded, CallStarted, Token, Writing
 from mollm.final.replies import final_answer
 from mollm.fitting import SHORTENED, TOKENS_FOR_TEMPLATE, shorten
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
@@ -24,13 +25,14 @@ from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of
 from mollm.observing.observers import NOBODY
 from mollm.options import Settings
 from mollm.prompts import parse_prompt
-from mollm.types import CallEnded, CallStarted, Proposal, Token, Writing, Written
+from mollm.types import Proposal, Written
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.types import Event, Message
+    from mollm.events import Event
+    from mollm.types import Message
 
 Method: TypeAlias = Literal["synthesize", "vote", "best"]
 

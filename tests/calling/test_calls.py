@@ -14,16 +14,18 @@ from mollm.calling.base import Chunk, Completion, Request
 from mollm.calling.calls import Allowance, Calls
 from mollm.calling.streamed import StreamedReply
 from mollm.errors import BadRequest, LimitError, LLMError, ProviderFailed, RateLimited, TimedOut, Unreachable
+from mollm.events import CallEnded, CallStarted
 from mollm.llms.scripted import Reply, Script, ScriptedLLM
 from mollm.observing.observers import NOBODY
-from mollm.types import Call, CallEnded, CallStarted, Failure, PlannedCall, Usage
+from mollm.types import Call, Failure, PlannedCall, Usage
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.calling.calls import Outcome
-    from mollm.types import Event, Message, Token
+    from mollm.events import Event, Token
+    from mollm.types import Message
 
 ASK = Request([{"role": "user", "content": "x" * 400}])
 USED = Usage(1000, 100, 1100)

@@ -11,14 +11,15 @@ from mollm.calling.attempt import ReliableLLM
 from mollm.calling.base import Request
 from mollm.calling.health import Breaker, RetryBudget
 from mollm.errors import LLMError, ProviderFailed, TimedOut
+from mollm.events import BreakerOpened, Retried
 from mollm.llms.scripted import Reply, ScriptedLLM
-from mollm.types import BreakerOpened, Retried, Usage
+from mollm.types import Usage
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.types import Event
+    from mollm.events import Event
 
 ASK = Request([{"role": "user", "content": "2 + 2?"}])
 FOREVER = 10_000.0

@@ -23,7 +23,7 @@ from mollm.cli.checks import check_config, check_online
 from mollm.errors import LLMError, MollmError
 from mollm.llms.openai_compatible import OpenAICompatibleLLM
 from mollm.options import Settings
-from mollm.types import to_plain
+from mollm.plain import to_plain
 from tests.upstream import Upstream, answer, document, error, events, sse
 from tests.work import LINEAR, growth, repeated
 

@@ -13,15 +13,15 @@ from mollm.calling.attempt import ReliableLLM
 from mollm.calling.base import Request
 from mollm.calling.health import Breaker, RetryBudget
 from mollm.errors import AuthFailed, BadRequest, LLMError, ProviderFailed, RateLimited, Unreachable
+from mollm.events import BreakerOpened, Retried
 from mollm.llms.scripted import Reply, ScriptedLLM
-from mollm.types import BreakerOpened, Retried
 from tests.clock import run_virtual
 from tests.fuzz import cases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.types import Event
+    from mollm.events import Event
 
 ASK = Request([{"role": "user", "content": "2 + 2?"}])
 

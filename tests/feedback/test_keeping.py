@@ -10,11 +10,11 @@ import pytest
 
 from mollm import MoLLM, create_graph, load_config
 from mollm.errors import ConfigError, ProviderFailed, RequestError, RunError, UnknownAnswer
+from mollm.events import Done
 from mollm.feedback.base import MOST_NOTE, MOST_TEXT, Rating, Store, rating_of
 from mollm.feedback.sqlite import DAY, SqliteStore
 from mollm.feedback.stores import opened
 from mollm.llms.scripted import Reply, ScriptedLLM
-from mollm.types import Done
 
 if TYPE_CHECKING:
     from pathlib import Path

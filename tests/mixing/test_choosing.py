@@ -16,15 +16,17 @@ from mollm.config.api_keys import KeyLimitsConfig
 from mollm.config.load import load_config
 from mollm.config.mixtures import MixtureConfig
 from mollm.errors import ConfigError, LimitError, LimitReached
+from mollm.events import Routed
 from mollm.limits import worst_case
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.messages import question_of
 from mollm.mixing.predicted import PredictedChooser
 from mollm.options import Options
+from mollm.plain import answer_from_plain
 from mollm.pool import Pool
 from mollm.run import Context, Run, fresh
 from mollm.server.quotas import NOTHING, Amount, Quotas
-from mollm.types import Choice, Routed, answer_from_plain
+from mollm.types import Choice
 from tests.mixing.recorded import LLMS, predictor
 
 if TYPE_CHECKING:

@@ -18,9 +18,11 @@ from mollm.calling.calls import Calls
 from mollm.catalog import Catalog
 from mollm.cli.checks import check_config
 from mollm.errors import ConfigError, LimitError, ProviderFailed
+from mollm.events import Routed
 from mollm.limits import worst_case
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.messages import tokens_at_most
+from mollm.plain import answer_from_plain
 from mollm.pool import Pool
 from mollm.prompts import fence_question, parse_prompt
 from mollm.routing.base import Router
@@ -28,7 +30,7 @@ from mollm.routing.choice import EDGE
 from mollm.routing.decision import Decision, ScoringRouter
 from mollm.routing.llm import LLMScorer
 from mollm.routing.registry import build_router
-from mollm.types import Answer, Routed, Usage, answer_from_plain
+from mollm.types import Answer, Usage
 from tests.clock import run_virtual
 from tests.routing.asked import question
 from tests.upstream import Upstream, answer, error

@@ -6,8 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from mollm.plain import to_plain
 from mollm.printable import STEERING, printable
-from mollm.types import to_plain
 
 if TYPE_CHECKING:
     from mollm.types import Answer

@@ -13,13 +13,14 @@ from rich.text import Text
 
 from mollm.cli.printing.explanation import picked
 from mollm.cli.printing.layout import clipped, console
+from mollm.events import Arrived, Done, Failed, Routed, Started, Token, Writing
 from mollm.printable import printable
-from mollm.types import Arrived, Done, Failed, Routed, Started, Token, Writing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from mollm.types import Answer, Event, Proposal
+    from mollm.events import Event
+    from mollm.types import Answer, Proposal
 
 
 async def print_streamed(events: AsyncGenerator[Event, None]) -> Answer:

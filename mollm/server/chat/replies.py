@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from mollm.plain import to_plain
 from mollm.server.wire import shown, to_json
-from mollm.types import to_plain
 
 if TYPE_CHECKING:
+    from mollm.events import Routed
     from mollm.server.chat.protocol import ChatRequest
-    from mollm.types import Alternative, Answer, Message, Routed, Usage
+    from mollm.types import Alternative, Answer, Message, Usage
 
 MOST_NAMES, MAX_NAME = 20, 64
 """Of fields in a header, and the characters of each."""

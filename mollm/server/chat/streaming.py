@@ -12,19 +12,21 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mollm.errors import ClientGone
+from mollm.events import Routed
+from mollm.plain import to_plain
 from mollm.server.chat.replies import Chunks, dropped_headers, framed, route_headers
 from mollm.server.failures import problem_of, report
 from mollm.server.handling import Recorder
 from mollm.server.outlet import Outlet
-from mollm.types import Routed, to_plain
 
 if TYPE_CHECKING:
     from starlette.types import Send
 
+    from mollm.events import Event, Token
     from mollm.server.chat.protocol import ChatRequest
     from mollm.server.deployment import Deployment
     from mollm.server.handling import Handling
-    from mollm.types import Alternative, Answer, Event, Token
+    from mollm.types import Alternative, Answer
 
 LONGEST_FAREWELL = 5.0
 """Seconds for telling a client that the answer broke off."""

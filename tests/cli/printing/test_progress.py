@@ -10,27 +10,15 @@ import pytest
 from rich.console import Console
 
 from mollm.cli.printing.progress import Progress, print_streamed
-from mollm.types import (
-    Answer,
-    Arrived,
-    Done,
-    Failed,
-    Failure,
-    Proposal,
-    Route,
-    Routed,
-    Started,
-    Token,
-    Usage,
-    Writing,
-)
+from mollm.events import Arrived, Done, Failed, Routed, Started, Token, Writing
+from mollm.types import Answer, Failure, Proposal, Route, Usage
 from tests.command import TEAM, Screen, in_terminal, plain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from mollm.types import Event
+    from mollm.events import Event
 
 
 def test_in_a_terminal_the_workers_stand_above_the_answer(config: Path) -> None:

@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from mollm.llms.scripted import Reply as ScriptedReply
 from mollm.llms.scripted import ScriptedLLM
-from mollm.types import Route, answer_from_plain
+from mollm.plain import answer_from_plain
+from mollm.types import Route
 from tests.server.served import HI, config_of, served
 from tests.upstream import Upstream, answer, error, stream
 
