@@ -44,4 +44,6 @@ def answer_of(run: Run) -> Answer:
         on_tools=run.on_tools,
         reused=run.reused,
         choice=run.choice,
+        ranking=run.ranking,
+        analysis=run.analysis,
     )

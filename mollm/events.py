@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
-    from mollm.types import Answer, Call, Choice, Failure, Message, OnTools, Proposal, Role, Route
+    from mollm.types import Analysis, Answer, Call, Choice, Failure, Message, OnTools, Proposal, Ranking, Role, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,20 @@ class Failed:
     """A worker failed, or was cancelled because its proposal was no longer needed."""
 
     proposal: Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """The proposals were ranked by reviewers."""
+
+    ranking: Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class Analyzed:
+    """The proposals were compared."""
+
+    analysis: Analysis
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +139,23 @@ class Done:
 
 
 Event: TypeAlias = (
-    Routed | Started | Arrived | Failed | Writing | CallStarted | CallEnded | Retried | BreakerOpened | Token | Done
+    Routed
+    | Started
+    | Arrived
+    | Failed
+    | Reviewed
+    | Analyzed
+    | Writing
+    | CallStarted
+    | CallEnded
+    | Retried
+    | BreakerOpened
+    | Token
+    | Done
 )
 
 
-STREAMED = (Routed, Started, Arrived, Failed, Writing, Token, Done)
+STREAMED = (Routed, Started, Arrived, Failed, Reviewed, Analyzed, Writing, Token, Done)
 """The events that a stream yields; an observer receives every event."""
 
 

@@ -1,16 +1,17 @@
 """How a question is answered: the nodes, their table, and the loop that walks it. Read this file first.
 
-    route -+-> propose -+-> aggregate -> answer
-           |    ^   |   |
-           |    +---+   +-> act -------> answer
-           |  next layer    ^
-           +----------------+
+    route -+-> propose -+-> [ compare ] -+-> aggregate -> answer
+           |    ^   |                    |
+           |    +---+                    +-> act -------> answer
+           |  next layer                     ^
+           +---------------------------------+
            |
-           +-> bypass -----------------> answer
+           +-> bypass ----------------------------------> answer
 
 `route` picks the mixture, and refuses a question that could exceed a limit: before the router's own LLMs are called
-where no mixture fits, and in any case before a worker is. `propose` asks the workers of one layer. `aggregate` makes
-the answer from the proposals. `act` takes its place where the caller has tools: the LLM for tools reads the proposals,
+where no mixture fits, and in any case before a worker is. `propose` asks the workers of one layer. `compare`
+has the proposals ranked by reviewers, or compared by an LLM, where the mixture says so. `aggregate` makes the answer
+from the proposals. `act` takes its place where the caller has tools: the LLM for tools reads the proposals,
 and calls a tool or writes the answer. When the result of that tool comes, in a request of its own, the proposals of the
 turn are used again. `bypass` calls a single LLM where there is nothing to aggregate: a mixture of one worker, or tools
 that a mixture leaves to one LLM alone.
@@ -27,9 +28,9 @@ impossible.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mollm import choosing, limits
 from mollm.aggregation.aggregate import aggregate, written_of
@@ -38,6 +39,8 @@ from mollm.aggregation.showing import in_order, show_proposals
 from mollm.aggregation.writing import write
 from mollm.answering import answer_of
 from mollm.calling.base import Request
+from mollm.checking import check_question
+from mollm.comparing.compare import compare as compared
 from mollm.config.arms import CURRENT, ROUTER, drawn, with_arm
 from mollm.config.names import RESERVED_NAMES
 from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
@@ -46,8 +49,7 @@ from mollm.fitting import Reader, fitted
 from mollm.joining import answers
 from mollm.loops import all_of
 from mollm.messages import is_midway, question_of
-from mollm.options import COUNTED
-from mollm.prompts import fenced_tokens, is_empty, with_persona
+from mollm.prompts import fenced_tokens, with_persona
 from mollm.routing.base import plan_of
 from mollm.run import Context, Run, fresh
 from mollm.turns import mark_of, turn_of
@@ -96,7 +98,8 @@ def reusing(run: Run, context: Context, mixture: Mixture) -> Run:
     kept = context.kept(turn) if turn else None
     if kept is None:
         return run
-    return replace(run, turn=turn, proposals=kept.proposals, layer=kept.layer, degraded=kept.degraded, reused=True)
+    found = {name: getattr(kept, name) for name in ("proposals", "layer", "degraded", "ranking", "analysis")}
+    return replace(run, turn=turn, reused=True, **found)
 
 
 async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run, Route]:
@@ -224,6 +227,19 @@ def proposed(run: Run, context: Context, mixture: Mixture) -> tuple[Run, str]:
     if run.on_tools == "after" and (turn := turn_of(context.question.messages, listed, context.options.owner)):
         run = replace(run, turn=turn)
         context.keep(run)
+    if mixture.compares and len(run.arrived) > 1 and not run.agreed:
+        return run, "compare"
+    return run, "act" if run.on_tools else "aggregate"
+
+
+async def compare(run: Run, context: Context) -> tuple[Run, str]:
+    """Have the proposals ranked by reviewers and compared by an LLM, side by side, as far as the mixture says so."""
+    mixture = await context.mixture(run)
+    brief = Brief(context.transcript, run.arrived, caller=context.options.writing, observer=context.observer)
+    ranking, analysis, why = await compared(mixture.review, mixture.analyst, brief, context.calls)
+    run = replace(run, ranking=ranking, analysis=analysis, degraded=(*run.degraded, *why))
+    if run.turn:
+        context.keep(run)
     return run, "act" if run.on_tools else "aggregate"
 
 
@@ -254,6 +270,8 @@ async def aggregate_proposals(run: Run, context: Context) -> tuple[Run, str]:
         observer=context.observer,
         streams=context.streams,
         bound=mixture.is_bound(run.layer),
+        ranking=run.ranking,
+        analysis=run.analysis,
     )
     written = await aggregate(mixture.aggregator, brief, context.calls, mixture.rewriter)
     return replace(run, written=replace(written, degraded=(*run.degraded, *written.degraded))), END
@@ -269,6 +287,8 @@ async def act(run: Run, context: Context) -> tuple[Run, str]:
         mark=mark_of(run.turn) if run.turn else None,
         observer=context.observer,
         streams=context.streams,
+        ranking=run.ranking,
+        analysis=run.analysis,
     )
     result = await mixture.acting.aggregate(brief, context.calls)
     written = await written_of(result, brief, context.calls, mixture.rewriter)
@@ -303,26 +323,6 @@ async def bypass(run: Run, context: Context) -> tuple[Run, str]:
     return replace(run, written=Written(first.message, first.finish_reason, (), first.logprobs, tuple(others))), END
 
 
-def check_question(context: Context) -> None:
-    """Raise `RequestError` if the question cannot be answered."""
-    if is_empty(context.question.messages):
-        raise RequestError("the question is empty")
-    if taken := sorted(COUNTED & set(context.options.extra_body)):
-        raise RequestError(f"extra_body cannot set {', '.join(taken)}: limits and the configuration do")
-    if context.options.tools:
-        _check_tools(context.options.tools)
-
-
-def _check_tools(tools: Any) -> None:
-    # The LLM that cannot be sent them would fail, and its mixture go on without any.
-    if isinstance(tools, str) or not isinstance(tools, Sequence):
-        raise RequestError("tools: must be a list, of dictionaries in OpenAI's form")
-    for number, tool in enumerate(tools):
-        if not isinstance(tool, Mapping):
-            hint = "LangChain's `convert_to_openai_tool` makes one of a function or a tool"
-            raise RequestError(f"tools[{number}]: must be a dictionary in OpenAI's form; {hint}")
-
-
 @dataclass(frozen=True, slots=True)
 class Transition:
     """A node, and the nodes that may follow it."""
@@ -335,7 +335,8 @@ class Transition:
 
 TRANSITIONS = {
     "route": Transition(route, ("propose", "act", "bypass"), ("router",)),
-    "propose": Transition(propose, ("propose", "aggregate", "act"), ("worker",)),
+    "propose": Transition(propose, ("propose", "compare", "aggregate", "act"), ("worker",)),
+    "compare": Transition(compare, ("aggregate", "act"), ("reviewer", "analyst")),
     "aggregate": Transition(aggregate_proposals, (END,), ("aggregator", "fallback")),
     "act": Transition(act, (END,), ("tools", "fallback")),
     "bypass": Transition(bypass, (END,), ("bypass", "tools")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from mollm.aggregation.base import Aggregator
     from mollm.aggregation.rewriting import Rewriter
+    from mollm.comparing.analysis import Analyst
+    from mollm.comparing.review import Review
     from mollm.mixing.base import Chooser
     from mollm.options import Options
     from mollm.prompts import Prompt
@@ -50,6 +53,10 @@ class Mixture:
     rewriter: Rewriter
     """Writes an answer anew that is not in the caller's format."""
     shuffle: bool = True
+    review: Review | None = None
+    """Ranks the proposals; None: nobody does."""
+    analyst: Analyst | None = None
+    """Compares the proposals before the answer is written; None: nobody does."""
     chooser: Chooser | None = None
     """Picks the workers for each question; None: all are as listed, or picked already."""
     made_of: Mixture | None = None
@@ -69,6 +76,11 @@ class Mixture:
     def is_bypass(self) -> bool:
         """Exactly one planned proposal in one layer: nothing to aggregate."""
         return self.planned == 1 and self.rules.layers == 1
+
+    @property
+    def compares(self) -> bool:
+        """Whether the proposals are ranked, or compared, before the answer is made of them."""
+        return self.review is not None or self.analyst is not None
 
     @property
     def acts_as_worker(self) -> bool:
@@ -139,7 +151,9 @@ class Mixture:
             PlannedCall(c.role, c.llm, c.max_tokens, c.prompt_tokens + shown, times, images) for c in first if times
         ]
         longest = max(call.max_tokens for call in first) + FENCE_TOKENS
-        return (*first, *later, *self._writing(question, read, longest, options))
+        comparing = self._comparing(question, read)
+        read += self.analyst.adds if self.analyst else 0
+        return (*first, *later, *comparing, *self._writing(question, read, longest, options))
 
     def arithmetic(self, question: Question, options: Options, *, is_kept: bool = False) -> str:
         """Say in words where the calls of the worst case come from; `is_kept`: the proposals are there already."""
@@ -152,14 +166,21 @@ class Mixture:
         layers = f" x {self.rules.layers} layers" if self.rules.layers > 1 else ""
         planned = self.planned
         parts = [] if is_kept else [f"{planned} proposal{'s' if planned > 1 else ''}{layers}"]
-        writing = self._writing(question, 0, 0, options)
-        parts += [f"{call.times} {call.role}{'s' if call.times > 1 else ''}" for call in writing]
+        calls = [] if is_kept else self._comparing(question, 0)
+        counts = Counter[str]()
+        for call in (*calls, *self._writing(question, 0, 0, options)):
+            counts[call.role] += call.times
+        parts += [f"{times} {role}{'s' if times > 1 else ''}" for role, times in counts.items()]
         return " + ".join(parts)
 
     def _writing(self, question: Question, read: int, longest: int, options: Options) -> tuple[PlannedCall, ...]:
         caller = options.writing
         aggregator = self.acting if self.mode(question, options) else self.aggregator
         return (*plan_of(aggregator, question, read, caller), *self.rewriter.plan(question, longest, caller))
+
+    def _comparing(self, question: Question, read: int) -> tuple[PlannedCall, ...]:
+        reviews = self.review.plan(question, read) if self.review else ()
+        return (*reviews, *(self.analyst.plan(question, read) if self.analyst else ()))
 
     def _limit(self, worker: Worker) -> int:
         return worker.settings.max_tokens or self.max_tokens[worker.llm]

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from mollm.events import (
+    Analyzed,
     Arrived,
     BreakerOpened,
     CallEnded,
@@ -13,6 +14,7 @@ from mollm.events import (
     Done,
     Failed,
     Retried,
+    Reviewed,
     Routed,
     Started,
     Token,
@@ -20,12 +22,17 @@ from mollm.events import (
 )
 from mollm.types import (
     Alternative,
+    Analysis,
     Answer,
+    Ballot,
     Call,
     Choice,
     Failure,
     PlannedCall,
+    Point,
     Proposal,
+    Rank,
+    Ranking,
     Route,
     Usage,
     Written,
@@ -53,7 +60,8 @@ _FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(f.name for f in fields(kind))
     for kind in (
         *(Usage, Failure, Route, Choice, Proposal, Call, PlannedCall, Alternative, Written, Answer),
-        *(Routed, Started, Arrived, Failed, Writing, Retried, BreakerOpened, Token, Done),
+        *(Point, Analysis, Ballot, Rank, Ranking),
+        *(Routed, Started, Arrived, Failed, Reviewed, Analyzed, Writing, Retried, BreakerOpened, Token, Done),
     )
 }
 # Requests and replies are left out; the answer and the proposals hold what is worth printing.
@@ -80,6 +88,32 @@ def choice_from_plain(data: dict[str, Any] | None) -> Choice | None:
     return Choice(**{**data, "workers": tuple(data["workers"])}) if data else None
 
 
+def ranking_from_plain(data: dict[str, Any] | None) -> Ranking | None:
+    """Undo `to_plain` for a ranking, if there is one."""
+    if not data:
+        return None
+    ranks, ballots = (Rank(**rank) for rank in data["ranks"]), map(_ballot, data["ballots"])
+    return Ranking(**{**data, "ranks": tuple(ranks), "ballots": tuple(ballots), "dissent": tuple(data["dissent"])})
+
+
+def _ballot(data: dict[str, Any]) -> Ballot:
+    error, ranks = data["error"], tuple(map(tuple, data["ranks"]))
+    failure = Failure(**error) if error else None
+    return Ballot(**{**data, "shown": tuple(data["shown"]), "ranks": ranks, "error": failure})
+
+
+def analysis_from_plain(data: dict[str, Any] | None) -> Analysis | None:
+    """Undo `to_plain` for an analysis, if there is one."""
+    if not data:
+        return None
+    points = {name: tuple(map(_point, found)) for name, found in data.items() if name != "llm"}
+    return Analysis(data["llm"], **points)
+
+
+def _point(data: dict[str, Any]) -> Point:
+    return Point(data["text"], tuple(data["proposals"]))
+
+
 def written_from_plain(data: dict[str, Any]) -> Written:
     """Undo `to_plain` for an answer without its provenance."""
     alternatives = tuple(Alternative(**a) for a in data["alternatives"])
@@ -98,5 +132,7 @@ def answer_from_plain(data: dict[str, Any]) -> Answer:
             "breakdown": tuple(call_from_plain(c) for c in data["breakdown"]),
             "alternatives": tuple(Alternative(**c) for c in data["alternatives"]),
             "choice": choice_from_plain(data.get("choice")),
+            "ranking": ranking_from_plain(data.get("ranking")),
+            "analysis": analysis_from_plain(data.get("analysis")),
         }
     )

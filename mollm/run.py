@@ -14,10 +14,18 @@ from typing import TYPE_CHECKING, Any, Self
 from mollm.calling.calls import Allowance, Calls
 from mollm.messages import messages_of, question_of
 from mollm.observing.observers import NOBODY, Observers
-from mollm.plain import call_from_plain, choice_from_plain, proposal_from_plain, to_plain, written_from_plain
+from mollm.plain import (
+    analysis_from_plain,
+    call_from_plain,
+    choice_from_plain,
+    proposal_from_plain,
+    ranking_from_plain,
+    to_plain,
+    written_from_plain,
+)
 from mollm.transcript import as_asked, without_tools
 from mollm.turns import Kept, begun
-from mollm.types import Call, Choice, OnTools, PlannedCall, Proposal, Route, Written, new_id
+from mollm.types import Analysis, Call, Choice, OnTools, PlannedCall, Proposal, Ranking, Route, Written, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -60,6 +68,10 @@ class Run:
     """Digest of the user's turn for which the proposals are kept, once all of them are there; empty if none are."""
     reused: bool = False
     """The proposals are those of an earlier request of the same turn."""
+    ranking: Ranking | None = None
+    """How the proposals were ranked by reviewers."""
+    analysis: Analysis | None = None
+    """How the proposals compare."""
     written: Written | None = None
     """The answer, once it is written."""
 
@@ -92,12 +104,19 @@ class Run:
                 "degraded": tuple(data["degraded"]),
                 "proposals": tuple(map(proposal_from_plain, data["proposals"])),
                 "breakdown": tuple(map(call_from_plain, data["breakdown"])),
+                "ranking": ranking_from_plain(data.get("ranking")),
+                "analysis": analysis_from_plain(data.get("analysis")),
                 "written": written_from_plain(written) if written else None,
             }
         )
 
 
 _FIELDS = tuple(f.name for f in fields(Run))
+
+
+def kept_of(run: Run) -> Kept:
+    """What is kept of a run for the rest of its turn."""
+    return Kept(run.proposals, run.layer, run.degraded, run.ranking, run.analysis)
 
 
 class Context:
@@ -194,13 +213,13 @@ class Context:
         """Return the proposals that are kept for `turn`."""
         earlier = self._earlier
         if earlier and earlier.turn == turn and earlier.proposals:
-            return Kept(earlier.proposals, earlier.layer, earlier.degraded)
+            return kept_of(earlier)
         return None if self._turns is None else self._turns.get(turn)
 
     def keep(self, run: Run) -> None:
         """Keep the proposals of `run` for the rest of its turn."""
         if self._turns is not None:
-            self._turns.put(run.turn, Kept(run.proposals, run.layer, run.degraded))
+            self._turns.put(run.turn, kept_of(run))
 
     def unit(self, run: Run) -> str:
         """What falls to one arm as a whole: the answer, or the user's turn, of which tools bring back the proposals."""

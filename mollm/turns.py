@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mollm.mixture import Mixture
-    from mollm.types import Message, Proposal
+    from mollm.types import Analysis, Message, Proposal, Ranking
 
 SECONDS, MOST_TURNS, MOST_BYTES = 1800.0, 1000, 64 * 1024 * 1024
 """How long proposals are kept since they were last used, of how many turns, and how much of them together."""
@@ -47,6 +47,8 @@ class Kept:
     layer: int
     """Number of the latest layer that counts."""
     degraded: tuple[str, ...] = ()
+    ranking: Ranking | None = None
+    analysis: Analysis | None = None
 
     @property
     def size(self) -> int:

@@ -10,7 +10,7 @@ Message: TypeAlias = dict[str, Any]
 """One chat message in OpenAI's format: `role`, `content`, and all other fields, unchanged."""
 
 
-Role: TypeAlias = Literal["router", "worker", "aggregator", "fallback", "bypass", "tools"]
+Role: TypeAlias = Literal["router", "worker", "reviewer", "analyst", "aggregator", "fallback", "bypass", "tools"]
 """On whose behalf an LLM is called."""
 
 OnTools: TypeAlias = Literal["after", "every", "alone"]
@@ -115,6 +115,74 @@ class Proposal:
     cost_usd: float | None = None
     """None if the LLM has no price."""
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Something that an analysis says of some of the proposals."""
+
+    text: str
+    proposals: tuple[str, ...]
+    """Names of their workers; empty where it is said of none, or of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """How the proposals compare, as an LLM sees it before the answer is written."""
+
+    llm: str
+    """The LLM that compared them."""
+    consensus: tuple[Point, ...] = ()
+    """What several say."""
+    contradictions: tuple[Point, ...] = ()
+    """Where they cannot all be right."""
+    partial_coverage: tuple[Point, ...] = ()
+    """What is asked, and only some of them treat."""
+    unique_points: tuple[Point, ...] = ()
+    """What one alone says."""
+    blind_spots: tuple[Point, ...] = ()
+    """What is asked, and none of them, or none of those named, treats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One review: how one reviewer ranks the proposals of others."""
+
+    reviewer: str
+    """Name of the worker, or of the LLM that is none."""
+    llm: str
+    shown: tuple[str, ...]
+    """Names of the workers whose proposals it read, in the order in which it read them, without knowing whose."""
+    ranks: tuple[tuple[str, ...], ...] = ()
+    """Names of the workers, best first; those that are tied stand together. Empty if `error` is set."""
+    error: Failure | None = None
+    """Why the review counts for nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Where one proposal stands after the reviews."""
+
+    worker: str
+    points: float | None
+    """Mean over the ballots that rank it, of the share of the others on the ballot that it is ahead of, a tie counting
+    half: 0 (always last) to 1 (always first); None if no ballot does."""
+    ballots: int
+    """Ballots that rank it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The proposals in the order that their reviews give (Borda count)."""
+
+    ranks: tuple[Rank, ...]
+    """Best first, one per proposal."""
+    ballots: tuple[Ballot, ...]
+    """Reviews that were asked for, those that failed included."""
+    dissent: tuple[str, ...] = ()
+    """Reviewers that read the winner and put another proposal before it."""
+    is_decided_early: bool = False
+    """Further reviews were planned, and not asked for, since they could not have changed the winner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +296,10 @@ class Answer:
     """The proposals are those of an earlier request of the same turn, and no worker was asked."""
     choice: Choice | None = None
     """The workers that were picked for this question; None where the mixture lists them all."""
+    ranking: Ranking | None = None
+    """How the proposals were ranked by reviewers; None if they were not."""
+    analysis: Analysis | None = None
+    """How the proposals compare; None if nobody compared them, or that failed."""
 
 
 def new_id() -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mollm.calling.calls import Calls
     from mollm.events import Observer
     from mollm.formats import Format
-    from mollm.types import Message, PlannedCall, Proposal, Question, Written
+    from mollm.types import Analysis, Message, PlannedCall, Proposal, Question, Ranking, Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,10 @@ class Brief:
     """Delimits the proposals and decides their order in every request of a turn; None: new ones in each."""
     bound: bool = False
     """The workers were asked with the caller's `response_format`, `stop` and `max_tokens`."""
+    ranking: Ranking | None = None
+    """How reviewers rank the proposals; None if nobody did."""
+    analysis: Analysis | None = None
+    """How the proposals compare; None if nobody compared them."""
 
     @property
     def format(self) -> Format | None:

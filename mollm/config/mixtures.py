@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from mollm.config.arms import Arms
+from mollm.config.comparing import Analysis, ReviewConfig
 from mollm.config.fields import Count, NumberOrAll, Sampling, Seconds, Section
 from mollm.types import OnTools
 
@@ -44,6 +45,9 @@ class AggregatorConfig(Section):
     )
     max_tokens: Count | None = Field(None, description="Unset: the LLM's.")
     temperature: float | None = Field(None, ge=0, le=2, description="Unset: the LLM's.")
+    analysis: Analysis = Field(
+        None, description="`true`, or how an LLM compares the proposals before the answer is written."
+    )
 
 
 Worker: TypeAlias = Annotated[WorkerConfig, BeforeValidator(_worker, json_schema_input_type=str | WorkerConfig)]
@@ -95,6 +99,7 @@ class MixtureConfig(Section):
     widen: NumberOrAll = Field(1, description="How many more start when all have settled without agreement.")
     widen_after: Seconds | None = Field(None, description="Seconds after which the next start without waiting.")
     enough: Count | None = Field(None, description="Go on when so many have arrived; unset: all that were planned.")
+    review: ReviewConfig | None = Field(None, description="How reviewers rank the proposals; unset: nobody does.")
     quorum: Count = Field(1, description="Fewer proposals at the end of a layer are an error.")
     deadline: Seconds = Field(120, description="Seconds for a layer; no worker is waited for longer.")
     layers: int = Field(1, ge=1, le=3, description="Rounds; a later one reads the proposals of the one before.")

@@ -1,0 +1,39 @@
+"""What a configuration may say about comparing proposals before the answer is written."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from mollm.config.fields import Count, OneOrMore, Section
+
+
+def _analysis(value: Any) -> Any:
+    return {} if value is True else None if value is False else value
+
+
+class AnalysisConfig(Section):
+    """An LLM compares the proposals, and who writes the answer reads what it found."""
+
+    llm: str | None = Field(None, description="Unset: the LLM of the aggregator.")
+    prompt: str | None = Field(None, description="A prompt file, or (if it contains white space) the prompt itself.")
+    criteria: OneOrMore = Field([], description="What the proposals are compared by, beside the question.")
+    max_tokens: Count | None = Field(None, description="Unset: the LLM's.")
+
+
+Analysis: TypeAlias = Annotated[
+    AnalysisConfig | None, BeforeValidator(_analysis, json_schema_input_type=bool | AnalysisConfig | None)
+]
+
+
+class ReviewConfig(Section):
+    """Reviewers rank the proposals of others, without knowing whose they are."""
+
+    by: Literal["workers"] | list[str] = Field(
+        "workers", description="`workers`: each ranks the proposals of the others; or LLMs."
+    )
+    criteria: OneOrMore = Field([], description="What the proposals are ranked by, beside the question.")
+    prompt: str | None = Field(None, description="A prompt file, or (if it contains white space) the prompt itself.")
+    keep: Literal["all"] = Field("all", description="No proposal is dropped by its rank.")
+    max_tokens: Count | None = Field(None, description="Unset: the LLM's.")
