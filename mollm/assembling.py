@@ -12,6 +12,7 @@ from mollm.aggregation.rewriting import Rewriter
 from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
 from mollm.aggregation.writing import Writers
+from mollm.comparing.review import Review
 from mollm.config.mixtures import AggregatorConfig
 from mollm.errors import ConfigError, UnknownMixture
 from mollm.mixing.registry import build_chooser
@@ -32,6 +33,7 @@ DEFAULT_PROMPTS = {"best": "prompts/aggregator/best.md"}
 DEFAULT_PROMPT = "prompts/aggregator/default.md"
 TOOLS_PROMPT = "prompts/aggregator/tools.md"
 FORM_PROMPT = "prompts/aggregator/form.md"
+REVIEWER_PROMPT = "prompts/reviewer/default.md"
 
 
 def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: Mapping[str, Aggregator]) -> Mixture:
@@ -81,7 +83,25 @@ def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: M
         max_tokens=max_tokens,
         rewriter=Rewriter(again, tuple(dict.fromkeys(worker.llm for worker in workers))),
         shuffle=section.shuffle,
+        review=_review(config, name, section, max_tokens),
         chooser=build_chooser(section.choose, config, name),
+    )
+
+
+def _review(config: Config, name: str, section: MixtureConfig, max_tokens: Mapping[str, int]) -> Review | None:
+    review = section.review
+    if review is None or section.is_bypass:
+        return None
+    where = config.place("mixtures", name, "review", "prompt")
+    return Review(
+        tuple(section.reviewers),
+        load_prompt(config, review.prompt or REVIEWER_PROMPT, "reviewer", where),
+        by_workers=review.by == "workers",
+        criteria=tuple(review.criteria),
+        settings=Settings(max_tokens=review.max_tokens, temperature=0.0),
+        max_tokens=max_tokens,
+        shuffle=section.shuffle,
+        deadline=section.deadline,
     )
 
 
@@ -107,6 +127,7 @@ def made_of(mixture: Mixture, section: MixtureConfig, llms: Sequence[str]) -> Mi
         llm=made.aggregator_llm,
         tools_llm=made.acting_llm,
         rewriter=replace(mixture.rewriter, workers=tuple(llms)),
+        review=mixture.review.of(llms) if mixture.review else None,
         chooser=None,
         made_of=mixture,
     )

@@ -180,6 +180,8 @@ class Mixture:
 
     def _comparing(self, question: Question, read: int) -> tuple[PlannedCall, ...]:
         reviews = self.review.plan(question, read) if self.review else ()
+        if self.chooser and self.review and self.review.by_workers:
+            reviews = tuple(widest(reviews, self.planned))
         return (*reviews, *(self.analyst.plan(question, read) if self.analyst else ()))
 
     def _limit(self, worker: Worker) -> int:

@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from mollm.config.config import Config
     from mollm.types import Message
 
-Role: TypeAlias = Literal["router", "worker", "aggregator", "chooser"]
+Role: TypeAlias = Literal["router", "worker", "aggregator", "reviewer", "analyst", "chooser"]
 
 PLACEHOLDERS: dict[Role, tuple[frozenset[str], frozenset[str]]] = {
     "router": (frozenset({"question", "mixtures"}), frozenset({"question", "mixtures"})),
     "worker": (frozenset({"mixture", "description"}), frozenset()),
     "aggregator": (frozenset({"question", "proposals"}), frozenset({"proposals"})),
+    "reviewer": (frozenset({"question", "proposals", "criteria"}), frozenset({"proposals"})),
+    "analyst": (frozenset({"question", "proposals", "criteria"}), frozenset({"proposals"})),
     "chooser": (frozenset({"question", "llms", "most"}), frozenset({"question", "llms"})),
 }
 """Role to the placeholders it may use and those it must use."""

@@ -54,8 +54,16 @@ class Brief:
 
     @property
     def best(self) -> Proposal:
-        """The best proposal."""
-        return best_proposal(self.proposals, self.format)
+        """The best proposal: the first of the ranking, if there is one, else by count."""
+        return self.ranked[0] if self.ranking else best_proposal(self.proposals, self.format)
+
+    @property
+    def ranked(self) -> list[Proposal]:
+        """The proposals in the order of the ranking; as listed without one."""
+        if self.ranking is None:
+            return list(self.proposals)
+        places = {rank.worker: place for place, rank in enumerate(self.ranking.ranks)}
+        return sorted(self.proposals, key=lambda proposal: places.get(proposal.worker, len(places)))
 
     @property
     def first(self) -> Proposal:
@@ -120,6 +128,11 @@ def given_up(brief: Brief, *reasons: str) -> Picked:
 
 def best_proposal(proposals: Sequence[Proposal], form: Format | None = None) -> Proposal:
     """Return one of the largest group; in it prefer one in the format, then one that is whole, then the first."""
+    return by_count(proposals, form)[0]
+
+
+def by_count(proposals: Sequence[Proposal], form: Format | None = None) -> list[Proposal]:
+    """Return the proposals, the best first as far as counting can tell."""
     tally = Tally(p.final for p in proposals)
 
     def rank(entry: tuple[int, Proposal]) -> tuple[int, bool, bool, int]:
@@ -127,4 +140,4 @@ def best_proposal(proposals: Sequence[Proposal], form: Format | None = None) -> 
         is_other = form is not None and form.read(proposal.text)[1] is not None
         return -tally.support(index), is_other, proposal.truncated, index
 
-    return min(enumerate(proposals), key=rank)[1]
+    return [proposal for _, proposal in sorted(enumerate(proposals), key=rank)]

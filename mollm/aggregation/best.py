@@ -31,7 +31,11 @@ class Best:
         return self.writers.plan(question, proposal_tokens, None)
 
     async def aggregate(self, brief: Brief, calls: Calls) -> Picked:
-        """Let the LLM pick one."""
+        """Take the first of the ranking, or let the LLM pick one."""
+        if brief.ranking is not None:
+            return Picked(brief.best)
+        if self.writers.llm is None:
+            return given_up(brief)
         settings = replace(self.writers.settings, seed=brief.caller.seed)
         found, reasons = await self.writers.ask(brief, calls, settings, _named, streams=False)
         if isinstance(found, Picked):

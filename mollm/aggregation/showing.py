@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mollm.control_tokens import without_control_tokens
 from mollm.fitting import shorten
@@ -11,18 +11,20 @@ from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of
 from mollm.prompts import fence, last_question, with_instructions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mollm.fitting import Reader
     from mollm.prompts import Prompt
     from mollm.types import Message, Proposal
+
+T = TypeVar("T")
 
 LEAST_SHOWN = 40
 """Characters; with less than that left of each proposal, a call is not worth making."""
 CUT_OFF = "\n[this answer was cut off here]"
 
 
-def in_order(proposals: Sequence[Proposal], *, shuffle: bool, seed: int | str | None) -> list[Proposal]:
+def in_order(proposals: Sequence[T], *, shuffle: bool, seed: int | str | None) -> list[T]:
     """Return the proposals in the order in which they are shown: shuffled with `seed`, or as listed."""
     order = list(proposals)
     if shuffle:
@@ -37,15 +39,17 @@ async def show_proposals(
     readers: Sequence[Reader],
     *,
     mark: str | None = None,
+    values: Mapping[str, str] | None = None,
 ) -> tuple[list[Message] | None, tuple[str, ...]]:
     """Add proposals to a conversation, shortened to fit the smallest window of the readers.
 
     Args:
-        prompt: Takes `question` and `proposals`.
+        prompt: Takes `question` and `proposals`, and what `values` has.
         messages: The conversation.
         proposals: In the order in which they are shown.
         readers: Who reads them.
         mark: Delimits the proposals; None: a new one.
+        values: What else the prompt is filled in with.
 
     Returns:
         The messages, and the reasons if something was left out. None instead of messages if nothing would fit.
@@ -59,7 +63,9 @@ async def show_proposals(
 
     def laid_out(texts: Sequence[str]) -> list[Message]:
         texts = [text + CUT_OFF if p.truncated else text for text, p in zip(texts, proposals, strict=True)]
-        return with_instructions(messages, prompt.render(question=question, proposals=fence(texts, mark)))
+        return with_instructions(
+            messages, prompt.render(question=question, proposals=fence(texts, mark), **(values or {}))
+        )
 
     whole = laid_out(texts)
     needed = sum(len(text_of(m.get("content")).encode("utf-8", "replace")) for m in whole)

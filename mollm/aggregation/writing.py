@@ -84,7 +84,8 @@ class Writers:
             AggregationError: The reply broke off after its first token was shown.
         """
         seed = brief.caller.seed if brief.mark is None else brief.mark
-        order = in_order(brief.proposals, shuffle=self.shuffle, seed=seed)
+        shuffled = in_order(brief.proposals, shuffle=self.shuffle, seed=seed)
+        order = brief.ranked if brief.ranking else shuffled
         plain = with_persona(brief.messages, system=None, persona=None)
         reasons: list[str] = []
         beside = tokens_beside(plain, settings.tools)

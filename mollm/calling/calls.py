@@ -28,7 +28,11 @@ MOST_TOKENS = 10**9
 """Most tokens of one call; a larger count is a mistake."""
 ROUNDED = 0.005
 """Seconds by which a timer of an event loop may be early."""
-GIVEN_UP: dict[Role, str] = {"worker": "the layer ended without it"}
+GIVEN_UP: dict[Role, str] = {
+    "worker": "the layer ended without it",
+    "reviewer": "the reviews ended without it",
+    "analyst": "the time to compare was over",
+}
 """Why a call of this role was cancelled; for other roles, the request was given up."""
 Show: TypeAlias = Callable[[Chunk], Awaitable[None]]
 

@@ -144,9 +144,29 @@ class MixtureConfig(Section):
         """The LLM that aggregates, if any can be called."""
         if self.is_bypass:
             return None
-        if self.aggregator.llm is None and self.aggregator.method != "vote":
+        if self.aggregator.llm is None and not self.picks_without:
             return self.listed[0].llm
         return self.aggregator.llm
+
+    @property
+    def picks_without(self) -> bool:
+        """Whether the answer is picked without an LLM that aggregates, unless one is named."""
+        return self.aggregator.method == "vote" or (self.aggregator.method == "best" and self.review is not None)
+
+    @property
+    def reviewers(self) -> list[str]:
+        """The LLMs that rank the proposals, one for each review; none where nobody does."""
+        if self.review is None:
+            return []
+        if self.review.by == "workers":
+            return [worker.llm for worker in self.listed for _ in range(worker.samples)]
+        return self.review.by
+
+    @property
+    def analyst(self) -> str | None:
+        """The LLM that compares the proposals, if one does."""
+        analysis = self.aggregator.analysis
+        return (analysis.llm or self.aggregator_llm or self.listed[0].llm) if analysis and not self.is_bypass else None
 
     @property
     def acting_llm(self) -> str:
@@ -159,6 +179,7 @@ class MixtureConfig(Section):
         names = [worker.llm for worker in self.listed]
         asking = self.choose.llm if self.choose else None
         names += [name for name in (self.aggregator_llm, self.aggregator.fallback_llm, asking) if name]
+        names += [*self.reviewers, *([self.analyst] if self.analyst else [])]
         return tuple(dict.fromkeys([*names, self.acting_llm]))
 
     def of(self, llms: Sequence[str]) -> Self:
