@@ -12,6 +12,7 @@ from mollm.aggregation.rewriting import Rewriter
 from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
 from mollm.aggregation.writing import Writers
+from mollm.comparing.analysis import Analyst
 from mollm.comparing.review import Review
 from mollm.config.mixtures import AggregatorConfig
 from mollm.errors import ConfigError, UnknownMixture
@@ -33,6 +34,7 @@ DEFAULT_PROMPTS = {"best": "prompts/aggregator/best.md"}
 DEFAULT_PROMPT = "prompts/aggregator/default.md"
 TOOLS_PROMPT = "prompts/aggregator/tools.md"
 FORM_PROMPT = "prompts/aggregator/form.md"
+ANALYST_PROMPT = "prompts/analyst/default.md"
 REVIEWER_PROMPT = "prompts/reviewer/default.md"
 
 
@@ -84,6 +86,7 @@ def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: M
         rewriter=Rewriter(again, tuple(dict.fromkeys(worker.llm for worker in workers))),
         shuffle=section.shuffle,
         review=_review(config, name, section, max_tokens),
+        analyst=_analyst(config, name, section, max_tokens),
         chooser=build_chooser(section.choose, config, name),
     )
 
@@ -100,6 +103,22 @@ def _review(config: Config, name: str, section: MixtureConfig, max_tokens: Mappi
         criteria=tuple(review.criteria),
         settings=Settings(max_tokens=review.max_tokens, temperature=0.0),
         max_tokens=max_tokens,
+        shuffle=section.shuffle,
+        deadline=section.deadline,
+    )
+
+
+def _analyst(config: Config, name: str, section: MixtureConfig, max_tokens: Mapping[str, int]) -> Analyst | None:
+    analysis, llm = section.aggregator.analysis, section.analyst
+    if analysis is None or llm is None:
+        return None
+    where = config.place("mixtures", name, "aggregator", "analysis", "prompt")
+    return Analyst(
+        llm,
+        load_prompt(config, analysis.prompt or ANALYST_PROMPT, "analyst", where),
+        criteria=tuple(analysis.criteria),
+        settings=Settings(max_tokens=analysis.max_tokens, temperature=0.0),
+        max_tokens=max_tokens[llm],
         shuffle=section.shuffle,
         deadline=section.deadline,
     )

@@ -33,7 +33,7 @@ Role: TypeAlias = Literal["router", "worker", "aggregator", "reviewer", "analyst
 PLACEHOLDERS: dict[Role, tuple[frozenset[str], frozenset[str]]] = {
     "router": (frozenset({"question", "mixtures"}), frozenset({"question", "mixtures"})),
     "worker": (frozenset({"mixture", "description"}), frozenset()),
-    "aggregator": (frozenset({"question", "proposals"}), frozenset({"proposals"})),
+    "aggregator": (frozenset({"question", "proposals", "analysis"}), frozenset({"proposals"})),
     "reviewer": (frozenset({"question", "proposals", "criteria"}), frozenset({"proposals"})),
     "analyst": (frozenset({"question", "proposals", "criteria"}), frozenset({"proposals"})),
     "chooser": (frozenset({"question", "llms", "most"}), frozenset({"question", "llms"})),
@@ -202,6 +202,14 @@ def fence(texts: Sequence[str], mark: str | None = None) -> str:
     shown = [without_control_tokens(text.strip()) for text in texts]
     parts = [f"<answer-{mark} number={n}>\n{text}\n</answer-{mark}>" for n, text in enumerate(shown, 1)]
     return "\n".join(parts)
+
+
+def fence_analysis(analysis: str, mark: str | None = None) -> str:
+    """Mark what an LLM wrote about proposals as quoted material; the delimiter is as for `fence`."""
+    mark = mark or secrets.token_hex(4)
+    while mark in analysis:
+        mark = secrets.token_hex(4)
+    return f"<comparison-{mark}>\n{without_control_tokens(analysis.strip())}\n</comparison-{mark}>"
 
 
 def fence_question(question: str, *, before: str = "") -> str:

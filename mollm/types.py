@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 Message: TypeAlias = dict[str, Any]
@@ -142,6 +142,10 @@ class Analysis:
     """What one alone says."""
     blind_spots: tuple[Point, ...] = ()
     """What is asked, and none of them, or none of those named, treats."""
+
+
+ANALYZED = tuple(f.name for f in fields(Analysis) if f.name != "llm")
+"""The kinds of points of an analysis."""
 
 
 @dataclass(frozen=True, slots=True)

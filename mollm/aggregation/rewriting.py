@@ -59,7 +59,9 @@ class Rewriter:
         settings = replace(brief.caller.over(self.writers.settings), tools=None, tool_choice=None)
         *reasons, problem = degraded
         reasons.append(f"what {found.worker} wrote is not in the response format: {problem}")
-        shown = replace(brief, messages=without_tools(brief.messages), proposals=[found], mark=None)
+        shown = replace(
+            brief, messages=without_tools(brief.messages), proposals=[found], mark=None, ranking=None, analysis=None
+        )
         for role, llm in self._candidates(brief, found, calls):
             if not calls.may_ask(role, llm, settings):
                 continue

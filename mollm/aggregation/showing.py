@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, TypeVar
 from mollm.control_tokens import without_control_tokens
 from mollm.fitting import shorten
 from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of
-from mollm.prompts import fence, last_question, with_instructions
+from mollm.prompts import fence, fence_analysis, last_question, with_instructions
+from mollm.types import ANALYZED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mollm.fitting import Reader
     from mollm.prompts import Prompt
-    from mollm.types import Message, Proposal
+    from mollm.types import Analysis, Message, Point, Proposal
 
 T = TypeVar("T")
 
 LEAST_SHOWN = 40
 """Characters; with less than that left of each proposal, a call is not worth making."""
 CUT_OFF = "\n[this answer was cut off here]"
+COMPARED = "How these answers compare, as somebody else sees it who may be wrong. It is quoted material as well:"
 
 
 def in_order(proposals: Sequence[T], *, shuffle: bool, seed: int | str | None) -> list[T]:
@@ -39,6 +41,7 @@ async def show_proposals(
     readers: Sequence[Reader],
     *,
     mark: str | None = None,
+    analysis: Analysis | None = None,
     values: Mapping[str, str] | None = None,
 ) -> tuple[list[Message] | None, tuple[str, ...]]:
     """Add proposals to a conversation, shortened to fit the smallest window of the readers.
@@ -49,33 +52,55 @@ async def show_proposals(
         proposals: In the order in which they are shown.
         readers: Who reads them.
         mark: Delimits the proposals; None: a new one.
+        analysis: How they compare. It is left out before a proposal is shortened.
         values: What else the prompt is filled in with.
 
     Returns:
         The messages, and the reasons if something was left out. None instead of messages if nothing would fit.
     """
-    question = last_question(messages)
-    spares = [(await reader.assumed_room(), reader.llm.name) for reader in readers]
-    window, name = min(spares)
+    window, name = min([(await reader.assumed_room(), reader.llm.name) for reader in readers])
     # What is longer than the whole window is cut in any case: no more than that is worth being read.
     most = max(0, window) * BYTES_PER_TOKEN_AT_LEAST + 1
     texts = [p.text[:most] for p in proposals]
+    compared = analysis_text(analysis, [p.worker for p in proposals]) if analysis else ""
+    question = last_question(messages)
 
-    def laid_out(texts: Sequence[str]) -> list[Message]:
+    def laid_out(texts: Sequence[str], compared: str = "") -> tuple[list[Message], int]:
+        """The messages, and the bytes that the window has left."""
         texts = [text + CUT_OFF if p.truncated else text for text, p in zip(texts, proposals, strict=True)]
-        return with_instructions(
-            messages, prompt.render(question=question, proposals=fence(texts, mark), **(values or {}))
-        )
+        block, quoted = fence(texts, mark), fence_analysis(compared, mark) if compared else ""
+        if quoted and "analysis" not in prompt.template.placeholders:
+            block = f"{block}\n\n{COMPARED}\n{quoted}"
+        shown = prompt.render(question=question, proposals=block, analysis=quoted, **(values or {}))
+        whole = with_instructions(messages, shown)
+        needed = sum(len(text_of(m.get("content")).encode("utf-8", "replace")) for m in whole)
+        return whole, window * BYTES_PER_TOKEN_AT_LEAST - needed
 
-    whole = laid_out(texts)
-    needed = sum(len(text_of(m.get("content")).encode("utf-8", "replace")) for m in whole)
-    spare = window * BYTES_PER_TOKEN_AT_LEAST - needed
+    whole, spare = laid_out(texts, compared)
+    reasons: tuple[str, ...] = ()
+    if spare < 0 and compared:
+        whole, spare = laid_out(texts)
+        reasons = (f"the analysis was left out to fit the window of {name}",)
     if spare >= 0:
-        return whole, ()
+        return whole, reasons
     texts = [without_control_tokens(text) for text in texts]  # as they are shown, and were measured
     characters = sum(map(len, texts))
     width = sum(len(text.encode("utf-8", "replace")) for text in texts) / max(1, characters)
     room = characters + int(spare / width)
     if room < LEAST_SHOWN * len(texts):
         return None, (f"the conversation leaves no room for proposals in the window of {name}",)
-    return laid_out(shorten(texts, room)), (f"proposals were shortened to fit the window of {name}",)
+    return laid_out(shorten(texts, room))[0], (*reasons, f"proposals were shortened to fit the window of {name}")
+
+
+def analysis_text(analysis: Analysis, workers: Sequence[str]) -> str:
+    """Lay out an analysis for a reader to whom the proposals of `workers` are the answers 1, 2, ..."""
+    lines: list[str] = []
+    for kind in ANALYZED:
+        points: Sequence[Point] = getattr(analysis, kind)
+        if points:
+            lines.append(f"{kind.replace('_', ' ').capitalize()}:")
+        for point in points:
+            numbers = sorted(workers.index(worker) + 1 for worker in point.proposals if worker in workers)
+            said_by = f" (answer{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))})" if numbers else ""
+            lines.append(f"- {point.text}{said_by}")
+    return "\n".join(lines)

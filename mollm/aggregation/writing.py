@@ -95,7 +95,9 @@ class Writers:
             messages: Sequence[Message] | None = plain
             shortened: tuple[str, ...] = ()
             if order:
-                messages, shortened = await show_proposals(self.prompt, plain, order, readers, mark=brief.mark)
+                messages, shortened = await show_proposals(
+                    self.prompt, plain, order, readers, mark=brief.mark, analysis=brief.analysis
+                )
             if messages is None and self.role != "tools":
                 reasons += shortened
                 continue

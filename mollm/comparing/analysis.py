@@ -1,28 +1,143 @@
-"""An LLM compares the proposals before the answer is written."""
+"""An LLM compares the proposals before the answer is written: what they share, and where they differ."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mollm.aggregation.showing import in_order, show_proposals
+from mollm.calling.base import Request
+from mollm.comparing.replies import constraint, is_cancelled, latest, number_of, object_of
+from mollm.fitting import Reader
+from mollm.options import Settings
+from mollm.prompts import FENCE_TOKENS, with_persona
+from mollm.types import ANALYZED, Analysis, PlannedCall, Point
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from mollm.aggregation.base import Brief
     from mollm.calling.calls import Calls
-    from mollm.types import Analysis, PlannedCall, Question
+    from mollm.prompts import Prompt
+    from mollm.types import Question
+
+MOST_POINTS, MOST_CHARACTERS = 40, 4000
+"""Of each kind, and of each point."""
+HEADINGS = 96
+"""At most the tokens that stand around the points where they are shown."""
+POINTS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "point": {"type": "string"},
+            "answers": {"type": "array", "items": {"type": "integer"}},
+        },
+        "required": ["point", "answers"],
+        "additionalProperties": False,
+    },
+}
+SCHEMA = {
+    "type": "object",
+    "properties": dict.fromkeys(ANALYZED, POINTS),
+    "required": list(ANALYZED),
+    "additionalProperties": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Analyst:
-    """Compares proposals."""
+    """Compares proposals by one call to an LLM. What cannot be had is left out, and never costs the answer."""
 
     llm: str
-    adds: int = 0
-    """The most tokens that what it found adds to the prompt of who writes."""
+    prompt: Prompt
+    """Takes `question`, `proposals` and `criteria`."""
+    criteria: tuple[str, ...] = ()
+    settings: Settings = Settings()
+    max_tokens: int = 0
+    """The most it writes unless `settings` say otherwise."""
+    shuffle: bool = True
+    deadline: float = 120.0
+    """Seconds."""
+
+    @property
+    def most_tokens(self) -> int:
+        """The most it writes."""
+        return self.settings.max_tokens or self.max_tokens
+
+    @property
+    def adds(self) -> int:
+        """The most tokens that what it found adds to the prompt of who writes."""
+        return self.most_tokens + HEADINGS + FENCE_TOKENS
 
     def plan(self, question: Question, proposal_tokens: int) -> tuple[PlannedCall, ...]:
-        """One call, that reads proposals of at most so many tokens together."""
-        raise NotImplementedError
+        """One call, which reads proposals of at most so many tokens together."""
+        prompt = question.tokens * (1 + self.prompt.questions) + self.prompt.tokens + proposal_tokens
+        return (PlannedCall("analyst", self.llm, self.most_tokens, prompt, images=question.images),)
 
     async def analyze(self, brief: Brief, calls: Calls) -> tuple[Analysis | None, tuple[str, ...]]:
-        """Compare the proposals; None and why, where no analysis can be had."""
-        raise NotImplementedError
+        """Compare the proposals.
+
+        Returns:
+            The analysis, or None; and why there is none, or not of all that was said.
+        """
+        try:
+            async with asyncio.timeout_at(latest(self.deadline, calls)):
+                return await self._analyze(brief, calls)
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            return None, (f"the proposals are not analyzed: the call to {self.llm} cancelled itself",)
+        except TimeoutError:
+            return None, (f"the proposals are not analyzed: {self.llm} did not end in the time there was",)
+
+    async def _analyze(self, brief: Brief, calls: Calls) -> tuple[Analysis | None, tuple[str, ...]]:
+        facts = calls.llm(self.llm)
+        order = in_order(brief.proposals, shuffle=self.shuffle, seed=brief.caller.seed)
+        form = constraint("analysis", SCHEMA, facts.dialect)
+        settings = replace(self.settings, seed=brief.caller.seed, response_format=form)
+        criteria = "\n".join(f"- {criterion}" for criterion in self.criteria)
+        plain = with_persona(brief.messages, system=None, persona=None)
+        readers = [Reader(self.llm, facts, settings.max_tokens)]
+        messages, short = await show_proposals(self.prompt, plain, order, readers, values={"criteria": criteria})
+        if messages is None:
+            return None, tuple(f"the proposals are not analyzed: {why}" for why in short)
+        outcome = await calls.attempt("analyst", self.llm, Request(messages, settings))
+        if outcome.completion is None:
+            return None, (f"the proposals are not analyzed: the analyst {outcome.error}",)
+        if outcome.completion.finish_reason == "length":
+            return None, (f"the proposals are not analyzed: {self.llm} was cut off by its token limit",)
+        try:
+            return analysis_of(outcome.completion.text, self.llm, [p.worker for p in order]), ()
+        except ValueError as error:
+            return None, (f"the proposals are not analyzed: what {self.llm} wrote cannot be read: {error}",)
+
+
+def analysis_of(text: str, llm: str, workers: Sequence[str]) -> Analysis:
+    """Read five lists of `{"point": text, "answers": [numbers]}`; `workers` wrote the answers 1, 2, ...
+
+    Raises:
+        ValueError: It is anything else; the message says what.
+    """
+    found = object_of(text)
+    if missing := [name for name in ANALYZED if name not in found]:
+        raise ValueError(f"`{missing[0]}` is missing")
+    return Analysis(llm, **{name: _points(name, found[name], workers) for name in ANALYZED})
+
+
+def _points(name: str, found: Any, workers: Sequence[str]) -> tuple[Point, ...]:
+    if not isinstance(found, list) or len(found) > MOST_POINTS:
+        raise ValueError(f"`{name}` is no list of up to {MOST_POINTS} points")
+    return tuple(_point(name, item, workers) for item in found)
+
+
+def _point(name: str, found: Any, workers: Sequence[str]) -> Point:
+    fields: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    text, answers = fields.get("point"), fields.get("answers")
+    if not isinstance(text, str) or not text.strip() or len(text) > MOST_CHARACTERS:
+        raise ValueError(f"`{name}` has a point without a text of up to {MOST_CHARACTERS} characters")
+    if not isinstance(answers, list):
+        raise ValueError(f"`{name}` has a point without a list of answers")
+    numbers = dict.fromkeys(number_of(answer, len(workers)) for answer in answers)
+    return Point(" ".join(text.split()), tuple(workers[number - 1] for number in numbers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from mollm.formats import unfenced
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mollm.calling.calls import Calls
     from mollm.config.llms import Dialect
 
 MOST_CHARACTERS = 200_000
@@ -44,3 +46,18 @@ def number_of(value: Any, most: int) -> int:
     if type(value) is int and 1 <= value <= most:
         return value
     raise ValueError(f"{str(value)[:20]!r} is the number of no answer")
+
+
+def latest(seconds: float, calls: Calls) -> float:
+    """Until when to compare, on the event loop's clock: `seconds` at most, and half of what the question has left.
+
+    What is compared still has to be written.
+    """
+    now = asyncio.get_running_loop().time()
+    return now + seconds if calls.deadline is None else min(now + seconds, (now + calls.deadline) / 2)
+
+
+def is_cancelled() -> bool:
+    """Whether the running task was cancelled from outside, and not by a library below it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

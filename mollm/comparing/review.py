@@ -10,7 +10,7 @@ from mollm.aggregation.base import by_count
 from mollm.aggregation.showing import in_order, show_proposals
 from mollm.calling.base import Request
 from mollm.comparing.ballots import Counting
-from mollm.comparing.replies import constraint, number_of, object_of
+from mollm.comparing.replies import constraint, is_cancelled, latest, number_of, object_of
 from mollm.fitting import Reader
 from mollm.options import Settings
 from mollm.prompts import with_persona
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from mollm.types import Proposal, Question
 
 BOTH_ORDERS = 2
+CANCELLED = "cancelled"
+DECIDED = Failure(CANCELLED, None, "the winner was decided without it")
+LATE = Failure("timed_out", None, "no review in the time there was")
 LEAST = 2
 """Proposals on a ballot: one alone is in every place at once."""
 SCHEMA = {
@@ -98,9 +101,7 @@ class Review:
         )
         winner = ranks[0].worker
         dissent = tuple(b.reviewer for b in counted if winner in b.shown and winner not in b.ranks[0])
-        is_early = len(counted) + sum(b.error is not None and b.error.kind != "cancelled" for b in ballots) < len(
-            papers
-        )
+        is_early = counting.is_decided and sum(ballot.error is not DECIDED for ballot in ballots) < len(papers)
         return Ranking(ranks, tuple(ballots), tuple(dict.fromkeys(dissent)), is_early), ()
 
     def _papers(self, proposals: Sequence[Proposal], seed: int | None) -> list[_Paper]:
@@ -160,7 +161,7 @@ class _Polling:
     async def run(self) -> tuple[list[Ballot], Counting]:
         tasks: set[asyncio.Task[int]] = set()
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._review.deadline
+        until = latest(self._review.deadline, self._calls)
         try:
             while (started := self._counting.start()) or (tasks and not self._counting.is_decided):
                 tasks |= {loop.create_task(self._ask(index)) for index in started}
@@ -180,14 +181,13 @@ class _Polling:
 
     async def _ask(self, index: int) -> int:
         paper = self._papers[index]
-        is_late = Failure("timed_out", None, f"no review within the {self._review.deadline:g} s there were")
         try:
             ranks, failure = await self._review.ask(paper, self._brief, self._calls)
         except asyncio.CancelledError:
-            is_decided = self._counting.is_decided
-            failure = Failure("cancelled", None, "the winner was decided without it") if is_decided else is_late
-            self._ballots[index] = self._ballot(paper, None, failure)
-            raise
+            if is_cancelled():
+                self._ballots[index] = self._ballot(paper, None, DECIDED if self._counting.is_decided else LATE)
+                raise
+            ranks, failure = None, Failure(CANCELLED, None, "the call cancelled itself")
         self._counting.count(index, ranks)
         self._ballots[index] = self._ballot(paper, ranks, failure)
         return index
