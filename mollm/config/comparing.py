@@ -13,6 +13,12 @@ def _analysis(value: Any) -> Any:
     return {} if value is True else None if value is False else value
 
 
+def _all(value: Any) -> Any:
+    if value != "all":
+        raise ValueError("must be `all`: dropping proposals by rank or agreement costs quality where people disagree")
+    return value
+
+
 class AnalysisConfig(Section):
     """An LLM compares the proposals, and who writes the answer reads what it found."""
 
@@ -35,5 +41,7 @@ class ReviewConfig(Section):
     )
     criteria: OneOrMore = Field([], description="What the proposals are ranked by, beside the question.")
     prompt: str | None = Field(None, description="A prompt file, or (if it contains white space) the prompt itself.")
-    keep: Literal["all"] = Field("all", description="No proposal is dropped by its rank.")
+    keep: Annotated[Literal["all"], BeforeValidator(_all, json_schema_input_type=Literal["all"])] = Field(
+        "all", description="No proposal is dropped by its rank."
+    )
     max_tokens: Count | None = Field(None, description="Unset: the LLM's.")

@@ -1,0 +1,64 @@
+"""What is wrong with how a mixture has its proposals ranked and analyzed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mollm.config.problem import LLMS, MIXTURES, Problem, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mollm.config.comparing import AnalysisConfig, ReviewConfig
+    from mollm.config.config import Config
+    from mollm.config.mixtures import MixtureConfig
+    from mollm.config.places import KeyPath
+
+LEAST_WORKERS = 3
+"""With fewer, no worker has two proposals of others to put in order."""
+
+
+def comparing_problems(config: Config, name: str, mixture: MixtureConfig) -> Iterator[Problem]:
+    """Find names that lead nowhere, and what has no effect."""
+    key = (*MIXTURES, name)
+    if mixture.review:
+        yield from _review_problems(config, key, mixture, mixture.review)
+    if mixture.aggregator.analysis:
+        yield from _analysis_problems(config, key, mixture, mixture.aggregator.analysis)
+
+
+def _review_problems(config: Config, key: KeyPath, mixture: MixtureConfig, review: ReviewConfig) -> Iterator[Problem]:
+    where, by, method = (*key, "review"), (*key, "review", "by"), (*key, "aggregator", "method")
+    if mixture.planned == 1:
+        yield Problem(where, "has no effect on a single proposal", [where, (*key, "workers")])
+    elif mixture.aggregator.method == "vote":
+        yield Problem(where, "has no effect where `vote` counts who agrees; `best` takes the first", [where, method])
+    elif review.by == "workers" and mixture.planned < LEAST_WORKERS:
+        text = f"a worker ranks the proposals of others, and there are {mixture.planned} in all; name LLMs that review"
+        yield Problem(by, text, [where, by, (*key, "workers")])
+    if review.by == "workers":
+        return
+    if not review.by:
+        yield Problem(by, "must be `workers`, or name an LLM at least", [by])
+    for index, llm in enumerate(review.by):
+        if llm not in config.llms:
+            yield Problem((*by, index), f"no LLM {llm!r}{nearest(llm, config.llms)}", [(*by, index), LLMS])
+        elif llm in review.by[:index]:
+            yield Problem((*by, index), f"{llm!r} stands here twice; a reviewer has one voice", [by])
+
+
+def _analysis_problems(
+    config: Config, key: KeyPath, mixture: MixtureConfig, analysis: AnalysisConfig
+) -> Iterator[Problem]:
+    aggregator = mixture.aggregator
+    where, method = (*key, "aggregator", "analysis"), (*key, "aggregator", "method")
+    if mixture.planned == 1:
+        yield Problem(where, "has no effect on a single proposal", [where, (*key, "workers")])
+    elif aggregator.method == "vote":
+        yield Problem(where, "has no effect where `vote` counts who agrees", [where, method])
+    elif aggregator.method == "best" and mixture.review and not aggregator.llm:
+        text = "has no effect where the first of the review is taken: nobody reads it"
+        yield Problem(where, text, [where, method, (*key, "review")])
+    if analysis.llm is not None and analysis.llm not in config.llms:
+        llm = (*where, "llm")
+        yield Problem(llm, f"no LLM {analysis.llm!r}{nearest(analysis.llm, config.llms)}", [llm, LLMS])
