@@ -113,6 +113,8 @@ class Review:
             shown = [index for index in order if proposals[index].llm != llm]
             if len(shown) < LEAST and self.by_workers:
                 shown = [index for index in order if proposals[index].worker != name]
+            elif not shown:  # all are its own, so that it has none to prefer
+                shown = order
             if len(shown) >= LEAST:
                 papers.append(_Paper(name, llm, tuple(shown if len(papers) % BOTH_ORDERS == 0 else reversed(shown))))
         return papers
