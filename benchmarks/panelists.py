@@ -55,7 +55,7 @@ class Mollm:
         aggregator = {"llm": "writer", **self._how.get("aggregator", {})}
         mixture = {"description": "A panel.", "workers": workers, **self._how, "aggregator": aggregator}
         llms = {name: llm(name) for name in [*workers, "writer"]}
-        return MoLLM({"llms": llms, "mixtures": {"panel": mixture}, "limits": {"calls": 16}})
+        return MoLLM({"llms": llms, "mixtures": {"three": mixture}, "limits": {"calls": 16}})
 
 
 class Council:
