@@ -116,6 +116,9 @@ def _reply(call: Seen) -> dict[str, Any]:
     if body.get("tools") and call.model == "writer":
         function = {"name": body["tools"][0]["function"]["name"], "arguments": "{}"}
         return _said("", tool_calls=[{"id": "call-1", "type": "function", "function": function}])
+    form = body.get("response_format", {}).get("type") in ("json_schema", "json_object")
+    if call.is_proposal and form:
+        return _said(json.dumps({"verdict": SAID.get(call.model, SAID["c"])}))
     if call.is_proposal:
         return _said(HOSTILE if call.model == "ordering" else SAID.get(call.model, SAID["c"]))
     if '"ranking": ["Response' in prompt and call.model != "writer":
@@ -129,7 +132,7 @@ def _reply(call: Seen) -> dict[str, Any]:
         point = [{"point": "A heap has no sharp border.", "answers": [1, 2]}]
         names = ("contradictions", "partial_coverage", "unique_points", "blind_spots")
         return _said(json.dumps({"consensus": point, **{name: [] for name in names}}))
-    if body.get("response_format", {}).get("type") in ("json_schema", "json_object"):
+    if form:
         return _said(json.dumps({"verdict": FINAL}))
     return _said(ORDERED if ORDER in _unquoted(prompt) else FINAL)
 

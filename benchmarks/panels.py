@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from machine import shape
-from panel_upstream import FINAL, ORDERED, Parts, playing
+from panel_upstream import ORDERED, Parts, playing
 from revisions import environment
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _first(asked: list[Asked]) -> str:
 
 def _kept_form(asked: Asked) -> str:
     try:
-        return "yes" if json.loads(_shown(asked))["verdict"] == FINAL else "no"
+        return "yes" if json.loads(_shown(asked))["verdict"] else "no"
     except (ValueError, KeyError, TypeError):
         return "no"
 

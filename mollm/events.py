@@ -46,6 +46,16 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparing:
+    """The proposals have arrived, and are compared before the answer is made of them."""
+
+    reviews: int
+    """Ballots that may be asked for; 0 where nobody ranks."""
+    analyst: str | None
+    """The LLM that analyzes them; None where nobody does."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reviewed:
     """The proposals were ranked by reviewers."""
 
@@ -143,6 +153,7 @@ Event: TypeAlias = (
     | Started
     | Arrived
     | Failed
+    | Comparing
     | Reviewed
     | Analyzed
     | Writing
@@ -155,7 +166,7 @@ Event: TypeAlias = (
 )
 
 
-STREAMED = (Routed, Started, Arrived, Failed, Reviewed, Analyzed, Writing, Token, Done)
+STREAMED = (Routed, Started, Arrived, Failed, Comparing, Reviewed, Analyzed, Writing, Token, Done)
 """The events that a stream yields; an observer receives every event."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mollm.events import Analyzed, Reviewed
+from mollm.events import Analyzed, Comparing, Reviewed
 from mollm.loops import all_of
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ async def compare(
     Returns:
         The ranking and the analysis, each None where there is none; and why one is missing that was planned.
     """
+    brief.observer.tell(Comparing(len(review.planned) if review else 0, analyst.llm if analyst else None))
 
     async def ranked() -> tuple[Any, tuple[str, ...]]:
         found, why = await review.rank(brief, calls) if review else (None, ())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from mollm.cli.printing.comparison import comparison_rows
 from mollm.cli.printing.layout import console, count, print_rows, spent, took
 from mollm.final.tally import Tally
 from mollm.printable import printable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from mollm.config.config import Config
     from mollm.types import Answer, Call, Choice, Failure, Proposal, Route
 
+COMPARED = ("router", "worker", "reviewer", "analyst")
+"""Roles of those who do not write the answer."""
 PREVIEW = 180
 """Columns of a proposal that an explanation shows."""
 GIVEN_UP = "the best proposal ("
@@ -75,6 +78,7 @@ def print_explanation(answer: Answer, config: Config) -> None:
     if len(proposals) > 1:
         agreement = agreement_of(proposals)
         rows.append(("agreed", Text(agreement.in_full if agreement else "open text, nothing to compare")))
+    rows += comparison_rows(answer)
     if answer.on_tools:
         rows.append(("on tools", Text(_tools(answer, proposals))))
     rows.append(("answer", Text(_origin(answer, proposals, config))))
@@ -82,7 +86,10 @@ def print_explanation(answer: Answer, config: Config) -> None:
     workers = [call for call in answer.breakdown if call.role == "worker"]
     if workers:
         rows.append(("workers", _calls_text(workers)))
-    rows += [(call.role, _call_text(call)) for call in answer.breakdown if call.role != "worker"]
+    reviews = [call for call in answer.breakdown if call.role == "reviewer"]
+    if reviews:
+        rows.append(("reviewers", _calls_text(reviews)))
+    rows += [(call.role, _call_text(call)) for call in answer.breakdown if call.role not in ("worker", "reviewer")]
     rows.append(("in all", Text(f"{count(answer.calls, 'call')}, {_took(answer)}")))
     print_rows(rows)
 
@@ -110,9 +117,11 @@ def agreement_of(proposals: Sequence[Proposal]) -> Agreement | None:
 
 
 def _origin(answer: Answer, proposals: Sequence[Proposal], config: Config) -> str:
-    writers = [call for call in answer.breakdown if call.role not in ("router", "worker") and call.error is None]
+    writers = [call for call in answer.breakdown if call.role not in COMPARED and call.error is None]
     if writers and (writers[-1].role == "bypass" or answer.on_tools == "alone" or not proposals):
         return f"by {writers[-1].llm} alone"
+    if answer.ranking and not writers:
+        return f"{answer.ranking.ranks[0].worker}'s proposal, word for word, the first of the ranking"
     mixture = config.mixtures.get(answer.mixture)
     chooses = mixture is not None and mixture.aggregator.method == "best"
     is_given_up = any(reason.startswith(GIVEN_UP) for reason in answer.degraded)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mollm.cli.printing.explanation import picked
 from mollm.cli.printing.layout import clipped, console
-from mollm.events import Arrived, Done, Failed, Routed, Started, Token, Writing
+from mollm.events import Analyzed, Arrived, Comparing, Done, Failed, Reviewed, Routed, Started, Token, Writing
 from mollm.printable import printable
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from mollm.events import Event
     from mollm.types import Answer, Proposal
+
+
+REVIEW, ANALYSIS = "ranking the proposals", "comparing the proposals"
 
 
 async def print_streamed(events: AsyncGenerator[Event, None]) -> Answer:
@@ -69,6 +72,7 @@ class Progress:
         self._title = Text("routing ...", style="dim")
         self._running: dict[tuple[int, str], float] = {}
         self._ended: dict[tuple[int, str], Proposal] = {}
+        self._comparing: dict[str, float] = {}
         self._writing: tuple[str, float] | None = None
 
     def tell(self, event: Event) -> None:
@@ -83,11 +87,20 @@ class Progress:
                 self._running[layer, worker] = self._clock()
             case Arrived(proposal) | Failed(proposal):
                 self._ended[proposal.layer, proposal.worker] = proposal
+            case Comparing(reviews, analyst):
+                steps = {REVIEW: reviews, f"{ANALYSIS} ({analyst})": analyst}
+                self._comparing = {step: self._clock() for step, is_planned in steps.items() if is_planned}
+            case Reviewed():
+                self._comparing.pop(REVIEW, None)
+            case Analyzed(analysis):
+                self._comparing.pop(f"{ANALYSIS} ({analysis.llm})", None)
             case Writing(_, llm):
+                self._comparing = {}
                 self._writing = (llm, self._clock())
 
     def end(self) -> None:
-        """Forget who writes: the answer begins, or there will be none."""
+        """Forget who compares and writes: the answer begins, or there will be none."""
+        self._comparing = {}
         self._writing = None
 
     def __rich__(self) -> Table:
@@ -96,6 +109,8 @@ class Progress:
         for (layer, worker), begun in self._running.items():
             name = f"{worker} (layer {layer})" if layer > 1 else worker
             lines.add_row(clipped(Text(f"  {name}  ") + self._state(self._ended.get((layer, worker)), begun)))
+        for step, begun in self._comparing.items():
+            lines.add_row(clipped(Text(f"  {step} {self._clock() - begun:.1f} s", style="cyan")))
         if self._writing:
             llm, begun = self._writing
             lines.add_row(clipped(Text(f"  writing {self._clock() - begun:.1f} s ({llm})", style="cyan")))
