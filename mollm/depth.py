@@ -30,6 +30,7 @@ ASKED = 428
 """Status with which the header is asked for."""
 ELSEWHERE = "a mixture of the server that asks"
 """In a chain, the question of another process."""
+NOT_A_NUMBER = f"{HEADER} is the number of questions around this one, in one or two digits"
 _NUMBER = re.compile(r"[0-9]{1,2}")
 
 _around: ContextVar[tuple[str, ...]] = ContextVar("mollm_questions", default=())
@@ -94,7 +95,7 @@ def questions_of(header: str) -> int:
     if not header:
         return 0
     if not _NUMBER.fullmatch(header):
-        raise RequestError(f"{HEADER} is the number of questions around this one, in one or two digits")
+        raise RequestError(NOT_A_NUMBER)
     questions = int(header)
     if questions >= MOST:
         raise TooDeep((*(ELSEWHERE,) * MOST, "this question"))
