@@ -235,7 +235,7 @@ OWN = {
 }
 """By the address of a socket, hosts that lead to it."""
 OTHERS = {
-    "127.0.0.1": ["127.0.0.2", "[::1]", "localhost.example", "192.0.2.7", NAME],
+    "127.0.0.1": ["127.0.0.2", "[::1]", "localhost.example", "192.0.2.7"],
     ANY: ["192.0.2.8", "vllm"],
     "192.0.2.7": ["127.0.0.1", "localhost", ANY],
 }
