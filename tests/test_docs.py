@@ -283,7 +283,11 @@ def test_the_errors_of_the_serving_page_are_those_of_the_code() -> None:
         ZeroDivisionError(),
     ]
     problems = {(problem.status, problem.kind, problem.code or "") for problem in map(problem_of, raised)}
-    elsewhere = {(401, "invalid_api_key"), (403, "foreign_origin"), *((status, "") for status in (404, 405, 408, 413, 428))}
+    elsewhere = {
+        (401, "invalid_api_key"),
+        (403, "foreign_origin"),
+        *((status, "") for status in (404, 405, 408, 413, 428)),
+    }
     rows = re.findall(r"^\| ([45][\d, ]+) \| `(\w+)` \| (?:`(\w+)`)? ?\|", SERVING, re.MULTILINE)
     told = {(int(status), kind, code) for statuses, kind, code in rows for status in statuses.split(", ")}
 
