@@ -221,7 +221,7 @@ class MoLLM:
         return await all_of([answer(question) for question in questions])
 
     def as_tool(self, name: str = "auto", *, tool_name: str | None = None) -> StructuredTool:
-        """Return a mixture, an LLM, or `auto` as a LangChain tool; `tool_name`, where its own name does not do."""
+        """Return a LangChain tool that asks `name`. Arguments and errors are those of `mollm.langchain.tool_of`."""
         from mollm.langchain import tool_of
 
         return tool_of(self, name, tool_name)

@@ -36,7 +36,20 @@ class Asked(BaseModel):
 
 
 def tool_of(mollm: MoLLM, name: str, tool_name: str | None = None) -> StructuredTool:
-    """Make a tool of a mixture. Arguments and errors are those of `MoLLM.as_tool`."""
+    """Make a tool of a mixture, for agents with and without an event loop.
+
+    It returns the text of the answer, and the `Answer` as artifact. A question that fails is a `ToolException` that
+    LangChain hands to the agent as the content of the message.
+
+    Args:
+        mollm: Answers.
+        name: A mixture, an LLM, or `auto`, where the router picks. Its description is the tool's.
+        tool_name: 1 to 64 letters, digits, `_` and `-`; None: `name`, with `_` in place of what is none of these.
+
+    Raises:
+        UnknownMixture: There is neither a mixture nor an LLM of this name.
+        RequestError: `tool_name` is not a name that providers take.
+    """
     config = mollm.config
     named = sent_name(name) if tool_name is None else tool_name
     if named is None or not TOOL_NAME.fullmatch(named):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Address = IPv4Address | IPv6Address
 
+_HEADER = HEADER.encode()
 LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
 
 
@@ -34,7 +35,7 @@ def questions_around(scope: Scope) -> int:
         HTTPException: It comes from an LLM of mollm that does not say so; it will, once it knows who asks.
         RequestError: It says so, and it is too deep, or says something else.
     """
-    told = header(scope, HEADER.encode())
+    told = header(scope, _HEADER)
     if not told and header(scope, b"user-agent") == AGENT:
         raise HTTPException(ASKED, headers={HEADER: "asked"})
     return questions_of(told)
