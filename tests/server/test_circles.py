@@ -187,6 +187,12 @@ async def test_an_own_user_agent_stays_as_it_is() -> None:
     assert upstream.received[0].headers["User-Agent"] == "mine"
 
 
+def test_a_file_cannot_say_how_deep_a_question_is() -> None:
+    """It would say the same of each, and a circle would have no end."""
+    with pytest.raises(ConfigError, match="'X-Mollm-Depth' cannot be set"):
+        load_config(asking("http://127.0.0.1:1", headers={"X-Mollm-Depth": "0"}))
+
+
 async def test_what_a_client_says_of_the_depth_can_only_refuse_its_own_question() -> None:
     """A small number is taken, a larger one refused, and what is no number is a 400; nobody is asked."""
     async with Upstream(*[answer("Four.")] * 3) as upstream, served(config_of(upstream)) as server:
