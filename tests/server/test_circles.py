@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -60,12 +61,12 @@ class Heard:
 
 
 @asynccontextmanager
-async def circle(*heard: Heard) -> AsyncGenerator[tuple[Client, Client], None]:
+async def circle(*heard: Heard, **server: Any) -> AsyncGenerator[tuple[Client, Client], None]:
     """Two servers, each an LLM of the other."""
     observers = [[observer] for observer in heard] or [[], []]
     async with (
-        served(asking("http://127.0.0.1:1"), observers=observers[0]) as first,
-        served(asking(first.base), observers=observers[1]) as second,
+        served({**asking("http://127.0.0.1:1"), "server": server}, observers=observers[0]) as first,
+        served({**asking(first.base), "server": server}, observers=observers[1]) as second,
     ):
         await first.deployment.mollm.ause(asking(second.base))
         yield first, second
@@ -109,6 +110,14 @@ async def test_a_worker_that_leads_back_does_not_cost_the_answer() -> None:
 
     assert reply.status == 200
     assert reply.body["choices"][0]["message"]["content"] == "from here"
+
+
+async def test_the_third_level_waits_for_no_place() -> None:
+    """The first holds the only one there is, and would wait for an answer that waits for it."""
+    async with circle(max_in_flight=1) as (first, _), asyncio.timeout(10):
+        reply = await first.chat(model="alone")
+
+    assert (reply.status, reply.body["error"]["code"]) == (400, "too_deep")
 
 
 async def test_a_server_may_ask_a_server() -> None:
