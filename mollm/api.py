@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
+    from langchain_core.tools import StructuredTool
+
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
     from mollm.embeddings.own import EmbedderLike
@@ -217,6 +219,12 @@ class MoLLM:
                 return await self.aask(question, **options)
 
         return await all_of([answer(question) for question in questions])
+
+    def as_tool(self, name: str = "auto", *, tool_name: str | None = None) -> StructuredTool:
+        """Return a LangChain tool that asks `name`. Arguments and errors are those of `mollm.langchain.tool_of`."""
+        from mollm.langchain import tool_of
+
+        return tool_of(self, name, tool_name)
 
     def predict(self, text: str) -> str:
         """Answer `text` and return the text of the answer."""

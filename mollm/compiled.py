@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.types import StateSnapshot
 
+    from mollm.config.config import Config
     from mollm.options import Options
 
 
@@ -37,15 +38,15 @@ _MESSAGE = {
 class MixtureGraph(CompiledStateGraph[Any, Any, Any, Any]):
     """A compiled graph that reads its options, and answers one question of a thread at a time."""
 
-    def __init__(self, *, patience: float, **parts: Any) -> None:
-        """Compile from `parts`; a question waits for its turn for `patience` seconds at most."""
+    def __init__(self, *, origin_config: Config, **parts: Any) -> None:
+        """Compile the mixtures of a configuration from `parts`."""
         super().__init__(**parts)
-        self.patience = patience
+        self.origin_config = origin_config
 
     @property
     def queues(self) -> Queues:
         """Shared with every graph that stores its threads in the same checkpointer."""
-        return Queues(self.patience, self.checkpointer)
+        return Queues(self.origin_config.limits.seconds, self.checkpointer)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # What it is made of never changes, except for connections and threads, which cannot be copied.

@@ -7,6 +7,7 @@ MollmError
 │   ├── DataError        a file of data; names file and row
 │   ├── RequestError     the question or its options: empty, unsupported, ...
 │   │   ├── UnknownMixture  no mixture and no LLM has this name
+│   │   ├── TooDeep      mixtures ask each other in a circle; names them
 │   │   ├── UnknownAnswer  no answer is kept under this id
 │   │   ├── BadField     a field of an HTTP request's body; names it
 │   │   ├── TooLarge     the body of an HTTP request has too many bytes
@@ -132,6 +133,24 @@ class RequestError(UserError):
 
 class UnknownMixture(RequestError):
     """No mixture and no LLM of the configuration has this name."""
+
+
+class TooDeep(RequestError):
+    """A question inside a question inside a question: mixtures that ask each other in a circle, most likely.
+
+    Attributes:
+        chain: The mixtures, from the outermost question to the one that was refused.
+    """
+
+    kind: ClassVar[str] = "too_deep"
+    """Of a call that failed for it."""
+
+    def __init__(self, chain: Sequence[str]) -> None:
+        super().__init__(
+            f"mixtures ask each other in a circle, or too deep: {' > '.join(chain)}; "
+            f"a question may be asked inside another one, and none inside that"
+        )
+        self.chain = tuple(chain)
 
 
 class UnknownAnswer(RequestError):

@@ -348,7 +348,8 @@ async def step(name: str, run: Run, context: Context) -> tuple[Run, str]:
     transition = TRANSITIONS[name]
     context.begin(run, transition.roles)
     try:
-        run, to = await transition.node(run, context)
+        with context.within(run):
+            run, to = await transition.node(run, context)
     finally:
         context.calls.close()
     if to not in transition.to:
@@ -376,7 +377,8 @@ def finish(run: Run, context: Context) -> Answer:
     answer = answer_of(run)
     if context.catalog.feedback is not None:
         context.catalog.feedback.keep(answer, context.question.last, context.options.key)
-    context.observer.tell(Done(answer))
+    with context.within(run):  # who is told may ask, as well
+        context.observer.tell(Done(answer))
     return answer
 
 
@@ -386,7 +388,8 @@ async def route_only(context: Context) -> Route:
     run = fresh(context.options)
     context.begin(run, TRANSITIONS[START].roles)
     try:
-        run, found = await pick(run, context, goes_on=False)
+        with context.within(run):
+            run, found = await pick(run, context, goes_on=False)
     finally:
         context.calls.close()
     context.end(run)

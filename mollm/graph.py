@@ -152,7 +152,7 @@ def compile_graph(
         builder.add_node(node, _Node(node, answering), destinations=goes)
     builder.add_edge(START, flow.START)
     compiled = builder.compile(name=name or "mollm", checkpointer=checkpointer, store=store)
-    return MixtureGraph(patience=catalog.config.limits.seconds, **vars(compiled))
+    return MixtureGraph(origin_config=catalog.config, **vars(compiled))
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class LoopThread:
         return loop is not None and any(running.loop is loop for running in self._running)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run `coroutine` on the loop and wait for it; an interrupt of the caller cancels it.
+        """Run `coroutine` on the loop, in the caller's context, and wait; an interrupt of the caller cancels it.
 
         Raises:
             RuntimeError: Called from code on this loop, which would wait for itself.

@@ -17,6 +17,7 @@ from mollm.calling.attempt import ReliableLLM, Timeouts
 from mollm.calling.bounds import Room
 from mollm.calling.health import RetryBudget
 from mollm.errors import ConfigError, UserError
+from mollm.llms.circles import circle_in
 from mollm.llms.factory import Shared, adopt, clients_of, folder_of, price_of, target_of
 from mollm.messages import image_tokens
 from mollm.options import Settings
@@ -63,6 +64,7 @@ class Pool:
         problems = [
             f"llms={name!r}: the configuration names no such LLM" for name in self.given if name not in config.llms
         ]
+        problems += filter(None, (circle_in(name, given, config) for name, given in self.given.items()))
         found = LLMs(self, config)
         for name in config.used_llms:
             try:

@@ -12,6 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from mollm.calling.calls import Allowance, Calls
+from mollm.config.names import RESERVED_NAMES
+from mollm.depth import answering
 from mollm.messages import messages_of, question_of
 from mollm.observing.observers import NOBODY, Observers
 from mollm.plain import (
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mollm.catalog import Catalog
+    from mollm.depth import Within
     from mollm.events import Observer
     from mollm.limits import WorstCase
     from mollm.mixture import Mixture
@@ -192,6 +195,10 @@ class Context:
         run = replace(run, planned=(*run.planned, *planned))
         self.calls.allow(planned)
         return run
+
+    def within(self, run: Run) -> Within:
+        """Count what is asked meanwhile as asked inside this question. Raises `TooDeep` where this one already is."""
+        return answering(run.route.mixture if run.route else self.options.mixture or RESERVED_NAMES[0])
 
     def reserve(self, worst: WorstCase) -> None:
         """Take so much from the budget of whoever asks. Raises what `Budget.reserve` does."""

@@ -48,7 +48,7 @@ class Failure:
     """Why a call failed."""
 
     kind: str
-    """The `kind` of an `LLMError` (`rate_limited`, `timed_out`, `unreachable`, ...), or `cancelled`."""
+    """The `kind` of an `LLMError` (`rate_limited`, `timed_out`, ...), or `cancelled`, `unusable` or `too_deep`."""
     status: int | None
     """HTTP status of the provider, if there was one."""
     message: str

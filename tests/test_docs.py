@@ -279,10 +279,15 @@ def test_the_errors_of_the_serving_page_are_those_of_the_code() -> None:
         errors.QuorumError("m", 1, failed),
         errors.QuorumError("m", 1, failed[:1]),
         errors.QuorumError("m", 1, []),
+        errors.TooDeep(["m", "m", "m"]),
         ZeroDivisionError(),
     ]
     problems = {(problem.status, problem.kind, problem.code or "") for problem in map(problem_of, raised)}
-    elsewhere = {(401, "invalid_api_key"), (403, "foreign_origin"), *((status, "") for status in (404, 405, 408, 413))}
+    elsewhere = {
+        (401, "invalid_api_key"),
+        (403, "foreign_origin"),
+        *((status, "") for status in (404, 405, 408, 413, 428)),
+    }
     rows = re.findall(r"^\| ([45][\d, ]+) \| `(\w+)` \| (?:`(\w+)`)? ?\|", SERVING, re.MULTILINE)
     told = {(int(status), kind, code) for statuses, kind, code in rows for status in statuses.split(", ")}
 

@@ -266,7 +266,7 @@ class Calls:
 
     def _failed(self, llm: str, request: Request, error: LLMError | UserError, text: str) -> tuple[Usage, Failure]:
         if isinstance(error, UserError):
-            return Usage(), Failure("unusable", None, str(error))
+            return Usage(), Failure(getattr(error, "kind", "unusable"), None, str(error))
         # A call that was rejected cost nothing; one that ran and failed was paid for.
         ran = error.kind in ("timed_out", "empty", "refused") or bool(text)
         usage = self._llms[llm].estimate(request.messages, text) if ran else Usage()

@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, SecretStr
 
 from mollm.config.variables import expand
+from mollm.depth import HEADER
 from mollm.errors import ConfigError
 
 NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
@@ -15,6 +16,7 @@ OWN = frozenset(
     (
         *("host", "content-length", "content-type", "content-encoding", "transfer-encoding", "accept-encoding"),
         *("connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer", "upgrade", "expect"),
+        HEADER,
     )
 )
 """Headers that say how a call is sent, which is the HTTP client's to know."""

@@ -16,13 +16,14 @@ from urllib.parse import urljoin, urlsplit
 
 import orjson
 
+from mollm import depth
 from mollm.calling.fields import AUTO, Fields
 from mollm.calling.http import Sessions
 from mollm.calling.reading import ReplyReader
 from mollm.calling.said import READ_AT_MOST
 from mollm.calling.translate import from_status
 from mollm.config.addresses import ENDPOINT, BaseURL
-from mollm.errors import BadRequest, LLMError, ProviderFailed
+from mollm.errors import BadRequest, LLMError, ProviderFailed, TooDeep
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -85,6 +86,7 @@ class OpenAICompatibleLLM:
         self._proxy = proxy
         self._connect_seconds = connect_seconds
         self._fields = fields
+        self._is_ours = False  # a server of ours, which wants to know how deep a question is
         self._owns_sessions = sessions is None
         self._sessions = sessions or Sessions()
 
@@ -158,20 +160,21 @@ class OpenAICompatibleLLM:
 
         Raises:
             LLMError: It has another status.
+            TooDeep: It is a server of ours that would answer a question inside a question inside a question.
         """
         sent = self._fields
         response = await self._post(session, self._body(request, sent, stream=stream))
         if _is_success(response):
             return response
         async with response:
-            refusal = await _refusal(response)
-        fields = sent.without(refusal.refused)
+            refusal = await self._refusal(response)
+        fields = sent if isinstance(refusal, TooDeep) else sent.without(refusal.refused)
         if fields == sent:
             raise refusal
         response = await self._post(session, self._body(request, fields, stream=stream))
         if not _is_success(response):
             async with response:
-                raise await _refusal(response)
+                raise await self._refusal(response)
         self._fields = fields
         return response
 
@@ -191,7 +194,22 @@ class OpenAICompatibleLLM:
 
     async def _post(self, session: aiohttp.ClientSession, body: bytes) -> aiohttp.ClientResponse:
         data = io.BytesIO(body) if len(body) > MAX_PIECE_BYTES else body
-        return await session.post(self._url, data=data, timeout=self._timeout, **self._options)
+        options, is_told = self._options, self._is_ours
+        if is_told:
+            headers = self._headers.copy()
+            headers[depth.HEADER] = str(depth.level())
+            options = {**options, "headers": headers}
+        response = await session.post(self._url, data=data, timeout=self._timeout, **options)
+        if response.status != depth.ASKED or is_told or depth.HEADER not in response.headers:
+            return response
+        async with response:
+            await _read(response, READ_AT_MOST)
+        self._is_ours = True
+        return await self._post(session, body)
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> LLMError | TooDeep:
+        refusal = await _refusal(response)
+        return depth.refused_at(self.address) if self._is_ours and refusal.code == TooDeep.kind else refusal
 
     # These come from aiohttp, which is imported when it is first needed, and would be made anew for every call.
 
@@ -200,6 +218,7 @@ class OpenAICompatibleLLM:
         from multidict import CIMultiDict
 
         headers = CIMultiDict({**self._own_headers, "content-type": "application/json"})
+        headers.setdefault("user-agent", depth.AGENT)
         if self._api_key:
             headers["authorization"] = f"Bearer {self._api_key}"
         return headers

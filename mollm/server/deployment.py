@@ -19,6 +19,7 @@ from mollm.server.admission import Admission
 from mollm.server.audit import STANDARD_OUTPUT, Audit
 from mollm.server.auth import caller_of
 from mollm.server.body import Bodies
+from mollm.server.circles import check_addresses
 from mollm.server.failures import report
 from mollm.server.handling import Handling
 from mollm.server.key_metrics import KeyMetrics
@@ -121,6 +122,7 @@ class Deployment:
         )
         self.created = int(time.time())
         self._descriptors: Descriptors | None = None
+        self._socket: tuple[str, int] | None = None
         # Last, since a file that is open has to be closed.
         self._ledger = ledger_of(loaded)
         self.quotas = Quotas(sink=self._ledger, utc=utc)
@@ -132,6 +134,15 @@ class Deployment:
         self._descriptors = descriptors
         descriptors.fit(self.config)
         self.mollm.catalog.llms.pool.room.most = descriptors.for_llms
+
+    def listens_on(self, host: str, port: int) -> None:
+        """Take note of the socket's address, at which no LLM may be, also when the configuration is read again.
+
+        Raises:
+            ConfigError: One is.
+        """
+        self._socket = host, port
+        check_addresses(self.config, host, port)
 
     @property
     def config(self) -> Config:
@@ -183,6 +194,8 @@ class Deployment:
     async def _read_again(self) -> _ReadAgain:
         async with AsyncExitStack() as opened:  # what is new is closed where something behind it is wrong
             config = await asyncio.to_thread(self._load, self._source)
+            if self._socket:
+                check_addresses(config, *self._socket)
             keys = Keys(config, self._host)
             audit = await self._audit_for(config)
             if audit is not self.audit:

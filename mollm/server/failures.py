@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from mollm.depth import ASKED, HEADER
 from mollm.errors import (
     AggregationError,
     AuthFailed,
@@ -39,6 +40,7 @@ from mollm.errors import (
     Refused,
     RoutingError,
     TimedOut,
+    TooDeep,
     TooLarge,
     TooSlow,
     UnknownAnswer,
@@ -115,6 +117,9 @@ EXPECTED = (MollmError, HTTPException)
 """What an endpoint may raise, the latter where a path is not served, or by an application in front of this one."""
 
 
+_TEXTS = {413: "the body is too large", ASKED: f"a call of mollm needs {HEADER}, which this server asks for once"}
+
+
 def problem_of(error: BaseException) -> Problem:
     """Say how a failure is told to the client."""
     if isinstance(error, UserError):
@@ -139,7 +144,7 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, MollmError):
         return Problem(502, SERVER, "run_failed", str(error))
     if isinstance(error, HTTPException):
-        text = "the body is too large" if error.status_code == 413 else "this cannot be served"
+        text = _TEXTS.get(error.status_code, "this cannot be served")
         return Problem(error.status_code, INVALID, None, text, cause="request")
     return INTERNAL
 
@@ -152,6 +157,8 @@ def _of_user(error: UserError) -> Problem:
         return Problem(404, INVALID, "model_not_found", said, "model", cause="request")
     if isinstance(error, UnknownAnswer):
         return Problem(404, INVALID, "answer_not_found", str(error), "id", cause="request")
+    if isinstance(error, TooDeep):
+        return Problem(*DEEPER, str(error), cause="request")
     if isinstance(error, LimitError):
         return Problem(400, INVALID, "limit_exceeded", str(error), cause="limit")
     status = 413 if isinstance(error, TooLarge) else 408 if isinstance(error, TooSlow) else 400
@@ -183,6 +190,8 @@ _STATUS: dict[type[LLMError], tuple[int, str, str]] = {
 }
 
 
+DEEPER = (400, INVALID, TooDeep.kind)
+"""No client tries it again, and no breaker counts it: whoever asks is part of the circle."""
 _PASSING = {cls.kind for cls in (TimedOut, Unreachable, ProviderFailed, EmptyReply)}
 """Kinds of failure after which the same call may succeed at once."""
 
@@ -194,6 +203,8 @@ def _of_quorum(error: QuorumError) -> Problem:
     # Where all failed alike, that is what happened to the question.
     alike = kinds.pop() if len(kinds) == 1 else None
     told = next((told for of, told in _STATUS.items() if of.kind == alike), None)
+    if alike == TooDeep.kind:
+        told = DEEPER
     wait = _quorum_in(error)
     if told is None:
         told = (502, SERVER, "quorum_not_met") if wait is None else (503, SERVER, "upstream_unavailable")

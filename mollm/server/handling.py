@@ -9,8 +9,10 @@ from collections import Counter
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from mollm.errors import ClientGone, LimitError, LimitReached
+from mollm.depth import beneath
+from mollm.errors import ClientGone, LimitError, LimitReached, RequestError
 from mollm.events import CallEnded, Routed
+from mollm.server.circles import questions_around
 from mollm.server.failures import problem_of
 from mollm.server.wire import path_of, shown
 from mollm.types import Usage, new_id
@@ -50,8 +52,8 @@ class Handling:
     """
 
     __slots__ = (
-        *("_audit", "_begun", "_broke_off", "_failures", "_mollm", "_quota", "_receive", "_recorders", "_scope"),
-        *("_share", "_use"),
+        *("_around", "_audit", "_begun", "_broke_off", "_failures", "_mollm", "_quota", "_receive", "_recorders"),
+        *("_scope", "_share", "_use"),
         *("caller", "id", "metrics", "slot"),
     )
 
@@ -73,6 +75,7 @@ class Handling:
         self._mollm, self._share, self._audit = mollm, share, audit
         self._quota = quota
         self._use: Use | None = None
+        self._around = 0
         self._begun = time.monotonic()
         self._recorders: list[Recorder] = []
         self._failures = 0
@@ -101,11 +104,18 @@ class Handling:
         return {"x-request-id": self.id}
 
     def enter(self) -> None:
-        """Count it toward the limits of its key, before anything else.
+        """Look how deep it is, and count it toward the limits of its key, before anything else.
 
         Raises:
-            LimitReached: They leave no room for it.
+            HTTPException: A call of mollm does not say how deep it is.
+            RequestError: It says so, and is too deep, or says something else.
+            LimitReached: The limits leave no room for it.
         """
+        try:
+            self._around = questions_around(self._scope)
+        except RequestError as error:
+            self._failed(None, error)
+            raise
         if self._quota is not None:
             try:
                 self._use = self._quota.enter()
@@ -156,7 +166,8 @@ class Handling:
         if number > 1:
             id = f"{id}-{number}"  # noqa: A001
         try:
-            with self._use.question() if self._use else nullcontext() as recorder.booking:
+            around = beneath(self._around) if self._around else nullcontext()
+            with around, self._use.question() if self._use else nullcontext() as recorder.booking:
                 answer = await self._mollm.arun(
                     question,
                     recorder,

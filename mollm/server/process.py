@@ -60,6 +60,7 @@ def serve(config: str | Path | None = None, *, host: str | None = None, port: in
     settings = deployment.settings
     bound = _bind(host or settings.host, settings.port if port is None else port)
     with bound, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        deployment.listens_on(*bound.getsockname()[:2])
         return runner.run(_Process(deployment, bound).run())
 
 

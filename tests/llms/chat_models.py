@@ -50,6 +50,22 @@ class Recorded(BaseChatModel):
             self.look()
 
 
+class Deciding(BaseChatModel):
+    """A chat model that calls tools by a script: each turn makes a message of the conversation."""
+
+    turns: list[Any]
+
+    @property
+    def _llm_type(self) -> str:
+        return "deciding"
+
+    def bind_tools(self, *_: Any, **__: Any) -> Any:
+        return self
+
+    def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self.turns.pop(0)(messages))])
+
+
 def listed(*texts: str) -> FakeListChatModel:
     """A chat model that gives these texts, and knows no settings."""
     return FakeListChatModel(responses=list(texts))

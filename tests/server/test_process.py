@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
@@ -196,6 +197,19 @@ async def test_litellm_is_there_before_the_first_question(tmp_path: Path) -> Non
         found = await imported_by_the_first_questions({**config, "llms": dict.fromkeys("abc", llm)}, tmp_path)
 
     assert "litellm" not in found
+
+
+async def test_the_address_of_an_llm_must_not_be_its_own(tmp_path: Path) -> None:
+    """Its mixtures would ask themselves; it says so with file, line and key, whatever the port is by then."""
+    port = free_port()
+    llm = {"model": "hosted_vllm/m", "api_base": f"http://localhost:{port}/v1"}
+    path = write(tmp_path, {**SCRIPTED, "llms": {**SCRIPTED["llms"], "me": llm}}, port=port)
+    async with started(*COMMAND, "-c", path) as server:
+        code = await server.ends(within=20)
+
+    assert code == 2
+    (said,) = server.lines
+    assert re.match(r"mollm: \S+\.yaml:\d+: llms\.me\.api_base: this is where the server itself listens", said)
 
 
 async def test_two_at_one_address(tmp_path: Path) -> None:
