@@ -25,7 +25,7 @@ from mollm.server.clients import Clients
 from mollm.server.deployment import Deployment, summary
 from mollm.server.descriptors import Descriptors, QuietAboutDescriptors
 from mollm.server.entrance import Entrance
-from mollm.server.logs import log_to_standard_error
+from mollm.logs import log_to_standard_error
 from mollm.server.outlet import LONGEST_SEND
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Mixtures as tools of other people's agents: a server of the Model Context Protocol."""
