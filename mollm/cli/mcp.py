@@ -23,14 +23,11 @@ def mcp(
     ] = None,
 ) -> None:
     """Serve every mixture to agents over the Model Context Protocol: to the one that starts this, or over HTTP."""
-    from importlib.util import find_spec
-
-    from mollm.errors import missing
+    from mollm.mcp import check_installed
 
     if not http and (host is not None or port is not None):
         raise typer.BadParameter("takes --http as well", param_hint="--host" if host is not None else "--port")
-    if find_spec("mcp") is None:
-        raise missing("mcp", "the SDK of the Model Context Protocol is not installed")
+    check_installed()
     if not http:
         from mollm.mcp.stdio import serve
 

@@ -72,6 +72,10 @@ class ServerConfig(Section):
         min_length=1,
         description="File that gets a line of JSON for each request, relative to this one; `-`: standard output.",
     )
+    mcp: bool = Field(
+        False,
+        description="Serve the [Model Context Protocol](mcp.md) at `/mcp`, too, for agents; it needs `[mcp]`.",
+    )
     max_in_flight: Count = Field(256, description="Requests that are worked on at once.")
     queue: int = Field(256, ge=0, le=MAX_COUNT, description="HTTP requests that wait; one more is refused with 503.")
     queue_seconds: Seconds = Field(

@@ -50,9 +50,9 @@ class Steps:
                 self._failed += 1
                 return self._at(self._done + 1, self._workers())
             case CallStarted(role=role) if role in COMPARING:
-                return self._at(self._of - 3, f"comparing {self._answered} proposals")
+                return self._at(self._of - 2, "comparing the proposals")
             case Writing():
-                return self._at(self._of - 2, "writing the answer")
+                return self._at(self._of - 1, "writing the answer")
         return None
 
     def _routed(self, names: list[str]) -> Step | None:

@@ -31,7 +31,6 @@ from mollm.mcp.tools import (
     way,
     whole,
 )
-from mollm.observing.observers import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Mapping
@@ -108,12 +107,14 @@ class Tools:
         except Exception as error:  # noqa: BLE001 - told in our words
             return CallToolResult(content=[TextContent(text=whole(said(error)))], is_error=True)
 
-    async def end(self) -> None:
-        """End the calls that are running, and wait for them, but not for ever."""
-        for task in self._running:
+    async def end(self) -> bool:
+        """End the calls that are running, and wait for them, but not for ever; False: there was none."""
+        running = set(self._running)
+        for task in running:
             task.cancel()
-        if self._running:
-            await asyncio.wait(self._running, timeout=LONGEST_END)
+        if running:
+            await asyncio.wait(running, timeout=LONGEST_END)
+        return bool(running)
 
     async def _ask(self, context: Context, arguments: Mapping[str, Any] | None) -> CallToolResult:
         asked = read(Asked if self._pinned is None else AskedAlone, arguments)
@@ -143,12 +144,8 @@ class Tools:
 
     @asynccontextmanager
     async def _reporting(self, context: Context) -> AsyncGenerator[Observer, None]:
-        """Report how far the question is, where the client wants to know."""
-        if not context.meta or context.meta.get("progress_token") is None:
-            yield NOBODY
-            return
-
         async def report(step: Step) -> None:
+            # Nothing is sent to a client that has not asked for it.
             await context.session.report_progress(step.done, step.of, step.words)
 
         reporter = Reporter(Steps(lambda: self._asking.mollm.catalog), report)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("mollm.mcp")
 
 INTERRUPTED = 130
+FAREWELL = 0.5
+"""Seconds for what questions end with: the SDK writes it in a thread, and does not say when that is done."""
 
 
 def serve(config: str | Path | None = None, *, mixture: str | None = None) -> NoReturn:
@@ -72,8 +74,8 @@ class _Process:
             self._exit_code = 1
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_END):
-                await self._tools.end()
-                await asyncio.sleep(0)  # what they end with is written
+                if await self._tools.end():
+                    await asyncio.sleep(FAREWELL)
                 await self._mollm.aclose()
         _leave(self._exit_code)
 
@@ -120,11 +122,13 @@ class _Direct:
     def __init__(self, mollm: MoLLM) -> None:
         self.mollm = mollm
 
-    async def ask(self, _: Any, question: str, observer: Observer, **options: Any) -> Answer:
+    async def ask(self, request: Any, question: str, observer: Observer, **options: Any) -> Answer:
+        del request  # there is one client
         answer = await self.mollm.arun(question, observer, **options)
         reasons = f", degraded: {'; '.join(answer.degraded)}" if answer.degraded else ""
         log.info("%s: answered after %.3f s, %d calls%s", answer.mixture, answer.seconds, answer.calls, reasons)
         return answer
 
-    async def route(self, _: Any, question: str) -> Route:
+    async def route(self, request: Any, question: str) -> Route:
+        del request
         return await self.mollm.aroute(question)

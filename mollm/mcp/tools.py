@@ -28,7 +28,9 @@ ASK = (
     "disagree, or where you want a second opinion."
 )
 ROUTE = "See which mixture of LLMs `ask` would give a question to, how sure that is, and why. None of them is asked."
-MIXTURES = "List the mixtures of LLMs that `ask` knows: what each is for, and the most that one question to it can take."
+MIXTURES = (
+    "List the mixtures of LLMs that `ask` knows: what each is for, and the most that one question to it can take."
+)
 
 _Arguments = TypeVar("_Arguments", bound=BaseModel)
 
@@ -106,10 +108,13 @@ class _Plain(GenerateJsonSchema):
     """Schemas without titles, which only repeat the names and are read with every question that an agent answers."""
 
     def field_title_should_be_set(self, schema: Any) -> Literal[False]:
+        del schema
         return False
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
-        return {key: value for key, value in super().model_schema(schema).items() if key not in ("title", "description")}
+        return {
+            key: value for key, value in super().model_schema(schema).items() if key not in ("title", "description")
+        }
 
 
 def tools_of(catalog: Catalog, pinned: str | None) -> list[Tool]:
