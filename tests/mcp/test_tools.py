@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -206,6 +207,16 @@ async def test_an_upstream_that_fails_is_named_without_what_it_said() -> None:
     assert found.is_error
     assert "every worker failed" in text_of(found)
     assert "sk-secret" not in text_of(found)
+
+
+def test_without_the_sdk_the_command_that_brings_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything of it is imported."""
+    from mollm.mcp import check_installed
+
+    monkeypatch.setitem(sys.modules, "mcp", None)
+
+    with pytest.raises(ConfigError, match=r"Model Context Protocol is not installed; run `.* mcp`"):
+        check_installed()
 
 
 async def test_half_a_character_costs_half_a_character() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from mollm.server.deployment import Deployment
 from tests.mcp.client import asked, connected, text_of
 from tests.mcp.test_tools import ERAS, config_of
 from tests.server.served import served, until
+from tests.server.test_process import SCRIPTED, started, write
 from tests.upstream import Upstream, answer, hang
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from mcp import Client
 
+    from tests.server.served import Caller
     from tests.server.served import Client as Server
 
 ANNA, BERT = "the-key-of-anna-0001", "the-key-of-bert-0002"
@@ -37,7 +41,7 @@ def keyed(upstream: Upstream, **limits: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def agent(server: Server, key: str = "", mode: str = "legacy") -> AsyncGenerator[Client, None]:
+async def agent(server: Caller, key: str = "", mode: str = "legacy") -> AsyncGenerator[Client, None]:
     """The SDK's client at the server, with a key."""
     from mcp.client.streamable_http import streamable_http_client
     from mcp.shared._httpx_utils import create_mcp_http_client
@@ -228,6 +232,19 @@ async def test_the_command_serves_the_protocol_and_nothing_else() -> None:
                 assert (await asked(client, "2 + 2?")).structured_content["mixture"] == "solo"
         with pytest.raises(UnknownMixture, match="there are: team, solo"):
             mcp_app_of(Deployment(config), "none")
+
+
+async def test_a_signal_ends_it_while_a_session_is_open(tmp_path: Path) -> None:
+    """As a process: `mollm mcp --http` says where it is, and SIGTERM ends it within a second, without a traceback."""
+    path = write(tmp_path, SCRIPTED)
+    async with started(sys.executable, "-W", "error", "-m", "mollm", "mcp", "--http", "-c", path) as server:
+        server.base = (await server.says("serving ")).rpartition(" on ")[2]
+        async with agent(server) as client:
+            assert text_of(await asked(client, "2 + 2?")) == "Four."
+            server.process.send_signal(signal.SIGTERM)
+            assert await server.ends(within=5) == 0
+
+    assert "Traceback" not in "\n".join(server.lines)
 
 
 async def test_a_server_that_stops_answers_why_and_waits_for_no_session() -> None:
