@@ -98,10 +98,12 @@ async def test_an_agent_asks_over_standard_input_and_output(tmp_path: Path) -> N
     """With the SDK's client: tools, an answer with progress, two questions at once, and one that is cancelled."""
     from mcp import StdioServerParameters
 
-    progress: list[float] = []
+    steps: list[float] = []
 
-    async def note(done: float, *_: Any) -> None:
-        progress.append(done)
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        assert total
+        assert message
+        steps.append(progress)
 
     async with Upstream() as upstream:
         upstream.reply_to = lambda got: hang() if "Why?" in str(got.body["messages"]) else answer("Four.")
@@ -112,7 +114,7 @@ async def test_an_agent_asks_over_standard_input_and_output(tmp_path: Path) -> N
             assert [tool.name for tool in (await client.list_tools()).tools] == ["ask", "route", "mixtures"]
             found = await client.call_tool("ask", {"question": "2 + 2?"}, progress_callback=note)
             assert text_of(found) == "Four."
-            assert progress == sorted(set(progress)) != []
+            assert steps == sorted(set(steps)) != []
             assert text_of(await client.call_tool("route", {"question": "Why?"})).startswith("team: ")
 
             call = asyncio.create_task(asked(client, "Why?"))

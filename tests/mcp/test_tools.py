@@ -44,12 +44,14 @@ class Direct:
     def __init__(self, mollm: MoLLM, failure: Exception | None = None) -> None:
         self.mollm, self.failure = mollm, failure
 
-    async def ask(self, _: Any, question: str, observer: Any, **options: Any) -> Any:
+    async def ask(self, request: Any, question: str, observer: Any, **options: Any) -> Any:
+        assert request is None
         if self.failure:
             raise self.failure
         return await self.mollm.arun(question, observer, **options)
 
-    async def route(self, _: Any, question: str) -> Any:
+    async def route(self, request: Any, question: str) -> Any:
+        assert request is None
         return await self.mollm.aroute(question)
 
 
@@ -81,19 +83,19 @@ async def test_an_agent_reads_which_mixtures_there_are_and_what_they_take() -> N
 @pytest.mark.parametrize("mode", ERAS)
 async def test_an_answer_is_text_for_the_agent_and_fields_for_its_program(mode: str) -> None:
     """The client checks the fields against the schema of the tool; progress comes before, and only forward."""
-    progress: list[tuple[float, float | None, str | None]] = []
+    steps: list[tuple[float, float | None, str | None]] = []
 
-    async def note(done: float, of: float | None, words: str | None) -> None:
-        progress.append((done, of, words))
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        steps.append((progress, total, message))
 
     async with Upstream() as upstream, client_of(config_of(upstream), mode=mode) as client:
         late, last = asyncio.Event(), asyncio.Event()
         upstream.script = [answer("A."), replace(answer("B."), before=late), replace(answer("Both."), before=last)]
         call = asyncio.create_task(client.call_tool("ask", {"question": "Why?"}, progress_callback=note))
         await upstream.request(2)
-        await until(lambda: any("1 answered" in str(step) for step in progress))
+        await until(lambda: any("1 answered" in str(step) for step in steps))
         late.set()
-        await until(lambda: any("writing" in str(step) for step in progress))
+        await until(lambda: any("writing" in str(step) for step in steps))
         last.set()
         found = await call
 
@@ -103,10 +105,10 @@ async def test_an_answer_is_text_for_the_agent_and_fields_for_its_program(mode: 
     expected = {"text": "Both.", "mixture": "team", "degraded": [], "calls": 3, "cost_usd": None}
     assert {name: value for name, value in fields.items() if name != "agreement"} == expected
     assert fields["agreement"] == 0.5
-    done = [step[0] for step in progress]
+    done = [step[0] for step in steps]
     assert done == sorted(set(done))
-    assert {step[1] for step in progress} == {7.0}
-    assert progress[-1][2] == "writing the answer"
+    assert {step[1] for step in steps} == {7.0}
+    assert steps[-1][2] == "writing the answer"
 
 
 async def test_a_mixture_is_asked_by_its_name_and_an_answer_has_a_length() -> None:

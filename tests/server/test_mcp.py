@@ -56,10 +56,12 @@ async def agent(server: Caller, key: str = "", mode: str = "legacy") -> AsyncGen
 @pytest.mark.parametrize("mode", ERAS)
 async def test_an_agent_asks_over_http(mode: str) -> None:
     """Tools, an answer with progress, two at once; and one that is cancelled reaches no upstream any more."""
-    progress: list[float] = []
+    steps: list[float] = []
 
-    async def note(done: float, *_: Any) -> None:
-        progress.append(done)
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        assert total
+        assert message
+        steps.append(progress)
 
     async with Upstream() as upstream, served(config_of(upstream, server={"mcp": True})) as server:
         upstream.reply_to = lambda got: hang() if "Why?" in str(got.body["messages"]) else answer("Four.")
@@ -67,7 +69,7 @@ async def test_an_agent_asks_over_http(mode: str) -> None:
             assert [tool.name for tool in (await client.list_tools()).tools] == ["ask", "route", "mixtures"]
             found = await client.call_tool("ask", {"question": "2 + 2?"}, progress_callback=note)
             assert (found.is_error, text_of(found)) == (False, "Four.")
-            assert progress == sorted(set(progress)) != []
+            assert steps == sorted(set(steps)) != []
             assert text_of(await client.call_tool("route", {"question": "Why?"})).startswith("team: ")
 
             call = asyncio.create_task(asked(client, "Why?"))
