@@ -39,7 +39,7 @@ Forwarded: TypeAlias = Annotated[str, AfterValidator(_forwarded)]
 
 
 class ServerConfig(Section):
-    """How `mollm serve` listens; nothing else reads it."""
+    """How `mollm serve` and `mollm mcp --http` listen; nothing else reads it."""
 
     host: str = Field("127.0.0.1", min_length=1, description="Beyond loopback only with `api_keys`.")
     port: int = Field(8000, ge=0, le=65535, description="0: any free port.")

@@ -185,6 +185,7 @@ def server_of(tools: Tools) -> Server[Any]:
         description="Mixtures of LLMs: a question in, one answer made of several out.",
         on_list_tools=tools.list,
         on_call_tool=tools.call,
+        get_tool_input_schema=lambda _: None,  # no argument is said again in a header; else each call lists the tools
     )
 
 

@@ -68,6 +68,8 @@ def app_of(deployment: Deployment) -> FastAPI:
     """Build the application of a configuration that is in force."""
     endpoints: dict[str, Endpoint] = {"/v1/chat/completions": chat_completions, "/predict": predict}
     paths = (openapi.paths, models.paths, feedback.paths, health.paths)
+    if deployment.settings.mcp:
+        check_installed(deployment.config.place("server", "mcp"))
     return _app(deployment, paths, endpoints, _mcp(deployment) if deployment.settings.mcp else None)
 
 
@@ -77,13 +79,13 @@ def mcp_app_of(deployment: Deployment, mixture: str | None = None) -> FastAPI:
     Raises:
         ConfigError: The protocol's SDK is not installed, or there is no such mixture.
     """
+    check_installed()
     if mixture is not None:
         deployment.mollm.catalog.mixture(mixture)
     return _app(deployment, (health.paths,), {}, _mcp(deployment, mixture))
 
 
 def _mcp(deployment: Deployment, mixture: str | None = None) -> MCP:
-    check_installed()
     from mollm.server.mcp import MCP  # the SDK takes as long to import as the rest of the server
 
     return MCP(deployment, mixture)

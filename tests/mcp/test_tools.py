@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mollm import MoLLM
+from mollm.cli.checks import check_config
 from mollm.errors import ConfigError, Overloaded
+from mollm.server import create_app
+from tests.command import TEAM
 from tests.mcp.client import asked, connected, text_of
 from tests.server.served import until
 from tests.upstream import Upstream, answer, error, hang
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
     from mcp import Client
 
@@ -211,14 +215,21 @@ async def test_an_upstream_that_fails_is_named_without_what_it_said() -> None:
     assert "sk-secret" not in text_of(found)
 
 
-def test_without_the_sdk_the_command_that_brings_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything of it is imported."""
+def test_without_the_sdk_the_command_that_brings_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything of it is imported, and by `mollm check` before anything is served."""
     from mollm.mcp import check_installed
 
     monkeypatch.setitem(sys.modules, "mcp", None)
 
     with pytest.raises(ConfigError, match=r"Model Context Protocol is not installed; run `.* mcp`"):
         check_installed()
+    path = tmp_path / "mollm.yaml"
+    path.write_text(f"{TEAM}server: {{mcp: true}}\n")
+    warning = check_config(path).warnings[-1]
+    assert warning.startswith(f"{path}:10: server.mcp: the SDK of the Model Context Protocol is not installed; run `")
+    assert warning.endswith("`mollm serve` does not start")
+    with pytest.raises(ConfigError, match=r":10: server\.mcp: the SDK"):
+        create_app(path)
 
 
 async def test_half_a_character_costs_half_a_character() -> None:
