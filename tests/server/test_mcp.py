@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from mollm.errors import UnknownMixture
 from mollm.server.deployment import Deployment
@@ -217,6 +218,24 @@ async def test_the_protocol_is_served_where_the_configuration_says_so() -> None:
 
     assert status == 404
     assert "server.mcp" in body["error"]["message"]
+
+
+async def test_a_file_that_is_read_again_changes_the_tools(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a session that is open as well; whether there is such a path at all changes with a restart."""
+    path = tmp_path / "mollm.yaml"
+    async with Upstream() as upstream:
+        config = config_of(upstream, server={"mcp": True})
+        path.write_text(yaml.safe_dump(config))
+        async with served(path) as server, agent(server) as client:
+            before = (await client.list_tools()).tools[0]
+            mixtures = {**config["mixtures"], "new": {"description": "New.", "workers": ["a"]}}
+            path.write_text(yaml.safe_dump({**config, "mixtures": mixtures, "server": {}}))
+            assert await server.deployment.reload()
+            after = (await client.list_tools()).tools[0]
+
+    assert before.input_schema["properties"]["mixture"]["enum"] == ["auto", "team", "solo"]
+    assert after.input_schema["properties"]["mixture"]["enum"] == ["auto", "team", "solo", "new"]
+    assert "server.mcp changes with a restart only" in caplog.text
 
 
 async def test_the_command_serves_the_protocol_and_nothing_else() -> None:
