@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from mollm.mcp.protocol import Tools, server_of
 from mollm.server.auth import caller_of
+from mollm.server.failures import INVALID, Problem, response_for
 from mollm.server.handling import Handling, Recorder
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 PATH = "/mcp"
 METHODS = ("POST", "DELETE")
+REFUSED = Problem(405, INVALID, None, f"this path takes {', '.join(METHODS)}", cause="request")
 MOST_SESSIONS = 1000
 """Of clients that speak the protocol of 2025, which has sessions; each takes some ten KiB."""
 IDLE_SECONDS = 1800.0
@@ -69,8 +70,11 @@ class MCP:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one message of a client."""
         if scope["method"] not in METHODS:
-            # A GET would wait for what the server says by itself, which is nothing.
-            raise HTTPException(405, headers={"Allow": ", ".join(METHODS)})
+            # A GET would wait for what the server says by itself, which is nothing. Clients try it all the same.
+            response = response_for(REFUSED)
+            response.headers["allow"] = ", ".join(METHODS)
+            await response(scope, receive, send)
+            return
         share = self._deployment.bodies.share()
         try:
             # Most messages take no place, and one that cancels a question makes room.
