@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import anyio
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolResult, ListToolsResult, TextContent
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, CallToolResult, ListToolsResult, TextContent
 
 from mollm.catalog import unknown_mixture
 from mollm.errors import ConfigError, MollmError, PromptError, RunError
@@ -90,8 +90,15 @@ class Tools:
         self._running: set[asyncio.Task[Any]] = set()
 
     async def list(self, _: Context, __: PaginatedRequestParams | None = None) -> ListToolsResult:
-        """List the tools of the configuration in force."""
-        return ListToolsResult(tools=tools_of(self._asking.mollm.catalog, self._pinned))
+        """List the tools of the configuration in force.
+
+        Raises:
+            MCPError: It no longer has the mixture that answers everything.
+        """
+        try:
+            return ListToolsResult(tools=tools_of(self._asking.mollm.catalog, self._pinned))
+        except MollmError as error:
+            raise MCPError(INTERNAL_ERROR, said(error)) from None
 
     async def call(self, context: Context, call: CallToolRequestParams) -> CallToolResult:
         """Call one. Whatever goes wrong with it is its result, which the agent reads.

@@ -161,6 +161,19 @@ async def test_where_one_mixture_answers_everything_there_is_one_tool() -> None:
     assert (refused.is_error, text_of(refused)) == (True, "mixture: is no argument; there are: question, max_tokens")
 
 
+async def test_a_mixture_that_answered_everything_and_is_gone_is_named() -> None:
+    """By the list, and by whoever asks: a server may have read its file again."""
+    from mcp.shared.exceptions import MCPError
+
+    async with Upstream() as upstream, client_of(config_of(upstream), pinned="gone") as client:
+        with pytest.raises(MCPError, match="no mixture and no LLM 'gone'"):
+            await client.list_tools()
+        found = await asked(client, "Why?")
+
+    assert found.is_error
+    assert "no mixture and no LLM 'gone'" in text_of(found)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
