@@ -239,9 +239,16 @@ class MoLLM:
         """
         return self._loop_thread.run(self.aroute(question, **options))
 
-    async def aroute(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Route:
-        """Like `route`, on the running event loop."""
-        return await self._routed(question, Options(**options))
+    async def aroute(
+        self,
+        question: str | Sequence[Message],
+        observer: Observer | None = None,
+        *,
+        budget: Budget | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Route:
+        """Like `route`, on the running event loop; `observer` and `budget` are those of `arun`."""
+        return await self._routed(question, Options(observer=observer, budget=budget, **options))
 
     def explain(self, question: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Explanation:
         """Like `route`, with what the members of the router said, their thresholds, and the nearest examples."""
@@ -266,14 +273,15 @@ class MoLLM:
             context.through = through or context.through
             return await flow.route_only(context)
 
+        observers = [*self._observers, *([options.observer] if options.observer else [])]
         with self._catalogs.using() as catalog:
             if not is_watched():
-                return await routed(self._observers)
+                return await routed(observers)
             from mollm.observing.langchain import current_observer
 
             callbacks = current_observer("")
             try:
-                return await routed([*self._observers, callbacks])
+                return await routed([*observers, callbacks])
             finally:
                 await callbacks.settle()
 

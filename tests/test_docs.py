@@ -119,7 +119,7 @@ def run_python(page: Path, folder: Path, environ: dict[str, str]) -> None:
     for block in blocks(page, "python"):
         lines += [""] * (block.line - 1 - len(lines)) + block.text.splitlines()
     text = "\n".join(lines)
-    program = folder / f"{page.stem}.py"
+    program = folder / f"the_page_{page.stem}.py"  # no name of a package
     with Shell(folder, spoken_of(page) | environ) as shell:
         for block in blocks(page, "console") if PAGE_ADDRESS in text else ():
             for command, _ in commands(block.text):

@@ -51,14 +51,14 @@ def test_a_graph_loads_neither_litellm_nor_scikit_learn() -> None:
 
 
 def test_a_server_loads_no_more_than_it_serves_with() -> None:
-    """Scikit-learn fits routers, LiteLLM calls its providers; a server of neither stays small."""
+    """Scikit-learn fits routers, LiteLLM calls its providers, an SDK serves agents; a server of none stays small."""
     code = (
         "from mollm.server import create_app\n"
         "llms = {'a': {'model': 'hosted_vllm/x', 'api_base': 'http://127.0.0.1:1/v1'}}\n"
         "create_app({'llms': llms, 'mixtures': {'m': {'description': 'x', 'workers': ['a']}}})"
     )
 
-    assert not loaded_by(code) & {"litellm", "sklearn", "openai", "torch", "xllamacpp"}
+    assert not loaded_by(code) & {"litellm", "mcp", "sklearn", "openai", "torch", "xllamacpp"}
 
 
 def imported_by(node: ast.stmt) -> set[str]:
@@ -70,7 +70,8 @@ def imported_by(node: ast.stmt) -> set[str]:
 
 def test_collecting_the_tests_loads_nothing_that_takes_seconds() -> None:
     """A test imports LangChain, LiteLLM, an SDK or scikit-learn itself, so that another need not wait for it."""
-    slow = {"langchain_core", "langchain_openai", "langgraph", "langsmith", "litellm", "openai", "sklearn", "xllamacpp"}
+    slow = {"langchain_core", "langchain_openai", "langgraph", "langsmith", "litellm", "mcp", "mcp_types", "openai"}
+    slow |= {"sklearn", "xllamacpp"}
     found = {
         path.name: imports
         for path in (ROOT / "tests").rglob("test_*.py")

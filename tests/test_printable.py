@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mollm import logs
 from mollm.printable import STEERING, printable
-from mollm.server import logs
 from tests.command import TEAM, in_terminal, run
 from tests.fuzz import cases
 

@@ -20,6 +20,7 @@ from mollm.embeddings.remote import RemoteEmbedder
 from mollm.errors import BadRequest, ConfigError, EmptyReply, LimitError, LLMError, PromptError, UserError
 from mollm.feedback.stores import store_of
 from mollm.limits import check
+from mollm.mcp import check_installed
 from mollm.options import Settings
 from mollm.pool import Pool
 from mollm.routing.pairs import inseparable
@@ -101,6 +102,8 @@ def _not_served(config: Config) -> Iterator[str]:
 
         try:
             Keys(config)
+            if server.mcp:
+                check_installed(config.place("server", "mcp"))
         except ConfigError as error:
             yield from (f"{problem}; `mollm serve` does not start" for problem in error.problems)
 

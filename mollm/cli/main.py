@@ -18,6 +18,7 @@ from mollm.cli.chat import chat
 from mollm.cli.evaluate import evaluate
 from mollm.cli.feedback import feedback
 from mollm.cli.inspect import check, route, show
+from mollm.cli.mcp import mcp
 from mollm.cli.printing.output import say
 from mollm.cli.routers import routers
 from mollm.cli.serve import serve
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ask, chat, route, check, show, serve):
+for command in (ask, chat, route, check, show, serve, mcp):
     app.command()(command)
 app.add_typer(train)
 app.add_typer(routers)

@@ -39,7 +39,7 @@ Forwarded: TypeAlias = Annotated[str, AfterValidator(_forwarded)]
 
 
 class ServerConfig(Section):
-    """How `mollm serve` listens; nothing else reads it."""
+    """How `mollm serve` and `mollm mcp --http` listen; nothing else reads it."""
 
     host: str = Field("127.0.0.1", min_length=1, description="Beyond loopback only with `api_keys`.")
     port: int = Field(8000, ge=0, le=65535, description="0: any free port.")
@@ -71,6 +71,10 @@ class ServerConfig(Section):
         None,
         min_length=1,
         description="File that gets a line of JSON for each request, relative to this one; `-`: standard output.",
+    )
+    mcp: bool = Field(
+        False,
+        description="Serve the [Model Context Protocol](mcp.md) at `/mcp`, too, for agents; it needs `[mcp]`.",
     )
     max_in_flight: Count = Field(256, description="Requests that are worked on at once.")
     queue: int = Field(256, ge=0, le=MAX_COUNT, description="HTTP requests that wait; one more is refused with 503.")

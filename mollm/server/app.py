@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
+from mollm.mcp import check_installed
 from mollm.server import feedback, health, models, openapi
 from mollm.server.auth import Authentication
 from mollm.server.chat.endpoint import chat_completions
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
     from pathlib import Path
 
+    from fastapi import APIRouter
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from mollm.embeddings.own import EmbedderLike
     from mollm.events import Observer
     from mollm.routing.base import RouterLike
+    from mollm.server.mcp import MCP
+    from mollm.server.shortcut import Endpoint
 
 
 def create_app(
@@ -62,21 +66,49 @@ def create_app(
 
 def app_of(deployment: Deployment) -> FastAPI:
     """Build the application of a configuration that is in force."""
+    endpoints: dict[str, Endpoint] = {"/v1/chat/completions": chat_completions, "/predict": predict}
+    paths = (openapi.paths, models.paths, feedback.paths, health.paths)
+    if deployment.settings.mcp:
+        check_installed(deployment.config.place("server", "mcp"))
+    return _app(deployment, paths, endpoints, _mcp(deployment) if deployment.settings.mcp else None)
 
+
+def mcp_app_of(deployment: Deployment, mixture: str | None = None) -> FastAPI:
+    """Build an application that serves the Model Context Protocol and how the server does, and nothing else.
+
+    Raises:
+        ConfigError: The protocol's SDK is not installed, or there is no such mixture.
+    """
+    check_installed()
+    if mixture is not None:
+        deployment.mollm.catalog.mixture(mixture)
+    return _app(deployment, (health.paths,), {}, _mcp(deployment, mixture))
+
+
+def _mcp(deployment: Deployment, mixture: str | None = None) -> MCP:
+    from mollm.server.mcp import MCP  # the SDK takes as long to import as the rest of the server
+
+    return MCP(deployment, mixture)
+
+
+def _app(
+    deployment: Deployment, paths: Sequence[APIRouter], endpoints: Mapping[str, Endpoint], mcp: MCP | None
+) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         await deployment.start()
         try:
-            yield
+            async with mcp.running() if mcp else nullcontext():
+                yield
         finally:
             await deployment.aclose()
 
     app = FastAPI(title="mollm", version="1", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
     app.state.deployment = deployment
-    for paths in (openapi.paths, models.paths, feedback.paths, health.paths):
-        app.include_router(paths)
+    for served in paths:
+        app.include_router(served)
+    app.router.routes.extend(mcp.routes if mcp else [])
     # The last one added is the first one passed.
-    endpoints = {"/v1/chat/completions": chat_completions, "/predict": predict}
     app.state.gate = Gate(deployment, endpoints)
     app.add_middleware(Shortcut, deployment=deployment, endpoints=endpoints)
     app.add_middleware(

@@ -111,12 +111,13 @@ class Share:
         self._bodies = bodies
         self._size = self._counted = 0
 
-    async def read(self, scope: Scope, receive: Receive) -> bytes:
+    async def read(self, scope: Scope, receive: Receive, *, takes_place: bool = True) -> bytes:
         """Read the body of an HTTP request.
 
         Args:
             scope: Of ASGI; its headers may say how long the body is.
             receive: Of ASGI.
+            takes_place: It asks a question, which would find no room while others have it.
 
         Raises:
             TooLarge: It has more bytes than a body may; nothing is read of one that says so.
@@ -127,7 +128,8 @@ class Share:
         """
         if self._bodies.is_too_large(scope):
             raise _too_large(self._bodies.most)
-        self._bodies.check()
+        if takes_place:
+            self._bodies.check()
         try:
             async with asyncio.timeout(BODY_SECONDS) as waiting:
                 self._bodies.arriving.add(waiting)
@@ -139,7 +141,8 @@ class Share:
             if self._bodies.is_ended:
                 self._bodies.check()
             raise TooSlow(f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
-        self._bodies.check()  # parsing it would be the larger part of what is in vain
+        if takes_place:
+            self._bodies.check()  # parsing it would be the larger part of what is in vain
         return body
 
     async def _arrived(self, receive: Receive) -> bytes:

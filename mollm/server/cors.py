@@ -24,7 +24,7 @@ METHODS = "GET, HEAD, POST, DELETE"
 USUAL_HEADERS = "authorization, content-type"
 
 _NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(\s*,\s*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
-_BESIDES_OURS = (b"retry-after", b"www-authenticate", b"x-request-id")
+_BESIDES_OURS = (b"mcp-session-id", b"retry-after", b"www-authenticate", b"x-request-id")
 """Headers that a page may read beside those that begin with `x-mollm-`."""
 
 

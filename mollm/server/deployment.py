@@ -214,6 +214,8 @@ class Deployment:
             log.warning("server.host and server.port change with a restart only")
         if self._ledger and settings.usage != before.usage:
             log.warning("server.usage changes with a restart only")
+        if settings.mcp != before.mcp:
+            log.warning("server.mcp changes with a restart only")
         if found.ledger and not self._ledger:
             self.quotas.keep_in(found.ledger, found.used)
         self._ledger = found.ledger

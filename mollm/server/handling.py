@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from mollm.depth import beneath
@@ -18,7 +18,7 @@ from mollm.server.wire import path_of, shown
 from mollm.types import Usage, new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from starlette.types import Receive, Scope
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mollm.server.body import Share
     from mollm.server.keys import Caller
     from mollm.server.quotas import Booking, Quota, Use
-    from mollm.types import Answer, Call, Message
+    from mollm.types import Answer, Call, Message, Route
 
 log = logging.getLogger("mollm.server")
 
@@ -165,32 +165,17 @@ class Handling:
         id, number = self.id, len(self._recorders)  # noqa: A001 - the field's name
         if number > 1:
             id = f"{id}-{number}"  # noqa: A001
-        try:
-            around = beneath(self._around) if self._around else nullcontext()
-            with around, self._use.question() if self._use else nullcontext() as recorder.booking:
-                answer = await self._mollm.arun(
-                    question,
-                    recorder,
-                    stream=stream,
-                    id=id,
-                    owner=self.caller.owner,
-                    key=self.caller.name,
-                    budget=recorder.booking,
-                    **options,
-                )
-        except asyncio.CancelledError:
-            if not _is_cancelled():
-                stray = RuntimeError("a library raised a cancellation that nobody asked for")
-                self._failed(recorder.mixture, stray, options.get("mixture"))
-                raise stray from None
-            if self.slot.reason:
-                self._failed(recorder.mixture, self.slot.reason, options.get("mixture"))
-            else:
-                self.metrics.failed(recorder.mixture, CANCELLED)
-            raise
-        except Exception as error:
-            self._failed(recorder.mixture, error, options.get("mixture"))
-            raise
+        with self._booked(recorder, options.get("mixture")):
+            answer = await self._mollm.arun(
+                question,
+                recorder,
+                stream=stream,
+                id=id,
+                owner=self.caller.owner,
+                key=self.caller.name,
+                budget=recorder.booking,
+                **options,
+            )
         seconds = self.seconds
         self.metrics.answered(answer.mixture, seconds)
         reasons = f", degraded: {'; '.join(answer.degraded)}" if answer.degraded else ""
@@ -199,6 +184,34 @@ class Handling:
         tools += ", proposals reused" if answer.reused else ""
         log.info("%s: answered after %.3f s, %s%s%s", answer.mixture, seconds, calls, tools, reasons)
         return answer
+
+    async def route(self, question: str) -> Route:
+        """Pick the mixture that suits `question`, and count how that went. Errors are those of `MoLLM.aroute`."""
+        recorder = Recorder(self.metrics)
+        self._recorders.append(recorder)
+        with self._booked(recorder):
+            return await self._mollm.aroute(question, recorder, budget=recorder.booking)
+
+    @contextmanager
+    def _booked(self, recorder: Recorder, named: str | None = None) -> Generator[None, None, None]:
+        """Book what is called in the block, and note how that fails."""
+        try:
+            around = beneath(self._around) if self._around else nullcontext()
+            with around, self._use.question() if self._use else nullcontext() as recorder.booking:
+                yield
+        except asyncio.CancelledError:
+            if not _is_cancelled():
+                stray = RuntimeError("a library raised a cancellation that nobody asked for")
+                self._failed(recorder.mixture, stray, named)
+                raise stray from None
+            if self.slot.reason:
+                self._failed(recorder.mixture, self.slot.reason, named)
+            else:
+                self.metrics.failed(recorder.mixture, CANCELLED)
+            raise
+        except Exception as error:
+            self._failed(recorder.mixture, error, named)
+            raise
 
     def broke_off(self, error: Exception) -> None:
         """Note why a response that had begun did not come to its end."""

@@ -27,6 +27,7 @@ _ENDS = {"chat/completions": CHAT, "models": MODELS, "predict": "/predict"}
 _OTHERS = (
     (r"v1/v1(/|$)", BASE),
     (r"(openai/)?(v1/)?responses(/|$)", f"the Responses API is not served; have the client use {CHAT}"),
+    (r"(mcp|sse)(/|$)", "the Model Context Protocol is served at /mcp where server.mcp is true"),
     (r"(v1/)?(completions|engines)(/|$)", f"completions of a bare prompt are not served; use {CHAT}"),
     (r"(v1/|api/)?embed(dings)?(/|$)", "embeddings are not served"),
     (r"(v1/)?(rerank|score|moderations|images|audio|files|batches|assistants|threads|realtime)(/|$)", "not served"),

@@ -1,4 +1,4 @@
-"""The process of `mollm serve`: one socket, uvicorn, and the signals.
+"""The process of `mollm serve` and `mollm mcp --http`: one socket, uvicorn, and the signals.
 
 SIGTERM lets running HTTP requests finish and exits with 0, Ctrl-C does the same and exits with 130, a second one
 of either stops at once. SIGHUP reads the configuration again.
@@ -20,12 +20,12 @@ import uvicorn
 
 from mollm.calling.shortage import descriptor_limit
 from mollm.errors import ConfigError
-from mollm.server.app import app_of
+from mollm.logs import log_to_standard_error
+from mollm.server.app import app_of, mcp_app_of
 from mollm.server.clients import Clients
 from mollm.server.deployment import Deployment, summary
 from mollm.server.descriptors import Descriptors, QuietAboutDescriptors
 from mollm.server.entrance import Entrance
-from mollm.server.logs import log_to_standard_error
 from mollm.server.outlet import LONGEST_SEND
 
 if TYPE_CHECKING:
@@ -57,22 +57,45 @@ def serve(config: str | Path | None = None, *, host: str | None = None, port: in
     """
     log_to_standard_error()
     deployment = Deployment(config, host=host)
+    return _run(deployment, app_of(deployment), host, port)
+
+
+def serve_mcp(
+    config: str | Path | None = None, *, mixture: str | None = None, host: str | None = None, port: int | None = None
+) -> int:
+    """Serve the Model Context Protocol and nothing else, as `serve` does.
+
+    Args:
+        config: A YAML file; None as for the command.
+        mixture: Answers every question, in place of the one that the caller or the router picks.
+        host: As for `serve`.
+        port: As for `serve`.
+
+    Raises:
+        UserError: As for `serve`; the SDK is not installed, or there is no such mixture.
+    """
+    log_to_standard_error()
+    deployment = Deployment(config, host=host)
+    return _run(deployment, mcp_app_of(deployment, mixture), host, port)
+
+
+def _run(deployment: Deployment, app: FastAPI, host: str | None, port: int | None) -> int:
     settings = deployment.settings
     bound = _bind(host or settings.host, settings.port if port is None else port)
     with bound, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         deployment.listens_on(*bound.getsockname()[:2])
-        return runner.run(_Process(deployment, bound).run())
+        return runner.run(_Process(deployment, app, bound).run())
 
 
 class _Process:
     """A server and what ends it."""
 
-    def __init__(self, deployment: Deployment, bound: socket.socket) -> None:
+    def __init__(self, deployment: Deployment, app: FastAPI, bound: socket.socket) -> None:
         self._deployment, self._socket = deployment, bound
         count = min(ACCEPTED_AT_ONCE, (descriptor_limit() or sys.maxsize) // 16)
         self._sockets = [bound, *(bound.dup() for _ in range(count - 1))]
         clients = Clients()
-        self._server = uvicorn.Server(uvicorn_config(app_of(deployment), clients))
+        self._server = uvicorn.Server(uvicorn_config(app, clients))
         deployment.fit_into(Descriptors(clients))
         self._exit_code = 0
         self._ending: asyncio.Task[None] | None = None

@@ -26,6 +26,8 @@ from mollm.server.process import uvicorn_config
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
+    from fastapi import FastAPI
+
     from tests.upstream import Upstream
 
 HI = [{"role": "user", "content": "Hi"}]
@@ -163,7 +165,9 @@ async def until(holds: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def served(config: Any, **given: Any) -> AsyncGenerator[Client, None]:
+async def served(
+    config: Any, *, app_of: Callable[[Deployment], FastAPI] = app_of, **given: Any
+) -> AsyncGenerator[Client, None]:
     """Serve `config` while the block runs."""
     deployment = Deployment(config, **given)
     # asyncio sends without delay on a socket only that says it is TCP's; else every reply would wait 40 ms for an ACK.

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 import yaml
 
-from mollm.server.logs import LONGEST_WRITE, Lines
+from mollm.logs import LONGEST_WRITE, Lines
 from tests.server.served import Caller
 from tests.server.test_process import SCRIPTED, free_port
 

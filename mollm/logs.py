@@ -1,4 +1,4 @@
-"""The log of a server on standard error: nobody waits for whoever reads it."""
+"""The log of a process on standard error: nobody waits for whoever reads it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def log_to_standard_error() -> None:
     logging.getLogger("mollm").setLevel(logging.INFO)
     logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # its warnings quote what was sent
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of every stray byte that reaches the port
+    logging.getLogger("mcp").setLevel(logging.ERROR)  # it warns of every notification that is not as it should be
     # Nobody reads these of a record; looked up for each, they cost as much as its text.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
