@@ -224,7 +224,7 @@ def _authority(host: str, port: int | None) -> str:
 
 
 def is_private_host(host: str) -> bool:
-    """Whether a host is this machine, or an address in a private network; names are not looked up, and count as public."""
+    """Whether a host is this machine, or an address in a private network; other names are not looked up."""
     if host.lower() == "localhost" or host.lower().endswith(".localhost"):
         return True
     try:

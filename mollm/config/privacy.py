@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mollm.config.config import Config
+    from mollm.config.places import KeyPath
 
 Kind: TypeAlias = Literal["email", "phone", "card", "iban", "key", "ip"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-PRIVACY = ("privacy",)
-
+PRIVACY: KeyPath = ("privacy",)
 
 
 def _kinds(value: Any) -> Any:
@@ -65,6 +65,8 @@ def privacy_problems(config: Config) -> Iterator[Problem]:
 def privacy_warnings(config: Config) -> Iterator[str]:
     """Find a section that masks nothing."""
     section = config.privacy
-    if section is not None and section.masked_for == "remote" and all(config.llms[n].is_private for n in config.used_llms):
+    if section is None or section.masked_for == "all":
+        return
+    if all(config.llms[name].is_private for name in config.used_llms):
         text = "nothing is masked for anybody, since every LLM is private; `all` masks for all of them"
         yield f"{config.place('privacy', 'for')}: {text}"

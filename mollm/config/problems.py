@@ -21,8 +21,8 @@ from mollm.config.keys import key_problem
 from mollm.config.mixtures import METHODS
 from mollm.config.names import NAME, NAMING, RESERVED_NAMES
 from mollm.config.places import MAX_DEPTH
-from mollm.config.problem import LLMS, MIXTURES, Problem, nearest, one_of, refusal
 from mollm.config.privacy import privacy_problems, privacy_warnings
+from mollm.config.problem import LLMS, MIXTURES, Problem, nearest, one_of, refusal
 from mollm.config.router_problems import needs_no_examples, router_problems
 from mollm.config.variables import expand, missing_variables, variables_in
 from mollm.options import COUNTED
