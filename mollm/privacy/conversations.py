@@ -106,7 +106,7 @@ def changed_settings(settings: S, change: Change) -> S:
 
 
 def changed(value: Any, change: Change, kept: Collection[str]) -> Any:
-    """Change the texts in plain data but for those below `kept` keys, and data URLs; without any it is the same object."""
+    """Change the texts in plain data, but for those below `kept` keys and data URLs; without any it stays the same."""
     if isinstance(value, str):
         if value.startswith("data:"):
             return value

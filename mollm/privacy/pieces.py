@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"(?=[^\W\d_])[^\s\d@:=+_\\-]{1,64}")
 """A word that is part of no value, however it goes on."""
-_INTRODUCE = re.compile(r"(?i).*(?:bearer|basic)|[A-Z]{1,4}|.*(?:key|token|secret|passw|passphrase).*")
+_INTRODUCE = re.compile(r"[A-Z]{1,4}|(?i:.*(?:bearer|basic|key|token|secret|passw|passphrase).*)")
 """Words behind which a value may stand, and groups of letters in an IBAN."""
-_BEGIN, _END = "-----BEGIN ", "-----END "
-_DASHES = "-----"
+_BEGIN, _END = "-----BEGIN ", re.compile(r"-----END [^\n-]{0,60}-----")
 _LONGEST_WORD = 80
 
 
@@ -66,10 +65,14 @@ def whole_placeholders(text: str, _: int) -> int:
 
 def whole_values(text: str, fresh: int) -> int:
     """A cut behind which no value goes on: at the end of a line, or behind a plain word and a space."""
-    begun = text.rfind(_BEGIN)
-    if begun >= 0 and ((ended := text.find(_END, begun)) < 0 or text.find(_DASHES, ended + len(_END)) < 0):
-        text = text[:begun]
-    line = text.rfind("\n") + 1
+    over = 0
+    while (begun := text.find(_BEGIN, over)) >= 0:
+        ended = _END.search(text, begun)
+        if ended is None:
+            text = text[:begun]
+            break
+        over = ended.end()
+    line = max(over, text.rfind("\n") + 1)
     least = max(line, len(text) - fresh - _LONGEST_WORD)  # what stands before it was looked at when it came
     at = len(text)
     while (at := _space(text, line, at)) > least:
