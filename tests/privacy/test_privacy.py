@@ -7,8 +7,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
-from langgraph.checkpoint.memory import InMemorySaver
 
 from mollm import MoLLM, create_graph
 from mollm.errors import ConfigError
@@ -20,6 +18,8 @@ from tests.upstream import Upstream, answer, error, stream
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from langchain_core.callbacks import BaseCallbackHandler
 
     from mollm.events import Event
     from mollm.types import Message, Question
@@ -70,20 +70,21 @@ class Hears:
         self.heard.append(token)
 
 
-class Traces(BaseCallbackHandler):
+def tracer(heard: list[Any]) -> BaseCallbackHandler:
     """LangChain callbacks that keep what models are sent and say."""
+    from langchain_core.callbacks import BaseCallbackHandler
 
-    def __init__(self) -> None:
-        self.heard: list[Any] = []
+    class Traces(BaseCallbackHandler):
+        def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+            heard.extend([args, kwargs])
 
-    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
-        self.heard += [args, kwargs]
+        def on_llm_new_token(self, *args: Any, **kwargs: Any) -> None:
+            heard.extend([args, kwargs])
 
-    def on_llm_new_token(self, *args: Any, **kwargs: Any) -> None:
-        self.heard += [args, kwargs]
+        def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
+            heard.extend([args, kwargs])
 
-    def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
-        self.heard += [args, kwargs]
+    return Traces()
 
 
 class Stage:
@@ -215,11 +216,13 @@ async def test_a_value_that_a_private_llm_brings_up_reaches_no_other() -> None:
 async def test_a_graph_keeps_placeholders_and_shows_values(caplog: pytest.LogCaptureFixture) -> None:
     """Its streams show the answer to whoever reads them; tracers and its own part of the state have placeholders."""
     caplog.set_level(logging.DEBUG)
-    saver, traces = InMemorySaver(), Traces()
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    saver, traced = InMemorySaver(), list[Any]()
     async with Upstream() as upstream:
         stage = Stage(upstream)
         graph = create_graph(stage.config, checkpointer=saver, observers=[stage.hears])
-        config: Any = {"configurable": {"thread_id": "t"}, "callbacks": [traces]}
+        config: Any = {"configurable": {"thread_id": "t"}, "callbacks": [tracer(traced)]}
         asked: Any = {"messages": [("user", QUESTION)]}
         shown: dict[str, list[Any]] = {"messages": [], "custom": []}
         async for mode, item in graph.astream(asked, config, stream_mode=["messages", "custom"]):
@@ -233,7 +236,8 @@ async def test_a_graph_keeps_placeholders_and_shows_values(caplog: pytest.LogCap
     assert found["messages"][-1].text == WRITTEN
     assert found["mollm"]["text"] == CONCEALED
     assert "[EMAIL_1]" in str(state["run"])
-    assert_nothing_in(state["run"], state["mollm"], state["beside"], traces.heard, stage.hears.heard, caplog.text)
+    assert "[EMAIL_1]" in str(traced)
+    assert_nothing_in(state["run"], state["mollm"], state["beside"], traced, stage.hears.heard, caplog.text)
     assert_nothing_in(stage.sent())
     for entry in saver.list(config):
         channels = entry.checkpoint["channel_values"]
