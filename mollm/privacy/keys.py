@@ -27,17 +27,17 @@ _ISSUED = re.compile(
     r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"  # JWT
     r")"
 )
-_SENT = re.compile(r"(?i)(?<![A-Za-z0-9])(?:bearer|basic)[ \t]{1,3}([A-Za-z0-9._~+/=-]{12,})")
+_SENT = re.compile(r"(?ai)(?<![A-Za-z0-9])(?:bearer|basic)[ \t]{1,3}([A-Za-z0-9._~+/=-]{12,})")
 """In a header of HTTP."""
 _LOGIN = re.compile(r"(?<=://)[^\s/@:\"'<>|\[\]]{0,128}:[^\s/@\"'<>|\[\]]{1,256}(?=@)")
 """User and password in an address."""
-_ASSIGNED = re.compile(
-    r"(?i)(?:api|access|secret|auth|private|account|client)[_-]?(?:access[_-]?)?(?:key|token|secret)"
-    r"[\\\"'`]{0,3}[ \t]{0,3}(?:=>|[:=])[ \t]{0,3}[\\\"'`]{0,3}([A-Za-z0-9_./+=~!@#$%^&*-]{8,})"
-    r"|(?i:passw(?:or)?d|passphrase)"
-    r"[\\\"'`]{0,3}[ \t]{0,3}(?:=>|[:=])[ \t]{0,3}[\\\"'`]{0,3}([A-Za-z0-9_./+=~!@#$%^&*-]{6,})"
+_ASSIGNED = re.compile(r"(?:=>|[:=])[ \t]{0,3}[\\\"'`]{0,3}(?=([A-Za-z0-9_./+~!@#$%^&*-]{6,}={0,2}))")
+_NAME = re.compile(
+    r"(?ai)(?:(?:api|access|secret|auth|private|account|client)[_-]?(?:access[_-]?)?(?:key|token|secret)"
+    r"|passwd|password|passphrase)[\\\"'`]{0,3}[ \t]{0,3}$"
 )
-"""`AWS_SECRET_ACCESS_KEY=...`, `"api_key": "..."`, `password: ...`."""
+_LONGEST_NAME = 48
+"""Of what `AWS_SECRET_ACCESS_KEY=...`, `"api_key": "..."` and `password: ...` are the ends."""
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _BODY = re.compile(r"[A-Za-z0-9+/=:,.()\\\s-]*+")
@@ -48,7 +48,7 @@ def keys(text: str) -> Iterator[tuple[int, int]]:
     """Yield where keys and passwords stand."""
     for found in _ISSUED.finditer(text):
         yield found.span()
-    lowered = text.lower()  # whether a word is in it at all takes a hundredth of the time
+    lowered = text.lower()  # to see whether a word is there at all takes a hundredth of the time
     if "bearer" in lowered or "basic" in lowered:
         for found in _SENT.finditer(text):
             if any(letter.isdigit() for letter in found[1]):
@@ -56,11 +56,9 @@ def keys(text: str) -> Iterator[tuple[int, int]]:
     if "://" in text:
         for found in _LOGIN.finditer(text):
             yield found.span()
-    if any(word in lowered for word in ("key", "token", "secret", "pass")):
-        for found in _ASSIGNED.finditer(text):
-            group = 1 if found[1] else 2
-            if _is_mixed(found[group]):
-                yield found.span(group)
+    for found in _ASSIGNED.finditer(text):
+        if _is_mixed(found[1]) and _NAME.search(text, max(0, found.start() - _LONGEST_NAME), found.start()):
+            yield found.span(1)
     if "-----BEGIN " in text:
         yield from _private_keys(text)
 

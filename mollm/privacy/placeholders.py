@@ -18,6 +18,7 @@ _WRITTEN = re.compile(
     rf"(?:\\{{0,2}}\[|%5[Bb])(?P<bracketed>(?i:{_KINDS}){_NUMBER})(?:\\{{0,2}}\]|%5[Dd])"
     rf"|(?<![A-Za-z0-9_])(?P<bare>(?:{_KINDS}){_NUMBER})(?![A-Za-z0-9_])"
 )
+_NUMBERED = re.compile(r"_R?[0-9]")
 _LIKE_ONE = re.compile(rf"(?i)(?:{_KINDS}){_NUMBER}")
 _MAY_GO_ON = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_\\[%"
 _LONGEST = 64
@@ -25,7 +26,7 @@ _LONGEST = 64
 
 def replaced(text: str, value_of: Callable[[str], str | None]) -> str:
     """Put values in place of placeholders; `value_of` returns none for one that stands for nothing, which stays."""
-    if "_" not in text:
+    if not _NUMBERED.search(text):
         return text
 
     def value(found: re.Match[str]) -> str:
@@ -37,7 +38,7 @@ def replaced(text: str, value_of: Callable[[str], str | None]) -> str:
 
 def mentioned(text: str) -> Iterator[str]:
     """Yield what a text has that is or might be read as a placeholder, such as `EMAIL_1`."""
-    if "_" in text:
+    if _NUMBERED.search(text):
         yield from map(_named, _LIKE_ONE.findall(text))
 
 
