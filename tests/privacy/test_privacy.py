@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mollm import MoLLM, create_graph
-from mollm.errors import ConfigError
+from mollm.errors import ConfigError, LimitError
 from mollm.events import Done, Token
 from mollm.llms.scripted import ScriptedLLM
 from mollm.plain import to_plain
@@ -242,6 +242,39 @@ async def test_a_graph_keeps_placeholders_and_shows_values(caplog: pytest.LogCap
     for entry in saver.list(config):
         channels = entry.checkpoint["channel_values"]
         assert_nothing_in(*(value for name, value in channels.items() if name not in ("messages", "__start__")))
+
+
+async def test_a_run_that_is_resumed_elsewhere_has_the_same_placeholders() -> None:
+    """The values are kept nowhere: whoever resumes it finds them in the conversation again."""
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    saver, config = InMemorySaver(), RunnableConfig(configurable={"thread_id": "t"})
+    asked: Any = {"messages": [("user", QUESTION)]}
+    async with Upstream() as upstream:
+        stage = Stage(upstream)
+        begun = create_graph(stage.config, checkpointer=saver)
+        await begun.ainvoke(asked, config, interrupt_after=["propose"])
+        before = len(upstream.received)
+        resumed = create_graph(stage.config, checkpointer=saver)
+        found = await resumed.ainvoke(None, config)
+
+    assert [r.body["model"] for r in upstream.received[before:]] == ["boss"]
+    assert found["messages"][-1].text == WRITTEN
+    assert_nothing_in(stage.sent(), found["mollm"])
+
+
+async def test_what_was_concealed_is_counted_for_whoever_reads_it() -> None:
+    """A key is longer than its placeholder, and a private LLM is sent the key: limits count the longer form."""
+    long = f"-----BEGIN PRIVATE KEY-----\n{'MIIEpAIBAAKCAQEA1234' * 80}\n-----END PRIVATE KEY-----"
+    async with Upstream() as upstream:
+        stage = Stage(upstream, "lone", limits={"cost_usd": 0.001})
+        for llm in stage.config["llms"].values():
+            llm |= {"price": {"input": 1, "output": 1}, "max_tokens": 100}
+        async with MoLLM(stage.config) as mollm:
+            await mollm.aask("Hi there", mixture="alone")
+            with pytest.raises(LimitError):
+                await mollm.aask(f"{long} {long}", mixture="alone")
 
 
 async def test_a_server_answers_with_values_and_traces_placeholders() -> None:
