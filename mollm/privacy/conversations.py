@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -112,7 +113,7 @@ def changed(value: Any, change: Change, kept: Collection[str]) -> Any:
             return value
         found: Any = change(value)
         return value if found == value else found
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         found = {key: item if key in kept else changed(item, change, kept) for key, item in value.items()}
         return value if all(found[key] is value[key] for key in value) else found
     if isinstance(value, list | tuple):

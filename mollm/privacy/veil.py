@@ -34,6 +34,7 @@ class Veil:
         self._concealing = Changes(values.conceal, lambda text: in_json(text, values.conceal))
         self._revealing = Changes(values.reveal, values.reveal_in_json)
         self._answering = self._revealing
+        self._reserving = Changes(values.reserve, values.reserve)
 
     def question(self, question: Question, options: Options) -> tuple[Question, Options]:
         """Conceal a question and what the caller sends along.
@@ -41,8 +42,7 @@ class Veil:
         Its tokens are those of the longer one of both forms, since private LLMs are sent the values.
         """
         values = self._values
-        reserving = Changes(values.reserve, values.reserve)
-        changed_messages(question.messages, reserving)
+        changed_messages(question.messages, self._reserving)
         changed_settings(options, values.reserve)
         messages = changed_messages(question.messages, self._concealing)
         options = changed_settings(options, values.conceal)
@@ -56,7 +56,11 @@ class Veil:
 
     def outgoing(self, llm: str, request: Request) -> Request:
         """What is sent to an LLM: the request itself, and to a private one with its values."""
-        if not (self._values and self._is_private(llm)):
+        if not self._is_private(llm):
+            return request
+        # A proposal of an earlier request may have a placeholder whose value is not known any more; no other gets it.
+        changed_messages(request.messages, self._reserving)
+        if not self._values:
             return request
         return replace(
             request,

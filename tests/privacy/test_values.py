@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mollm.calling.base import Completion, Request
 from mollm.config.privacy import KINDS
 from mollm.privacy.conversations import in_json
 from mollm.privacy.finding import Finder
 from mollm.privacy.pieces import Tail, whole_placeholders, whole_values
 from mollm.privacy.values import Values
+from mollm.privacy.veil import Veil
 from tests.fuzz import cases
 from tests.privacy.test_finding import PARTS, PEM
 
@@ -147,6 +149,16 @@ def test_prose_is_held_back_for_no_longer_than_a_word() -> None:
     """What cannot be part of a value is shown as it comes."""
     for tail in (Tail(whole_values), Tail(whole_placeholders)):
         assert [tail.feed(piece) for piece in ("The sky", " is", " blue", ", and")] == ["The ", "sky ", "is ", "blue, "]
+
+
+def test_a_placeholder_whose_value_is_forgotten_is_given_to_no_other() -> None:
+    """A private LLM reads one in a proposal of an earlier request, and writes it beside a value of its own."""
+    veil = Veil(values(), lambda _: True)
+    request = Request([{"role": "user", "content": "Somebody said: ask [EMAIL_R1]."}])
+    said = Completion({"role": "assistant", "content": "Ask [EMAIL_R1] or new@corp.io"})
+
+    assert veil.outgoing("a", request) == request
+    assert veil.incoming("a", request, said).text == "Ask [EMAIL_R1] or [EMAIL_R2]"
 
 
 def test_values_in_json_stay_json() -> None:
