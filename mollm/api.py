@@ -375,8 +375,8 @@ class MoLLM:
         with self._catalogs.using() as catalog:
             if self._engine == "graph" or is_watched():
                 return await self._through_graph(catalog, question, given)
-            observers = [*self._observers, observer] if observer else self._observers
-            context = context_of(catalog, question, given, observers, self._turns)
+            asking = (observer,) if observer else ()
+            context = context_of(catalog, question, given, self._observers, self._turns, asking)
             return flow.finish(await flow.walk(fresh(given), context), context)
 
     async def _through_graph(self, catalog: Catalog, question: str | Sequence[Message], options: Options) -> Answer:
@@ -389,7 +389,7 @@ class MoLLM:
         # A parent graph's own bound on its steps says nothing about ours.
         found = await graph.ainvoke({"messages": messages}, {"recursion_limit": MOST_STEPS}, context=context)
         # A parent graph that is resumed brings back the run that it has already seen through.
-        return last.answer or answer_from_plain(found["mollm"])
+        return last.answer or context_of(catalog, question, options, ()).revealed(answer_from_plain(found["mollm"]))
 
     def _graph(self, catalog: Catalog) -> Graph:
         return self._graphs.of(catalog, self._catalogs.living)

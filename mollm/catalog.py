@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mollm.embeddings.own import EmbedderLike
     from mollm.feedback.base import Store
     from mollm.mixture import Mixture
+    from mollm.privacy.privacy import Privacy
     from mollm.routing.base import Router, RouterLike
     from mollm.routing.explaining import Neighbor
     from mollm.routing.likeness import Examples
@@ -48,6 +49,14 @@ def unknown_mixture(config: Config, name: str) -> UnknownMixture:
     return UnknownMixture(f"no mixture and no LLM {name!r}{meant}; there are: {', '.join(config.mixtures)}")
 
 
+def _privacy_of(config: Config, pool: Pool | None) -> Privacy | None:
+    if config.privacy is None:
+        return None
+    from mollm.privacy.privacy import Privacy
+
+    return Privacy(config, config.privacy, pool.given if pool else ())
+
+
 class Catalog:
     """The mixtures, LLMs and router of one configuration. It never changes, but some parts are built on first use.
 
@@ -56,6 +65,7 @@ class Catalog:
         llms: The LLMs that a mixture or the router uses, by name.
         mixtures: The mixtures of the configuration, by name.
         feedback: Keeps the answers; None where none are kept.
+        privacy: Conceals values from LLMs; None where nothing is concealed.
     """
 
     def __init__(
@@ -100,6 +110,11 @@ class Catalog:
             problems += [*check_prompts(config), *trained.problems(config)]
         try:
             self.llms = (pool or Pool()).llms(config)
+        except ConfigError as error:
+            problems += error.problems
+        self.privacy: Privacy | None = None
+        try:
+            self.privacy = _privacy_of(config, pool)
         except ConfigError as error:
             problems += error.problems
         if problems:

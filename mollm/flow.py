@@ -373,13 +373,13 @@ async def walk(run: Run, context: Context) -> Run:
 
 
 def finish(run: Run, context: Context) -> Answer:
-    """Build the answer, keep it where answers are kept, and tell the observer."""
+    """Build the answer, keep it where answers are kept, tell the observer, and return it as whoever asked gets it."""
     answer = answer_of(run)
     if context.catalog.feedback is not None:
         context.catalog.feedback.keep(answer, context.question.last, context.options.key)
     with context.within(run):  # who is told may ask, as well
         context.observer.tell(Done(answer))
-    return answer
+    return context.revealed(answer)
 
 
 async def route_only(context: Context) -> Route:

@@ -17,6 +17,7 @@ from langgraph.types import Command
 from typing_extensions import TypedDict  # the one of `typing` has no JSON Schema before Python 3.12
 
 from mollm import flow
+from mollm.answering import answer_of
 from mollm.catalog import Catalog
 from mollm.compiled import MixtureGraph
 from mollm.config.load import load_config
@@ -26,7 +27,7 @@ from mollm.events import STREAMED
 from mollm.feedback.stores import store_of
 from mollm.loops import LoopThread
 from mollm.messages import question_of
-from mollm.observing.langchain import answer_message, observer_of, wants_tokens
+from mollm.observing.langchain import answer_message, follower_of, observer_of, wants_tokens, without_followers
 from mollm.observing.observers import Guarded, Observers
 from mollm.options import Options
 from mollm.plain import to_plain
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from mollm.config.config import Config
     from mollm.embeddings.own import EmbedderLike
     from mollm.events import Event, Observer, Token
+    from mollm.observing.langchain import CallbackObserver
     from mollm.routing.base import RouterLike
     from mollm.types import Answer, Message
 
@@ -184,18 +186,24 @@ class _Answering:
             for message in found
         ]
 
+    def callbacks(self, config: RunnableConfig, run: str) -> tuple[CallbackObserver | None, CallbackObserver | None]:
+        """The callbacks of a run, and apart from them, where an answer is concealed from tracers, who follows it."""
+        if self.catalog.privacy is None:
+            return observer_of(config, run), None
+        return observer_of(without_followers(config), run), follower_of(config, run)
+
     def context(
         self,
         options: Options,
         messages: Sequence[Message],
         config: RunnableConfig,
-        writer: Callable[[Any], None],
         run: Run,
         callbacks: Observer | None,
+        asking: Sequence[Observer | None],
         earlier: Run | None,
     ) -> Context:
         """The context of a node."""
-        told = [_Writer(writer), *self.observers, options.observer, callbacks]
+        privacy = self.catalog.privacy
         question = question_of(
             messages,
             tools=options.tools,
@@ -207,18 +215,24 @@ class _Answering:
             self.catalog,
             question,
             options,
-            observer=Observers(observer for observer in told if observer),
+            observer=Observers(filter(None, (*self.observers, callbacks))),
+            asking=[*filter(None, asking)],
             streams=options.stream or wants_tokens(config),
             spent=run.seconds,
             turns=self.turns,
             earlier=earlier,
             is_agent=self.is_agent,
+            veil=privacy.veil_of(run.id, begins=run.route is None) if privacy else None,
         )
 
-    def update(self, answer: Answer, beside: dict[str, Any]) -> dict[str, Any]:
-        """What the answer changes in the state."""
+    def update(self, answer: Answer, run: Run, beside: dict[str, Any]) -> dict[str, Any]:
+        """What the answer changes in the state: the caller's conversation goes on with it, and the rest is ours."""
         message = answer_message(answer, name=self.name)
-        update: dict[str, Any] = {"messages": [message], "mollm": to_plain(answer)}
+        kept = answer
+        if self.catalog.privacy is not None:
+            self.catalog.privacy.forget(run.id)
+            kept = answer_of(run)
+        update: dict[str, Any] = {"messages": [message], "mollm": to_plain(kept)}
         if not comes_back(message, answer.message):
             update["beside"] = {**beside, answer.id: answer.message}
         return update
@@ -243,10 +257,11 @@ class _Node(Runnable[State, Command[str]]):
         run = fresh(options) if begins else Run.from_plain(input["run"])
         beside = {**input.get("beside", {}), **options.plain} if begins else input.get("beside", {})
         messages = answering.messages(input, beside, offers=bool(options.tools))
-        callbacks = observer_of(config or {}, run.id)
+        callbacks, follower = answering.callbacks(config or {}, run.id)
         # A thread brings back the run of the question before, with the proposals of its turn.
         earlier = Run.from_plain(input["run"]) if begins and input.get("run") else None
-        context = answering.context(options, messages, config or {}, graph.stream_writer, run, callbacks, earlier)
+        followers = (_Writer(graph.stream_writer), options.observer, follower)
+        context = answering.context(options, messages, config or {}, run, callbacks, followers, earlier)
         try:
             run, to = await flow.step(self._name, run, context)
             update: dict[str, Any] = {"run": run.to_plain()}
@@ -254,14 +269,14 @@ class _Node(Runnable[State, Command[str]]):
                 known = {message.id for message in input["messages"]}
                 update["beside"] = {key: message for key, message in beside.items() if key in known}
             if to == flow.END:
-                update |= answering.update(flow.finish(run, context), beside)
+                update |= answering.update(flow.finish(run, context), run, beside)
         except BaseException:
-            if callbacks:
+            for told in filter(None, (callbacks, follower)):
                 with suppress(Exception):  # what ends the question is the error that is raised
-                    await callbacks.settle()
+                    await told.settle()
             raise
-        if callbacks:
-            await callbacks.settle()
+        for told in filter(None, (callbacks, follower)):
+            await told.settle()
         return Command(update=update, goto=END if to == flow.END else to)
 
 

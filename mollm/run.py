@@ -15,7 +15,7 @@ from mollm.calling.calls import Allowance, Calls
 from mollm.config.names import RESERVED_NAMES
 from mollm.depth import answering
 from mollm.messages import messages_of, question_of
-from mollm.observing.observers import NOBODY, Observers
+from mollm.observing.observers import NOBODY, Observers, together
 from mollm.plain import (
     analysis_from_plain,
     call_from_plain,
@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from mollm.limits import WorstCase
     from mollm.mixture import Mixture
     from mollm.options import Options
+    from mollm.privacy.veil import Veil
     from mollm.routing.base import Router
     from mollm.turns import Turns
-    from mollm.types import Message, Question, Role
+    from mollm.types import Answer, Message, Question, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +128,11 @@ class Context:
 
     Attributes:
         catalog: Mixtures and router of the configuration in force.
-        question: The question.
-        options: The options that the caller set.
+        question: The question, as LLMs may read it.
+        options: The options that the caller set, as LLMs may read them.
         observer: Receives every event.
         streams: The answer is wanted token by token.
+        veil: Conceals the question, and reveals the answer; None where nothing is concealed.
         calls: Makes the calls of the current node.
         deadline: On the event loop's clock; the question is not worked on any longer.
         through: Makes what is asked in place of the router, where its route is to be explained.
@@ -146,11 +148,13 @@ class Context:
         options: Options,
         *,
         observer: Observer = NOBODY,
+        asking: Sequence[Observer] = (),
         streams: bool = False,
         spent: float = 0.0,
         turns: Turns | None = None,
         earlier: Run | None = None,
         is_agent: bool = False,
+        veil: Veil | None = None,
     ) -> None:
         """Create the context of a run that has already taken `spent` seconds.
 
@@ -159,16 +163,23 @@ class Context:
             question: The question.
             options: The options that the caller set.
             observer: Receives every event.
+            asking: Observers of whoever asks; they alone read in the answer what is concealed.
             streams: The answer is wanted token by token.
             spent: Seconds.
             turns: Keeps proposals from one request of a turn to the next; None: nobody does.
             earlier: The run before this one in the same thread, whose proposals are found first.
             is_agent: Several agents speak in the conversation, where the assistant's turn at its end is an answer that
                 stands. Otherwise it is the beginning of one, and a single LLM continues it.
+            veil: Of the run, where the context before this one had it; None: a new one, if there is to be one.
         """
-        self.catalog, self.options = catalog, options
+        if veil is None and catalog.privacy is not None:
+            veil = catalog.privacy.veil()
+        if veil is not None:
+            question, options = veil.question(question, options)
+            asking = [veil.for_caller(observer) for observer in asking]
+        self.catalog, self.options, self.veil = catalog, options, veil
         self.question = as_asked(question, options.tools, may_continue=not is_agent)
-        self.observer, self.streams = observer, streams
+        self.observer, self.streams = together(observer, asking), streams
         self._turns, self._earlier = turns, earlier
         self.through = lambda router: router
         self._now = asyncio.get_running_loop().time
@@ -188,6 +199,7 @@ class Context:
             deadline=self.deadline,
             observer=self.observer,
             first=len(run.breakdown) + 1,
+            veil=self.veil,
         )
 
     def plan(self, run: Run, planned: Sequence[PlannedCall]) -> Run:
@@ -215,6 +227,10 @@ class Context:
             raise self.calls.refused
         seconds = self._now() - self._begun
         return replace(run, seconds=seconds, breakdown=(*run.breakdown, *self.calls.spent))
+
+    def revealed(self, answer: Answer) -> Answer:
+        """An answer as whoever asks gets it; how it came about stays concealed."""
+        return answer if self.veil is None else self.veil.answer(answer)
 
     def kept(self, turn: str) -> Kept | None:
         """Return the proposals that are kept for `turn`."""
@@ -247,15 +263,21 @@ def context_of(
     options: Options,
     observers: Sequence[Observer],
     turns: Turns | None = None,
+    asking: Sequence[Observer] = (),
 ) -> Context:
-    """Create the context of a question from Python. Raises `RequestError` where it is none."""
+    """Create the context of a question from Python; `asking` are the observers of whoever asks.
+
+    Raises:
+        RequestError: It is none.
+    """
     asked = question_of(
         messages_of(question),
         tools=options.tools,
         response_format=options.response_format,
         extra_body=options.extra_body,
     )
-    return Context(catalog, asked, options, observer=Observers(observers), streams=options.stream, turns=turns)
+    told = Observers(observers)
+    return Context(catalog, asked, options, observer=told, asking=asking, streams=options.stream, turns=turns)
 
 
 def fresh(options: Options) -> Run:

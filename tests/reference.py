@@ -36,6 +36,7 @@ SECTIONS = {
     "`mixtures.NAME.workers.choose`": "ChooseConfig",
     "`mixtures.NAME.aggregator`": "AggregatorConfig",
     "`limits`": "LimitsConfig",
+    "`privacy`": "PrivacyConfig",
     "`feedback`": "FeedbackConfig",
     "`server`": "ServerConfig",
     "`server.api_keys[]`": "KeyConfig",

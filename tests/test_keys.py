@@ -647,6 +647,8 @@ ELSEWHERE = {
         "llms/test_replay.py::test_an_answer_takes_its_time",
     ),
     **dict.fromkeys(("router.arms", "mixtures.NAME.arms"), "test_arms.py"),
+    **dict.fromkeys(("privacy", "privacy.mask", "privacy.for", "llms.NAME.private"), "privacy/test_privacy.py"),
+    **dict.fromkeys(("privacy.region",), "privacy/test_finding.py"),
     **dict.fromkeys(("feedback", "feedback.kind", "feedback.path"), "feedback/test_keeping.py"),
     **dict.fromkeys(("feedback.keep", "feedback.days"), "feedback/test_keeping.py, feedback/test_sqlite.py"),
     **dict.fromkeys(

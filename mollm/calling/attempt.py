@@ -279,4 +279,5 @@ class ReliableLLM:
 
     def _begin(self, request: Request, deadline: float | None) -> tuple[Request, Clock]:
         settings = request.settings.over(self.defaults)
-        return Request(as_sent(request.messages), settings, request.is_answer), Clock(self._timeouts.total, deadline)
+        messages = as_sent(request.messages)
+        return Request(messages, settings, request.is_answer, request.secrets), Clock(self._timeouts.total, deadline)

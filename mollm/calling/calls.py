@@ -19,10 +19,14 @@ from mollm.options import COUNTED
 from mollm.types import Call, Failure, PlannedCall, Role, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from mollm.calling.attempt import Price, ReliableLLM
+    from mollm.calling.retries import Tell
     from mollm.config.llms import Dialect
     from mollm.events import Observer
     from mollm.options import Settings
+    from mollm.privacy.veil import Veil
 
 MOST_TOKENS = 10**9
 """Most tokens of one call; a larger count is a mistake."""
@@ -145,6 +149,7 @@ class Calls:
         deadline: float | None = None,
         observer: Observer = NOBODY,
         first: int = 1,
+        veil: Veil | None = None,
     ) -> None:
         """Start with no call made.
 
@@ -154,11 +159,13 @@ class Calls:
             deadline: On the event loop's clock; no call of this question runs longer.
             observer: Receives the start and the end of every call.
             first: Number of the first call.
+            veil: Conceals what private LLMs alone may read; None: nothing is concealed.
         """
         self._llms = llms
         self._allowance = allowance
         self.deadline = deadline
         self._observer = observer
+        self._veil = veil
         self._number = first - 1
         self._running: dict[int, tuple[_Entry, asyncio.Task[Any]]] = {}
         self.spent: list[Call] = []
@@ -219,14 +226,16 @@ class Calls:
         reply: StreamedReply | None = None
         try:
             if show is None:
-                completion = await self._llms[llm].complete(request, deadline=until, tell=tell)
+                completion = await self._complete(llm, request, until, tell)
             else:
                 reply = StreamedReply()
-                async with aclosing(self._llms[llm].stream(request, deadline=until, tell=tell)) as chunks:
+                async with aclosing(self._stream(llm, request, until, tell)) as chunks:
                     async for chunk in chunks:
                         reply.add(chunk)
                         await show(chunk)
                 completion = reply.completion(self._llms[llm].estimate(request.messages, reply.text))
+                if self._veil is not None:
+                    completion = self._veil.incoming(llm, request, completion)
         except (LLMError, UserError) as error:
             # A `UserError` here means an LLM that turns out to be unusable: weights that do not load, a broken message.
             usage, failure = self._failed(llm, request, error, reply.text if reply else "")
@@ -242,6 +251,22 @@ class Calls:
             raise
         call = self._enter(entry, completion.usage or Usage(), None, completion=completion)
         return Outcome(call, completion, None)
+
+    async def _complete(self, llm: str, request: Request, until: float | None, tell: Tell | None) -> Completion:
+        veil = self._veil
+        if veil is None:
+            return await self._llms[llm].complete(request, deadline=until, tell=tell)
+        completion = await self._llms[llm].complete(veil.outgoing(llm, request), deadline=until, tell=tell)
+        return veil.incoming(llm, request, completion)
+
+    def _stream(
+        self, llm: str, request: Request, until: float | None, tell: Tell | None
+    ) -> AsyncGenerator[Chunk, None]:
+        veil = self._veil
+        if veil is None:
+            return self._llms[llm].stream(request, deadline=until, tell=tell)
+        chunks = self._llms[llm].stream(veil.outgoing(llm, request), deadline=until, tell=tell)
+        return veil.pieces(llm, request, chunks)
 
     def _check(self, role: Role, llm: str, request: Request) -> None:
         if self._allowance is None:

@@ -94,6 +94,7 @@ def quoted(said: str, request: Request, secrets: Collection[str] = ()) -> str:
     if not said:
         return ""
     hidden = bytearray(len(said))
+    secrets = (*secrets, *request.secrets)
     texts = list(_texts(request))
     _hide(hidden, said, texts, [form for secret in secrets for form in _forms(secret)])
     _hide_disguised(hidden, said, texts, secrets)

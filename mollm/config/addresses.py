@@ -221,3 +221,14 @@ def _is_latin(text: str) -> bool:
 def _authority(host: str, port: int | None) -> str:
     host = f"[{host}]" if ":" in host else host
     return host if port is None else f"{host}:{port}"
+
+
+def is_private_host(host: str) -> bool:
+    """Whether a host is this machine, or an address in a private network; other names are not looked up."""
+    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_private or address.is_loopback

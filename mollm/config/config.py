@@ -15,6 +15,7 @@ from mollm.config.limits import LimitsConfig
 from mollm.config.llms import LLMConfig
 from mollm.config.mixtures import MixtureConfig
 from mollm.config.places import KeyPath, Places
+from mollm.config.privacy import PrivacyConfig
 from mollm.config.routers import (
     ChainRouterConfig,
     EnsembleRouterConfig,
@@ -56,6 +57,7 @@ class Config(Section):
     )
     mixtures: dict[str, MixtureConfig] = Field(min_length=1, description="The mixtures, by name.")
     limits: LimitsConfig = Field(LimitsConfig(), description="The most that one question may take.")
+    privacy: PrivacyConfig | None = Field(None, description="What is masked before an LLM reads it; unset: nothing.")
     feedback: FeedbackConfig = Field(FeedbackConfig(), description="Whether answers are kept to be rated.")
     server: ServerConfig = Field(ServerConfig(), description="How `mollm serve` listens.")
 

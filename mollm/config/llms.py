@@ -6,10 +6,11 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, PlainSerializer, SecretStr
 
-from mollm.config.addresses import ENDPOINT, BaseURL
+from mollm.config.addresses import ENDPOINT, BaseURL, is_private_host
 from mollm.config.fields import Count, OneOrMore, Sampling, Seconds, Section
 from mollm.config.headers import Headers  # noqa: TC001 - pydantic evaluates the annotations
 from mollm.config.masking import addresses, shown
+from mollm.config.variables import expand, missing_variables
 
 Addresses: TypeAlias = Annotated[OneOrMore | None, AfterValidator(addresses), PlainSerializer(shown)]
 Client: TypeAlias = Literal["openai_compatible", "litellm", "langchain-openai"]
@@ -77,6 +78,9 @@ class LLMConfig(Sampling):
     price: PriceConfig | None = Field(
         None, description="USD per million tokens; unset: LiteLLM's map, where it knows the model."
     )
+    private: bool | None = Field(
+        None, description="Reads values that others read masked (`privacy.for: remote`); unset: by its addresses."
+    )
     pace: Literal["recorded"] | PaceConfig | None = Field(
         None, description="How long a `replay/...` answer takes: no time, the recorded time, or a simulated one."
     )
@@ -95,6 +99,18 @@ class LLMConfig(Sampling):
     def is_remote(self) -> bool:
         """It is called at an address, and does not answer in this process."""
         return self.kind not in ("scripted", "local", "replay")
+
+    @property
+    def is_private(self) -> bool:
+        """What is sent to it stays here: in this process, on this machine, or in a private network (RFC 1918, 4193)."""
+        if self.private is not None or not self.is_remote:
+            return self.private is not False
+        if self.proxy is not None or not self.api_base or any(map(missing_variables, self.api_base)):
+            return False
+        try:
+            return all(is_private_host(self.base_url(expand(address, "").strip()).host) for address in self.api_base)
+        except ValueError:  # what a variable stands for is no address; whoever calls it says so
+            return False
 
     @property
     def kind(self) -> Literal["local", "replay", "scripted", "openai_compatible", "litellm", "langchain-openai"]:

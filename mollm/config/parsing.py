@@ -34,6 +34,7 @@ STAND_INS: dict[KeyPath, Any] = {
     ("llms", "*", "model"): "-/-",
     ("llms", "*", "price", "input"): 0,
     ("llms", "*", "price", "output"): 0,
+    ("privacy", "mask"): ["email"],
     ("mixtures",): {"": {"description": "-", "workers": [""]}},
     ("mixtures", "*"): {"description": "-", "workers": [""]},
     ("mixtures", "*", "description"): "-",

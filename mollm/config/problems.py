@@ -22,6 +22,7 @@ from mollm.config.keys import key_problem
 from mollm.config.mixtures import METHODS
 from mollm.config.names import NAME, NAMING, RESERVED_NAMES
 from mollm.config.places import MAX_DEPTH
+from mollm.config.privacy import privacy_problems, privacy_warnings
 from mollm.config.problem import LLMS, MIXTURES, Problem, nearest, one_of, refusal
 from mollm.config.router_problems import needs_no_examples, router_problems
 from mollm.config.variables import expand, missing_variables, variables_in
@@ -49,6 +50,7 @@ def problems(config: Config, methods: Iterable[str] = (), *, has_embedder: bool 
     yield from router_problems(config, has_embedder=has_embedder)
     if config.embeddings:
         yield from embedder_problems(("embeddings",), config.embeddings)
+    yield from privacy_problems(config)
     yield from _key_problems(config.server.api_keys)
     for name, mixture in config.mixtures.items():
         yield from _reference_problems(config, name, mixture)
@@ -269,6 +271,7 @@ def warnings(config: Config) -> Iterator[str]:
         tests = [("mixtures", name, "arms") for name, mixture in config.mixtures.items() if mixture.arms]
         for where in [("router", "arms")] * bool(config.router.arms) + tests:
             yield f"{config.place(*where)}: without `feedback` nobody learns what comes of each arm"
+    yield from privacy_warnings(config)
     for name, llm in config.llms.items():
         yield from _llm_warnings(config, name, llm)
         if name not in config.used_llms:

@@ -16,7 +16,7 @@ from mollm.conversion import shown_as
 from mollm.events import CallEnded, CallStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
     from langchain_core.messages.ai import UsageMetadata
@@ -43,12 +43,43 @@ def wants_tokens(config: RunnableConfig) -> bool:
     callbacks: Any = config.get("callbacks")
     handlers = getattr(callbacks, "handlers", callbacks) or ()
     # LangChain's mark of such a handler: its base class is private, this method is what makes it one.
-    return any(hasattr(handler, "tap_output_aiter") for handler in handlers)
+    return any(map(is_follower, handlers))
 
 
 def current_observer(message_id: str) -> CallbackObserver:
     """An observer that tells the callbacks around the code that asks."""
     return CallbackObserver(ensure_config(), message_id)
+
+
+def is_follower(handler: Any) -> bool:
+    """Whether a handler hands tokens to whoever runs the graph, and is none that traces or counts."""
+    return hasattr(handler, "tap_output_aiter")
+
+
+def without_followers(config: RunnableConfig) -> RunnableConfig:
+    """The configuration of a run whose callbacks are those that trace and count."""
+    return {**config, "callbacks": _only(config, lambda handler: not is_follower(handler))}
+
+
+def follower_of(config: RunnableConfig, message_id: str) -> CallbackObserver | None:
+    """Return an observer for those callbacks that follow token by token; None if there are none."""
+    return CallbackObserver(config, message_id, _only(config, is_follower)) if wants_tokens(config) else None
+
+
+def _only(config: RunnableConfig, which: Callable[[Any], bool]) -> AsyncCallbackManager:
+    """The callbacks of a run that are such, as children of the run."""
+    callbacks: Any = config.get("callbacks")
+    handlers = getattr(callbacks, "handlers", callbacks) or ()
+    inherited = getattr(callbacks, "inheritable_handlers", handlers) or ()
+    return AsyncCallbackManager(
+        [handler for handler in handlers if which(handler)],
+        [handler for handler in inherited if which(handler)],
+        getattr(callbacks, "parent_run_id", None),
+        tags=[*(config.get("tags") or ())],
+        inheritable_tags=[*(config.get("tags") or ())],
+        metadata=dict(config.get("metadata") or {}),
+        inheritable_metadata=dict(config.get("metadata") or {}),
+    )
 
 
 class CallbackObserver:
@@ -58,9 +89,15 @@ class CallbackObserver:
     all of them.
     """
 
-    def __init__(self, config: RunnableConfig, message_id: str) -> None:
-        """Attach to the callbacks of a run; `message_id` is the id of the answer's message."""
-        self._config, self._message_id = config, message_id
+    def __init__(self, config: RunnableConfig, message_id: str, callbacks: AsyncCallbackManager | None = None) -> None:
+        """Attach to the callbacks of a run.
+
+        Args:
+            config: Of the run.
+            message_id: The id of the answer's message.
+            callbacks: Are told and no others; None: those of the run, and those that LangChain adds to any.
+        """
+        self._config, self._message_id, self._callbacks = config, message_id, callbacks
         self._calls: dict[int, _ObservedCall] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -68,7 +105,7 @@ class CallbackObserver:
         """Receive the start and the end of a call."""
         match event:
             case CallStarted(number):
-                call = self._calls[number] = _ObservedCall(self._config, event, self._message_id)
+                call = self._calls[number] = _ObservedCall(self._config, event, self._message_id, self._callbacks)
                 self._queue(call, call.start())
             case CallEnded(number):
                 call = self._calls[number]
@@ -106,8 +143,14 @@ async def _after(before: asyncio.Task[None] | None, saying: Coroutine[Any, Any, 
 class _ObservedCall:
     """One call as the callbacks see it."""
 
-    def __init__(self, config: RunnableConfig, started: CallStarted, message_id: str) -> None:
-        self._config, self._started = config, started
+    def __init__(
+        self,
+        config: RunnableConfig,
+        started: CallStarted,
+        message_id: str,
+        callbacks: AsyncCallbackManager | None,
+    ) -> None:
+        self._config, self._started, self._callbacks = config, started, callbacks
         self._message_id = message_id if started.is_streamed else None
         self._run: AsyncCallbackManagerForLLMRun | None = None
         self.ready: Any = None
@@ -115,13 +158,19 @@ class _ObservedCall:
     async def start(self) -> None:
         started = self._started
         llm, request = started.llm, started.request
-        manager = AsyncCallbackManager.configure(
-            inheritable_callbacks=self._config.get("callbacks"),
-            inheritable_tags=self._config.get("tags"),
-            inheritable_metadata=self._config.get("metadata"),
-            local_tags=None if started.is_streamed else [HIDDEN],
-            local_metadata={"mollm_role": started.role, "ls_model_name": llm, "ls_model_type": "chat"},
-        )
+        tags, metadata = [] if started.is_streamed else [HIDDEN], self._metadata()
+        if self._callbacks is None:
+            manager = AsyncCallbackManager.configure(
+                inheritable_callbacks=self._config.get("callbacks"),
+                inheritable_tags=self._config.get("tags"),
+                inheritable_metadata=self._config.get("metadata"),
+                local_tags=tags or None,
+                local_metadata=metadata,
+            )
+        else:
+            manager = self._callbacks.copy()
+            manager.add_tags(tags, inherit=False)
+            manager.add_metadata(metadata, inherit=False)
         runs = await manager.on_chat_model_start(
             {"name": llm},
             [[shown_as(message) for message in request.messages]],
@@ -129,6 +178,9 @@ class _ObservedCall:
             invocation_params={"model": llm, **masked(request.settings.payload())},  # tracers send it elsewhere
         )
         self._run = runs[0]
+
+    def _metadata(self) -> dict[str, str]:
+        return {"mollm_role": self._started.role, "ls_model_name": self._started.llm, "ls_model_type": "chat"}
 
     async def token(self, token: Token) -> None:
         if self._run is None or not token.delta:

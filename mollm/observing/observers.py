@@ -11,7 +11,7 @@ from mollm.errors import ConfigError
 from mollm.events import Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mollm.events import Event, Token
 
@@ -21,26 +21,33 @@ log = logging.getLogger("mollm")
 class Observers:
     """Passes every event on to each observer, in order."""
 
-    __slots__ = ("_all",)
+    __slots__ = ("all",)
 
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
-        self._all = tuple(observers)
+        self.all = tuple(observers)
 
     def __bool__(self) -> bool:
-        return bool(self._all)
+        return bool(self.all)
 
     def tell(self, event: Event) -> None:
         """Tell every observer."""
-        for observer in self._all:
+        for observer in self.all:
             observer.tell(event)
 
     async def show(self, token: Token) -> None:
         """Show a token to each observer in turn; the answer is only read as fast as the slowest observer."""
-        for observer in self._all:
+        for observer in self.all:
             await observer.show(token)
 
 
 NOBODY = Observers()
+
+
+def together(observer: Observer, others: Sequence[Observer]) -> Observer:
+    """Tell an observer, and others after it."""
+    if not others:
+        return observer
+    return Observers((*observer.all, *others) if isinstance(observer, Observers) else (observer, *others))
 
 
 class Guarded:
