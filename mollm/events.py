@@ -46,6 +46,14 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparing:
+    """The proposals have arrived, and are compared before the answer is made of them."""
+
+    llms: tuple[str, ...]
+    """Who ranks or analyzes them, as far as that is needed; each once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reviewed:
     """The proposals were ranked by reviewers."""
 
@@ -143,6 +151,7 @@ Event: TypeAlias = (
     | Started
     | Arrived
     | Failed
+    | Comparing
     | Reviewed
     | Analyzed
     | Writing
@@ -155,7 +164,7 @@ Event: TypeAlias = (
 )
 
 
-STREAMED = (Routed, Started, Arrived, Failed, Reviewed, Analyzed, Writing, Token, Done)
+STREAMED = (Routed, Started, Arrived, Failed, Comparing, Reviewed, Analyzed, Writing, Token, Done)
 """The events that a stream yields; an observer receives every event."""
 
 

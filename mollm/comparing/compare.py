@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mollm.events import Analyzed, Reviewed
+from mollm.events import Analyzed, Comparing, Reviewed
 from mollm.loops import all_of
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ async def compare(
     Returns:
         The ranking and the analysis, each None where there is none; and why one is missing that was planned.
     """
+
+    planned = (*(review.planned if review else ()), *((analyst.llm,) if analyst else ()))
+    brief.observer.tell(Comparing(tuple(dict.fromkeys(planned))))
 
     async def ranked() -> tuple[Any, tuple[str, ...]]:
         found, why = await review.rank(brief, calls) if review else (None, ())

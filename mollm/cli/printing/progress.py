@@ -11,9 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mollm.cli.printing.comparing import analyzed_in_brief, ranked_in_brief
 from mollm.cli.printing.explanation import picked
 from mollm.cli.printing.layout import clipped, console
-from mollm.events import Arrived, Done, Failed, Routed, Started, Token, Writing
+from mollm.events import Analyzed, Arrived, Comparing, Done, Failed, Reviewed, Routed, Started, Token, Writing
 from mollm.printable import printable
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ async def print_streamed(events: AsyncGenerator[Event, None]) -> Answer:
 
 
 class Progress:
-    """What is known of a question, as lines: its mixture, each worker, and who writes the answer."""
+    """What is known of a question, as lines: its mixture, each worker, who compares and who writes the answer."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin before anything is known; `clock` counts seconds."""
@@ -69,6 +70,8 @@ class Progress:
         self._title = Text("routing ...", style="dim")
         self._running: dict[tuple[int, str], float] = {}
         self._ended: dict[tuple[int, str], Proposal] = {}
+        self._compared: list[str] = []
+        self._comparing: tuple[str, float] | None = None
         self._writing: tuple[str, float] | None = None
 
     def tell(self, event: Event) -> None:
@@ -83,12 +86,18 @@ class Progress:
                 self._running[layer, worker] = self._clock()
             case Arrived(proposal) | Failed(proposal):
                 self._ended[proposal.layer, proposal.worker] = proposal
+            case Comparing(llms):
+                self._comparing = (", ".join(llms), self._clock())
+            case Reviewed(ranking):
+                self._compared.append(f"ranked  {ranked_in_brief(ranking)}")
+            case Analyzed(analysis):
+                self._compared.append(f"analyzed  {analyzed_in_brief(analysis)}")
             case Writing(_, llm):
-                self._writing = (llm, self._clock())
+                self._comparing, self._writing = None, (llm, self._clock())
 
     def end(self) -> None:
-        """Forget who writes: the answer begins, or there will be none."""
-        self._writing = None
+        """Forget who compares and who writes: the answer begins, or there will be none."""
+        self._comparing = self._writing = None
 
     def __rich__(self) -> Table:
         lines = Table.grid()
@@ -96,9 +105,11 @@ class Progress:
         for (layer, worker), begun in self._running.items():
             name = f"{worker} (layer {layer})" if layer > 1 else worker
             lines.add_row(clipped(Text(f"  {name}  ") + self._state(self._ended.get((layer, worker)), begun)))
-        if self._writing:
-            llm, begun = self._writing
-            lines.add_row(clipped(Text(f"  writing {self._clock() - begun:.1f} s ({llm})", style="cyan")))
+        for done in self._compared:
+            lines.add_row(clipped(Text(f"  {done}", style="green")))
+        for what, now in (("comparing", self._comparing), ("writing", self._writing)):
+            if now:
+                lines.add_row(clipped(Text(f"  {what} {self._clock() - now[1]:.1f} s ({now[0]})", style="cyan")))
         return lines
 
     def _state(self, proposal: Proposal | None, begun: float) -> Text:
