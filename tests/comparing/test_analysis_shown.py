@@ -69,7 +69,8 @@ def test_the_schema_allows_what_is_read_and_nothing_else() -> None:
     good = json.loads(GOOD)
 
     assert validator.is_valid(good)
-    for wrong in ({**good, "best": []}, {"consensus": []}, json.loads(GOOD.replace("2]", "4]")), []):
+    wrongs: list[Any] = [{**good, "best": []}, {"consensus": []}, json.loads(GOOD.replace("2]", "4]")), []]
+    for wrong in wrongs:
         assert not validator.is_valid(wrong)
     assert analysis_of(GOOD, "x", WORKERS).points
 

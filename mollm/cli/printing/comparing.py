@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MOST_POINTS = 5
 """Of each kind that an explanation shows."""
 PREVIEW = 240
-"""Characters of a point that an explanation shows."""
+"""Columns of a point that an explanation shows."""
 COUNTED = {
     "consensus": ("shared by several", "shared by several"),
     "contradictions": ("contradiction", "contradictions"),
@@ -74,5 +74,7 @@ def analyzed_in_brief(analysis: Analysis) -> str:
 
 
 def _point_text(point: Point) -> Text:
-    said = Text(f"- {printable(point.text[:PREVIEW])}{'...' if len(point.text) > PREVIEW else ''}", style="dim")
+    # A column holds one character at least, so what lies beyond is never shown.
+    said = Text(f"- {printable(point.text[: 4 * PREVIEW])}", style="dim")
+    said.truncate(PREVIEW, overflow="ellipsis")
     return said + Text(f" ({printable(', '.join(point.proposals))})" if point.proposals else "")
