@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from mollm.prompts import with_persona
 from mollm.types import ANALYZED, Analysis, PlannedCall, Point
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from mollm.aggregation.base import Brief
     from mollm.calling.calls import Calls
@@ -106,7 +107,9 @@ class Analyst:
         if outcome.completion.finish_reason == "length":
             return None, (f"{NONE}: {self.llm} was cut off by its token limit",)
         try:
-            found = analysis_of(outcome.completion.text, self.llm, [p.worker for p in order])
+            numbers = {p.worker: number for number, p in enumerate(order, 1)}
+            workers = {numbers[p.worker]: p.worker for p in brief.proposals}
+            found = analysis_of(outcome.completion.text, self.llm, workers)
         except ValueError as error:
             return None, (f"{NONE}: what {self.llm} wrote cannot be read: {error}",)
         return found, tuple(f"for the analysis, {why}" for why in short)
@@ -129,8 +132,13 @@ def schema_of(count: int) -> dict[str, Any]:
     }
 
 
-def analysis_of(text: str, llm: str, workers: Sequence[str]) -> Analysis:
-    """Read five lists of `{"point": text, "answers": [numbers]}`; `workers` wrote the answers 1, 2, ...
+def analysis_of(text: str, llm: str, workers: Mapping[int, str]) -> Analysis:
+    """Read five lists of `{"point": text, "answers": [numbers]}`.
+
+    Args:
+        text: What was written.
+        llm: Who wrote it.
+        workers: Numbers, from 1, to the workers who wrote these answers; in this order a point names them.
 
     Raises:
         ValueError: It is anything else; the message says what.
@@ -141,18 +149,18 @@ def analysis_of(text: str, llm: str, workers: Sequence[str]) -> Analysis:
     return Analysis(llm, **{name: _points(name, found[name], workers) for name in ANALYZED})
 
 
-def _points(name: str, found: Any, workers: Sequence[str]) -> tuple[Point, ...]:
+def _points(name: str, found: Any, workers: Mapping[int, str]) -> tuple[Point, ...]:
     if not isinstance(found, list) or len(found) > MOST_POINTS:
         raise ValueError(f"`{name}` is no list of up to {MOST_POINTS} points")
     return tuple(_point(name, item, workers) for item in found)
 
 
-def _point(name: str, found: Any, workers: Sequence[str]) -> Point:
+def _point(name: str, found: Any, workers: Mapping[int, str]) -> Point:
     fields: Mapping[str, Any] = found if isinstance(found, dict) else {}
     text, answers = fields.get("point"), fields.get("answers")
-    if not isinstance(text, str) or not text.strip() or len(text) > MOST_CHARACTERS:
-        raise ValueError(f"`{name}` has a point without a text of up to {MOST_CHARACTERS} characters")
+    if not isinstance(text, str) or not re.search(r"\w", text) or len(text) > MOST_CHARACTERS:
+        raise ValueError(f"`{name}` has a point without words of up to {MOST_CHARACTERS} characters")
     if not isinstance(answers, list):
         raise ValueError(f"`{name}` has a point without a list of answers")
-    numbers = dict.fromkeys(number_of(answer, len(workers)) for answer in answers)
-    return Point(" ".join(text.split()), tuple(workers[number - 1] for number in numbers))
+    numbers = {number_of(answer, len(workers)) for answer in answers}
+    return Point(" ".join(text.split()), tuple(name for number, name in workers.items() if number in numbers))

@@ -118,6 +118,7 @@ BAD: dict[str, Any] = {
     "a fraction": GOOD.replace("[1, 2]", "[1.0]"),
     "a huge number": GOOD.replace("[1, 2]", "[" + "9" * 5000 + "]"),
     "an empty point": analysis(consensus=[("  ", [1])]),
+    "a point without a word": analysis(consensus=[("...", [1])]),
     "a long point": analysis(consensus=[("x" * 4001, [1])]),
     "many points": analysis(consensus=[("x", [1])] * 41),
     "a point that is a text": GOOD.replace('{"point": "Nobody says why.", "answers": []}', '"why"'),

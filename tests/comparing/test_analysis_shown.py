@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -23,10 +23,20 @@ from mollm.prompts import FENCE_TOKENS, fence_analysis, fenced_tokens, parse_pro
 from mollm.types import ANALYZED, Analysis, Point, Proposal
 from tests.comparing.panel import COMPARISON, FENCED, GOOD, Panel, analysis, quoted, said, shown
 
-WORDS = st.text(st.characters(exclude_characters="<>[]|", exclude_categories=("Cs", "Cc")), min_size=1, max_size=60)
-ENTRIES = st.lists(st.tuples(WORDS.filter(str.strip), st.lists(st.integers(1, 4), max_size=4)), max_size=4)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WORDS = st.text(st.characters(exclude_characters="<>[]|", exclude_categories=("Cs", "Cc")), max_size=60).map(
+    "x{}".format
+)
+ENTRIES = st.lists(st.tuples(WORDS, st.lists(st.integers(1, 4), max_size=4)), max_size=4)
 LISTS = st.fixed_dictionaries(dict.fromkeys(ANALYZED, ENTRIES))
 WORKERS = ("a", "b", "c", "d")
+
+
+def numbered(workers: Sequence[str]) -> dict[int, str]:
+    """Their numbers, in the order in which they are shown."""
+    return dict(enumerate(workers, 1))
 
 
 @given(LISTS, st.permutations(WORKERS), st.permutations(WORKERS))
@@ -34,23 +44,22 @@ def test_a_number_stands_for_the_same_proposal_whoever_reads(
     lists: dict[str, Any], analysts: list[str], writers: list[str]
 ) -> None:
     """It is read in the order that the analyst saw, and shown in the order that the reader sees."""
-    found = analysis_of(analysis(**lists), "x", analysts)
-    read = analysis_of(analysis(**lists), "x", writers)
+    found = analysis_of(analysis(**lists), "x", numbered(analysts))
 
     def as_seen(number: int) -> int:
         return writers.index(analysts[number - 1]) + 1
 
     renumbered = {kind: [(text, [as_seen(n) for n in ns]) for text, ns in points] for kind, points in lists.items()}
-    assert analysis_text(found, writers) == analysis_text(analysis_of(analysis(**renumbered), "x", writers), writers)
-    assert [p.text for p in found.points] == [p.text for p in read.points]
-    assert {worker for point in found.points for worker in point.proposals} <= set(WORKERS)
+    assert analysis_text(found, writers) == analysis_text(
+        analysis_of(analysis(**renumbered), "x", numbered(writers)), writers
+    )
 
 
 @given(LISTS)
 def test_an_analysis_takes_no_more_where_it_is_shown_than_was_planned(lists: dict[str, Any]) -> None:
     """As JSON it was longer, and what stands around it is counted: headings, the sentence above it, its fence."""
     reply = json.dumps(json.loads(analysis(**lists)), ensure_ascii=False, separators=(",", ":"))
-    found = analysis_of(reply, "x", WORKERS)
+    found = analysis_of(reply, "x", numbered(WORKERS))
 
     block = f"\n\n{COMPARED}\n{fence_analysis(analysis_text(found, WORKERS))}"
 
@@ -72,7 +81,7 @@ def test_the_schema_allows_what_is_read_and_nothing_else() -> None:
     wrongs: list[Any] = [{**good, "best": []}, {"consensus": []}, json.loads(GOOD.replace("2]", "4]")), []]
     for wrong in wrongs:
         assert not validator.is_valid(wrong)
-    assert analysis_of(GOOD, "x", WORKERS).points
+    assert analysis_of(GOOD, "x", numbered(WORKERS)).points
 
 
 async def test_orders_in_a_proposal_stay_quoted_for_the_analyst() -> None:
