@@ -167,6 +167,8 @@ class MoLLM:
     ) -> Generator[Event, None, None]:
         """Yield events as they happen: `Routed`, `Started`, `Arrived`, `Failed`, `Writing`, `Token`, `Done`.
 
+        Where proposals are compared, `Comparing`, `Reviewed` and `Analyzed` stand before `Writing`.
+
         Closing the generator cancels all running calls. Arguments and errors are those of `ask`.
         """
         thread = self._loop_thread

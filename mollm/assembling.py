@@ -173,7 +173,9 @@ def _joined(config: Config, first: str, second: str, *, is_picked: bool) -> Mixt
     if is_picked and spare.method not in ("vote", "best"):
         aggregator = spare.model_copy(update={"llm": spare.llm or other.listed[0].llm})
     elif is_picked:
-        aggregator = AggregatorConfig(llm=aggregator.llm, fallback_llm=aggregator.fallback_llm)
+        aggregator = AggregatorConfig(
+            llm=aggregator.llm, fallback_llm=aggregator.fallback_llm, analysis=aggregator.analysis
+        )
     changes = {
         "workers": [*one.listed, *other.listed],
         "aggregator": aggregator,

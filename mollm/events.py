@@ -49,10 +49,8 @@ class Failed:
 class Comparing:
     """The proposals have arrived, and are compared before the answer is made of them."""
 
-    reviews: int
-    """Ballots that may be asked for; 0 where nobody ranks."""
-    analyst: str | None
-    """The LLM that analyzes them; None where nobody does."""
+    llms: tuple[str, ...]
+    """Who ranks or analyzes them, as far as that is needed; each once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from mollm import choosing, limits
 from mollm.aggregation.aggregate import aggregate, written_of
 from mollm.aggregation.base import Brief
-from mollm.aggregation.showing import in_order, show_proposals
+from mollm.aggregation.showing import in_order, show_proposals, shown_tokens
 from mollm.aggregation.writing import write
 from mollm.answering import answer_of
 from mollm.calling.base import Request
@@ -82,7 +82,7 @@ async def route(run: Run, context: Context) -> tuple[Run, str]:
         raise RequestError(f"n and logprobs need a single LLM, and {mixture.name!r} is a mixture of several")
     why = mixture.arithmetic(question, options, is_kept=run.reused)
     arithmetic = " + ".join(filter(None, [limits.routers(run.planned), why]))
-    run = context.plan(run, mixture.plan(question, options, run.arrived if run.reused else None))
+    run = context.plan(run, mixture.plan(question, options, kept_tokens(run)))
     await catalog.hold(run.planned)
     who = f"mixture {mixture.name!r}"
     context.reserve(limits.check(catalog.config.limits, run.planned, catalog.llms, who, arithmetic))
@@ -100,6 +100,11 @@ def reusing(run: Run, context: Context, mixture: Mixture) -> Run:
         return run
     found = {name: getattr(kept, name) for name in ("proposals", "layer", "degraded", "ranking", "analysis")}
     return replace(run, turn=turn, reused=True, **found)
+
+
+def kept_tokens(run: Run) -> int | None:
+    """The most tokens of what is used again of an earlier request; None if nothing is."""
+    return shown_tokens(run.arrived, run.analysis) if run.reused else None
 
 
 async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run, Route]:
@@ -161,7 +166,7 @@ def check_any(run: Run, context: Context, routing: tuple[PlannedCall, ...]) -> N
     for mixture in catalog.mixtures.values():
         found = reusing(run, context, mixture)
         why = f"{limits.routers(routing)} + {mixture.arithmetic(question, options, is_kept=found.reused)}"
-        plan = (*routing, *mixture.plan(question, options, found.arrived if found.reused else None))
+        plan = (*routing, *mixture.plan(question, options, kept_tokens(found)))
         who = f"mixture {mixture.name!r}"
         try:
             if mixture.chooser and not found.reused:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mollm.aggregation.base import picks, plan_of
 from mollm.messages import is_midway
 from mollm.options import Settings
-from mollm.prompts import FENCE_TOKENS, fenced_tokens
+from mollm.prompts import FENCE_TOKENS
 from mollm.types import PlannedCall
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mollm.mixing.base import Chooser
     from mollm.options import Options
     from mollm.prompts import Prompt
-    from mollm.types import OnTools, Proposal, Question
+    from mollm.types import OnTools, Question
     from mollm.workers import Rules, Worker
 
 
@@ -117,22 +117,20 @@ class Mixture:
             for worker, limit in zip(self.workers, limits, strict=True)
         )
 
-    def plan(
-        self, question: Question, options: Options, kept: Sequence[Proposal] | None = None
-    ) -> tuple[PlannedCall, ...]:
+    def plan(self, question: Question, options: Options, kept: int | None = None) -> tuple[PlannedCall, ...]:
         """List every call that it may make, assuming that the workers never agree and every writing LLM fails.
 
         Args:
             question: The question.
             options: The options that the caller set.
-            kept: Proposals that are used again, so that no worker is asked; None: the workers are asked.
+            kept: Most tokens of the proposals, and of their analysis, if those of an earlier request are used again, so
+                that no worker is asked; None: the workers are asked.
         """
         limit, n = options.writing.max_tokens, options.n or 1
         tokens, images = question.tokens, question.images
         mode = self.mode(question, options)
         if kept is not None:
-            read = fenced_tokens(p.text for p in kept)
-            return plan_of(self.acting, question, read, options.writing)
+            return plan_of(self.acting, question, kept, options.writing)
         if mode == "alone":
             alone = limit or self.max_tokens[self.tools_llm]
             persona = self.workers[0].prompt_tokens if self.acts_as_worker else 0
@@ -152,7 +150,7 @@ class Mixture:
         ]
         longest = max(call.max_tokens for call in first) + FENCE_TOKENS
         comparing = self._comparing(question, read)
-        read += self.analyst.adds if self.analyst else 0
+        read += self.analyst.adds if self.analyst and comparing else 0
         return (*first, *later, *comparing, *self._writing(question, read, longest, options))
 
     def arithmetic(self, question: Question, options: Options, *, is_kept: bool = False) -> str:
@@ -179,6 +177,8 @@ class Mixture:
         return (*plan_of(aggregator, question, read, caller), *self.rewriter.plan(question, longest, caller))
 
     def _comparing(self, question: Question, read: int) -> tuple[PlannedCall, ...]:
+        if self.planned == 1:  # it may be made of one worker of several
+            return ()
         reviews = self.review.plan(question, read) if self.review else ()
         if self.chooser and self.review and self.review.by_workers:
             reviews = tuple(widest(reviews, self.planned))

@@ -62,20 +62,8 @@ _FIELDS: dict[type, tuple[str, ...]] = {
     for kind in (
         *(Usage, Failure, Route, Choice, Proposal, Call, PlannedCall, Alternative, Written, Answer),
         *(Point, Analysis, Ballot, Rank, Ranking),
-        *(
-            Routed,
-            Started,
-            Arrived,
-            Failed,
-            Comparing,
-            Reviewed,
-            Analyzed,
-            Writing,
-            Retried,
-            BreakerOpened,
-            Token,
-            Done,
-        ),
+        *(Routed, Started, Arrived, Failed, Comparing, Reviewed, Analyzed, Writing),
+        *(Retried, BreakerOpened, Token, Done),
     )
 }
 # Requests and replies are left out; the answer and the proposals hold what is worth printing.

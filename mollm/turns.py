@@ -35,6 +35,8 @@ SECONDS, MOST_TURNS, MOST_BYTES = 1800.0, 1000, 64 * 1024 * 1024
 """How long proposals are kept since they were last used, of how many turns, and how much of them together."""
 _BESIDE_TEXT = 1024
 """Bytes of a proposal without its text, about."""
+_OF_POINT = 256
+"""Bytes of a point of an analysis without its text, about."""
 _SECRET = secrets.token_bytes(32)
 
 
@@ -53,7 +55,10 @@ class Kept:
     @property
     def size(self) -> int:
         """Bytes in memory, about."""
-        return sum(_BESIDE_TEXT + sys.getsizeof(p.text) + sys.getsizeof(p.final or "") for p in self.proposals)
+        proposals = sum(_BESIDE_TEXT + sys.getsizeof(p.text) + sys.getsizeof(p.final or "") for p in self.proposals)
+        points = self.analysis.points if self.analysis else ()
+        ballots = self.ranking.ballots if self.ranking else ()
+        return proposals + sum(_OF_POINT + sys.getsizeof(p.text) for p in points) + _BESIDE_TEXT * len(ballots)
 
 
 class Turns:

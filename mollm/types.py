@@ -143,6 +143,11 @@ class Analysis:
     blind_spots: tuple[Point, ...] = ()
     """What is asked, and none of them, or none of those named, treats."""
 
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """All of them, whatever their kind."""
+        return tuple(point for kind in ANALYZED for point in getattr(self, kind))
+
 
 ANALYZED = tuple(f.name for f in fields(Analysis) if f.name != "llm")
 """The kinds of points of an analysis."""

@@ -154,12 +154,16 @@ def play(case: Case, engine: str) -> Seen:
 
 def plain_request(request: Request) -> Any:
     """A request as plain data; the random delimiters of a fence are made equal."""
-    text = re.sub(r"answer-[0-9a-f]{8}", "answer-x", repr(list(request.messages)))
+    text = re.sub(r"(answer|comparison)-[0-9a-f]{8}", r"\1-x", repr(list(request.messages)))
     return text, request.settings.payload(), request.is_answer
 
 
 FAILURES = st.sampled_from([BadRequest("no"), RateLimited("slow", retry_after_seconds=3), ProviderFailed("down")])
-TEXTS = st.sampled_from(["4", "The answer is 4.", "5", "It depends.", "", "x " * 40])
+ANALYSIS = (
+    '{"consensus": [{"point": "One says 4.", "answers": [1]}], "contradictions": [], "partial_coverage": [],'
+    ' "unique_points": [], "blind_spots": [{"point": "Why?", "answers": []}]}'
+)
+TEXTS = st.sampled_from(["4", "The answer is 4.", "5", "It depends.", "", "x " * 40, ANALYSIS])
 REPLIES = st.builds(
     Reply,
     TEXTS,
@@ -226,6 +230,8 @@ def mixtures(draw: st.DrawFn) -> dict[str, Any]:
         found |= {"agree": 2, "quorum": min(found["quorum"], 2)}
     if draw(st.booleans()):
         found["aggregator"]["fallback_llm"] = "c"
+    if planned > 1 and found["aggregator"]["method"] != "vote" and draw(st.booleans()):
+        found["aggregator"]["analysis"] = True
     if draw(st.booleans()):
         found["on_tools"] = draw(st.sampled_from(["after", "every", "alone"]))
     return found

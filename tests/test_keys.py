@@ -655,6 +655,11 @@ ELSEWHERE = {
         tuple(f"mixtures.NAME.workers.choose.{name}" for name in ("path", "quality_weight")),
         "mixing/test_choosing.py",
     ),
+    **dict.fromkeys(
+        (f"mixtures.NAME.aggregator.analysis{name}" for name in ("", ".llm", ".prompt", ".criteria")),
+        "comparing/test_analysis.py",
+    ),
+    **dict.fromkeys(("mixtures.NAME.aggregator.analysis.max_tokens",), "comparing/test_analysis_kept.py"),
     **dict.fromkeys(("server", "server.host", "server.port"), "server/test_process.py"),
     **dict.fromkeys(("server.api_keys", "server.max_body"), "server/test_auth.py"),
     **dict.fromkeys(("server.api_keys.name", "server.api_keys.key"), "config/test_api_keys.py"),

@@ -15,14 +15,17 @@ from hypothesis import strategies as st
 from mollm.calling.base import Request
 from mollm.errors import RateLimited
 from mollm.events import (
+    Analyzed,
     Arrived,
     BreakerOpened,
     CallEnded,
     CallStarted,
+    Comparing,
     Done,
     Event,
     Failed,
     Retried,
+    Reviewed,
     Routed,
     Started,
     Token,
@@ -30,7 +33,7 @@ from mollm.events import (
 )
 from mollm.options import Options, RequestOptions, Settings
 from mollm.plain import answer_from_plain, call_from_plain, proposal_from_plain, to_plain
-from mollm.types import Answer, Call, Failure, Proposal, Route, Usage
+from mollm.types import Analysis, Answer, Ballot, Call, Failure, Point, Proposal, Rank, Ranking, Route, Usage
 
 SET: dict[str, Any] = {
     "max_tokens": 7,
@@ -224,6 +227,9 @@ def test_every_event_has_a_plain_form() -> None:
         Started("w", "w", 1),
         Arrived(proposal),
         Failed(proposal),
+        Comparing(("w",)),
+        Reviewed(Ranking((Rank("w", 1.0, 1),), (Ballot("w", "w", ("w",), (("w",),)),))),
+        Analyzed(Analysis("w", consensus=(Point("text", ("w",)),))),
         Writing("aggregator", "w"),
         CallStarted(1, "worker", "w", object(), is_streamed=False),
         CallEnded(1, Call("worker", "w", Usage(), None, 1.0), object(), None),

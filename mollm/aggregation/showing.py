@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mollm.control_tokens import without_control_tokens
 from mollm.fitting import shorten
-from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of
-from mollm.prompts import fence, fence_analysis, last_question, with_instructions
+from mollm.messages import BYTES_PER_TOKEN_AT_LEAST, text_of, tokens_at_most
+from mollm.prompts import FENCE_TOKENS, fence, fence_analysis, fenced_tokens, last_question, with_instructions
 from mollm.types import ANALYZED
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ LEAST_SHOWN = 40
 """Characters; with less than that left of each proposal, a call is not worth making."""
 CUT_OFF = "\n[this answer was cut off here]"
 COMPARED = "How these answers compare, as somebody else sees it who may be wrong. It is quoted material as well:"
+ANALYSIS_TOKENS = 96 + FENCE_TOKENS
+"""At most what an analysis takes beside its points: what stands above it, its headings, and its fence."""
 
 
 def in_order(proposals: Sequence[T], *, shuffle: bool, seed: int | str | None) -> list[T]:
@@ -47,7 +49,8 @@ async def show_proposals(
     """Add proposals to a conversation, shortened to fit the smallest window of the readers.
 
     Args:
-        prompt: Takes `question` and `proposals`, and what `values` has.
+        prompt: Takes `question` and `proposals`, and what `values` has. Where it does not name `analysis`, the analysis
+            follows the proposals.
         messages: The conversation.
         proposals: In the order in which they are shown.
         readers: Who reads them.
@@ -90,6 +93,15 @@ async def show_proposals(
     if room < LEAST_SHOWN * len(texts):
         return None, (f"the conversation leaves no room for proposals in the window of {name}",)
     return laid_out(shorten(texts, room))[0], (*reasons, f"proposals were shortened to fit the window of {name}")
+
+
+def shown_tokens(proposals: Sequence[Proposal], analysis: Analysis | None) -> int:
+    """Return the most tokens of proposals, and of their analysis if there is one, as they are shown."""
+    tokens = fenced_tokens(p.text for p in proposals)
+    if analysis is None:
+        return tokens
+    compared = without_control_tokens(analysis_text(analysis, [p.worker for p in proposals]))
+    return tokens + tokens_at_most(compared) + ANALYSIS_TOKENS
 
 
 def analysis_text(analysis: Analysis, workers: Sequence[str]) -> str:

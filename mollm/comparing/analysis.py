@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mollm.aggregation.showing import in_order, show_proposals
+from mollm.aggregation.showing import ANALYSIS_TOKENS, in_order, show_proposals
 from mollm.calling.base import Request
 from mollm.comparing.replies import constraint, is_cancelled, latest, number_of, object_of
+from mollm.errors import PromptError
 from mollm.fitting import Reader
+from mollm.messages import tokens_at_most
 from mollm.options import Settings
-from mollm.prompts import FENCE_TOKENS, with_persona
+from mollm.prompts import with_persona
 from mollm.types import ANALYZED, Analysis, PlannedCall, Point
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from mollm.aggregation.base import Brief
     from mollm.calling.calls import Calls
@@ -24,26 +27,8 @@ if TYPE_CHECKING:
 
 MOST_POINTS, MOST_CHARACTERS = 40, 4000
 """Of each kind, and of each point."""
-HEADINGS = 96
-"""At most the tokens that stand around the points where they are shown."""
-POINTS = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {
-            "point": {"type": "string"},
-            "answers": {"type": "array", "items": {"type": "integer"}},
-        },
-        "required": ["point", "answers"],
-        "additionalProperties": False,
-    },
-}
-SCHEMA = {
-    "type": "object",
-    "properties": dict.fromkeys(ANALYZED, POINTS),
-    "required": list(ANALYZED),
-    "additionalProperties": False,
-}
+NONE = "the proposals were not analyzed"
+"""How the reason begins that there is no analysis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +39,14 @@ class Analyst:
     prompt: Prompt
     """Takes `question`, `proposals` and `criteria`."""
     criteria: tuple[str, ...] = ()
+    """What the proposals are compared by, beside the question."""
     settings: Settings = Settings()
     max_tokens: int = 0
     """The most it writes unless `settings` say otherwise."""
     shuffle: bool = True
+    """Shuffle the proposals before they are shown."""
     deadline: float = 120.0
-    """Seconds."""
+    """Seconds that it may take; and half of what the question has left, since the answer is still to be written."""
 
     @property
     def most_tokens(self) -> int:
@@ -69,18 +56,27 @@ class Analyst:
     @property
     def adds(self) -> int:
         """The most tokens that what it found adds to the prompt of who writes."""
-        return self.most_tokens + HEADINGS + FENCE_TOKENS
+        return self.most_tokens + ANALYSIS_TOKENS
 
     def plan(self, question: Question, proposal_tokens: int) -> tuple[PlannedCall, ...]:
         """One call, which reads proposals of at most so many tokens together."""
+        named = self.prompt.template.placeholders.count("criteria")
         prompt = question.tokens * (1 + self.prompt.questions) + self.prompt.tokens + proposal_tokens
+        prompt += named * tokens_at_most(self._criteria)
         return (PlannedCall("analyst", self.llm, self.most_tokens, prompt, images=question.images),)
+
+    @property
+    def _criteria(self) -> str:
+        return "\n".join(f"- {criterion}" for criterion in self.criteria)
 
     async def analyze(self, brief: Brief, calls: Calls) -> tuple[Analysis | None, tuple[str, ...]]:
         """Compare the proposals.
 
         Returns:
-            The analysis, or None; and why there is none, or not of all that was said.
+            The analysis, or None; and why there is none, or what of the proposals it does not know.
+
+        Raises:
+            LimitError: The call was not planned.
         """
         try:
             async with asyncio.timeout_at(latest(self.deadline, calls)):
@@ -88,34 +84,61 @@ class Analyst:
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
-            return None, (f"the proposals are not analyzed: the call to {self.llm} cancelled itself",)
+            return None, (f"{NONE}: the call to {self.llm} cancelled itself",)
         except TimeoutError:
-            return None, (f"the proposals are not analyzed: {self.llm} did not end in the time there was",)
+            return None, (f"{NONE}: {self.llm} did not reply in the time there was",)
+        except PromptError as error:
+            return None, (f"{NONE}: {error}",)
 
     async def _analyze(self, brief: Brief, calls: Calls) -> tuple[Analysis | None, tuple[str, ...]]:
         facts = calls.llm(self.llm)
         order = in_order(brief.proposals, shuffle=self.shuffle, seed=brief.caller.seed)
-        form = constraint("analysis", SCHEMA, facts.dialect)
+        form = constraint("analysis", schema_of(len(order)), facts.dialect)
         settings = replace(self.settings, seed=brief.caller.seed, response_format=form)
-        criteria = "\n".join(f"- {criterion}" for criterion in self.criteria)
         plain = with_persona(brief.messages, system=None, persona=None)
         readers = [Reader(self.llm, facts, settings.max_tokens)]
-        messages, short = await show_proposals(self.prompt, plain, order, readers, values={"criteria": criteria})
+        values = {"criteria": self._criteria}
+        messages, short = await show_proposals(self.prompt, plain, order, readers, values=values)
         if messages is None:
-            return None, tuple(f"the proposals are not analyzed: {why}" for why in short)
+            return None, tuple(f"{NONE}: {why}" for why in short)
         outcome = await calls.attempt("analyst", self.llm, Request(messages, settings))
         if outcome.completion is None:
-            return None, (f"the proposals are not analyzed: the analyst {outcome.error}",)
+            return None, (f"{NONE}: {outcome.error}",)
         if outcome.completion.finish_reason == "length":
-            return None, (f"the proposals are not analyzed: {self.llm} was cut off by its token limit",)
+            return None, (f"{NONE}: {self.llm} was cut off by its token limit",)
         try:
-            return analysis_of(outcome.completion.text, self.llm, [p.worker for p in order]), ()
+            numbers = {p.worker: number for number, p in enumerate(order, 1)}
+            workers = {numbers[p.worker]: p.worker for p in brief.proposals}
+            found = analysis_of(outcome.completion.text, self.llm, workers)
         except ValueError as error:
-            return None, (f"the proposals are not analyzed: what {self.llm} wrote cannot be read: {error}",)
+            return None, (f"{NONE}: what {self.llm} wrote cannot be read: {error}",)
+        return found, tuple(f"for the analysis, {why}" for why in short)
 
 
-def analysis_of(text: str, llm: str, workers: Sequence[str]) -> Analysis:
-    """Read five lists of `{"point": text, "answers": [numbers]}`; `workers` wrote the answers 1, 2, ...
+def schema_of(count: int) -> dict[str, Any]:
+    """The JSON schema of an analysis of so many proposals."""
+    number = {"type": "integer", "enum": list(range(1, count + 1))}
+    point = {
+        "type": "object",
+        "properties": {"point": {"type": "string"}, "answers": {"type": "array", "items": number}},
+        "required": ["point", "answers"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {kind: {"type": "array", "items": point} for kind in ANALYZED},
+        "required": list(ANALYZED),
+        "additionalProperties": False,
+    }
+
+
+def analysis_of(text: str, llm: str, workers: Mapping[int, str]) -> Analysis:
+    """Read five lists of `{"point": text, "answers": [numbers]}`.
+
+    Args:
+        text: What was written.
+        llm: Who wrote it.
+        workers: Numbers, from 1, to the workers who wrote these answers; in this order a point names them.
 
     Raises:
         ValueError: It is anything else; the message says what.
@@ -126,18 +149,18 @@ def analysis_of(text: str, llm: str, workers: Sequence[str]) -> Analysis:
     return Analysis(llm, **{name: _points(name, found[name], workers) for name in ANALYZED})
 
 
-def _points(name: str, found: Any, workers: Sequence[str]) -> tuple[Point, ...]:
+def _points(name: str, found: Any, workers: Mapping[int, str]) -> tuple[Point, ...]:
     if not isinstance(found, list) or len(found) > MOST_POINTS:
         raise ValueError(f"`{name}` is no list of up to {MOST_POINTS} points")
     return tuple(_point(name, item, workers) for item in found)
 
 
-def _point(name: str, found: Any, workers: Sequence[str]) -> Point:
+def _point(name: str, found: Any, workers: Mapping[int, str]) -> Point:
     fields: Mapping[str, Any] = found if isinstance(found, dict) else {}
     text, answers = fields.get("point"), fields.get("answers")
-    if not isinstance(text, str) or not text.strip() or len(text) > MOST_CHARACTERS:
-        raise ValueError(f"`{name}` has a point without a text of up to {MOST_CHARACTERS} characters")
+    if not isinstance(text, str) or not re.search(r"\w", text) or len(text) > MOST_CHARACTERS:
+        raise ValueError(f"`{name}` has a point without words of up to {MOST_CHARACTERS} characters")
     if not isinstance(answers, list):
         raise ValueError(f"`{name}` has a point without a list of answers")
-    numbers = dict.fromkeys(number_of(answer, len(workers)) for answer in answers)
-    return Point(" ".join(text.split()), tuple(workers[number - 1] for number in numbers))
+    numbers = {number_of(answer, len(workers)) for answer in answers}
+    return Point(" ".join(text.split()), tuple(name for number, name in workers.items() if number in numbers))

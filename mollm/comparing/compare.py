@@ -23,7 +23,8 @@ async def compare(
     Returns:
         The ranking and the analysis, each None where there is none; and why one is missing that was planned.
     """
-    brief.observer.tell(Comparing(len(review.planned) if review else 0, analyst.llm if analyst else None))
+    planned = (*(review.planned if review else ()), *((analyst.llm,) if analyst else ()))
+    brief.observer.tell(Comparing(tuple(dict.fromkeys(planned))))
 
     async def ranked() -> tuple[Any, tuple[str, ...]]:
         found, why = await review.rank(brief, calls) if review else (None, ())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from mollm.formats import unfenced
 
@@ -27,14 +28,16 @@ def constraint(name: str, schema: Mapping[str, Any], dialect: Dialect | None) ->
 def object_of(text: str) -> dict[str, Any]:
     """Return the JSON object that a reply is, but for a fence around it.
 
+    Half of a surrogate pair, which nobody could store, is no JSON here.
+
     Raises:
         ValueError: It is none.
     """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"it is longer than {MOST_CHARACTERS} characters")
     try:
-        found = json.loads(unfenced(text))
-    except (ValueError, RecursionError):
+        found = orjson.loads(unfenced(text))
+    except ValueError:
         raise ValueError("it is not JSON") from None
     if not isinstance(found, dict):
         raise ValueError("it is no JSON object")
@@ -45,7 +48,7 @@ def number_of(value: Any, most: int) -> int:
     """Return the number of a proposal, 1 to `most`. Raises `ValueError` where it is none."""
     if type(value) is int and 1 <= value <= most:
         return value
-    raise ValueError(f"{str(value)[:20]!r} is the number of no answer")
+    raise ValueError(f"the number of an answer must be 1 to {most}")
 
 
 def latest(seconds: float, calls: Calls) -> float:

@@ -56,7 +56,7 @@ def _analysis_problems(
         yield Problem(where, "has no effect on a single proposal", [where, (*key, "workers")])
     elif aggregator.method == "vote":
         yield Problem(where, "has no effect where `vote` counts who agrees", [where, method])
-    elif aggregator.method == "best" and mixture.review and not aggregator.llm:
+    elif aggregator.method == "best" and mixture.review:
         text = "has no effect where the first of the review is taken: nobody reads it"
         yield Problem(where, text, [where, method, (*key, "review")])
     if analysis.llm is not None and analysis.llm not in config.llms:

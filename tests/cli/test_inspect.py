@@ -69,6 +69,16 @@ def test_show_tells_what_a_request_with_tools_gets(config: Path) -> None:
     assert done.stdout.count("with tools") == 1
 
 
+def test_show_tells_who_compares(config: Path) -> None:
+    """Between those who propose and who writes, and counted with them."""
+    more = TEAM.replace("[a, b], aggregator: {llm: boss}", "[a, b], aggregator: {llm: boss, analysis: true}, REVIEW")
+    config.write_text(more.replace("REVIEW", "review: {by: [a, boss]}"))
+
+    done = run("show", cwd=config.parent, COLUMNS="200")
+
+    assert "a, b -> ranked by a, boss -> analyzed by boss -> synthesize by boss; at most 6 calls" in done.stdout
+
+
 def test_show_draws_the_graph(config: Path) -> None:
     """Mermaid, ready to paste."""
     done = run("show", "--graph", cwd=config.parent)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mollm.cli.printing.comparison import comparison_rows
-from mollm.cli.printing.layout import console, count, print_rows, spent, took
+from mollm.cli.printing.comparing import analysis_text, ranking_text
+from mollm.cli.printing.layout import console, count, print_rows, spent, took, why
 from mollm.final.tally import Tally
 from mollm.printable import printable
 from mollm.types import Usage
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.config.config import Config
-    from mollm.types import Answer, Call, Choice, Failure, Proposal, Route
+    from mollm.types import Answer, Call, Choice, Proposal, Role, Route
 
-COMPARED = ("router", "worker", "reviewer", "analyst")
-"""Roles of those who do not write the answer."""
 PREVIEW = 180
 """Columns of a proposal that an explanation shows."""
 GIVEN_UP = "the best proposal ("
 """How the reason begins that the answer is a proposal because no LLM could write or choose one."""
+BEFORE: tuple[Role, ...] = ("router", "worker", "reviewer", "analyst")
+"""Roles of calls that are over when the answer is written, or chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,10 @@ def print_explanation(answer: Answer, config: Config) -> None:
     if len(proposals) > 1:
         agreement = agreement_of(proposals)
         rows.append(("agreed", Text(agreement.in_full if agreement else "open text, nothing to compare")))
-    rows += comparison_rows(answer)
+    if answer.ranking:
+        rows.append(("ranking", ranking_text(answer.ranking)))
+    if answer.analysis:
+        rows.append(("analysis", analysis_text(answer.analysis)))
     if answer.on_tools:
         rows.append(("on tools", Text(_tools(answer, proposals))))
     rows.append(("answer", Text(_origin(answer, proposals, config))))
@@ -86,10 +89,7 @@ def print_explanation(answer: Answer, config: Config) -> None:
     workers = [call for call in answer.breakdown if call.role == "worker"]
     if workers:
         rows.append(("workers", _calls_text(workers)))
-    reviews = [call for call in answer.breakdown if call.role == "reviewer"]
-    if reviews:
-        rows.append(("reviewers", _calls_text(reviews)))
-    rows += [(call.role, _call_text(call)) for call in answer.breakdown if call.role not in ("worker", "reviewer")]
+    rows += [(call.role, _call_text(call)) for call in answer.breakdown if call.role != "worker"]
     rows.append(("in all", Text(f"{count(answer.calls, 'call')}, {_took(answer)}")))
     print_rows(rows)
 
@@ -117,20 +117,22 @@ def agreement_of(proposals: Sequence[Proposal]) -> Agreement | None:
 
 
 def _origin(answer: Answer, proposals: Sequence[Proposal], config: Config) -> str:
-    writers = [call for call in answer.breakdown if call.role not in COMPARED and call.error is None]
+    writers = [call for call in answer.breakdown if call.role not in BEFORE and call.error is None]
     if writers and (writers[-1].role == "bypass" or answer.on_tools == "alone" or not proposals):
         return f"by {writers[-1].llm} alone"
-    if answer.ranking and not writers:
-        return f"{answer.ranking.ranks[0].worker}'s proposal, word for word, the first of the ranking"
     mixture = config.mixtures.get(answer.mixture)
     chooses = mixture is not None and mixture.aggregator.method == "best"
     is_given_up = any(reason.startswith(GIVEN_UP) for reason in answer.degraded)
     if writers and not chooses and not is_given_up:
         return f"written by {writers[-1].llm} from {count(len(proposals), 'proposal')}"
-    verbatim = next((p.worker for p in proposals if p.text == answer.text), None)
+    places = [rank.worker for rank in answer.ranking.ranks] if answer.ranking else []
+    ranked = sorted(proposals, key=lambda p: places.index(p.worker) if p.worker in places else len(places))
+    verbatim = next((p.worker for p in ranked if p.text == answer.text), None)
     if verbatim is None:
         return "made by the aggregator, without an LLM"
     chosen = f", chosen by {writers[-1].llm}" if writers and not is_given_up else ""
+    if places and verbatim == places[0]:
+        chosen = ", ranked first"
     return f"{verbatim}'s proposal, word for word{chosen}"
 
 
@@ -167,7 +169,7 @@ def likely(route: Route) -> str:
 
 def _proposal_text(proposal: Proposal) -> Text:
     if proposal.error:
-        return Text(_why(proposal.error), style="red") + Text(f"\n{_took(proposal)}", style="not red dim")
+        return Text(why(proposal.error), style="red") + Text(f"\n{_took(proposal)}", style="not red dim")
     final = f", final answer {printable(proposal.final)}" if proposal.final else ""
     cut = ", cut off" if proposal.truncated else ""
     text = Text(f"{_took(proposal)}{cut}{final}\n")
@@ -177,13 +179,8 @@ def _proposal_text(proposal: Proposal) -> Text:
     return text + start
 
 
-def _why(error: Failure) -> str:
-    status = f" {error.status}" if error.status else ""
-    return printable(error.message if error.kind == "cancelled" else f"{error.kind}{status}: {error.message}")
-
-
 def _call_text(call: Call) -> Text:
-    failed = f", {_why(call.error)}" if call.error else ""
+    failed = f", {why(call.error)}" if call.error else ""
     return Text(f"{call.llm}, {_took(call)}{failed}", style="dim")
 
 

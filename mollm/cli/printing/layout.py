@@ -14,7 +14,7 @@ from mollm.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.types import Usage
+    from mollm.types import Failure, Usage
 
 NAME_COLUMNS = 20
 """A longer name stands on a line of its own."""
@@ -51,6 +51,12 @@ def clipped(text: Text) -> Text:
 def count(number: int, what: str) -> str:
     """Write `1 call`, `2 calls`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def why(error: Failure) -> str:
+    """Write why a call failed."""
+    status = f" {error.status}" if error.status else ""
+    return printable(error.message if error.kind == "cancelled" else f"{error.kind}{status}: {error.message}")
 
 
 def took(seconds: float, usage: Usage, cost_usd: float | None) -> str:

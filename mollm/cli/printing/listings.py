@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mollm.catalog import Catalog
     from mollm.cli.checks import Report
+    from mollm.mixture import Mixture
     from mollm.types import Route
 
 
@@ -50,6 +51,13 @@ def shares(arms: Mapping[str, float]) -> str:
     return ", ".join(f"{arm} {100 * share:g} %" for arm, share in arms.items())
 
 
+def _comparing(mixture: Mixture) -> list[str]:
+    """Who ranks and who analyzes the proposals, if anybody does."""
+    review, analyst = mixture.review, mixture.analyst
+    by = ("the workers" if review.by_workers else ", ".join(review.llms)) if review else ""
+    return [*([f"ranked by {by}"] if review else []), *([f"analyzed by {analyst.llm}"] if analyst else [])]
+
+
 def print_mixtures(catalog: Catalog) -> None:
     """Print mixtures and LLMs with the worst case of one question."""
     screen = console()
@@ -67,7 +75,8 @@ def print_mixtures(catalog: Catalog) -> None:
             workers = f"{mixture.chooser.most} of {workers} ({mixture.chooser.kind})"
         how = "bypass" if mixture.is_bypass else mixture.method
         by = f" by {mixture.llm}" if mixture.llm else ""
-        screen.print(Text(f"  {workers} -> {how}{by}; {most}", style="dim"))
+        steps = " -> ".join([workers, *_comparing(mixture), f"{how}{by}"])
+        screen.print(Text(f"  {steps}; {most}", style="dim"))
         if arms := config.mixtures[name].arms:
             screen.print(Text(f"  arms: {shares(arms)}", style="dim"))
         if mixture.on_tools != "alone" or not mixture.acts_as_worker:

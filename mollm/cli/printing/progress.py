@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mollm.cli.printing.comparing import analyzed_in_brief, ranked_in_brief
 from mollm.cli.printing.explanation import picked
 from mollm.cli.printing.layout import clipped, console
 from mollm.events import Analyzed, Arrived, Comparing, Done, Failed, Reviewed, Routed, Started, Token, Writing
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
     from mollm.events import Event
     from mollm.types import Answer, Proposal
-
-
-REVIEW, ANALYSIS = "ranking the proposals", "comparing the proposals"
 
 
 async def print_streamed(events: AsyncGenerator[Event, None]) -> Answer:
@@ -64,7 +62,7 @@ async def print_streamed(events: AsyncGenerator[Event, None]) -> Answer:
 
 
 class Progress:
-    """What is known of a question, as lines: its mixture, each worker, and who writes the answer."""
+    """What is known of a question, as lines: its mixture, each worker, who compares and who writes the answer."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin before anything is known; `clock` counts seconds."""
@@ -72,7 +70,8 @@ class Progress:
         self._title = Text("routing ...", style="dim")
         self._running: dict[tuple[int, str], float] = {}
         self._ended: dict[tuple[int, str], Proposal] = {}
-        self._comparing: dict[str, float] = {}
+        self._compared: list[str] = []
+        self._comparing: tuple[str, float] | None = None
         self._writing: tuple[str, float] | None = None
 
     def tell(self, event: Event) -> None:
@@ -87,21 +86,18 @@ class Progress:
                 self._running[layer, worker] = self._clock()
             case Arrived(proposal) | Failed(proposal):
                 self._ended[proposal.layer, proposal.worker] = proposal
-            case Comparing(reviews, analyst):
-                steps = {REVIEW: reviews, f"{ANALYSIS} ({analyst})": analyst}
-                self._comparing = {step: self._clock() for step, is_planned in steps.items() if is_planned}
-            case Reviewed():
-                self._comparing.pop(REVIEW, None)
+            case Comparing(llms):
+                self._comparing = (", ".join(llms), self._clock())
+            case Reviewed(ranking):
+                self._compared.append(f"ranked  {ranked_in_brief(ranking)}")
             case Analyzed(analysis):
-                self._comparing.pop(f"{ANALYSIS} ({analysis.llm})", None)
+                self._compared.append(f"analyzed  {analyzed_in_brief(analysis)}")
             case Writing(_, llm):
-                self._comparing = {}
-                self._writing = (llm, self._clock())
+                self._comparing, self._writing = None, (llm, self._clock())
 
     def end(self) -> None:
-        """Forget who compares and writes: the answer begins, or there will be none."""
-        self._comparing = {}
-        self._writing = None
+        """Forget who compares and who writes: the answer begins, or there will be none."""
+        self._comparing = self._writing = None
 
     def __rich__(self) -> Table:
         lines = Table.grid()
@@ -109,11 +105,11 @@ class Progress:
         for (layer, worker), begun in self._running.items():
             name = f"{worker} (layer {layer})" if layer > 1 else worker
             lines.add_row(clipped(Text(f"  {name}  ") + self._state(self._ended.get((layer, worker)), begun)))
-        for step, begun in self._comparing.items():
-            lines.add_row(clipped(Text(f"  {step} {self._clock() - begun:.1f} s", style="cyan")))
-        if self._writing:
-            llm, begun = self._writing
-            lines.add_row(clipped(Text(f"  writing {self._clock() - begun:.1f} s ({llm})", style="cyan")))
+        for done in self._compared:
+            lines.add_row(clipped(Text(f"  {done}", style="green")))
+        for what, now in (("comparing", self._comparing), ("writing", self._writing)):
+            if now:
+                lines.add_row(clipped(Text(f"  {what} {self._clock() - now[1]:.1f} s ({now[0]})", style="cyan")))
         return lines
 
     def _state(self, proposal: Proposal | None, begun: float) -> Text:

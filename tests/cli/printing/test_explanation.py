@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from mollm import MoLLM, load_config
 from mollm.cli.printing.explanation import agreement_of, counted, print_explanation, print_summary
 from mollm.errors import AuthFailed, ContextTooLong
 from mollm.llms.scripted import Reply, ScriptedLLM
+from mollm.types import Ballot, Failure, Rank, Ranking
 from tests.clock import run_virtual
 from tests.command import TEAM, Screen, in_terminal, plain, run
 
@@ -143,6 +145,89 @@ def test_where_an_answer_came_from_is_said(
     answer = asked(config, **scripts)
 
     assert explained(answer, config, capsys)["answer"] == origin
+
+
+ANALYSIS = json.dumps(
+    {
+        "consensus": [{"point": f"They share {number}.", "answers": [1, 2]} for number in range(1, 8)],
+        "contradictions": [{"point": "One says 7, \x1b[2J the other 8, " + "语言" * 200, "answers": [2, 3]}],
+        "partial_coverage": [],
+        "unique_points": [],
+        "blind_spots": [{"point": "Why?", "answers": []}],
+    }
+)
+RANKED = ['{"ranking": [[2], [1, 3]]}', '{"ranking": [[2], [1], [3]]}']
+"""What one judge says of a, b and c in this order, and of c, b and a."""
+
+
+def compared(**keys: Any) -> Config:
+    """Three workers, whose proposals are ranked by the boss and analyzed by c before it writes."""
+    base = {"shuffle": False, "review": {"by": ["boss"]}}
+    return mixture(**base, aggregator={"llm": "boss", "analysis": {"llm": "c"}}, **keys)
+
+
+def test_an_explanation_says_how_the_proposals_compare(capsys: pytest.CaptureFixture[str]) -> None:
+    """Places with their points and reviews, each kind of points with its workers, within 60 columns."""
+    config = compared()
+    answer = asked(config, boss=[*RANKED, "So it is."], c=["from c", ANALYSIS])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "60")
+        print_explanation(answer, config)
+
+    shown = capsys.readouterr().err
+    assert max(cell_len(line) for line in shown.splitlines()) <= 60
+    assert "\x1b" not in shown
+    rows = [" ".join(line.split()) for line in shown.splitlines()]
+    at = rows.index("ranking 1 b 1.00 2 reviews")
+    assert rows[at + 1 : at + 3] == ["2 c 0.38 2 reviews", "3 a 0.12 2 reviews"]
+    assert rows[at + 3] == "analysis by c: 7 shared by several, 1 contradiction, 1"
+    assert rows[at + 4 : at + 7] == ["blind spot", "consensus", "- They share 1. (a, b)"]
+    assert "- and 2 more" in rows
+    assert "They share 6." not in shown
+    assert rows[rows.index("blind spots") + 1] == "- Why?"
+    assert "answer written by boss from 3 proposals" in rows
+    callers = [line.split()[0] for line in rows if line.startswith(("reviewer", "analyst", "aggregator"))]
+    assert sorted(callers) == ["aggregator", "analyst", "reviewer", "reviewer"]
+
+
+def test_an_explanation_says_whose_review_counts_for_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who put another first, what failed and why, and that not all reviews were needed."""
+    late = Failure("timed_out", None, "no review in the time there was")
+    ranking = Ranking(
+        (Rank("a", 0.75, 2), Rank("b", 0.25, 2), Rank("c", None, 0)),
+        (
+            Ballot("x", "x", ("a", "b"), (("a",), ("b",))),
+            Ballot("y", "y", ("a", "b"), (("b",), ("a",))),
+            Ballot("v", "v", ("a", "b"), error=late),
+            Ballot("w", "w", ("a", "b"), error=late),
+        ),
+        ("y",),
+        is_decided_early=True,
+    )
+    answer = replace(asked(mixture()), ranking=ranking)
+
+    print_explanation(answer, mixture())
+
+    rows = [line.strip() for line in capsys.readouterr().err.splitlines()]
+    at = next(number for number, line in enumerate(rows) if line.startswith("ranking"))
+    assert rows[at].endswith("1  a  0.75  2 reviews")
+    assert rows[at + 2 : at + 6] == [
+        "3  c  not reviewed",
+        "put another first: y",
+        "not counted: v, w (timed_out: no review in the time there was)",
+        "decided before all reviews were in",
+    ]
+
+
+@pytest.mark.parametrize("texts", [{}, {"a": "from b"}], ids=["different", "two say the same"])
+def test_the_winner_of_a_ranking_is_named(texts: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody picks after it, and no other that wrote the same is taken for it."""
+    config = mixture(shuffle=False, review={"by": ["boss"]}, aggregator={"method": "best"})
+
+    answer = asked(config, boss=RANKED, **texts)
+
+    assert explained(answer, config, capsys)["answer"] == "b's proposal, word for word, ranked first"
 
 
 AGREEMENTS: list[tuple[str, dict[str, Any], dict[str, Any], str | None, str | None]] = [

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from mollm.cli.printing.progress import Progress, print_streamed
-from mollm.events import Arrived, Done, Failed, Routed, Started, Token, Writing
-from mollm.types import Answer, Failure, Proposal, Route, Usage
+from mollm.events import Analyzed, Arrived, Comparing, Done, Failed, Reviewed, Routed, Started, Token, Writing
+from mollm.types import Analysis, Answer, Ballot, Failure, Point, Proposal, Rank, Ranking, Route, Usage
 from tests.command import TEAM, Screen, in_terminal, plain
 
 if TYPE_CHECKING:
@@ -91,6 +91,32 @@ def test_who_writes_is_shown_while_it_is_waited_for() -> None:
     ]
     progress.end()
     assert lines(progress)[-1] == "  b  failed no answer in time"
+
+
+def test_who_compares_is_shown_while_it_is_waited_for() -> None:
+    """Then what came of it, above who writes; and nobody is left comparing."""
+    clock = Clock()
+    progress = Progress(clock)
+    for event in (ROUTED, Started("a", "a", 1), Arrived(proposal("a")), Comparing(("judge", "boss"))):
+        progress.tell(event)
+    clock.now = 2.5
+
+    assert lines(progress)[1:] == ["  a  done 1.5 s", "  comparing 2.5 s (judge, boss)"]
+
+    late = Ballot("c", "c", ("a", "b"), error=Failure("timed_out", None, "late"))
+    progress.tell(Reviewed(Ranking((Rank("b", 1.0, 1),), (Ballot("a", "a", ("b", "c"), (("b",), ("c",))), late))))
+    point = Point("x", ("a",))
+    progress.tell(Analyzed(Analysis("boss", contradictions=(point,), blind_spots=(point, point))))
+    assert lines(progress)[2:] == [
+        "  ranked  b first, 1 review",
+        "  analyzed  1 contradiction, 2 blind spots",
+        "  comparing 2.5 s (judge, boss)",
+    ]
+    progress.tell(Writing("aggregator", "claude"))
+    assert lines(progress)[4:] == ["  writing 0.0 s (claude)"]
+    progress.tell(Comparing(("judge",)))
+    progress.end()
+    assert len(lines(progress)) == 4
 
 
 def test_the_latest_llm_that_writes_is_shown() -> None:
