@@ -110,6 +110,7 @@ def _review(config: Config, name: str, section: MixtureConfig, max_tokens: Mappi
         max_tokens=max_tokens,
         shuffle=section.shuffle,
         deadline=section.deadline,
+        widen_after=section.widen_after,
     )
 
 

@@ -55,9 +55,15 @@ class Counting:
         """Whether a ballot has not been started."""
         return self._started < len(self._ballots)
 
-    def start(self) -> range:
-        """The next ballots to start: the fewest with which those that run could decide; none if they could already."""
+    def start(self, *, more: bool = False) -> range:
+        """The next ballots to start: the fewest with which those that run could decide; none if they could already.
+
+        Args:
+            more: One at least, since those that run take their time.
+        """
         first = self._started
+        if more and self.has_more and not self.is_decided:
+            self._started += 1
         while self.has_more and not self._could_decide():
             self._started += 1
         return range(first, self._started)

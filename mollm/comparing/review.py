@@ -62,6 +62,8 @@ class Review:
     shuffle: bool = True
     deadline: float = 120.0
     """Seconds for all reviews together."""
+    widen_after: float | None = None
+    """Seconds after which another review is asked for without waiting for those that run; None: never."""
 
     @property
     def planned(self) -> tuple[str, ...]:
@@ -76,7 +78,9 @@ class Review:
 
     def plan(self, question: Question, proposal_tokens: int) -> tuple[PlannedCall, ...]:
         """One call for each ballot, which reads proposals of at most so many tokens together."""
-        own = self.prompt.tokens + tokens_at_most(self.in_particular) * self.prompt.template.placeholders.count("criteria")
+        own = self.prompt.tokens + tokens_at_most(self.in_particular) * self.prompt.template.placeholders.count(
+            "criteria"
+        )
         prompt = question.tokens * (1 + self.prompt.questions) + own + proposal_tokens
         return tuple(
             PlannedCall("reviewer", llm, self._limit(llm), prompt, images=question.images) for llm in self.planned
@@ -167,12 +171,17 @@ class _Polling:
         loop = asyncio.get_running_loop()
         until = latest(self._review.deadline, self._calls)
         self._late = replace(self._late, message=f"no review within the {until - loop.time():.3g} s there were")
+        widen_after, is_slow, begun = self._review.widen_after, False, loop.time()
         try:
-            while (started := self.counting.start()) or (tasks and not self.counting.is_decided):
+            while (started := self.counting.start(more=is_slow)) or (tasks and not self.counting.is_decided):
                 tasks |= {loop.create_task(self._ask(index)) for index in started}
-                left = until - loop.time()
-                done, tasks = await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                if not done:
+                begun = loop.time() if started else begun
+                is_last = widen_after is None or not self.counting.has_more
+                next_at = until if is_last else min(until, begun + (widen_after or 0.0))
+                wait = next_at - loop.time()
+                done, tasks = await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+                is_slow = not done
+                if is_slow and next_at >= until:
                     break
                 for task in done:
                     task.result()

@@ -73,7 +73,10 @@ def counts(draw: st.DrawFn, most: int = 4) -> Planned:
     proposals = draw(st.integers(2, most))
     prefer = draw(st.permutations(range(proposals)))
     on = st.sets(st.sampled_from(range(proposals)), min_size=2).map(frozenset)
-    settled_count, open_count = draw(st.integers(0, 6 if most > 3 else 1)), draw(st.integers(0, 3 if proposals < 4 else 1))
+    settled_count, open_count = (
+        draw(st.integers(0, 6 if most > 3 else 1)),
+        draw(st.integers(0, 3 if proposals < 4 else 1)),
+    )
     ballots = draw(st.lists(on, min_size=settled_count + open_count, max_size=settled_count + open_count))
     in_turn = draw(st.permutations(range(len(ballots))))[:settled_count]
     # Reviewers who mostly agree: without them it would hardly ever be close to decided.
@@ -119,9 +122,7 @@ def test_the_winner_is_decided_exactly_when_nothing_that_may_come_changes_it(
 @pytest.mark.fuzz
 @settings(max_examples=cases(50), deadline=None)
 @given(counts(most=3), st.data())
-def test_asking_in_turn_ends_with_the_winner_of_all_ballots(
-    found: Planned, data: st.DataObject
-) -> None:
+def test_asking_in_turn_ends_with_the_winner_of_all_ballots(found: Planned, data: st.DataObject) -> None:
     """Whatever comes in whatever order: no ballot is started without which the others could decide, nor too few."""
     ballots, prefer, _ = found
     script = [data.draw(st.none() | st.sampled_from(orders(ballot))) for ballot in ballots]
