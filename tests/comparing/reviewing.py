@@ -12,13 +12,12 @@ from mollm.messages import text_of
 from tests.clock import run_virtual
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mollm.calling.base import Request
     from mollm.types import Answer
 
 FENCED = re.compile(r"<answer-(\w+) number=\d+>\n(.*?)\n</answer-\1>", re.DOTALL)
-Reviewing = "Script | Callable[[Request], Script]"
 
 
 def is_review(request: Request) -> bool:
@@ -57,10 +56,11 @@ class Panel:
         self,
         mixture: dict[str, Any] | None = None,
         limits: dict[str, Any] | None = None,
-        says: dict[str, Script] | None = None,
+        says: Mapping[str, Script] | None = None,
         **reviews: Any,
     ) -> None:
-        said = {name: f"from {name}" for name in ("a", "b", "c", "j", "k", "boss")} | (says or {})
+        usual = {name: f"from {name}" for name in ("a", "b", "c", "j", "k", "boss")}
+        said: dict[str, Script] = {**usual, **(says or {})}
         self.reviews = reviews
         self.llms = {name: ScriptedLLM(self._script(name, text)) for name, text in said.items()}
         whole = {"description": "d", "workers": ["a", "b", "c"], "aggregator": {"llm": "boss"}, "review": {}}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +13,9 @@ from hypothesis import strategies as st
 
 from mollm.comparing.ballots import Counting, Ranks, points_of
 from tests.fuzz import cases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 Settled: TypeAlias = "dict[int, Ranks | None]"
 """Ballots by their number, with what came; None: it failed."""
@@ -166,7 +168,7 @@ def test_three_workers_of_whom_the_first_two_are_of_one_mind_need_no_third() -> 
     again.count(0, ((2,), (0, 1)))
     assert again.is_decided
     assert not again.start()
-    assert (again.order, again.points(2), again.points(0), again.ballots(0)) == ([2, 0, 1], 1, Fraction(3, 8), 2)
+    assert (again.order, again.points(2), again.points(0), again.ballots(0)) == ([2, 0, 1], Fraction(1), Fraction(3, 8), 2)
 
 
 def test_a_proposal_that_no_ballot_ranks_is_behind_those_that_lost() -> None:
@@ -174,4 +176,4 @@ def test_a_proposal_that_no_ballot_ranks_is_behind_those_that_lost() -> None:
     counting = counted([frozenset({1, 2})], [0, 1, 2], {0: ((1,), (2,))})
 
     assert counting.order == [1, 2, 0]
-    assert (counting.points(0), counting.points(2)) == (None, 0)
+    assert (counting.points(0), counting.points(2)) == (None, Fraction(0))
