@@ -28,31 +28,16 @@ def object_of(text: str) -> dict[str, Any]:
     """Return the JSON object that a reply is, but for a fence around it.
 
     Raises:
-        ValueError: It is none, or says something twice.
+        ValueError: It is none.
     """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"it is longer than {MOST_CHARACTERS} characters")
     try:
-        found = json.loads(unfenced(text), object_pairs_hook=_once)
-    except _Twice as error:
-        raise ValueError(f"it has {str(error)[:20]!r} twice") from None
+        found = json.loads(unfenced(text))
     except (ValueError, RecursionError):
         raise ValueError("it is not JSON") from None
     if not isinstance(found, dict):
         raise ValueError("it is no JSON object")
-    return found
-
-
-class _Twice(Exception):
-    pass
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise _Twice(name)
-        found[name] = value
     return found
 
 

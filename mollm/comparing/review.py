@@ -32,12 +32,6 @@ LEAST = 2
 """Proposals on a ballot: one alone is in every place at once."""
 CANCELLED = "cancelled"
 DECIDED = Failure(CANCELLED, None, "cancelled: the winner was decided without it")
-SCHEMA = {
-    "type": "object",
-    "properties": {"ranking": {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}}},
-    "required": ["ranking"],
-    "additionalProperties": False,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +202,7 @@ class _Polling:
         """Ask one reviewer; its ranks, or why they do not count, and what it could not read."""
         review, brief = self._review, self._brief
         facts = self._calls.llm(paper.llm)
-        form = constraint("ranking", SCHEMA, facts.dialect)
+        form = constraint("ranking", schema_of(len(paper.shown)), facts.dialect)
         settings = replace(review.settings, seed=brief.caller.seed, response_format=form)
         plain = with_persona(brief.messages, system=None, persona=None)
         shown = [brief.proposals[index] for index in paper.shown]
@@ -238,6 +232,18 @@ class _Polling:
         paper = self._papers[index]
         ranks, error = ((), found) if isinstance(found, Failure) else (tuple(map(names, found)), None)
         self.ballots[index] = Ballot(paper.reviewer, paper.llm, names(paper.shown), ranks, error)
+
+
+def schema_of(count: int) -> dict[str, Any]:
+    """The JSON schema of a ranking of so many answers; that each stands in it once is more than a schema can say."""
+    number = {"type": "integer", "enum": list(range(1, count + 1))}
+    tied = {"type": "array", "items": number, "minItems": 1}
+    return {
+        "type": "object",
+        "properties": {"ranking": {"type": "array", "items": tied, "minItems": 1}},
+        "required": ["ranking"],
+        "additionalProperties": False,
+    }
 
 
 def ranks_of(text: str, count: int) -> Ranks:

@@ -168,7 +168,12 @@ def test_three_workers_of_whom_the_first_two_are_of_one_mind_need_no_third() -> 
     again.count(0, ((2,), (0, 1)))
     assert again.is_decided
     assert not again.start()
-    assert (again.order, again.points(2), again.points(0), again.ballots(0)) == ([2, 0, 1], Fraction(1), Fraction(3, 8), 2)
+    assert (again.order, again.points(2), again.points(0), again.ballots(0)) == (
+        [2, 0, 1],
+        Fraction(1),
+        Fraction(3, 8),
+        2,
+    )
 
 
 def test_a_proposal_that_no_ballot_ranks_is_behind_those_that_lost() -> None:

