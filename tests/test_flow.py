@@ -160,9 +160,10 @@ def plain_request(request: Request) -> Any:
 
 FAILURES = st.sampled_from([BadRequest("no"), RateLimited("slow", retry_after_seconds=3), ProviderFailed("down")])
 TEXTS = st.sampled_from(["4", "The answer is 4.", "5", "It depends.", "", "x " * 40])
+REVIEWS = st.sampled_from(['{"ranking": [[1], [2]]}', '{"ranking": [[3], [1, 2]]}', '{"ranking": [[1]]}'])
 REPLIES = st.builds(
     Reply,
-    TEXTS,
+    TEXTS | REVIEWS,
     delay=st.sampled_from([0.0, 1.0, 2.0, 50.0]),
     error=st.none() | FAILURES,
     breaks_after=st.none() | st.just(1),
@@ -228,6 +229,8 @@ def mixtures(draw: st.DrawFn) -> dict[str, Any]:
         found["aggregator"]["fallback_llm"] = "c"
     if draw(st.booleans()):
         found["on_tools"] = draw(st.sampled_from(["after", "every", "alone"]))
+    if planned > 2 and found["aggregator"]["method"] != "vote" and "analysis" not in found["aggregator"]:
+        found |= draw(st.sampled_from([{}, {"review": {}}, {"review": {"by": ["boss"]}}]))
     return found
 
 

@@ -654,12 +654,13 @@ ELSEWHERE = {
         "mixing/test_choosing.py",
     ),
     **dict.fromkeys(
-        ("mixtures.NAME.review", *(f"mixtures.NAME.review.{name}" for name in ("by", "keep"))),
-        "comparing/test_review.py, comparing/test_review_everywhere.py",
+        (
+            "mixtures.NAME.review",
+            *(f"mixtures.NAME.review.{key}" for key in ("by", "criteria", "prompt", "max_tokens")),
+        ),
+        "comparing/test_review.py",
     ),
-    "mixtures.NAME.review.criteria": "comparing/test_review.py::test_criteria_and_a_prompt_of_ones_own_are_read_by_reviewers",
-    "mixtures.NAME.review.prompt": "comparing/test_review.py::test_criteria_and_a_prompt_of_ones_own_are_read_by_reviewers",
-    "mixtures.NAME.review.max_tokens": "comparing/test_review.py::test_every_review_is_counted_before_anybody_is_asked",
+    "mixtures.NAME.review.keep": "comparing/test_review_everywhere.py",
     **dict.fromkeys(("server", "server.host", "server.port"), "server/test_process.py"),
     **dict.fromkeys(("server.api_keys", "server.max_body"), "server/test_auth.py"),
     **dict.fromkeys(("server.api_keys.name", "server.api_keys.key"), "config/test_api_keys.py"),
