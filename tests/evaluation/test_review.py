@@ -35,7 +35,7 @@ def ranked(shown: Sequence[str], key: Callable[[int, str], float]) -> tuple[tupl
 
 def answer(draw: random.Random, key: Callable[[int, str, dict[str, int]], float], *, llms: str = WORKERS) -> Answer:
     """An answer of four workers of random lengths, of whom each reviews the others in a random order."""
-    lengths = {worker: draw.randint(10, 500) for worker in WORKERS}
+    lengths = dict(zip(WORKERS, draw.sample(range(10, 500), 4), strict=True))
     proposals = tuple(Proposal(w, llm, 1, "x" * lengths[w]) for w, llm in zip(WORKERS, llms, strict=True))
     ballots = []
     for reviewer, llm in zip(WORKERS, llms, strict=True):
