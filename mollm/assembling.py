@@ -15,7 +15,7 @@ from mollm.aggregation.writing import Writers
 from mollm.comparing.analysis import Analyst
 from mollm.comparing.review import Review
 from mollm.config.mixtures import AggregatorConfig
-from mollm.errors import ConfigError, UnknownMixture
+from mollm.errors import ConfigError, PromptError, UnknownMixture
 from mollm.mixing.registry import build_chooser
 from mollm.mixture import Mixture
 from mollm.options import Settings
@@ -96,15 +96,21 @@ def _review(config: Config, name: str, section: MixtureConfig, max_tokens: Mappi
     if review is None or section.is_bypass:
         return None
     where = config.place("mixtures", name, "review", "prompt")
+    prompt = load_prompt(config, review.prompt or REVIEWER_PROMPT, "reviewer", where)
+    if review.criteria and "criteria" not in prompt.template.placeholders:
+        where = config.place("mixtures", name, "review", "criteria")
+        raise PromptError(f"{where}: has no effect: the prompt has no placeholder {{{{ criteria }}}}")
     return Review(
         tuple(section.reviewers),
-        load_prompt(config, review.prompt or REVIEWER_PROMPT, "reviewer", where),
+        prompt,
         by_workers=review.by == "workers",
         criteria=tuple(review.criteria),
-        settings=Settings(max_tokens=review.max_tokens, temperature=0.0),
+        # The temperature is the LLM's own: some refuse any other, and would never have a voice.
+        settings=Settings(max_tokens=review.max_tokens),
         max_tokens=max_tokens,
         shuffle=section.shuffle,
         deadline=section.deadline,
+        widen_after=section.widen_after,
     )
 
 
@@ -163,7 +169,9 @@ def together(config: Config, first: Mixture, second: Mixture, aggregators: Mappi
 
 
 def _joined(config: Config, first: str, second: str, *, is_picked: bool) -> MixtureConfig:
-    """Two mixtures as one that asks all workers of both; nobody can agree with those who answer another part.
+    """Two mixtures as one that asks all workers of both.
+
+    Nobody can agree with those who answer another part, or be ranked among them, so there is no review.
 
     The aggregator is the first one's. Where that picks a proposal, which would answer half of the question, it is the
     second one's, or else an LLM that writes.
@@ -183,6 +191,7 @@ def _joined(config: Config, first: str, second: str, *, is_picked: bool) -> Mixt
         "agree": None,
         "widen_after": None,
         "enough": None,
+        "review": None,
         "quorum": max(one.quorum, other.quorum),
         "deadline": max(one.deadline, other.deadline),
     }

@@ -191,7 +191,7 @@ class Ranking:
     dissent: tuple[str, ...] = ()
     """Reviewers that read the winner and put another proposal before it."""
     is_decided_early: bool = False
-    """Further reviews were planned, and not asked for, since they could not have changed the winner."""
+    """Further reviews were planned, and not asked or not waited for, since they could not have changed the winner."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,9 +164,10 @@ ANALYSIS = (
     ' "unique_points": [], "blind_spots": [{"point": "Why?", "answers": []}]}'
 )
 TEXTS = st.sampled_from(["4", "The answer is 4.", "5", "It depends.", "", "x " * 40, ANALYSIS])
+REVIEWS = st.sampled_from(['{"ranking": [[1], [2]]}', '{"ranking": [[3], [1, 2]]}', '{"ranking": [[1]]}'])
 REPLIES = st.builds(
     Reply,
-    TEXTS,
+    TEXTS | REVIEWS,
     delay=st.sampled_from([0.0, 1.0, 2.0, 50.0]),
     error=st.none() | FAILURES,
     breaks_after=st.none() | st.just(1),
@@ -234,6 +235,9 @@ def mixtures(draw: st.DrawFn) -> dict[str, Any]:
         found["aggregator"]["analysis"] = True
     if draw(st.booleans()):
         found["on_tools"] = draw(st.sampled_from(["after", "every", "alone"]))
+    needs_llm = found["aggregator"]["method"] == "best" and "analysis" in found["aggregator"]
+    if planned > 2 and found["aggregator"]["method"] != "vote" and not needs_llm:
+        found |= draw(st.sampled_from([{}, {"review": {}}, {"review": {"by": ["boss"]}}]))
     return found
 
 

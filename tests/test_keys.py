@@ -660,6 +660,14 @@ ELSEWHERE = {
         "comparing/test_analysis.py",
     ),
     **dict.fromkeys(("mixtures.NAME.aggregator.analysis.max_tokens",), "comparing/test_analysis_kept.py"),
+    **dict.fromkeys(
+        (
+            "mixtures.NAME.review",
+            *(f"mixtures.NAME.review.{key}" for key in ("by", "criteria", "prompt", "max_tokens")),
+        ),
+        "comparing/test_review.py",
+    ),
+    "mixtures.NAME.review.keep": "comparing/test_review_everywhere.py",
     **dict.fromkeys(("server", "server.host", "server.port"), "server/test_process.py"),
     **dict.fromkeys(("server.api_keys", "server.max_body"), "server/test_auth.py"),
     **dict.fromkeys(("server.api_keys.name", "server.api_keys.key"), "config/test_api_keys.py"),

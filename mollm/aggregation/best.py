@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """Takes the proposal whose number the LLM writes, word for word; if it writes none, the best by count."""
+    """Takes the first of the ranking, word for word; without one, the proposal whose number the LLM writes.
+
+    If it writes none, or there is no LLM, the best by count is taken.
+    """
 
     picks: ClassVar[bool] = True
 
@@ -34,8 +37,6 @@ class Best:
         """Take the first of the ranking, or let the LLM pick one."""
         if brief.ranking is not None:
             return Picked(brief.best)
-        if self.writers.llm is None:
-            return given_up(brief)
         settings = replace(self.writers.settings, seed=brief.caller.seed)
         found, reasons = await self.writers.ask(brief, calls, settings, _named, streams=False)
         if isinstance(found, Picked):

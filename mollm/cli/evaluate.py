@@ -13,6 +13,7 @@ import typer
 
 from mollm.cli.arms import arms
 from mollm.cli.options import ConfigOption, JsonOption  # noqa: TC001 - typer reads the annotations
+from mollm.cli.review import review
 from mollm.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ Source: TypeAlias = "Path | Config"
 
 evaluate = typer.Typer(name="eval", help="Measure on data.", no_args_is_help=True)
 evaluate.command()(arms)
+evaluate.command()(review)
 
 RouterOption = Annotated[
     Path | None,

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 Ranks: TypeAlias = "tuple[tuple[int, ...], ...]"
 """Proposals by their index, best first; those that are tied stand together."""
@@ -40,7 +40,7 @@ class Counting:
         """Start with no ballot counted.
 
         Args:
-            ballots: What is on each, in the order in which they are started.
+            ballots: What is on each, two proposals or more, in the order in which they are started.
             prefer: All proposals; of two with equal points the one that stands earlier here is ahead.
         """
         self._ballots = [frozenset(ballot) for ballot in ballots]
@@ -55,9 +55,15 @@ class Counting:
         """Whether a ballot has not been started."""
         return self._started < len(self._ballots)
 
-    def start(self) -> range:
-        """The next ballots to start: the fewest with which those that run could decide; none if they could already."""
+    def start(self, *, more: bool = False) -> range:
+        """The next ballots to start: the fewest with which those that run could decide; none if they could already.
+
+        Args:
+            more: One at least, since those that run take their time.
+        """
         first = self._started
+        if more and self.has_more and not self.is_decided:
+            self._started += 1
         while self.has_more and not self._could_decide():
             self._started += 1
         return range(first, self._started)
@@ -71,7 +77,8 @@ class Counting:
 
     def points(self, proposal: int) -> Fraction | None:
         """The mean so far; None if no ballot ranks it."""
-        return self._mean(proposal, ())
+        count = self._counts[proposal]
+        return self._sums[proposal] / count if count else None
 
     def ballots(self, proposal: int) -> int:
         """How many ballots rank it so far."""
@@ -80,45 +87,33 @@ class Counting:
     @property
     def order(self) -> list[int]:
         """All proposals, best first, as the count stands."""
-        return sorted(self._place, key=lambda proposal: (-_known(self.points(proposal)), self._place[proposal]))
+        return sorted(self._place, key=self._standing)
 
     @property
     def is_decided(self) -> bool:
         """No outcome of the ballots that are open can change the winner, whichever of them fail."""
-        if not self._open:
-            return True
-        leader, *rivals = self.order
-        # The worst for a leader is the same ballot after ballot: the rival first, the leader last.
-        return all(self._is_ahead(leader, rival, down=self._open, up=self._open) for rival in rivals)
+        return not self._open or self._decides(())
 
     def _could_decide(self) -> bool:
         """Whether the best that may come of the started ballots would decide, for some proposal."""
-        started = {ballot for ballot in self._open if ballot < self._started}
-        rest = self._open - started
-        return any(
-            all(self._would_stay(winner, rival, started, rest) for rival in self._place if rival != winner)
-            for winner in self._place
-        )
+        return self._decides([ballot for ballot in self._open if ballot < self._started])
 
-    def _would_stay(self, winner: int, rival: int, good: set[int], bad: set[int]) -> bool:
-        for_winner = self._mean(winner, [(good, 1), (bad, 0)])
-        for_rival = self._mean(rival, [(good, 0), (bad, 1)])
-        return self._beats(winner, for_winner, rival, for_rival)
+    def _decides(self, well: Collection[int]) -> bool:
+        """Whether some proposal stays ahead if open ballots `well` go as well for it as they can, and others as ill.
 
-    def _is_ahead(self, leader: int, rival: int, *, down: set[int], up: set[int]) -> bool:
-        return self._beats(leader, self._mean(leader, [(down, 0)]), rival, self._mean(rival, [(up, 1)]))
+        As ill as a ballot can go is the same whichever the rival is: the rival first, the proposal last. A rival is
+        never better off with a ballot that fails, so each pair can be looked at alone.
+        """
+        ill = self._open.difference(well)
+        ahead = {proposal: self._standing(proposal, first=well, last=ill) for proposal in self._place}
+        behind = {proposal: self._standing(proposal, first=ill, last=well) for proposal in self._place}
+        best = sorted(behind, key=behind.__getitem__)[:2]
+        return any(ahead[winner] < min(behind[rival] for rival in best if rival != winner) for winner in ahead)
 
-    def _mean(self, proposal: int, further: Iterable[tuple[set[int], int]]) -> Fraction | None:
-        """The mean if it also had so many points on each of `further` ballots that it is on."""
-        total, count = self._sums[proposal], self._counts[proposal]
-        for ballots, each in further:
-            found = sum(proposal in self._ballots[ballot] for ballot in ballots)
-            total, count = total + each * found, count + found
-        return total / count if count else None
-
-    def _beats(self, one: int, points: Fraction | None, other: int, others: Fraction | None) -> bool:
-        return (-_known(points), self._place[one]) < (-_known(others), self._place[other])
-
-
-def _known(points: Fraction | None) -> Fraction:
-    return Fraction(-1) if points is None else points
+    def _standing(self, proposal: int, *, first: Iterable[int] = (), last: Iterable[int] = ()) -> tuple[Fraction, int]:
+        """What orders the proposals, the least being best, if it were also first and last on these ballots."""
+        won = sum(proposal in self._ballots[ballot] for ballot in first)
+        lost = sum(proposal in self._ballots[ballot] for ballot in last)
+        count = self._counts[proposal] + won + lost
+        # One that no ballot ranks is behind all that some ballot does.
+        return -(self._sums[proposal] + won) / count if count else Fraction(1), self._place[proposal]

@@ -11,7 +11,9 @@ from mollm.aggregation.showing import in_order, show_proposals
 from mollm.calling.base import Request
 from mollm.comparing.ballots import Counting
 from mollm.comparing.replies import constraint, is_cancelled, latest, number_of, object_of
+from mollm.errors import ContextTooLong, NotInFormat, PromptError, TimedOut
 from mollm.fitting import Reader
+from mollm.messages import tokens_at_most
 from mollm.options import Settings
 from mollm.prompts import with_persona
 from mollm.types import Ballot, Failure, PlannedCall, Rank, Ranking
@@ -26,29 +28,23 @@ if TYPE_CHECKING:
     from mollm.types import Proposal, Question
 
 BOTH_ORDERS = 2
-CANCELLED = "cancelled"
-DECIDED = Failure(CANCELLED, None, "the winner was decided without it")
-LATE = Failure("timed_out", None, "no review in the time there was")
 LEAST = 2
 """Proposals on a ballot: one alone is in every place at once."""
-SCHEMA = {
-    "type": "object",
-    "properties": {"ranking": {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}}},
-    "required": ["ranking"],
-    "additionalProperties": False,
-}
+CANCELLED = "cancelled"
+DECIDED = Failure(CANCELLED, None, "cancelled: the winner was decided without it")
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
     """Ranks proposals by the ballots of reviewers.
 
-    Each reads the proposals of others: those of its own LLM are left out, or, where that would leave fewer than two,
-    its own alone. The order of every second one is the reverse of the one before; a single reviewer is asked in both.
+    Each reads the proposals of others: those of its own LLM are left out, or, where that would leave a worker fewer
+    than two, its own alone. The order of every second one is the reverse of the one before; a single reviewer is asked
+    in both.
     """
 
     llms: tuple[str, ...]
-    """The reviewers, one for each ballot; of workers, their LLMs."""
+    """The reviewers; of workers, the LLM of each."""
     prompt: Prompt
     """Takes `question`, `proposals` and `criteria`."""
     by_workers: bool = True
@@ -60,19 +56,26 @@ class Review:
     shuffle: bool = True
     deadline: float = 120.0
     """Seconds for all reviews together."""
+    widen_after: float | None = None
+    """Seconds after which another review is asked for without waiting for those that run; None: never."""
 
     @property
     def planned(self) -> tuple[str, ...]:
         """The LLM of each ballot that may be asked for."""
         return self.llms * BOTH_ORDERS if len(self.llms) == 1 and not self.by_workers else self.llms
 
-    def of(self, workers: Sequence[str]) -> Self:
-        """The same review where these LLMs are the workers."""
+    def of(self, workers: Sequence[str]) -> Self | None:
+        """The same review where these LLMs are the workers; None where nobody would have two proposals to rank."""
+        if len(workers) < LEAST + self.by_workers:
+            return None
         return replace(self, llms=tuple(workers)) if self.by_workers else self
 
     def plan(self, question: Question, proposal_tokens: int) -> tuple[PlannedCall, ...]:
         """One call for each ballot, which reads proposals of at most so many tokens together."""
-        prompt = question.tokens * (1 + self.prompt.questions) + self.prompt.tokens + proposal_tokens
+        own = self.prompt.tokens + tokens_at_most(self.in_particular) * self.prompt.template.placeholders.count(
+            "criteria"
+        )
+        prompt = question.tokens * (1 + self.prompt.questions) + own + proposal_tokens
         return tuple(
             PlannedCall("reviewer", llm, self._limit(llm), prompt, images=question.images) for llm in self.planned
         )
@@ -80,29 +83,41 @@ class Review:
     def _limit(self, llm: str) -> int:
         return self.settings.max_tokens or (self.max_tokens or {}).get(llm, 0)
 
+    @property
+    def in_particular(self) -> str:
+        """The criteria as a list, as the prompt shows them."""
+        return "\n".join(f"- {criterion}" for criterion in self.criteria)
+
     async def rank(self, brief: Brief, calls: Calls) -> tuple[Ranking | None, tuple[str, ...]]:
         """Rank the proposals of `brief`.
 
         Returns:
-            The ranking, or None; and why there is none.
+            The ranking, or None; and why there is none, or who could not read all of the proposals.
+
+        Raises:
+            LimitError: A review was not planned.
         """
         papers = self._papers(brief.proposals, brief.caller.seed)
         if not papers:
             return None, ("the proposals were not reviewed: nobody could have ranked two of others",)
-        ballots, counting = await _Polling(self, papers, brief, calls).run()
+        polling = _Polling(self, papers, brief, calls)
+        await polling.run()
+        ballots = [polling.ballots[index] for index in sorted(polling.ballots)]
+        short = tuple(f"the reviewer: {why}" for why in dict.fromkeys(polling.short))
         counted = [ballot for ballot in ballots if ballot.error is None]
         if not counted:
             why = "; ".join(dict.fromkeys(f"{b.reviewer}: {b.error.message}" for b in ballots if b.error))
-            return None, (f"the proposals are not ranked, since no review counts ({why})",)
-        proposals = brief.proposals
+            return None, (f"the proposals are not ranked, since no review counts ({why})", *short)
+        counting = polling.counting
         ranks = tuple(
-            Rank(proposals[index].worker, _float(counting.points(index)), counting.ballots(index))
+            Rank(brief.proposals[index].worker, _float(counting.points(index)), counting.ballots(index))
             for index in counting.order
         )
         winner = ranks[0].worker
-        dissent = tuple(b.reviewer for b in counted if winner in b.shown and winner not in b.ranks[0])
-        is_early = counting.is_decided and sum(ballot.error is not DECIDED for ballot in ballots) < len(papers)
-        return Ranking(ranks, tuple(ballots), tuple(dict.fromkeys(dissent)), is_early), ()
+        dissent = dict.fromkeys(b.reviewer for b in counted if winner in b.shown and winner not in b.ranks[0])
+        was_waited_for = sum(ballot.error is not DECIDED for ballot in ballots)
+        is_early = counting.is_decided and was_waited_for < len(papers)
+        return Ranking(ranks, tuple(ballots), tuple(dissent), is_early), short
 
     def _papers(self, proposals: Sequence[Proposal], seed: int | None) -> list[_Paper]:
         """What each reviewer reads, in which order."""
@@ -119,28 +134,6 @@ class Review:
                 papers.append(_Paper(name, llm, tuple(shown if len(papers) % BOTH_ORDERS == 0 else reversed(shown))))
         return papers
 
-    async def ask(self, paper: _Paper, brief: Brief, calls: Calls) -> tuple[Ranks | None, Failure | None]:
-        """Ask one reviewer; its ranks, or why they do not count."""
-        facts = calls.llm(paper.llm)
-        settings = replace(
-            self.settings, seed=brief.caller.seed, response_format=constraint("ranking", SCHEMA, facts.dialect)
-        )
-        plain = with_persona(brief.messages, system=None, persona=None)
-        shown = [brief.proposals[index] for index in paper.shown]
-        readers = [Reader(paper.llm, facts, settings.max_tokens)]
-        criteria = "\n".join(f"- {criterion}" for criterion in self.criteria)
-        messages, why = await show_proposals(self.prompt, plain, shown, readers, values={"criteria": criteria})
-        if messages is None:
-            return None, Failure("context_too_long", None, "; ".join(why))
-        outcome = await calls.attempt("reviewer", paper.llm, Request(messages, settings))
-        if outcome.completion is None:
-            return None, outcome.call.error or Failure("failed", None, "no reply")
-        try:
-            found = ranks_of(outcome.completion.text, len(shown))
-        except ValueError as error:
-            return None, Failure("not_in_format", None, f"the review cannot be read: {error}")
-        return tuple(tuple(paper.shown[number - 1] for number in tied) for tied in found), None
-
 
 @dataclass(frozen=True, slots=True)
 class _Paper:
@@ -151,26 +144,40 @@ class _Paper:
 
 
 class _Polling:
-    """Asks reviewers side by side, no more of them than may still decide."""
+    """Asks reviewers side by side, no more of them than may still decide.
+
+    Attributes:
+        ballots: Of those that were asked, by their number.
+        counting: Of what came.
+        short: What was shortened, to fit whose window.
+    """
 
     def __init__(self, review: Review, papers: Sequence[_Paper], brief: Brief, calls: Calls) -> None:
         self._review, self._papers, self._brief, self._calls = review, papers, brief, calls
         counted = by_count(brief.proposals, brief.format)
         prefer = [next(i for i, p in enumerate(brief.proposals) if p is proposal) for proposal in counted]
-        self._counting = Counting([paper.shown for paper in papers], prefer)
-        self._ballots: dict[int, Ballot] = {}
+        self.counting = Counting([paper.shown for paper in papers], prefer)
+        self.ballots: dict[int, Ballot] = {}
+        self.short: list[str] = []
+        self._late = Failure(TimedOut.kind, None, "")
 
-    async def run(self) -> tuple[list[Ballot], Counting]:
-        tasks: set[asyncio.Task[int]] = set()
+    async def run(self) -> None:
+        """Ask until the winner is decided, or the time is up."""
+        tasks: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
         until = latest(self._review.deadline, self._calls)
+        self._late = replace(self._late, message=f"no review within the {until - loop.time():.3g} s there were")
+        widen_after, is_slow, begun = self._review.widen_after, False, loop.time()
         try:
-            while (started := self._counting.start()) or (tasks and not self._counting.is_decided):
+            while (started := self.counting.start(more=is_slow)) or (tasks and not self.counting.is_decided):
                 tasks |= {loop.create_task(self._ask(index)) for index in started}
-                done, tasks = await asyncio.wait(
-                    tasks, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED
-                )
-                if not done:
+                begun = loop.time() if started else begun
+                is_last = widen_after is None or not self.counting.has_more
+                next_at = until if is_last else min(until, begun + (widen_after or 0.0))
+                wait = next_at - loop.time()
+                done, tasks = await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+                is_slow = not done
+                if is_slow and next_at >= until:
                     break
                 for task in done:
                     task.result()
@@ -179,30 +186,72 @@ class _Polling:
                 task.cancel()
             if tasks:
                 await asyncio.wait(tasks)
-        return [self._ballots[index] for index in sorted(self._ballots)], self._counting
 
-    async def _ask(self, index: int) -> int:
+    async def _ask(self, index: int) -> None:
         paper = self._papers[index]
         try:
-            ranks, failure = await self._review.ask(paper, self._brief, self._calls)
+            found, short = await self._read(paper)
         except asyncio.CancelledError:
             if is_cancelled():
-                self._ballots[index] = self._ballot(paper, None, DECIDED if self._counting.is_decided else LATE)
+                self._enter(index, DECIDED if self.counting.is_decided else self._late)
                 raise
-            ranks, failure = None, Failure(CANCELLED, None, "the call cancelled itself")
-        self._counting.count(index, ranks)
-        self._ballots[index] = self._ballot(paper, ranks, failure)
-        return index
+            found, short = Failure(CANCELLED, None, "the call cancelled itself"), ()
+        self.short += short
+        self.counting.count(index, None if isinstance(found, Failure) else found)
+        self._enter(index, found)
 
-    def _ballot(self, paper: _Paper, ranks: Ranks | None, failure: Failure | None) -> Ballot:
+    async def _read(self, paper: _Paper) -> tuple[Ranks | Failure, tuple[str, ...]]:
+        """Ask one reviewer; its ranks, or why they do not count, and what it could not read."""
+        review, brief = self._review, self._brief
+        facts = self._calls.llm(paper.llm)
+        form = constraint("ranking", schema_of(len(paper.shown)), facts.dialect)
+        settings = replace(review.settings, seed=brief.caller.seed, response_format=form)
+        plain = with_persona(brief.messages, system=None, persona=None)
+        shown = [brief.proposals[index] for index in paper.shown]
+        readers = [Reader(paper.llm, facts, settings.max_tokens)]
+        try:
+            values = {"criteria": review.in_particular}
+            messages, short = await show_proposals(review.prompt, plain, shown, readers, values=values)
+        except PromptError as error:
+            return Failure("unusable", None, str(error)), ()
+        if messages is None:
+            return Failure(ContextTooLong.kind, None, "; ".join(short)), ()
+        outcome = await self._calls.attempt("reviewer", paper.llm, Request(messages, settings))
+        if outcome.completion is None:
+            return outcome.call.error or Failure("failed", None, "no reply"), short
+        try:
+            found = ranks_of(outcome.completion.text, len(shown))
+        except ValueError as error:
+            is_cut = outcome.completion.finish_reason == "length"
+            why = "it was cut off by its token limit" if is_cut else f"it cannot be read: {error}"
+            return Failure(NotInFormat.kind, None, f"the review does not count: {why}"), short
+        return tuple(tuple(paper.shown[number - 1] for number in tied) for tied in found), short
+
+    def _enter(self, index: int, found: Ranks | Failure) -> None:
         def names(indices: Sequence[int]) -> tuple[str, ...]:
             return tuple(self._brief.proposals[index].worker for index in indices)
 
-        return Ballot(paper.reviewer, paper.llm, names(paper.shown), tuple(map(names, ranks or ())), failure)
+        paper = self._papers[index]
+        ranks, error = ((), found) if isinstance(found, Failure) else (tuple(map(names, found)), None)
+        self.ballots[index] = Ballot(paper.reviewer, paper.llm, names(paper.shown), ranks, error)
+
+
+def schema_of(count: int) -> dict[str, Any]:
+    """The JSON schema of a ranking of so many answers; that each stands in it once is more than a schema can say."""
+    number = {"type": "integer", "enum": list(range(1, count + 1))}
+    tied = {"type": "array", "items": number, "minItems": 1}
+    return {
+        "type": "object",
+        "properties": {"ranking": {"type": "array", "items": tied, "minItems": 1}},
+        "required": ["ranking"],
+        "additionalProperties": False,
+    }
 
 
 def ranks_of(text: str, count: int) -> Ranks:
     """Read `{"ranking": [[2], [1, 3]]}`, numbers from 1 to `count`, each once, the best first.
+
+    A number may stand without the list around it.
 
     Raises:
         ValueError: It is anything else; the message says what.

@@ -36,6 +36,11 @@ def _review_problems(config: Config, key: KeyPath, mixture: MixtureConfig, revie
     elif review.by == "workers" and mixture.planned < LEAST_WORKERS:
         text = f"a worker ranks the proposals of others, and there are {mixture.planned} in all; name LLMs that review"
         yield Problem(by, text, [where, by, (*key, "workers")])
+    if mixture.aggregator.method == "best" and not (mixture.aggregator.llm or mixture.aggregator.fallback_llm):
+        for field in ("prompt", "max_tokens", "temperature"):
+            if field in mixture.aggregator.model_fields_set:
+                text = "has no effect where the first of the review is taken, without an LLM"
+                yield Problem((*key, "aggregator", field), text, [(*key, "aggregator"), where])
     if review.by == "workers":
         return
     if not review.by:
@@ -45,6 +50,14 @@ def _review_problems(config: Config, key: KeyPath, mixture: MixtureConfig, revie
             yield Problem((*by, index), f"no LLM {llm!r}{nearest(llm, config.llms)}", [(*by, index), LLMS])
         elif llm in review.by[:index]:
             yield Problem((*by, index), f"{llm!r} stands here twice; a reviewer has one voice", [by])
+        elif mixture.planned > 1 and _others(mixture, llm) < LEAST_WORKERS - 1:
+            text = f"{llm!r} ranks the proposals of others, and there are {_others(mixture, llm)}: it is never asked"
+            yield Problem((*by, index), text, [by, (*key, "workers")])
+
+
+def _others(mixture: MixtureConfig, llm: str) -> int:
+    """The most proposals that are not of this LLM."""
+    return min(mixture.planned, sum(worker.samples for worker in mixture.listed if worker.llm != llm))
 
 
 def _analysis_problems(

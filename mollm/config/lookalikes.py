@@ -49,6 +49,8 @@ _KINDS: dict[KeyPath, Kind] = {
     ("mixtures", "*", "description"): Kind.PROSE,
     ("mixtures", "*", "examples"): Kind.PROSE,
     ("mixtures", "*", "aggregator", "prompt"): Kind.PROSE,
+    **{("mixtures", "*", "aggregator", "analysis", key): Kind.PROSE for key in ("prompt", "criteria")},
+    **{("mixtures", "*", "review", key): Kind.PROSE for key in ("prompt", "criteria")},
     **{("mixtures", "*", "workers", "*", key): Kind.PROSE for key in ("prompt", "system", "stop", "extra_body")},
     ("router", "prompt"): Kind.PROSE,
     ("router", "members", "*", "prompt"): Kind.PROSE,

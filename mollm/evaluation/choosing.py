@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mollm.evaluation.resampling import bootstrap
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from mollm.routing.calibration import Ints
     from mollm.routing.features import Floats
 
-RESAMPLES = 2000
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of quality, for which score and cost are measured."""
 
@@ -120,20 +121,6 @@ def gap_recovered(order: Floats, scores: Floats, strong: int) -> float:
     if not curve[-1]:
         return float("nan")
     return float(np.trapezoid(curve / curve[-1], dx=1.0 / len(gain)))
-
-
-def bootstrap(differences: Floats, resamples: int = RESAMPLES) -> tuple[float, float]:
-    """In which range 95 % of the means lie when the questions are drawn again.
-
-    Args:
-        differences: Of two ways to choose on the same questions, shape (n,).
-        resamples: How often n questions are drawn.
-    """
-    generator = np.random.default_rng(0)
-    count = len(differences)
-    means = [differences[generator.integers(count, size=count)].mean() for _ in range(resamples)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _mean(costs: Floats | None, picked: Ints) -> float | None:

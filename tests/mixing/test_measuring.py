@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from mollm.cli.main import app
 from mollm.errors import DataError
-from mollm.evaluation.choosing import bootstrap, gap_recovered, measure, weighed
+from mollm.evaluation.choosing import gap_recovered, measure, weighed
+from mollm.evaluation.resampling import bootstrap
 from mollm.mixing.predictor import Predictor
 from mollm.training.chooser import measured_on, train
 from mollm.training.outcomes import Outcomes, read
@@ -147,7 +148,7 @@ def test_the_interval_is_that_of_a_mean() -> None:
     """Two standard errors to either side, about."""
     differences = np.random.default_rng(3).normal(0.1, 1.0, 400)
 
-    low, high = bootstrap(differences, 500)
+    low, high = bootstrap(differences, resamples=500)
 
     assert low == pytest.approx(differences.mean() - 0.098, abs=0.02)
     assert high == pytest.approx(differences.mean() + 0.098, abs=0.02)

@@ -1,0 +1,35 @@
+"""In which range a figure lies, by drawing what it was measured on again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mollm.evaluation.metrics import Floats
+
+RESAMPLES = 2000
+
+
+def bootstrap(
+    rows: Floats, figure: Callable[[Floats], Any] = np.mean, resamples: int = RESAMPLES
+) -> tuple[float, float]:
+    """In which range 95 % of the figures lie when the rows are drawn again (percentile bootstrap; Efron, 1979).
+
+    Args:
+        rows: What is drawn as a whole, as all that was measured on one question, shape (n, ...).
+        figure: Worked out of as many rows; NaN where they do not tell, and left out.
+        resamples: How often n rows are drawn.
+
+    Returns:
+        NaN twice where no draw tells.
+    """
+    generator = np.random.default_rng(0)
+    count = len(rows)
+    figures = np.array([figure(rows[generator.integers(count, size=count)]) for _ in range(resamples)])
+    told = figures[~np.isnan(figures)]
+    low, high = np.quantile(told, [0.025, 0.975]) if len(told) else (np.nan, np.nan)
+    return float(low), float(high)
