@@ -141,6 +141,7 @@ def _joined(config: Config, first: str, second: str, *, is_picked: bool) -> Mixt
         "agree": None,
         "widen_after": None,
         "enough": None,
+        "grace": None,
         "quorum": max(one.quorum, other.quorum),
         "deadline": max(one.deadline, other.deadline),
     }
@@ -173,6 +174,7 @@ def rules_of(mixture: MixtureConfig) -> Rules:
         widen=planned if mixture.widen == "all" else mixture.widen,
         widen_after=mixture.widen_after,
         enough=mixture.enough or planned,
+        grace=mixture.grace or 0.0,
         quorum=mixture.quorum,
         deadline=mixture.deadline,
         layers=mixture.layers,

@@ -503,6 +503,21 @@ def enough() -> None:
     assert fakes["c"].cancelled == 1
 
 
+@key("mixtures.NAME.grace")
+def grace() -> None:
+    """Those that run when enough have arrived have so many seconds more, and one that arrives then counts."""
+    late = {"b": Reply("late", delay=1), "c": Reply("slow", delay=99)}
+    mixture = {"enough": 1, "aggregator": {"method": "vote"}}
+
+    without, _, at_once = ask(config(mixture), **late)
+    with_grace, fakes, later = ask(config({**mixture, "grace": 2}), **late)
+
+    assert (at_once, later) == pytest.approx((0, 2))
+    assert [p.text for p in without.proposals] == ["from a", "", ""]
+    assert [p.text for p in with_grace.proposals] == ["from a", "late", ""]
+    assert fakes["c"].cancelled == 1
+
+
 @key("mixtures.NAME.quorum")
 def quorum() -> None:
     """Fewer arrivals than that are an error, however good they are."""
