@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mollm.aggregation.acting import Acting
 from mollm.aggregation.base import picks
 from mollm.aggregation.best import Best
+from mollm.aggregation.guarding import Guard
 from mollm.aggregation.rewriting import Rewriter
 from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
@@ -32,6 +33,8 @@ DEFAULT_PROMPTS = {"best": "prompts/aggregator/best.md"}
 DEFAULT_PROMPT = "prompts/aggregator/default.md"
 TOOLS_PROMPT = "prompts/aggregator/tools.md"
 FORM_PROMPT = "prompts/aggregator/form.md"
+GUARD_PROMPT = "prompts/aggregator/guard.md"
+STREAMED_PROMPT = "prompts/aggregator/guard_streamed.md"
 
 
 def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: Mapping[str, Aggregator]) -> Mixture:
@@ -80,9 +83,23 @@ def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: M
         acting=_acting(config, name, section, writers),
         max_tokens=max_tokens,
         rewriter=Rewriter(again, tuple(dict.fromkeys(worker.llm for worker in workers))),
+        guard=_guard(config, name, section, writers),
         shuffle=section.shuffle,
         chooser=build_chooser(section.choose, config, name),
     )
+
+
+def _guard(config: Config, name: str, section: MixtureConfig, writers: Writers) -> Guard | None:
+    if section.aggregator.guard == "none":
+        return None
+    where = config.place("mixtures", name, "aggregator", "guard")
+    again, further = (
+        replace(writers, prompt=load_prompt(config, file, "aggregator", where), shuffle=False)
+        for file in (GUARD_PROMPT, STREAMED_PROMPT)
+    )
+    # Only an LLM that may write an answer is told.
+    named = (section.aggregator_llm, section.aggregator.fallback_llm, section.acting_llm)
+    return Guard(again, further, tuple(dict.fromkeys(filter(None, named))))
 
 
 def _acting(config: Config, name: str, section: MixtureConfig, writers: Writers) -> Acting:

@@ -19,6 +19,20 @@ def effect_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]:
     if mixture.grace is not None and (text := _why_no_grace(mixture)):
         read = ("grace", "workers", "enough", "ask_first", "agree", "widen", "widen_after")
         yield Problem((*key, "grace"), f"has no effect: {text}", [(*key, field) for field in read])
+    if mixture.aggregator.guard != "none" and (text := _why_no_guard(mixture)):
+        guard = (*key, "aggregator", "guard")
+        read = [(*key, "aggregator", "method"), (*key, "aggregator", "llm"), (*key, "workers"), (*key, "enough")]
+        yield Problem(guard, f"has no effect: {text}", [guard, *read])
+
+
+def _why_no_guard(mixture: MixtureConfig) -> str | None:
+    """Say why no LLM ever writes an answer from proposals that agree; None if one may."""
+    aggregator = mixture.aggregator
+    if mixture.planned == 1 or (mixture.enough == 1 and mixture.grace is None):
+        return "there is only one proposal, and at least two have to agree"
+    if aggregator.method == "best" or (aggregator.method == "vote" and aggregator.llm is None):
+        return f"the answer of {aggregator.method!r} is a proposal, word for word"
+    return None
 
 
 def _why_no_grace(mixture: MixtureConfig) -> str | None:

@@ -45,6 +45,10 @@ class AggregatorConfig(Section):
     )
     max_tokens: Count | None = Field(None, description="Unset: the LLM's.")
     temperature: float | None = Field(None, ge=0, le=2, description="Unset: the LLM's.")
+    guard: Literal["none", "facts"] = Field(
+        "none",
+        description="`facts`: those on which most proposals agree have to stand in an answer that an LLM writes.",
+    )
     analysis: Analysis = Field(
         None, description="`true`, or how an LLM compares the proposals before the answer is written."
     )
