@@ -4,9 +4,9 @@
 
 `--data` is a folder with `gsm8k/` and `math-l5/`: `questions.jsonl` (`id, question, gold`) and one `LLM.jsonl.gz`
 (`id, output`) per LLM, as recorded. Of each set a seeded sample of questions is drawn, and for each question panels of
-3 and of 5 LLMs, with another LLM that wrote the answer. Where the answer is right, what most of the panel say and it
-lacks is a false alarm; a panel whose own answer by vote is wrong counts as well. Then one of the agreed facts that stand
-in the answer is taken out of it, or changed, everywhere: found is what the guard then names.
+3 and of 5 LLMs, with another LLM that wrote the answer. Where the answer is right, what the panel says and it lacks is
+a false alarm, also where most of the panel are wrong. Then one of the demanded facts that stand in the answer is taken
+out of it, or changed, everywhere: found is what is then missing.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ import random
 import re
 import sys
 import time
-from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from machine import shape
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mollm.facts.agreeing import KINDS, agreed, facts_in, missing  # noqa: E402
-from mollm.facts.base import Fact  # noqa: E402
-from mollm.facts.quantities import values_in  # noqa: E402
+from mollm.facts.agreeing import KINDS, agreed, demanded, facts_in, missing  # noqa: E402
+from mollm.facts.quantities import typed, values_in  # noqa: E402
 from mollm.final.replies import final_answer, is_right  # noqa: E402
 from mollm.final.tally import Tally  # noqa: E402
+
+if TYPE_CHECKING:
+    from mollm.facts.base import Fact
 
 SETS = ("gsm8k", "math-l5")
 SIZES = (3, 5)
@@ -54,6 +55,7 @@ class Variant(NamedTuple):
     only_final: bool = False
     made_of: tuple[Variant, ...] = ()
     """Whatever one of these demands."""
+    is_in_force: bool = False
 
 
 NUMBERS = frozenset(("number", "step"))
@@ -63,6 +65,7 @@ FINAL = Variant("final number, most", NUMBERS, only_final=True)
 OTHER = Variant("every kind but number and step, most, not the question's", OTHERS, MOST, SKIPS)
 BY_ALL = Variant("number, all, not the question's", frozenset(["number"]), ALL, SKIPS)
 VARIANTS = (
+    Variant("**as `guard: facts` does**", is_in_force=True),
     Variant("final number, most, or any other kind, most, not the question's", made_of=(FINAL, OTHER)),
     Variant("the same, or number, all, not the question's", made_of=(FINAL, OTHER, BY_ALL)),
     Variant("the same, numbers of two digits or more", made_of=(FINAL, OTHER, BY_ALL._replace(least_digits=2))),
@@ -108,7 +111,6 @@ class Counts:
     demanding: int = 0
     facts: int = 0
     alarms: int = 0
-    kinds: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     removed: int = 0
     removed_found: int = 0
     changed: int = 0
@@ -161,25 +163,27 @@ def _panels(row: dict[str, Any], outputs: dict[str, dict[Any, str]], rng: random
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _facts(text: str) -> tuple[Fact, ...]:
     return tuple(facts_in(text))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _agreed(panel: tuple[str, ...], by_all: bool) -> tuple[Fact, ...]:
     return tuple(agreed(panel, by_all=by_all))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _lacking(facts: tuple[Fact, ...], text: str) -> frozenset[tuple[str, str]]:
     return frozenset((fact.kind, fact.key) for fact in missing(facts, text))
 
 
-def demanded(case: Case, variant: Variant) -> list[Fact]:
+def wanted(case: Case, variant: Variant) -> list[Fact]:
     """The facts that a variant demands of the answer."""
+    if variant.is_in_force:
+        return demanded(case.panel, case.finals, case.question)
     if variant.made_of:
-        return list(dict.fromkeys(fact for part in variant.made_of for fact in demanded(case, part)))
+        return list(dict.fromkeys(fact for part in variant.made_of for fact in wanted(case, part)))
     facts = _agreed(case.panel, variant.by_all)
     of_question = _lacking(facts, case.question) if variant.skips_question else None
     kept = []
@@ -201,7 +205,7 @@ def without(fact: Fact, answer: str, rng: random.Random, *, changes: bool) -> st
     if fact.kind in NUMBERS:
 
         def other_number(found: re.Match[str]) -> str:
-            if values_in(found[0])[0].isdisjoint((fact.key.lstrip("-"), *fact.also)):
+            if values_in(typed(found[0])).isdisjoint((fact.key.lstrip("-"), *fact.also)):
                 return found[0]
             return re.sub(r"[0-9]", lambda d: str((int(d[0]) + rng.randrange(1, 9)) % 10), found[0]) if changes else ""
 
@@ -211,7 +215,7 @@ def without(fact: Fact, answer: str, rng: random.Random, *, changes: bool) -> st
     cut = answer
     for text in sorted(texts, key=len, reverse=True):
         other = "".join(chr(ord(c) + 1) if c.isalpha() and c not in "zZ" else c for c in text) if changes else ""
-        cut = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", lambda _, other=other: other, cut)
+        cut = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", other.replace("\\", r"\\"), cut)
     return cut if cut != answer else None
 
 
@@ -219,8 +223,8 @@ def count(of_set: list[Case], variant: Variant) -> Counts:
     """Hold every answer against what the variant demands of it."""
     rng, counts = random.Random(SEED), Counts()
     for case in of_set:
-        facts = demanded(case, variant)
-        lacking = [f for f in facts if (f.kind, f.key) in _lacking(_agreed(case.panel, MOST), case.answer)]
+        facts = wanted(case, variant)
+        lacking = missing(facts, case.answer)
         if not case.is_right:
             counts.wrong += case.is_panel_right
             counts.wrong_alarms += case.is_panel_right and bool(lacking)
@@ -229,8 +233,6 @@ def count(of_set: list[Case], variant: Variant) -> Counts:
         counts.demanding += bool(facts)
         counts.facts += len(facts)
         counts.alarms += bool(lacking)
-        for kind in {fact.kind for fact in lacking}:
-            counts.kinds[kind] += 1
         standing = [fact for fact in facts if fact not in lacking]
         if standing:
             fact = rng.choice(standing)
@@ -251,8 +253,8 @@ def share(part: int, whole: int) -> str:
 def table(found: list[Case]) -> list[str]:
     """One line per variant."""
     lines = [
-        "| demanded | answers | facts each | demands any | false alarms | removed: found | changed: found | wrong answer,"
-        " right panel: alarms |",
+        "| demanded | right answers | facts each | any | false alarms | removed: found | changed: found"
+        " | wrong answers, right panel: alarms |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for variant in VARIANTS:
@@ -263,6 +265,19 @@ def table(found: list[Case]) -> list[str]:
             f"| {share(c.changed_found, c.changed)} of {c.changed} | {share(c.wrong_alarms, c.wrong)} of {c.wrong} |"
         )
     return lines
+
+
+def by_kind(found: list[Case]) -> list[str]:
+    """How many facts of each kind are demanded of right answers, and in how many one is missing."""
+    lines = ["| kind | demanded | answers that lack one |", "|---|---:|---:|"]
+    demands, alarms, right = dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0), [c for c in found if c.is_right]
+    for case in right:
+        facts = wanted(case, VARIANTS[0])
+        for fact in facts:
+            demands[fact.kind] += 1
+        for kind in {fact.kind for fact in missing(facts, case.answer)}:
+            alarms[kind] += 1
+    return lines + [f"| {kind} | {demands[kind]} | {share(alarms[kind], len(right))} |" for kind in sorted(KINDS)]
 
 
 def main() -> None:
@@ -278,15 +293,17 @@ def main() -> None:
     for name, of_set in drawn.items():
         for size in SIZES:
             parts += [f"## {name}, panels of {size}", "", *table([c for c in of_set if len(c.panel) == size]), ""]
-    parts += ["## Both sets, panels of 3 and 5", "", *table([case for of_set in drawn.values() for case in of_set]), ""]
-    texts = {case.answer for of_set in drawn.values() for case in of_set}
+    everything = [case for of_set in drawn.values() for case in of_set]
+    parts += ["## Both sets, panels of 3 and 5", "", *table(everything), ""]
+    parts += ["False alarms of `guard: facts` by kind of fact, over all of them:", "", *by_kind(everything), ""]
+    texts = {case.answer for case in everything}
     start = time.process_time()
     for text in texts:
         facts_in(text)
     took = time.process_time() - start
     size = sum(map(len, texts))
     parts += [
-        f"Reading: {1e3 * took / len(texts):.2f} ms of CPU for an answer of {size // len(texts)} characters on average.",
+        f"Reading takes {1e3 * took / len(texts):.2f} ms of CPU for an answer of {size // len(texts)} characters.",
         "",
         f"{date.today().isoformat()}, {shape()}; {time.process_time() - began:.0f} s of CPU in all, seed {SEED}.",
     ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.aggregation.base import Brief, Result
-    from mollm.aggregation.writing import Take, Writers
+    from mollm.aggregation.writing import Writers
     from mollm.calling.calls import Calls, Outcome
     from mollm.events import Event, Observer
     from mollm.facts.base import Fact
@@ -74,7 +74,7 @@ class Guard:
         lacking = missing(facts, text_of(written.message.get("content")))
         if not lacking:
             return written
-        llm, settings = _writer(calls), self._settings(written, brief, calls)
+        llm, settings = _writer(calls), self._settings(brief, calls)
         why: tuple[str, ...] = ()
         if llm is not None and settings is not None and calls.may_ask("aggregator", llm, settings):
             told = replace(brief, messages=without_tools(brief.messages), proposals=_told(written, lacking, brief))
@@ -84,7 +84,7 @@ class Guard:
         reasons = (*written.degraded, *why, *([_lacks(lacking)] if lacking else []))
         return replace(written, degraded=reasons)
 
-    def _settings(self, written: Written, brief: Brief, calls: Calls) -> Settings | None:
+    def _settings(self, brief: Brief, calls: Calls) -> Settings | None:
         """What the call is made with; None where it cannot be made."""
         settings = replace(brief.caller.over(self.again.settings), tools=None, tool_choice=None)
         if not brief.streams:

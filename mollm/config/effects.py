@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 def effect_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]:
     """Find the keys that could be left out without a change."""
-    key = (*MIXTURES, name)
+    key: KeyPath = (*MIXTURES, name)
     if mixture.grace is not None and (text := _why_no_grace(mixture)):
-        read = ("grace", "workers", "enough", "ask_first", "agree", "widen", "widen_after")
-        yield Problem((*key, "grace"), f"has no effect: {text}", [(*key, field) for field in read])
+        fields = ("grace", "workers", "enough", "ask_first", "agree", "widen", "widen_after")
+        yield Problem((*key, "grace"), f"has no effect: {text}", [(*key, field) for field in fields])
     if mixture.aggregator.guard != "none" and (text := _why_no_guard(mixture)):
-        guard = (*key, "aggregator", "guard")
-        read = [(*key, "aggregator", "method"), (*key, "aggregator", "llm"), (*key, "workers"), (*key, "enough")]
-        yield Problem(guard, f"has no effect: {text}", [guard, *read])
+        aggregator: KeyPath = (*key, "aggregator")
+        read = [(*aggregator, "method"), (*aggregator, "llm"), (*key, "workers"), (*key, "enough"), (*key, "grace")]
+        yield Problem((*aggregator, "guard"), f"has no effect: {text}", [(*aggregator, "guard"), *read])
 
 
 def _why_no_guard(mixture: MixtureConfig) -> str | None:

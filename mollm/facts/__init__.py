@@ -2,7 +2,8 @@
 
 | module | reads |
 |---|---|
-| `quantities` | numbers and dates, in the digits of every script |
+| `quantities` | numbers, in the digits of every script; `readings`: what their characters may mean |
+| `moments` | dates and times of day |
 | `marks` | what is written letter for letter: URLs, paths, code identifiers |
 | `names` | names: by their capitals, or by quotation marks where a script has no capitals |
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, get_args
 
 from mollm.facts import marks, names
 from mollm.facts.base import Fact, Kind
-from mollm.facts.quantities import quantities_in, values_in
+from mollm.facts.moments import moments_in
+from mollm.facts.quantities import numbers_in, typed, values_in
 from mollm.final.tally import Tally
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def facts_in(text: str, kinds: Collection[Kind] = KINDS) -> list[Fact]:
     """The facts that `text` states, each once. Blocks of code are not read: their lines are one way among many."""
     read = "\n".join(text[:MAX_READ].split("```")[::2])
     found, rest = marks.marks_in(read)
-    quantities, rest = quantities_in(rest)
-    found += quantities
+    moments, rest = moments_in(typed(rest))
+    found += [*moments, *numbers_in(rest)]
     if "name" in kinds:
         found += names.names_in(rest)
     return list({(fact.kind, fact.key): fact for fact in reversed(found) if fact.kind in kinds}.values())[::-1]
@@ -54,7 +55,9 @@ def missing(facts: Iterable[Fact], text: str) -> list[Fact]:
     facts = list(facts)
     if not facts:
         return []
-    values, moments = values_in(text)
+    plain = typed(text)
+    values = values_in(plain)
+    moments = {key for fact in moments_in(plain)[0] for key in (fact.key, *fact.also)}
     folded, words = marks.folded(text), names.words_of(text)
 
     def stands(fact: Fact) -> bool:

@@ -19,18 +19,20 @@ _QUOTED = re.compile(
 _QUOTES = frozenset("「『《“«")
 _STARTS = re.compile(r"[.!?:;…\n\"“”«»„‚「『(\[#|>。！？：；।؟۔\u2014\u2013]")  # noqa: RUF001
 _LINKS = (" ", "-", " **", "** ", " *", "* ", "_", " _")
-_GERMAN = frozenset(
-    "der die das und ist nicht ein eine einen einer mit für auf von den dem des zu im wird sind werden auch als oder".split()
+_OF_GERMAN = (
+    "der die das und ist nicht ein eine einen einer mit für auf von den dem des zu im wird sind werden auch als oder"
 )
+_GERMAN = frozenset(_OF_GERMAN.split())
 _GERMAN_SHARE = 0.12
 """Of the words of a text; with so many of German it is German, in which every noun has a capital."""
-_SHOUTED = frozenset(
-    "a all also always an and any are as at be both but by can cannot did do does done each else end every false for from"
-    " get has have here how if important in into is it its let max may min more most must never no none not note now of"
-    " off ok on once one only or other our per please should so some than that the their then there these they this to"
+_STRESSED = (
+    "a all also always an and any are as at be both but by can cannot did do does done each else end every false for"
+    " from get has have here how if important in into is it its let max may min more most must never no none not note now"
+    " of off ok on once one only or other our per please should so some than that the their then there these they this to"
     " todo total true two until up use very was we what when where which while who why will with without yes you your"
-    " warning caution".split()
+    " warning caution"
 )
+_SHOUTED = frozenset(_STRESSED.split())
 _MAX_WORDS = 5
 """Longest run of capitals that is a name: what is longer is a headline."""
 
