@@ -26,11 +26,11 @@ _GERMAN = frozenset(_OF_GERMAN.split())
 _GERMAN_SHARE = 0.12
 """Of the words of a text; with so many of German it is German, in which every noun has a capital."""
 _STRESSED = (
-    "a all also always an and any are as at be both but by can cannot did do does done each else end every false for"
-    " from get has have here how if important in into is it its let max may min more most must never no none not note now"
-    " of off ok on once one only or other our per please should so some than that the their then there these they this to"
-    " todo total true two until up use very was we what when where which while who why will with without yes you your"
-    " warning caution"
+    "a all also always an and any are as at be both but by can cannot did do does done each else end every false"
+    " for from get has have here how if important in into is it its let max may min more most must never no none"
+    " not note now of off ok on once one only or other our per please should so some than that the their then"
+    " there these they this to todo total true two until up use very was we what when where which while who why"
+    " will with without yes you your warning caution"
 )
 _SHOUTED = frozenset(_STRESSED.split())
 _MAX_WORDS = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from unicodedata import decimal
+from unicodedata import category, decimal
 
 from mollm.facts.base import GONE, Fact
 from mollm.facts.readings import RUN, is_one, number_of, parts
@@ -104,7 +104,7 @@ def _said(text: str, found: re.Match[str]) -> Iterator[Fact]:
     run, end = found["run"], found.end()
     shown, before, sign = _signed(found[0], text[max(0, found.start() - _NEAR) : found.start()])
     last = before[-1:]
-    if len(run) > MAX_DIGITS or sign is None or last.isalnum() or last in ("_", "^") or before[-2:] in ("^{", "_{"):
+    if len(run) > MAX_DIGITS or sign is None or _is_of_word(last) or last in ("_", "^") or before[-2:] in ("^{", "_{"):
         return
     if last == " " and before.split(" ")[-2].strip("(*").casefold() in _LABELS:
         return
@@ -133,11 +133,16 @@ def _signed(shown: str, before: str) -> tuple[str, str, str | None]:
     last = before[-1:]
     if last.isdigit() or last == ")":
         return shown, f"{before}  ", ""  # a range, or a difference
-    if last.isalpha():
+    if _is_of_word(last):
         return shown, before, None
     bare = before.rstrip()
     is_clear = not bare or bare[-1] in "([{=:,$<>\u2248|*" or re.search(r"[^\W\d_]{2}\Z", bare)
     return f"-{shown}", before, "-" if is_clear else "?"
+
+
+def _is_of_word(character: str) -> bool:
+    """Whether a word that ends in it goes on with digits; scripts without case put no space before a number."""
+    return character.isalnum() and category(character) != "Lo"
 
 
 def _ends(text: str, at: int) -> bool:
@@ -155,6 +160,8 @@ def _core(found: re.Match[str], *, is_decimal: bool = False) -> str:
 
 def _is_worked_out(before: str, after: str) -> bool:
     """Whether a number stands beside an operator; the stars of emphasis, bullets and ranges are none."""
+    while before[-1:] == after[:1] == "*":
+        before, after = before[:-1], after[1:]
     before, after = before.replace("**", "").rstrip(_BRACKETS), after.replace("**", "").lstrip(_BRACKETS)
     is_bullet = before.rstrip("*+- ")[-1:] in ("", "\n")
     if before.endswith((*_OPERATORS, " -")) and not is_bullet:

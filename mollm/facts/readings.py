@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SPACES = " \u00a0\u2009\u202f"
 """Spaces that may separate thousands."""
-RUN = rf"[0-9]++(?:[.,'_][0-9]++)*+(?:[{SPACES}][0-9]{{3}}(?![0-9]))*+"
+RUN = rf"[0-9]++(?:[.,'_][0-9]++)*+(?:(?:[{SPACES}][0-9]{{3}}(?![0-9]))++(?:[.,][0-9]++)?+)?+"
 """Digits and what may separate them inside one number."""
 _SEPARATOR = re.compile(rf"[.,'_{SPACES}]")
 _ONE_NUMBER = re.compile(
