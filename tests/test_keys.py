@@ -511,8 +511,9 @@ def grace() -> None:
 
     without, _, at_once = ask(config(mixture), **late)
     with_grace, fakes, later = ask(config({**mixture, "grace": 2}), **late)
+    _, _, in_each_layer = ask(config({**mixture, "grace": 2, "layers": 2}), **late)
 
-    assert (at_once, later) == pytest.approx((0, 2))
+    assert (at_once, later, in_each_layer) == pytest.approx((0, 2, 4))
     assert [p.text for p in without.proposals] == ["from a", "", ""]
     assert [p.text for p in with_grace.proposals] == ["from a", "late", ""]
     assert fakes["c"].cancelled == 1

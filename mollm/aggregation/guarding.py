@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ LONGEST = 60
 """Characters of a fact that are shown."""
 AROUND = 60
 """Characters on each side of a fact that say where it stands."""
+AT_ONCE = 32 * 1024
+"""Characters that are read at once; more are read in a thread."""
 LEAST_TOKENS = 16
 """With less than that left of the caller's `max_tokens`, nothing is added to an answer."""
 
@@ -69,9 +72,7 @@ class Guard:
         """Return the answer with the facts, as far as the LLM brings them, and what it lacks in `degraded`."""
         if written.finish_reason == "length" or is_no_text(written.message) or mismatch(written, brief, has_limit=True):
             return written
-        proposals = brief.proposals
-        facts = demanded([p.text for p in proposals], [p.final for p in proposals], last_question(brief.messages))
-        lacking = missing(facts, text_of(written.message.get("content")))
+        facts, lacking = await _held_to(written, brief)
         if not lacking:
             return written
         llm, settings = _writer(calls), self._settings(brief, calls)
@@ -169,6 +170,20 @@ def _added(outcome: Outcome, _: Sequence[Proposal], llm: str) -> Written | str:
     if is_no_text(completion.message):
         return f"the aggregator {llm} refused to add what is missing"
     return Written(completion.message, completion.finish_reason or "stop")
+
+
+async def _held_to(written: Written, brief: Brief) -> tuple[list[Fact], list[Fact]]:
+    """The facts that are demanded of an answer, and those that it lacks."""
+    texts, finals = [p.text for p in brief.proposals], [p.final for p in brief.proposals]
+    question, answer = last_question(brief.messages), text_of(written.message.get("content"))
+
+    def held() -> tuple[list[Fact], list[Fact]]:
+        facts = demanded(texts, finals, question)
+        return facts, missing(facts, answer)
+
+    # A long text takes a tenth of a second, for which no other question has to wait.
+    is_long = sum(map(len, texts)) + len(question) + len(answer) > AT_ONCE
+    return await asyncio.to_thread(held) if is_long else held()
 
 
 def _writer(calls: Calls) -> str | None:

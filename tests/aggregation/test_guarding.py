@@ -265,6 +265,15 @@ def test_a_list_of_what_is_missing_is_bounded() -> None:
     assert len(llms["boss"].requests[1].messages[-1]["content"]) < LIST_BYTES + 2000
 
 
+async def test_long_proposals_are_read_beside_the_event_loop() -> None:
+    """They are guarded as others are."""
+    llms = scripted([POOR, RICH], said=f"{SAID} {'And it is cold. ' * 2000}")
+
+    found = await MoLLM(configured(), llms=llms).aask("How high is it?")
+
+    assert (found.text, found.calls) == (RICH, 5)
+
+
 def test_with_tools_the_llm_that_acts_is_told() -> None:
     """What it writes is guarded, as the aggregator's; a call of a tool is none, and neither what follows its result."""
     config = configured(tools_llm="spare")

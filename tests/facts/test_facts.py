@@ -102,7 +102,7 @@ def test_dates_are_the_same_however_they_are_written(text: str, also: str) -> No
     ],
 )
 def test_names_are_known_by_their_capitals_or_quotation_marks(text: str, expected: set[str]) -> None:
-    """No word that only begins a sentence, a headline or a label; nothing in German; by quotes where there is no case."""
+    """No word that only begins a sentence, headline or label; nothing in German; by quotes where there is no case."""
     assert keys(text, "name") == expected
 
 
