@@ -140,6 +140,19 @@ def test_a_second_call_that_fails_leaves_the_answer(streams: bool) -> None:
     assert found.degraded[1] == LACKS
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_second_call_that_hangs_leaves_the_answer(streams: bool) -> None:
+    """It ends with the time that a question has, and the answer that was there is the answer."""
+    config = {**configured(), "limits": {"seconds": 30}}
+
+    found, _ = asked(config, scripted([POOR, Reply(RICH, delay=1e6)]), streams=streams)
+
+    assert found.text == POOR
+    assert found.seconds == pytest.approx(30, abs=1)
+    assert "boss" in found.degraded[0]
+    assert found.degraded[1] == LACKS
+
+
 def test_what_was_added_before_it_broke_off_is_part_of_the_answer() -> None:
     """It was shown, so it counts; and the answer says that it is not whole."""
     broken = Reply("Its height is 8,849 m in Nepal", error=BadRequest("rejected"), breaks_after=4)
