@@ -22,8 +22,13 @@ MAX_FACTS = 500
 
 
 def facts_in(text: str, kinds: Collection[Kind] = KINDS) -> list[Fact]:
-    """The facts that `text` states, each once. Blocks of code are not read: their lines are one way among many."""
-    read = "\n".join(text[:MAX_READ].split("```")[::2])
+    """The facts that `text` states, each once.
+
+    Blocks of code are not read, since their lines are one way among many, unless the text is nothing else.
+    """
+    parts = text[:MAX_READ].split("```")
+    read = "\n".join(parts[::2])
+    read = read if read.strip() else "\n".join(parts)
     found, rest = marks.marks_in(read)
     moments, rest = moments_in(typed(rest))
     found += [*moments, *numbers_in(rest)]

@@ -117,6 +117,7 @@ def test_names_are_known_by_their_capitals_or_quotation_marks(text: str, expecte
         ("You need version 3.11.2 of it.", {"code 3.11.2"}),
         ("Walk and/or run at 5 km/h, e.g. at noon, in the U.S. or so.", {"number 5"}),
         ("```python\nmax_retries = 77\n```\nThat is all.", set()),
+        ('```json\n{"says": "It has 77 rooms."}\n```', {"number 77"}),
     ],
 )  # fmt: skip
 def test_marks_are_taken_letter_for_letter(text: str, expected: set[str]) -> None:
