@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mollm.aggregation.acting import Acting
 from mollm.aggregation.base import picks
 from mollm.aggregation.best import Best
+from mollm.aggregation.guarding import Guard
 from mollm.aggregation.rewriting import Rewriter
 from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
@@ -36,6 +37,8 @@ TOOLS_PROMPT = "prompts/aggregator/tools.md"
 FORM_PROMPT = "prompts/aggregator/form.md"
 ANALYST_PROMPT = "prompts/analyst/default.md"
 REVIEWER_PROMPT = "prompts/reviewer/default.md"
+GUARD_PROMPT = "prompts/aggregator/guard.md"
+STREAMED_PROMPT = "prompts/aggregator/guard_streamed.md"
 
 
 def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: Mapping[str, Aggregator]) -> Mixture:
@@ -84,6 +87,7 @@ def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: M
         acting=_acting(config, name, section, writers),
         max_tokens=max_tokens,
         rewriter=Rewriter(again, tuple(dict.fromkeys(worker.llm for worker in workers))),
+        guard=_guard(config, name, section, writers),
         shuffle=section.shuffle,
         review=_review(config, name, section, max_tokens),
         analyst=_analyst(config, name, section, max_tokens),
@@ -128,6 +132,19 @@ def _analyst(config: Config, name: str, section: MixtureConfig, max_tokens: Mapp
         shuffle=section.shuffle,
         deadline=section.deadline,
     )
+
+
+def _guard(config: Config, name: str, section: MixtureConfig, writers: Writers) -> Guard | None:
+    if section.aggregator.guard == "none":
+        return None
+    where = config.place("mixtures", name, "aggregator", "guard")
+    again, further = (
+        replace(writers, prompt=load_prompt(config, file, "aggregator", where), shuffle=False)
+        for file in (GUARD_PROMPT, STREAMED_PROMPT)
+    )
+    # Only an LLM that may write an answer is told.
+    named = (section.aggregator_llm, section.aggregator.fallback_llm, section.acting_llm)
+    return Guard(again, further, tuple(dict.fromkeys(filter(None, named))))
 
 
 def _acting(config: Config, name: str, section: MixtureConfig, writers: Writers) -> Acting:
@@ -192,6 +209,7 @@ def _joined(config: Config, first: str, second: str, *, is_picked: bool) -> Mixt
         "widen_after": None,
         "enough": None,
         "review": None,
+        "grace": None,
         "quorum": max(one.quorum, other.quorum),
         "deadline": max(one.deadline, other.deadline),
     }
@@ -224,6 +242,7 @@ def rules_of(mixture: MixtureConfig) -> Rules:
         widen=planned if mixture.widen == "all" else mixture.widen,
         widen_after=mixture.widen_after,
         enough=mixture.enough or planned,
+        grace=mixture.grace or 0.0,
         quorum=mixture.quorum,
         deadline=mixture.deadline,
         layers=mixture.layers,

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from mollm import choosing, limits
 from mollm.aggregation.aggregate import aggregate, written_of
 from mollm.aggregation.base import Brief
+from mollm.aggregation.guarding import guarded
 from mollm.aggregation.showing import in_order, show_proposals, shown_tokens
 from mollm.aggregation.writing import write
 from mollm.answering import answer_of
@@ -278,7 +279,7 @@ async def aggregate_proposals(run: Run, context: Context) -> tuple[Run, str]:
         ranking=run.ranking,
         analysis=run.analysis,
     )
-    written = await aggregate(mixture.aggregator, brief, context.calls, mixture.rewriter)
+    written = await aggregate(mixture.aggregator, brief, context.calls, mixture.rewriter, mixture.guard)
     return replace(run, written=replace(written, degraded=(*run.degraded, *written.degraded))), END
 
 
@@ -296,6 +297,8 @@ async def act(run: Run, context: Context) -> tuple[Run, str]:
         analysis=run.analysis,
     )
     result = await mixture.acting.aggregate(brief, context.calls)
+    # Proposals that are used again know nothing of what tools have brought since.
+    result = await guarded(None if run.reused else mixture.guard, result, brief, context.calls)
     written = await written_of(result, brief, context.calls, mixture.rewriter)
     return replace(run, written=replace(written, degraded=(*run.degraded, *written.degraded))), END
 
@@ -343,7 +346,7 @@ TRANSITIONS = {
     "propose": Transition(propose, ("propose", "compare", "aggregate", "act"), ("worker",)),
     "compare": Transition(compare, ("aggregate", "act"), ("reviewer", "analyst")),
     "aggregate": Transition(aggregate_proposals, (END,), ("aggregator", "fallback")),
-    "act": Transition(act, (END,), ("tools", "fallback")),
+    "act": Transition(act, (END,), ("tools", "fallback", "aggregator")),
     "bypass": Transition(bypass, (END,), ("bypass", "tools")),
 }
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mollm.aggregation.base import Aggregator
+    from mollm.aggregation.guarding import Guard
     from mollm.aggregation.rewriting import Rewriter
     from mollm.comparing.analysis import Analyst
     from mollm.comparing.review import Review
@@ -52,6 +53,8 @@ class Mixture:
     """By LLM, the most tokens that it writes unless something else is set."""
     rewriter: Rewriter
     """Writes an answer anew that is not in the caller's format."""
+    guard: Guard | None = None
+    """Holds an answer to the facts on which most proposals agree; None: nobody does."""
     shuffle: bool = True
     review: Review | None = None
     """Ranks the proposals; None: nobody does."""
@@ -174,7 +177,8 @@ class Mixture:
     def _writing(self, question: Question, read: int, longest: int, options: Options) -> tuple[PlannedCall, ...]:
         caller = options.writing
         aggregator = self.acting if self.mode(question, options) else self.aggregator
-        return (*plan_of(aggregator, question, read, caller), *self.rewriter.plan(question, longest, caller))
+        guarding = self.guard.plan(question, caller) if self.guard else ()
+        return (*plan_of(aggregator, question, read, caller), *guarding, *self.rewriter.plan(question, longest, caller))
 
     def _comparing(self, question: Question, read: int) -> tuple[PlannedCall, ...]:
         if self.planned == 1:  # it may be made of one worker of several

@@ -23,7 +23,7 @@ from mollm.prompts import with_persona
 from mollm.types import Failure, Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mollm.calling.calls import Calls, Outcome
     from mollm.events import Observer
@@ -69,6 +69,8 @@ class Rules:
     widen: int = 1
     widen_after: float | None = None
     enough: int = 1
+    grace: float = 0.0
+    """How much longer the calls that run are waited for once `enough` have arrived."""
     quorum: int = 1
     deadline: float = 120.0
     layers: int = 1
@@ -98,6 +100,8 @@ class Asking:
     Attributes:
         ended: No call is to be started or waited for any more.
         agreed: It ended because enough proposals have the same final answer.
+        is_in_grace: Enough have arrived, and those that run are waited for, until `grace_over` is reported at the
+            latest; none is started any more.
     """
 
     def __init__(self, planned: int, rules: Rules) -> None:
@@ -109,6 +113,7 @@ class Asking:
         self._tally = Tally()
         self.ended = False
         self.agreed = False
+        self.is_in_grace = False
 
     @property
     def has_more(self) -> bool:
@@ -126,7 +131,9 @@ class Asking:
         votes = self._tally.add(self._settled, final)
         self._settled += 1
         self.agreed = self._rules.agree is not None and votes >= self._rules.agree
-        self.ended = self.agreed or len(self._tally.answered) >= self._rules.enough
+        is_enough = len(self._tally.answered) >= self._rules.enough
+        self.is_in_grace = is_enough and not self.agreed and self._rules.grace > 0
+        self.ended = self.agreed or (is_enough and not self.is_in_grace)
         return self._start(0) if self.ended else self._after_settling()
 
     def failed(self) -> range:
@@ -134,18 +141,23 @@ class Asking:
         if self.ended:
             return self._start(0)
         self._settled += 1
-        if self.has_more:
+        if self.has_more and not self.is_in_grace:
             return self._start(1)
         return self._after_settling()
 
     def waited(self) -> range:
         """`widen_after` has passed since the last start."""
-        return self._start(self._rules.widen)
+        return self._start(0 if self.is_in_grace else self._rules.widen)
+
+    def grace_over(self) -> range:
+        """`grace` has passed since enough have arrived."""
+        self.ended = True
+        return self._start(0)
 
     def _after_settling(self) -> range:
         if self._settled < self._started:
             return self._start(0)
-        if not self.has_more:
+        if self.is_in_grace or not self.has_more:
             self.ended = True
             return self._start(0)
         # Workers cannot agree on open text, so waiting for agreement would only take longer.
@@ -213,6 +225,7 @@ class _Engine:
         self._tasks: list[asyncio.Task[None]] = []
         self._proposals: dict[int, Proposal] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._is_in_grace = False
         self._is_late = False
 
     async def run(self) -> Layer:
@@ -250,16 +263,21 @@ class _Engine:
             task = self._loop.create_task(self._ask_one(index, worker))
             task.add_done_callback(self._on_done)
             self._tasks.append(task)
-        if indices and self._rules.widen_after is not None:
-            if self._timer:
-                self._timer.cancel()
-            self._timer = None
-            if self._asking.has_more:
-                self._timer = self._loop.call_later(self._rules.widen_after, self._widen)
+        if self._asking.is_in_grace and not self._is_in_grace:
+            self._is_in_grace = True
+            self._wait(self._rules.grace, self._asking.grace_over)
+        elif indices and self._rules.widen_after is not None:
+            self._wait(self._rules.widen_after if self._asking.has_more else None, self._asking.waited)
 
-    def _widen(self) -> None:
+    def _wait(self, seconds: float | None, then: Callable[[], range]) -> None:
+        """Report `then` after so many seconds, in place of what was waited for so far; None: nothing."""
+        if self._timer:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self._loop.call_later(seconds, self._waited, then)
+
+    def _waited(self, then: Callable[[], range]) -> None:
         if not self._ended.done():
-            self._start(self._asking.waited())
+            self._start(then())
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         # Only a bug ends a task with an exception; without this it would go unnoticed until the deadline.

@@ -229,6 +229,8 @@ def mixtures(draw: st.DrawFn) -> dict[str, Any]:
     }
     if enough > 1 and draw(st.booleans()):
         found |= {"agree": 2, "quorum": min(found["quorum"], 2)}
+    if enough < planned and found["ask_first"] > enough and draw(st.booleans()):
+        found["grace"] = draw(st.sampled_from([0.25, 4.0]))
     if draw(st.booleans()):
         found["aggregator"]["fallback_llm"] = "c"
     if planned > 1 and found["aggregator"]["method"] != "vote" and draw(st.booleans()):

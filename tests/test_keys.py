@@ -503,6 +503,35 @@ def enough() -> None:
     assert fakes["c"].cancelled == 1
 
 
+@key("mixtures.NAME.grace")
+def grace() -> None:
+    """Those that run when enough have arrived have so many seconds more, and one that arrives then counts."""
+    late: dict[str, Any] = {"b": Reply("late", delay=1), "c": Reply("slow", delay=99)}
+    mixture = {"enough": 1, "aggregator": {"method": "vote"}}
+
+    without, _, at_once = ask(config(mixture), **late)
+    with_grace, fakes, later = ask(config({**mixture, "grace": 2}), **late)
+    _, _, in_each_layer = ask(config({**mixture, "grace": 2, "layers": 2}), **late)
+
+    assert (at_once, later, in_each_layer) == pytest.approx((0, 2, 4))
+    assert [p.text for p in without.proposals] == ["from a", "", ""]
+    assert [p.text for p in with_grace.proposals] == ["from a", "late", ""]
+    assert fakes["c"].cancelled == 1
+
+
+@key("mixtures.NAME.aggregator.guard")
+def guard() -> None:
+    """A fact that most proposals have is asked for where the answer lacks it."""
+    said: dict[str, Any] = dict.fromkeys("ab", "Surveyors found 8,849 of them there.") | {"c": ["Many.", "8,849."]}
+    mixture = {"workers": ["a", "b"], "aggregator": {"llm": "c"}}
+
+    without, _, _ = ask(config(mixture), **said)
+    guarded, _, _ = ask(config({**mixture, "aggregator": {"llm": "c", "guard": "facts"}}), **said)
+
+    assert (without.text, without.calls) == ("Many.", 3)
+    assert (guarded.text, guarded.calls) == ("8,849.", 4)
+
+
 @key("mixtures.NAME.quorum")
 def quorum() -> None:
     """Fewer arrivals than that are an error, however good they are."""

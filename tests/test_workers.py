@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls
+from mollm.config.effects import effect_problems
+from mollm.config.mixtures import MixtureConfig, WorkerConfig
 from mollm.errors import ConfigError
 from mollm.events import STREAMED, Arrived, Event, Failed, Started, Token
 from mollm.llms.scripted import Reply, ScriptedLLM
@@ -51,6 +53,7 @@ def specification(script: list[Scripted], rules: Rules) -> Outcome:
     settled: dict[int, float] = {}
     arrived: set[int] = set()
     now = last_start = 0.0
+    over: float | None = None
 
     def start(count: int) -> None:
         nonlocal last_start
@@ -66,25 +69,29 @@ def specification(script: list[Scripted], rules: Rules) -> Outcome:
         running = {i: t + script[i].seconds for i, t in started.items() if i not in settled}
         moments = [(rules.deadline, "deadline", -1)]
         moments += [(at, "settles", i) for i, at in running.items()]
-        if rules.widen_after is not None and len(started) < len(script):
+        if over is not None:
+            moments.append((over, "grace is over", -1))
+        elif rules.widen_after is not None and len(started) < len(script):
             moments.append((last_start + rules.widen_after, "waited", -1))
         now, what, index = min(moments)
-        if what == "deadline":
+        if what in ("deadline", "grace is over"):
             return Outcome(started, frozenset(arrived), False, now)
         if what == "waited":
             start(rules.widen)
             continue
         settled[index] = now
         if script[index].fails:
-            if len(started) < len(script):
+            if len(started) < len(script) and over is None:
                 start(1)
                 continue
         else:
             arrived.add(index)
-            if agreed() or len(arrived) >= rules.enough:
+            if len(arrived) >= rules.enough and over is None:
+                over = now + rules.grace
+            if agreed() or over == now:
                 return Outcome(started, frozenset(arrived), agreed(), now)
         if len(settled) == len(started):
-            if len(started) == len(script):
+            if len(started) == len(script) or over is not None:
                 return Outcome(started, frozenset(arrived), False, now)
             open_text = rules.agree is not None and arrived and all(script[i].final is None for i in arrived)
             start(len(script) if open_text else rules.widen)
@@ -149,6 +156,7 @@ def scripts(draw: st.DrawFn) -> tuple[list[Scripted], Rules]:
         widen=draw(st.integers(1, planned)),
         widen_after=draw(st.none() | st.integers(1, 8).map(lambda n: n + 2.0**-9)),
         enough=enough,
+        grace=draw(st.just(0.0) | st.integers(0, 9).map(lambda n: n + 2.0**-20)),
         deadline=draw(st.integers(2, 40)) + 2.0**-26,
     )
     return script, rules
@@ -237,6 +245,70 @@ def test_a_worker_that_never_replies_costs_the_deadline_and_no_more() -> None:
     assert error is not None
     assert error.kind == "timed_out"
     assert "5 s" in error.message
+
+
+def test_those_that_run_have_the_time_of_grace() -> None:
+    """When enough have arrived, one that is soon there counts as well; one that is not is cancelled."""
+    script = [Scripted(1, "7"), Scripted(2.5, "8"), Scripted(9, "7"), Scripted(1, "7")]
+
+    outcome, layer, fakes = play(script, Rules(ask_first=3, enough=1, grace=2.0))
+
+    assert outcome.ended == pytest.approx(3.0)
+    assert [p.final for p in layer.proposals] == ["7", "8", None]
+    assert layer.proposals[2].error is not None
+    assert layer.proposals[2].error.kind == "cancelled"
+    assert fakes[2].cancelled == 1
+    assert not fakes[3].requests, "nothing new is started"
+
+
+def test_grace_ends_once_nobody_is_waited_for() -> None:
+    """All that run have settled: nothing is left to wait for, however long the time of grace is."""
+    outcome, _, _ = play([Scripted(1, "7"), Scripted(2, "8")], Rules(ask_first=2, enough=1, grace=50.0))
+
+    assert outcome.ended == pytest.approx(2.0)
+
+
+def test_grace_ends_at_agreement() -> None:
+    """Two that agree are the answer, also in the time of grace."""
+    script = [Scripted(1, "7"), Scripted(1.5, "8"), Scripted(2, "7"), Scripted(60, "9")]
+
+    outcome, _, _ = play(script, Rules(ask_first=4, agree=2, enough=2, grace=50.0))
+
+    assert outcome.agreed
+    assert outcome.ended == pytest.approx(2.0)
+
+
+def test_a_failure_in_the_time_of_grace_is_not_replaced() -> None:
+    """Enough are there already: another call would only take longer."""
+    script = [Scripted(1, "7"), Scripted(2, None, fails=True), Scripted(1, "7")]
+
+    outcome, layer, fakes = play(script, Rules(ask_first=2, enough=1, grace=50.0))
+
+    assert outcome.ended == pytest.approx(2.0)
+    assert len(layer.proposals) == 2
+    assert not fakes[2].requests
+
+
+def test_nobody_is_waited_for_beyond_the_deadline() -> None:
+    """The time of grace ends with the layer, and what still runs then is told as late."""
+    script = [Scripted(1, "7"), Scripted(60, "8")]
+
+    outcome, layer, _ = play(script, Rules(ask_first=2, enough=1, grace=50.0, deadline=5.0))
+
+    assert outcome.ended == pytest.approx(5.0)
+    assert layer.proposals[1].error is not None
+    assert layer.proposals[1].error.kind == "timed_out"
+
+
+@settings(max_examples=cases(200), deadline=None)
+@given(scripts())
+def test_a_grace_that_is_refused_when_loaded_could_not_have_had_an_effect(case: tuple[list[Scripted], Rules]) -> None:
+    """Where the configuration says that grace has no effect, no script ends otherwise with it than without."""
+    script, rules = case
+    counts = {name: getattr(rules, name) for name in ("ask_first", "agree", "widen", "widen_after", "enough")}
+    mixture = MixtureConfig(description="x", workers=[WorkerConfig(llm="a", samples=len(script))], grace=5.0, **counts)
+    if next(effect_problems("m", mixture), None):
+        assert specification(script, replace(rules, grace=5.0)) == specification(script, replace(rules, grace=0.0))
 
 
 def test_cancelling_the_request_cancels_every_worker() -> None:

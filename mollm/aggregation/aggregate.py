@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mollm.aggregation.base import Picked, given_up
+from mollm.aggregation.guarding import guarded
 from mollm.aggregation.terms import mismatch, shortened, verbatim
 from mollm.errors import AggregationError, LLMError
 from mollm.events import Token
@@ -13,11 +14,14 @@ from mollm.types import Proposal, Written
 
 if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator, Brief, Result
+    from mollm.aggregation.guarding import Guard
     from mollm.aggregation.rewriting import Rewriter
     from mollm.calling.calls import Calls
 
 
-async def aggregate(aggregator: Aggregator, brief: Brief, calls: Calls, rewriter: Rewriter | None = None) -> Written:
+async def aggregate(
+    aggregator: Aggregator, brief: Brief, calls: Calls, rewriter: Rewriter | None = None, guard: Guard | None = None
+) -> Written:
     """Turn the proposals into the answer, with `aggregator` if one is needed.
 
     Args:
@@ -25,6 +29,7 @@ async def aggregate(aggregator: Aggregator, brief: Brief, calls: Calls, rewriter
         brief: What it is made of.
         calls: Makes the calls.
         rewriter: Writes an answer anew that is not in the format; None: the answer stays as it is.
+        guard: Holds what an LLM wrote to the facts on which most proposals agree; None: nobody does.
 
     Raises:
         NotInFormat: The answer has to be in a format, and none was.
@@ -39,7 +44,7 @@ async def aggregate(aggregator: Aggregator, brief: Brief, calls: Calls, rewriter
     if not isinstance(result, Written | Picked | str):
         what = f"the aggregator {type(aggregator).__name__} returned {type(result).__name__}"
         raise AggregationError(f"{what}, not a text, a Picked or a Written")
-    return await written_of(result, brief, calls, rewriter)
+    return await written_of(await guarded(guard, result, brief, calls), brief, calls, rewriter)
 
 
 async def written_of(result: Result, brief: Brief, calls: Calls, rewriter: Rewriter | None) -> Written:

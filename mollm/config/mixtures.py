@@ -45,6 +45,10 @@ class AggregatorConfig(Section):
     )
     max_tokens: Count | None = Field(None, description="Unset: the LLM's.")
     temperature: float | None = Field(None, ge=0, le=2, description="Unset: the LLM's.")
+    guard: Literal["none", "facts"] = Field(
+        "none",
+        description="`facts`: those on which most proposals agree have to stand in an answer that an LLM writes.",
+    )
     analysis: Analysis = Field(
         None, description="`true`, or how an LLM compares the proposals before the answer is written."
     )
@@ -99,6 +103,9 @@ class MixtureConfig(Section):
     widen: NumberOrAll = Field(1, description="How many more start when all have settled without agreement.")
     widen_after: Seconds | None = Field(None, description="Seconds after which the next start without waiting.")
     enough: Count | None = Field(None, description="Go on when so many have arrived; unset: all that were planned.")
+    grace: Seconds | None = Field(
+        None, description="Seconds more for calls that run when `enough` have arrived; unset: none."
+    )
     review: ReviewConfig | None = Field(None, description="How reviewers rank the proposals; unset: nobody does.")
     quorum: Count = Field(1, description="Fewer proposals at the end of a layer are an error.")
     deadline: Seconds = Field(120, description="Seconds for a layer; no worker is waited for longer.")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mollm.config.addresses import ProxyURL
 from mollm.config.arms import CURRENT
 from mollm.config.comparing_problems import comparing_problems
+from mollm.config.effects import effect_problems
 from mollm.config.embedder_problems import embedder_problems
 from mollm.config.files import looks_like_file_name, named_path
 from mollm.config.hosts import ANY
@@ -55,6 +56,7 @@ def problems(config: Config, methods: Iterable[str] = (), *, has_embedder: bool 
     for name, mixture in config.mixtures.items():
         yield from _reference_problems(config, name, mixture)
         yield from _count_problems(name, mixture)
+        yield from effect_problems(name, mixture)
         yield from _arm_problems(config, (*MIXTURES, name, "arms"), mixture.arms)
         yield from _choice_problems(config, name, mixture)
         yield from comparing_problems(config, name, mixture)

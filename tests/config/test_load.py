@@ -185,6 +185,7 @@ def test_the_example_is_valid() -> None:
         ("mixtures.maths.quorum", 4, "mixtures.maths.quorum: 4 is more than `enough` (3)"),
         ("mixtures.maths.agree", 4, "mixtures.maths.agree: 4 is more than the planned proposals (3)"),
         ("mixtures.maths.ask_first", 4, "mixtures.maths.ask_first: 4 is more than the planned proposals (3)"),
+        ("mixtures.maths.grace", 2, "mixtures.maths.grace: has no effect: `enough` is unset"),
         # addresses
         ("llms.large.api_base", ..., "llms.large: 'hosted_vllm/large' needs an api_base"),
         ("llms.large.api_base", [], "llms.large: 'hosted_vllm/large' needs an api_base"),
