@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from mollm.aggregation.acting import Acting
 from mollm.aggregation.base import picks
 from mollm.aggregation.best import Best
+from mollm.aggregation.highest import Highest
 from mollm.aggregation.rewriting import Rewriter
 from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
 from mollm.aggregation.writing import Writers
+from mollm.comparing.judge import Judge
+from mollm.config.imported import imported
 from mollm.config.mixtures import AggregatorConfig
 from mollm.errors import ConfigError, UnknownMixture
 from mollm.mixing.registry import build_chooser
@@ -44,7 +47,7 @@ def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: M
         aggregators: Aggregators beside the built-in ones, by `method`.
 
     Raises:
-        ConfigError: Its aggregator was not given, or its chooser cannot be used.
+        ConfigError: Its aggregator was not given, or its chooser or its score cannot be used.
         PromptError: A prompt cannot be used.
     """
     method = section.aggregator.method
@@ -72,7 +75,7 @@ def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: M
         workers=workers,
         rules=rules_of(section),
         method=method,
-        aggregator=aggregators[method] if method in aggregators else AGGREGATORS[method](writers),
+        aggregator=aggregators[method] if method in aggregators else _aggregator(section, writers),
         llm=section.aggregator_llm,
         layer_prompt=load_prompt(config, DEFAULT_PROMPT, "aggregator", where) if is_judge else prompt,
         on_tools=section.on_tools or ("alone" if section.is_bypass else "after"),
@@ -81,8 +84,25 @@ def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: M
         max_tokens=max_tokens,
         rewriter=Rewriter(again, tuple(dict.fromkeys(worker.llm for worker in workers))),
         shuffle=section.shuffle,
+        judge=_judge(config, name, section),
         chooser=build_chooser(section.choose, config, name),
     )
+
+
+def _aggregator(section: MixtureConfig, writers: Writers) -> Aggregator:
+    return Highest() if section.aggregator.score else AGGREGATORS[section.aggregator.method](writers)
+
+
+def _judge(config: Config, name: str, section: MixtureConfig) -> Judge | None:
+    """Who scores the proposals. Raises `ConfigError` if there is no such function."""
+    score = section.aggregator.score
+    if score is None:
+        return None
+    try:
+        return Judge.of(imported(score.python, config.path), score.python, score.seconds)
+    except ConfigError as error:
+        where = config.place("mixtures", name, "aggregator", "score", "python")
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _acting(config: Config, name: str, section: MixtureConfig, writers: Writers) -> Acting:

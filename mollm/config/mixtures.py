@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 from mollm.config.arms import Arms
 from mollm.config.comparing import Analysis, ReviewConfig
 from mollm.config.fields import Count, NumberOrAll, Sampling, Seconds, Section
+from mollm.config.scoring import ScoreConfig
 from mollm.types import OnTools
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class AggregatorConfig(Section):
     temperature: float | None = Field(None, ge=0, le=2, description="Unset: the LLM's.")
     analysis: Analysis = Field(
         None, description="`true`, or how an LLM compares the proposals before the answer is written."
+    )
+    score: ScoreConfig | None = Field(
+        None, description="For `best`: a function of your own that scores each proposal, in place of the LLM."
     )
 
 
@@ -144,7 +148,7 @@ class MixtureConfig(Section):
         """The LLM that aggregates, if any can be called."""
         if self.is_bypass:
             return None
-        if self.aggregator.llm is None and self.aggregator.method != "vote":
+        if self.aggregator.llm is None and self.aggregator.method != "vote" and self.aggregator.score is None:
             return self.listed[0].llm
         return self.aggregator.llm
 
