@@ -10,8 +10,8 @@
 
 `route` picks the mixture, and refuses a question that could exceed a limit: before the router's own LLMs are called
 where no mixture fits, and in any case before a worker is. `propose` asks the workers of one layer. `compare`
-has the proposals ranked by reviewers, compared by an LLM, or scored by a function, where the mixture says so. `aggregate` makes the answer
-from the proposals. `act` takes its place where the caller has tools: the LLM for tools reads the proposals,
+has the proposals ranked by reviewers, compared by an LLM, or scored by a function, where the mixture says so.
+`aggregate` makes the answer from the proposals. `act` takes its place where the caller has tools: the LLM for tools reads the proposals,
 and calls a tool or writes the answer. When the result of that tool comes, in a request of its own, the proposals of the
 turn are used again. `bypass` calls a single LLM where there is nothing to aggregate: a mixture of one worker, or tools
 that a mixture leaves to one LLM alone.
@@ -238,7 +238,7 @@ async def compare(run: Run, context: Context) -> tuple[Run, str]:
     mixture = await context.mixture(run)
     brief = Brief(context.transcript, run.arrived, caller=context.options.writing, observer=context.observer)
     if mixture.judge and not run.on_tools:  # whoever has tools reads all proposals, and takes none as it is
-        scored, unscored = await mixture.judge.score(brief, context.calls)
+        scored, unscored = await mixture.judge.score(context.question, run.arrived, context.deadline)
         run = replace(run, proposals=with_scores(run.proposals, scored), degraded=(*run.degraded, *unscored))
     ranking, analysis, why = await compared(mixture.review, mixture.analyst, brief, context.calls)
     run = replace(run, ranking=ranking, analysis=analysis, degraded=(*run.degraded, *why))

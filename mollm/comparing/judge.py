@@ -13,14 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mollm.errors import ConfigError
 from mollm.loops import all_of
-from mollm.messages import question_of
-from mollm.routing.base import SHARE_OF_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from mollm.aggregation.base import Brief
-    from mollm.calling.calls import Calls
     from mollm.types import Proposal, Question
 
     Function: TypeAlias = Callable[[Question, Proposal], float | Awaitable[float]]
@@ -29,6 +25,8 @@ log = logging.getLogger("mollm.score")
 
 AT_ONCE = 8
 """Proposals of one question that are scored side by side."""
+SHARE_OF_TIME = 0.25
+"""Of what is left of a question's time, so much is kept for what comes after the scores."""
 MOST_THREADS = 64
 """Calls of a function that is no coroutine function and has not returned; what never does keeps its thread."""
 
@@ -64,16 +62,21 @@ class Judge:
             raise ConfigError(f"{name!r} cannot be called with a question and a proposal: {error}") from error
         return cls(given, name, seconds, threading.BoundedSemaphore(MOST_THREADS))
 
-    async def score(self, brief: Brief, calls: Calls) -> tuple[list[Proposal], tuple[str, ...]]:
+    async def score(
+        self, question: Question, proposals: Sequence[Proposal], deadline: float
+    ) -> tuple[list[Proposal], tuple[str, ...]]:
         """Score all proposals, a few at a time; what takes too long, or fails, leaves one without a score.
+
+        Args:
+            question: What was asked.
+            proposals: What is scored.
+            deadline: Of the question, on the event loop's clock; a share of the time until then is left.
 
         Returns:
             The proposals with their scores, and why some have none.
         """
-        question, places = question_of(brief.messages), asyncio.Semaphore(AT_ONCE)
-        now = asyncio.get_running_loop().time()
-        # The rest of the question's time is not the judge's: an answer is still to be made.
-        until = math.inf if calls.deadline is None else calls.deadline - SHARE_OF_TIME * (calls.deadline - now)
+        places, now = asyncio.Semaphore(AT_ONCE), asyncio.get_running_loop().time()
+        until = deadline - SHARE_OF_TIME * (deadline - now)
 
         async def one(proposal: Proposal) -> tuple[Proposal, str]:
             async with places:
@@ -82,7 +85,7 @@ class Judge:
                 except NoScoreError as error:
                     return proposal, f"no score for {proposal.worker}: {error}"
 
-        found = await all_of([one(proposal) for proposal in brief.proposals])
+        found = await all_of([one(proposal) for proposal in proposals])
         return [proposal for proposal, _ in found], tuple(why for _, why in found if why)
 
     async def _score(self, question: Question, proposal: Proposal, until: float) -> float:

@@ -64,7 +64,9 @@ def _module(name: str, folder: Path | None) -> Any:
         finally:
             sys.path.remove(str(folder))
     if not Path(str(getattr(found, "__file__", ""))).absolute().is_relative_to(folder):
-        raise ImportError(f"another {top!r} was imported before, from {getattr(found, '__file__', 'Python')}; rename it")
+        raise ImportError(
+            f"another {top!r} was imported before, from {getattr(found, '__file__', 'Python')}; rename it"
+        )
     return found
 
 

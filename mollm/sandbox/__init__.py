@@ -3,6 +3,7 @@
 | module | does |
 |---|---|
 | `running` | `run` and `arun`: one program to its end, with what it printed |
+| `spec` | what the launcher is to run |
 | `values` | what a run may take, and what came of it |
 | `launcher` | the first process of a run: it builds the walls, and imports nothing of mollm |
 | `code` | `code_of`: the code in an answer |

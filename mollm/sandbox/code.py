@@ -32,7 +32,8 @@ def code_of(text: str, language: str = "python") -> str:
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
     """The blocks of a text, each with its language in small letters."""
-    fence, name, lines = "", "", []
+    fence, name = "", ""
+    lines: list[str] = []
     for line in text.splitlines():
         if fence:
             closing = line.strip().lstrip("> ")

@@ -348,6 +348,7 @@ def tasks_of(user: int) -> int:
 def main() -> None:
     """Read what is to be run, and run it."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)  # whoever has it says how the program ended
     spec = json.loads(control.makefile("rb").read())
     try:
         end_with(spec["parent"])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
 import json
-import math
 import os
 import selectors
 import shutil
@@ -17,10 +15,11 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mollm.errors import SandboxError
+from mollm.sandbox.spec import as_bytes, environment, spec_of
 from mollm.sandbox.values import Limits, Result, ended_by
 
 if TYPE_CHECKING:
@@ -29,13 +28,12 @@ if TYPE_CHECKING:
     from mollm.sandbox.values import Isolation
 
 LAUNCHER = str(Path(__file__).with_name("launcher.py"))
-MAIN = "main.py"
-"""The file that code given as a text becomes."""
 STARTING_SECONDS = 30.0
 """Until a program has to have started, on a machine that does much else."""
 GRACE_SECONDS = 2.0
 """Until what was told to end has ended."""
 CHUNK = 65536
+STREAMS = {"stdin": selectors.EVENT_WRITE, "stdout": selectors.EVENT_READ, "stderr": selectors.EVENT_READ}
 
 
 def run(
@@ -59,7 +57,8 @@ def run(
         stdin: What it reads; it may leave it unread.
         files: Its files by their names, below its folder. Code may import them.
         limits: The most that it may take.
-        read: Files and folders of this machine that it may read, where they are here.
+        read: Files and folders of this machine that it may read, where they are here. What root runs reads only what
+            everybody may.
         isolation: What it is kept from, if less than everything. `none` is for a kernel that isolates nothing: the
             program may then use the network, and whatever files this account may.
 
@@ -67,7 +66,7 @@ def run(
         SandboxError: It was not run: there is no such command, or the kernel does not isolate it as it should.
         ValueError: A name in `files` leads elsewhere, or the program is empty.
     """
-    return _Running(_spec(program, files or {}, limits, read, isolation), _bytes(stdin), limits).result()
+    return _Running(spec_of(program, files or {}, limits, read, isolation), as_bytes(stdin), limits).result()
 
 
 async def arun(
@@ -80,7 +79,7 @@ async def arun(
     isolation: Isolation = "full",
 ) -> Result:
     """Like `run`, without blocking the event loop; cancelling it ends the program at once."""
-    running = _Running(_spec(program, files or {}, limits, read, isolation), _bytes(stdin), limits)
+    running = _Running(spec_of(program, files or {}, limits, read, isolation), as_bytes(stdin), limits)
     loop, done = asyncio.get_running_loop(), asyncio.Event()
     found: list[Result | BaseException] = []
 
@@ -106,65 +105,6 @@ async def arun(
     return result
 
 
-def _bytes(text: str | bytes) -> bytes:
-    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-
-
-def _spec(
-    program: str | Sequence[str],
-    files: Mapping[str, str | bytes],
-    limits: Limits,
-    read: Sequence[str | Path],
-    isolation: Isolation,
-) -> dict[str, Any]:
-    """What the launcher reads."""
-    if sys.platform != "linux":
-        raise SandboxError(f"programs are run apart on Linux only, and this is {sys.platform}")
-    if isolation not in ("full", "network", "none"):
-        raise ValueError(f"isolation must be 'full', 'network' or 'none', not {isolation!r}")
-    if isinstance(program, str):
-        if MAIN in files:
-            raise ValueError(f"{MAIN} is the program; it cannot be among `files`")
-        files = {**files, MAIN: program}
-        python = _python()
-        argv, shown = [python, "-E", "-s", "-B", "-X", "utf8", MAIN], [*_interpreter(python), *map(str, read)]
-    else:
-        argv, shown = list(program), list(map(str, read))
-    if not argv or not all(isinstance(part, str) and "\0" not in part for part in argv):
-        raise ValueError("a command is a list of texts, the first of which names it")
-    for name in files:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
-            raise ValueError(f"{name!r} is no name of a file below the folder of the program")
-    return {
-        "argv": argv,
-        "files": {name: binascii.b2a_base64(_bytes(text)).decode() for name, text in files.items()},
-        "read": [os.path.realpath(path) for path in shown],
-        "parent": os.getpid(),
-        "isolation": isolation,
-        "has_network": isolation == "network",
-        "cpu_seconds": limits.cpu_seconds or math.ceil(limits.seconds),
-        **{name: getattr(limits, name) for name in ("memory", "disk", "processes", "open_files")},
-    }
-
-
-def _python() -> str:
-    """This interpreter, by a path that does not lead over a link to a folder."""
-    if not sys.executable:
-        raise SandboxError("it is not known which Python runs this (sys.executable is empty)")
-    path = Path(sys.executable)
-    return str(Path(os.path.realpath(path.parent)) / path.name)
-
-
-def _interpreter(python: str) -> list[str]:
-    """What an interpreter is read from: its prefixes, and each link on the way to it."""
-    found = [sys.prefix, sys.base_prefix, sys.exec_prefix]
-    while os.path.islink(python):
-        python = os.path.join(os.path.dirname(python), os.readlink(python))
-        found.append(python)
-    return found
-
-
 class _Running:
     """One program, run by the thread that asks for its result; any other may stop it."""
 
@@ -184,7 +124,7 @@ class _Running:
         """Run it to its end; raises as `run`."""
         with ExitStack() as stack:
             self._spec["folder"] = self._folder(stack)
-            self._spec["env"] = _environment(self._spec["folder"])
+            self._spec["env"] = environment(self._spec["folder"])
             ours, theirs = socket.socketpair()
             stack.callback(ours.close)
             with theirs:
@@ -213,7 +153,7 @@ class _Running:
         """The program's folder: in memory within walls, else a temporary one."""
         if self._spec["isolation"] != "none":
             return "/work"
-        folder = tempfile.mkdtemp(prefix="mollm-")
+        folder = tempfile.mkdtemp(prefix="mollm-sandbox-")
         stack.callback(_remove, folder)
         if os.getuid() == 0:
             os.chown(folder, 65534, 65534)
@@ -244,18 +184,16 @@ class _Running:
 
     def _follow(self, process: subprocess.Popen[bytes], ours: socket.socket) -> None:
         """Read and write until the launcher has ended, or has to."""
-        assert process.stdin and process.stdout and process.stderr  # noqa: S101 - they are pipes
         self._until = time.monotonic() + STARTING_SECONDS
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            os.set_blocking(pipe.fileno(), False)
         with selectors.DefaultSelector() as selector:
             selector.register(ours, selectors.EVENT_READ, "control")
-            selector.register(process.stdout, selectors.EVENT_READ, "stdout")
-            selector.register(process.stderr, selectors.EVENT_READ, "stderr")
-            if self._input:
-                selector.register(process.stdin, selectors.EVENT_WRITE, "stdin")
-            else:
-                process.stdin.close()
+            for name, events in STREAMS.items():
+                pipe = getattr(process, name)
+                os.set_blocking(pipe.fileno(), False)
+                if name == "stdin" and not self._input:
+                    pipe.close()
+                else:
+                    selector.register(pipe, events, name)
             while selector.get_map():
                 left = self._until - time.monotonic()
                 if left <= 0 and self._ended != "exit":
@@ -318,9 +256,9 @@ class _Running:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe:
-                pipe.close()
+        for name in STREAMS:
+            with suppress(OSError):  # what was to be written is not read any more
+                getattr(process, name).close()
 
     def _advice(self) -> str:
         is_walls = self._spec["isolation"] != "none" and "cannot be started" not in self._told["refused"]
@@ -330,11 +268,6 @@ class _Running:
             if is_walls
             else ""
         )
-
-
-def _environment(folder: str) -> dict[str, str]:
-    temporary = "/tmp" if folder == "/work" else folder  # noqa: S108 - the one in the sandbox
-    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": folder, "LANG": "C.UTF-8", "TMPDIR": temporary}
 
 
 def _remove(folder: str) -> None:
