@@ -11,10 +11,10 @@
 `route` picks the mixture, and refuses a question that could exceed a limit: before the router's own LLMs are called
 where no mixture fits, and in any case before a worker is. `propose` asks the workers of one layer. `compare`
 has the proposals ranked by reviewers, compared by an LLM, or scored by a function, where the mixture says so.
-`aggregate` makes the answer from the proposals. `act` takes its place where the caller has tools: the LLM for tools reads the proposals,
-and calls a tool or writes the answer. When the result of that tool comes, in a request of its own, the proposals of the
-turn are used again. `bypass` calls a single LLM where there is nothing to aggregate: a mixture of one worker, or tools
-that a mixture leaves to one LLM alone.
+`aggregate` makes the answer from the proposals. `act` takes its place where the caller has tools: the LLM for tools
+reads the proposals, and calls a tool or writes the answer. When the result of that tool comes, in a request of its own,
+the proposals of the turn are used again. `bypass` calls a single LLM where there is nothing to aggregate: a mixture of
+one worker, or tools that a mixture leaves to one LLM alone.
 
 A node takes the run so far and its context, and returns the run and the name of the next node. `TRANSITIONS` is the
 whole state machine. `walk` runs it in a loop; `graph.py` compiles the same table into a LangGraph graph, which can

@@ -6,6 +6,5 @@
 | `analysis` | an LLM says where the proposals agree, contradict each other, and fall short |
 | `judge` | a function of somebody's own scores each of them |
 
-The first two are asked by the node `compare`, side by side; a judge is asked alone. None drops a proposal, and none ever
-costs the answer.
+All are asked by the node `compare`, the first two side by side. None drops a proposal, and none ever costs the answer.
 """

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mollm.errors import ConfigError
+from mollm.errors import ConfigError, MollmError
 from mollm.loops import all_of
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ class Judge:
             if task and task.cancelling() > cancelled:
                 raise
             raise self._failed(proposal, error) from error
+        except MollmError as error:  # in mollm's own words: why the sandbox ran nothing, say
+            raise NoScoreError(f"{self.name}: {error}") from error
         except (Exception, SystemExit) as error:  # a function of somebody's own may raise anything
             if limit.expired():
                 raise NoScoreError(f"{self.name} took more than {seconds:.3g} s") from None

@@ -21,8 +21,8 @@ import json
 import os
 import resource
 import signal
-import socket
 import stat
+import struct
 import sys
 import time
 from contextlib import suppress
@@ -34,7 +34,8 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 163
 MNT_DETACH, AT_FDCWD, AT_RECURSIVE = 2, -100, 0x8000
 ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV, ATTR_NOEXEC = 1, 2, 4, 8
 SYS_MOUNT_SETATTR = 442
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP = 1, 4, 22
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
 
 NOBODY = 65534
 """The user outside as whom a program of root's runs."""
@@ -46,6 +47,14 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 ETC = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime")
 ETC_OF_NETWORK = ("/etc/hosts", "/etc/nsswitch.conf", "/etc/pki", "/etc/resolv.conf", "/etc/ssl")
 DEVICES = ("/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero")
+ANY_MACHINE = (425, 426, 427, 447)  # io_uring_*, memfd_secret
+DENIED = {
+    # memfd_create, shmget, semget, msgget: memory that no limit counts; then bpf, perf_event_open, userfaultfd, add_key,
+    # request_key, keyctl, unshare, setns: what a program hardly needs, and holes in kernels often did
+    "x86_64": (0xC000003E, (319, 29, 64, 68, 321, 298, 323, 248, 249, 250, 272, 308)),
+    "aarch64": (0xC00000B7, (279, 194, 190, 186, 280, 241, 282, 217, 218, 219, 97, 268)),
+}
+"""By machine, how the kernel names it, and numbers of system calls that fail with EPERM."""
 OLD = "/old"
 """Where the files of the machine are while the room is furnished."""
 HOME = "/work"
@@ -69,17 +78,11 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
     call(f"mounting {target}", libc.mount, *arguments)
 
 
-class MountAttributes(ctypes.Structure):
-    """`struct mount_attr`."""
-
-    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
-
-
 def read_only(target: str, attributes: int) -> None:
     """mount_setattr(2), of everything that is mounted at `target`; it only ever takes rights away."""
-    wanted = MountAttributes(attributes | ATTR_RDONLY | ATTR_NOSUID, 0, 0, 0)
-    size = ctypes.c_size_t(ctypes.sizeof(wanted))
-    arguments = (ctypes.c_long(SYS_MOUNT_SETATTR), AT_FDCWD, target.encode(), AT_RECURSIVE, ctypes.byref(wanted), size)
+    wanted = struct.pack("QQQQ", attributes | ATTR_RDONLY | ATTR_NOSUID, 0, 0, 0)  # `struct mount_attr`
+    size = ctypes.c_size_t(len(wanted))
+    arguments = (ctypes.c_long(SYS_MOUNT_SETATTR), AT_FDCWD, target.encode(), AT_RECURSIVE, wanted, size)
     call(f"making {target} read-only", libc.syscall, *arguments)
 
 
@@ -112,8 +115,7 @@ def enter_namespaces(flags: int) -> None:
         raise Refused(f"it takes Linux 5.14 or later, and this is {release}")
     user, group = os.getuid(), os.getgid()
     if user == 0:
-        maps = [f"0 0 1\n{USER} {NOBODY} 1", f"0 0 1\n{USER} {NOBODY} 1"]
-        _unshare_as_root(flags, maps)
+        _unshare_as_root(flags, f"0 0 1\n{USER} {NOBODY} 1")
         return
     call("a user namespace", libc.unshare, CLONE_NEWUSER | flags)
     write("/proc/self/setgroups", "deny")
@@ -121,17 +123,17 @@ def enter_namespaces(flags: int) -> None:
     write("/proc/self/gid_map", f"{USER} {group} 1")
 
 
-def _unshare_as_root(flags: int, maps: list[str]) -> None:
+def _unshare_as_root(flags: int, known: str) -> None:
     """Only a process outside may say that several users are known inside."""
     told, tell = os.pipe()
-    here, failure = os.getpid(), b""
+    here = os.getpid()
     helper = os.fork()
     if helper == 0:
         os.close(tell)
         try:
             if os.read(told, 1):
-                write(f"/proc/{here}/uid_map", maps[0])
-                write(f"/proc/{here}/gid_map", maps[1])
+                write(f"/proc/{here}/uid_map", known)
+                write(f"/proc/{here}/gid_map", known)
         except OSError as error:
             os._exit(error.errno or 1)
         os._exit(0)
@@ -143,7 +145,7 @@ def _unshare_as_root(flags: int, maps: list[str]) -> None:
         os.close(told)
         status = os.waitstatus_to_exitcode(os.waitpid(helper, 0)[1])
     if status:
-        raise Refused(f"the users of a user namespace: {os.strerror(status)}{failure.decode()}")
+        raise Refused(f"the users of a user namespace: {os.strerror(status)}")
 
 
 def furnish(spec: dict[str, Any]) -> None:
@@ -199,6 +201,24 @@ def bind(path: str, real: str, attributes: int = ATTR_NODEV) -> bool:
 # The program.
 
 
+def deny_calls() -> None:
+    """Have system calls fail that take what no limit counts; on a machine whose numbers are not known here, none."""
+    if os.uname().machine not in DENIED:
+        return
+    machine, denied = DENIED[os.uname().machine]
+    load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06  # of 32 bits; compare, of these two; return
+    refuse, allow = 0x00050001, 0x7FFF0000
+    numbers = (*denied, *ANY_MACHINE)
+    steps = [(load, 0, 0, 4), (equal, 0, len(numbers) + 3, machine), (load, 0, 0, 0)]
+    steps += [(at_least, len(numbers) + 1, 0, 0x40000000)]  # the same calls under other numbers
+    steps += [(equal, len(numbers) - index, 0, number) for index, number in enumerate(numbers)]
+    steps += [(give, 0, 0, allow), (give, 0, 0, refuse)]
+    filters = b"".join(struct.pack("HBBI", *step) for step in steps)
+    held = ctypes.create_string_buffer(filters, len(filters))
+    program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(held))
+    call("a filter of system calls", libc.prctl, PR_SET_SECCOMP, 2, program, 0, 0)
+
+
 def limit(spec: dict[str, Any], processes: int) -> None:
     """Set the limits of this process, and of all that it starts."""
     cpu = spec["cpu_seconds"]
@@ -209,6 +229,7 @@ def limit(spec: dict[str, Any], processes: int) -> None:
         resource.RLIMIT_FSIZE: (spec["disk"], spec["disk"]),
         resource.RLIMIT_NOFILE: (spec["open_files"], spec["open_files"]),
         resource.RLIMIT_NPROC: (processes, processes),
+        resource.RLIMIT_MSGQUEUE: (0, 0),
     }
     for which, (soft, hard) in wanted.items():
         most = resource.getrlimit(which)[1]
@@ -234,32 +255,39 @@ def write_files(files: dict[str, str], folder: str) -> None:
             file.write(binascii.a2b_base64(content))
 
 
-def execute(spec: dict[str, Any], user: int, processes: int, control: socket.socket) -> NoReturn:
+def found(command: str, path: str) -> str:
+    """Where a command is; `os.execvpe` imports what may not be there any more."""
+    places = [command] if "/" in command else [f"{folder}/{command}" for folder in path.split(":")]
+    return next((place for place in places if os.access(place, os.X_OK)), places[-1])
+
+
+def execute(spec: dict[str, Any], user: int, processes: int, control: int) -> NoReturn:
     """Become the program. Where that fails, say why and end."""
+    is_nobody = os.getuid() == 0 and spec["isolation"] == "none"
     try:
         os.setsid()
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         become(user)
         os.umask(0o022)
         write_files(spec["files"], spec["folder"])
         os.chdir(spec["folder"])
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        path = found(spec["argv"][0], spec["env"]["PATH"])
+        deny_calls()
         limit(spec, processes)
         tell(control, started=True)
-        os.execvpe(spec["argv"][0], spec["argv"], spec["env"])
-    except (OSError, ValueError) as error:
-        tell(control, refused=f"{spec['argv'][0]} cannot be started: {error}")
+        os.execve(path, spec["argv"], spec["env"])  # noqa: S606 - there is no shell to be fooled
+    except BaseException as error:  # noqa: BLE001 - this process is never to go on as the launcher
+        tell(control, refused=f"{spec['argv'][0]} cannot be started{' as nobody' * is_nobody}: {error}")
     os._exit(127)
 
 
-def tell(control: socket.socket, **what: Any) -> None:
+def tell(control: int, **what: Any) -> None:
     """Send a line to mollm, which may have stopped listening."""
     with suppress(OSError):
-        control.sendall(json.dumps(what).encode() + b"\n")
+        os.write(control, json.dumps(what).encode() + b"\n")
 
 
-def confined(spec: dict[str, Any], control: socket.socket) -> None:
+def confined(spec: dict[str, Any], control: int) -> None:
     """Run the program within walls."""
     flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (0 if spec["has_network"] else CLONE_NEWNET)
     enter_namespaces(flags)
@@ -298,16 +326,16 @@ def forget_streams() -> None:
 # Without walls.
 
 
-def bounded(spec: dict[str, Any], control: socket.socket) -> None:
+def bounded(spec: dict[str, Any], control: int) -> None:
     """Run the program with limits alone, and end what it leaves behind."""
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    signal.signal(signal.SIGTERM, lambda *_: end_descendants())
     user = os.getuid() or NOBODY
     processes = spec["processes"] + tasks_of(user)
     program = os.fork()
     if program == 0:
         execute(spec, user, processes, control)
+    signal.signal(signal.SIGTERM, lambda *_: end_descendants())
     forget_streams()
     ended, status = -1, 0
     while ended != program:
@@ -347,16 +375,22 @@ def tasks_of(user: int) -> int:
 
 def main() -> None:
     """Read what is to be run, and run it."""
-    control = socket.socket(fileno=int(sys.argv[1]))
-    control.set_inheritable(False)  # whoever has it says how the program ended
-    spec = json.loads(control.makefile("rb").read())
+    control = int(sys.argv[1])
+    os.set_inheritable(control, False)  # whoever has it says how the program ended
+    # How signals are handled is inherited, by the program as well.
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     try:
+        with open(control, "rb", closefd=False) as told:
+            spec = json.loads(told.read())
         end_with(spec["parent"])
         with suppress(OSError):
             write("/proc/self/oom_score_adj", "1000")  # where memory is short, this is what goes first
         (bounded if spec["isolation"] == "none" else confined)(spec, control)
-    except (Refused, OSError) as error:
-        tell(control, refused=str(error))
+    except BaseException as error:  # noqa: BLE001 - no process of this file is ever to go on as another
+        tell(control, refused=str(error) if isinstance(error, Refused | OSError) else repr(error))
         os._exit(1)
     os._exit(0)
 

@@ -92,7 +92,10 @@ async def arun(
             loop.call_soon_threadsafe(done.set)
 
     # Not one of the loop's own threads, of which there are few.
-    threading.Thread(target=work, name="mollm-sandbox", daemon=True).start()
+    try:
+        threading.Thread(target=work, name="mollm-sandbox", daemon=True).start()
+    except RuntimeError as error:
+        raise SandboxError(f"the program was not run: {error}") from error
     try:
         await done.wait()
     except asyncio.CancelledError:
@@ -135,19 +138,29 @@ class _Running:
             seconds = time.monotonic() - (self._begun or time.monotonic())
         if "refused" in self._told:
             raise SandboxError(f"the program was not run: {self._told['refused']}{self._advice()}")
-        if not self._begun and not self._is_stopped:
-            raise SandboxError(f"the program was not run: it had not started after {STARTING_SECONDS:g} s")
+        if not self._begun:
+            raise SandboxError(f"the program was not run: {self._unstarted()}")
         # Where even the launcher is gone, memory was short, or somebody ended it.
         status = self._told.get("status", -signal.SIGKILL) if self._ended == "exit" else None
         stdout, stderr = (bytes(text).decode("utf-8", "replace") for text in self._output.values())
         return Result(status, stdout, stderr, seconds, ended_by(status, self._ended))
 
+    def _unstarted(self) -> str:
+        if self._ended != "exit":
+            return f"it had not started after {STARTING_SECONDS:g} s"
+        said = bytes(self._output["stderr"]).decode("utf-8", "replace").split("\n")
+        return f"the launcher ended: {next((line for line in reversed(said) if line), 'without a word')}"
+
     def stop(self) -> None:
         """End the program, and all that it started."""
         with self._lock:
             self._is_stopped = True
-            if self._process is not None and self._process.poll() is None:
-                self._process.terminate()
+            if self._process is None or self._process.poll() is not None:
+                return
+            if self._spec["isolation"] == "none":
+                self._process.terminate()  # it ends what it has adopted
+            else:
+                self._process.kill()
 
     def _folder(self, stack: ExitStack) -> str:
         """The program's folder: in memory within walls, else a temporary one."""
@@ -163,16 +176,19 @@ class _Running:
         with self._lock:
             if self._is_stopped:
                 raise SandboxError("the program was not run: it was stopped before")
-            self._process = subprocess.Popen(  # noqa: S603 - that a program is run is the point
-                [sys.executable, "-I", "-S", "-B", LAUNCHER, str(theirs.fileno())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(theirs.fileno(),),
-                env={},
-                cwd="/",
-                start_new_session=True,
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - that a program is run is the point
+                    [sys.executable, "-I", "-S", "-B", LAUNCHER, str(theirs.fileno())],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    pass_fds=(theirs.fileno(),),
+                    env={},
+                    cwd="/",
+                    start_new_session=True,
+                )
+            except OSError as error:  # no process, no descriptor or no memory is left
+                raise SandboxError(f"the program was not run: {error}") from error
         return self._process
 
     def _hand_over(self, ours: socket.socket) -> None:

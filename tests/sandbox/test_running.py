@@ -140,7 +140,7 @@ def test_a_wrong_call_is_named() -> None:
         Limits(seconds=0)
     with pytest.raises(ValueError, match="a command is a list"):
         run([])
-    with pytest.raises(ValueError, match="main.py is the program"):
+    with pytest.raises(ValueError, match=r"main\.py is the program"):
         run("pass", files={"main.py": "x"})
     with pytest.raises(ValueError, match="isolation must be"):
         run("pass", isolation="some")  # type: ignore[arg-type]
