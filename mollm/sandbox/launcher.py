@@ -49,7 +49,7 @@ ETC_OF_NETWORK = ("/etc/hosts", "/etc/nsswitch.conf", "/etc/pki", "/etc/resolv.c
 DEVICES = ("/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero")
 ANY_MACHINE = (425, 426, 427, 447)  # io_uring_*, memfd_secret
 DENIED = {
-    # memfd_create, shmget, semget, msgget: memory that no limit counts; then bpf, perf_event_open, userfaultfd, add_key,
+    # memfd_create, shmget, semget, msgget: memory that no limit counts; bpf, perf_event_open, userfaultfd, add_key,
     # request_key, keyctl, unshare, setns: what a program hardly needs, and holes in kernels often did
     "x86_64": (0xC000003E, (319, 29, 64, 68, 321, 298, 323, 248, 249, 250, 272, 308)),
     "aarch64": (0xC00000B7, (279, 194, 190, 186, 280, 241, 282, 217, 218, 219, 97, 268)),
