@@ -35,6 +35,7 @@ SECTIONS = {
     "`mixtures.NAME.workers`, chosen": "ChosenWorkers",
     "`mixtures.NAME.workers.choose`": "ChooseConfig",
     "`mixtures.NAME.aggregator`": "AggregatorConfig",
+    "`mixtures.NAME.aggregator.score`": "ScoreConfig",
     "`limits`": "LimitsConfig",
     "`feedback`": "FeedbackConfig",
     "`server`": "ServerConfig",

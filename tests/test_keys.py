@@ -647,6 +647,10 @@ ELSEWHERE = {
         "llms/test_replay.py::test_an_answer_takes_its_time",
     ),
     **dict.fromkeys(("router.arms", "mixtures.NAME.arms"), "test_arms.py"),
+    **dict.fromkeys(
+        ("mixtures.NAME.aggregator.score", *(f"mixtures.NAME.aggregator.score.{key}" for key in ("python", "seconds"))),
+        "comparing/test_judge.py",
+    ),
     **dict.fromkeys(("feedback", "feedback.kind", "feedback.path"), "feedback/test_keeping.py"),
     **dict.fromkeys(("feedback.keep", "feedback.days"), "feedback/test_keeping.py, feedback/test_sqlite.py"),
     **dict.fromkeys(
