@@ -34,7 +34,7 @@ def _blocks(text: str) -> Iterator[tuple[str, str]]:
     """The blocks of a text, each with its language in small letters."""
     fence, name = "", ""
     lines: list[str] = []
-    for line in text.splitlines():
+    for line in text.replace("\r\n", "\n").split("\n"):  # not at what a text in code may hold, U+2028 say
         if fence:
             closing = line.strip().lstrip("> ")
             if len(closing) >= len(fence) and not closing.strip(fence[0]):
@@ -49,4 +49,4 @@ def _blocks(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _joined(lines: list[str]) -> str:
-    return textwrap.dedent("\n".join(lines)) + "\n"
+    return textwrap.dedent("\n".join(lines)).rstrip() + "\n"

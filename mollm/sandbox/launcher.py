@@ -55,9 +55,10 @@ DENIED = {
     "aarch64": (0xC00000B7, (279, 194, 190, 186, 280, 241, 282, 217, 218, 219, 97, 268)),
 }
 """By machine, how the kernel names it, and numbers of system calls that fail with EPERM."""
-OLD = "/old"
+OLD = "/.old"
 """Where the files of the machine are while the room is furnished."""
-HOME = "/work"
+HOME = "/box"
+"""The program's folder."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -100,9 +101,6 @@ def end_with(parent: int) -> None:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
-
-
-# Walls: namespaces, and a root of its own.
 
 
 def enter_namespaces(flags: int) -> None:
@@ -153,7 +151,8 @@ def furnish(spec: dict[str, Any]) -> None:
     with suppress(OSError):  # where /proc/sys cannot be written, the program may make namespaces within its own
         write("/proc/sys/user/max_user_namespaces", "0")
     etc = ETC + (ETC_OF_NETWORK if spec["has_network"] else ())
-    shown = [*SYSTEM, *etc, *spec["read"]]
+    is_system = tuple(f"{folder}/" for folder in SYSTEM)
+    shown = [*SYSTEM, *etc, *(path for path in spec["read"] if not path.startswith(is_system))]
     real = {path: os.path.realpath(path) for path in shown if os.path.exists(path)}
     base = "/tmp"  # noqa: S108 - a place to mount on, of which nothing is used
     call("private mounts", libc.mount, None, b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None)
@@ -176,7 +175,8 @@ def furnish(spec: dict[str, Any]) -> None:
     for folder in (HOME, "/tmp", "/dev/shm"):  # noqa: S108
         os.makedirs(folder, exist_ok=True)
         os.chown(folder, USER, USER)
-    os.symlink("/proc/self/fd", "/dev/fd")
+    for name, where in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        os.symlink(f"/proc/self/fd{where}", f"/dev/{name}")
     with suppress(FileExistsError), open("/etc/passwd", "x", encoding="utf-8") as passwd:
         passwd.write(f"user:x:{USER}:{USER}::{HOME}:/bin/sh\n")
 
@@ -196,9 +196,6 @@ def bind(path: str, real: str, attributes: int = ATTR_NODEV) -> bool:
         mount(source, path, "", MS_BIND)
     read_only(path, attributes)
     return True
-
-
-# The program.
 
 
 def deny_calls() -> None:
@@ -239,8 +236,10 @@ def limit(spec: dict[str, Any], processes: int) -> None:
 
 
 def become(user: int) -> None:
-    """Give up root, if this is root."""
+    """Give up root, if this is root; the streams go with it."""
     if os.getuid() == 0:
+        for stream in (0, 1, 2):
+            os.fchown(stream, user, user)
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
@@ -321,9 +320,6 @@ def forget_streams() -> None:
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
     os.close(nothing)
-
-
-# Without walls.
 
 
 def bounded(spec: dict[str, Any], control: int) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mollm.errors import SandboxError
-from mollm.sandbox.spec import as_bytes, environment, spec_of
+from mollm.sandbox.spec import FOLDER, as_bytes, environment, spec_of
 from mollm.sandbox.values import Limits, Result, ended_by
 
 if TYPE_CHECKING:
@@ -57,14 +57,14 @@ def run(
         stdin: What it reads; it may leave it unread.
         files: Its files by their names, below its folder. Code may import them.
         limits: The most that it may take.
-        read: Files and folders of this machine that it may read, where they are here. What root runs reads only what
+        read: Files and folders of this machine that it may read, by the same paths. What root runs reads only what
             everybody may.
         isolation: What it is kept from, if less than everything. `none` is for a kernel that isolates nothing: the
             program may then use the network, and whatever files this account may.
 
     Raises:
         SandboxError: It was not run: there is no such command, or the kernel does not isolate it as it should.
-        ValueError: A name in `files` leads elsewhere, or the program is empty.
+        ValueError: A name in `files` leads elsewhere, what is named in `read` is not there, or the program is empty.
     """
     return _Running(spec_of(program, files or {}, limits, read, isolation), as_bytes(stdin), limits).result()
 
@@ -116,7 +116,7 @@ class _Running:
         self._input = memoryview(stdin)
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_stopped = False
+        self._is_stopped = self._is_over = False
         self._heard = b""
         self._told: dict[str, Any] = {}
         self._output: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
@@ -165,7 +165,7 @@ class _Running:
     def _folder(self, stack: ExitStack) -> str:
         """The program's folder: in memory within walls, else a temporary one."""
         if self._spec["isolation"] != "none":
-            return "/work"
+            return FOLDER
         folder = tempfile.mkdtemp(prefix="mollm-sandbox-")
         stack.callback(_remove, folder)
         if os.getuid() == 0:
@@ -212,7 +212,7 @@ class _Running:
                     selector.register(pipe, events, name)
             while selector.get_map():
                 left = self._until - time.monotonic()
-                if left <= 0 and self._ended != "exit":
+                if left <= 0 and self._is_over:
                     return  # somebody outside the walls still holds a pipe
                 if left <= 0:
                     self._end("time")
@@ -239,7 +239,7 @@ class _Running:
             if key.data == "stdin":
                 key.fileobj.close()  # type: ignore[union-attr]
             elif key.data == "control":
-                self._until = min(self._until, time.monotonic() + GRACE_SECONDS)
+                self._is_over, self._until = True, min(self._until, time.monotonic() + GRACE_SECONDS)
 
     def _take(self, name: str, data: bytes) -> None:
         if name != "control":
@@ -262,7 +262,7 @@ class _Running:
         if self._ended == "exit" and "status" not in self._told:
             self._ended = why
             self.stop()
-        self._until = time.monotonic() + GRACE_SECONDS
+        self._is_over, self._until = True, time.monotonic() + GRACE_SECONDS
 
     def _reap(self, process: subprocess.Popen[bytes]) -> None:
         """See the launcher to its end, whatever became of this call."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAIN = "main.py"
 """The file that code given as a text becomes."""
+FOLDER = "/box"
+"""Where a program is within walls."""
 
 
 def as_bytes(text: str | bytes) -> bytes:
@@ -41,10 +43,9 @@ def spec_of(
         if MAIN in files:
             raise ValueError(f"{MAIN} is the program; it cannot be among `files`")
         files = {**files, MAIN: program}
-        python = _python()
-        argv, shown = [python, "-E", "-s", "-B", "-X", "utf8", MAIN], [*_interpreter(python), *map(str, read)]
+        argv, needed = [_python(), "-E", "-s", "-B", "-X", "utf8", MAIN], _interpreter()
     else:
-        argv, shown = list(program), list(map(str, read))
+        argv, needed = list(program), []
     if not argv or not all(isinstance(part, str) and "\0" not in part for part in argv):
         raise ValueError("a command is a list of texts, the first of which names it")
     for name in files:
@@ -54,7 +55,7 @@ def spec_of(
     return {
         "argv": argv,
         "files": {name: binascii.b2a_base64(as_bytes(text)).decode() for name, text in files.items()},
-        "read": [os.path.realpath(path) for path in shown],
+        "read": [*needed, *map(_readable, read)],
         "parent": os.getpid(),
         "isolation": isolation,
         "has_network": isolation == "network",
@@ -63,24 +64,32 @@ def spec_of(
     }
 
 
+def _readable(path: str | Path) -> str:
+    """A path that a program may be shown, as it is called here."""
+    found = os.path.abspath(path)  # noqa: PTH100 - `Path.resolve` would call it by another name
+    if not os.path.exists(found):  # noqa: PTH110
+        raise ValueError(f"{str(path)!r} cannot be read: it is not there")
+    if found in ("/", "/tmp", FOLDER) or found.startswith(("/dev", "/proc")):  # noqa: S108
+        raise ValueError(f"{str(path)!r} cannot be read: a program has its own")
+    return found
+
+
 def _python() -> str:
-    """This interpreter, by a path that does not lead over a link to a folder."""
     if not sys.executable:
         raise SandboxError("it is not known which Python runs this (sys.executable is empty)")
-    path = Path(sys.executable)
-    return str(Path(os.path.realpath(path.parent)) / path.name)
+    return sys.executable
 
 
-def _interpreter(python: str) -> list[str]:
-    """What an interpreter is read from: its prefixes, and each link on the way to it."""
-    found, path = [sys.prefix, sys.base_prefix, sys.exec_prefix], Path(python)
+def _interpreter() -> list[str]:
+    """What this interpreter is read from: its prefixes, and the folders that links to it lead over."""
+    found, path = [sys.prefix, sys.base_prefix, sys.exec_prefix], Path(_python())
     while path.is_symlink():
         path = path.parent / path.readlink()
-        found.append(str(path))
+        found.append(os.path.normpath(path.parent))
     return found
 
 
 def environment(folder: str) -> dict[str, str]:
     """All that is set in the environment of a program."""
-    temporary = "/tmp" if folder == "/work" else folder  # noqa: S108 - the one in the sandbox
+    temporary = "/tmp" if folder == FOLDER else folder  # noqa: S108 - the one in the sandbox
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": folder, "LANG": "C.UTF-8", "TMPDIR": temporary}

@@ -208,10 +208,11 @@ def test_one_that_hangs_costs_its_own_score_alone() -> None:
 def test_what_hangs_leaves_time_for_the_answer() -> None:
     """Of what `limits.seconds` leaves, a quarter is kept, whatever `seconds` of the score says."""
 
+    mollm = MoLLM({**config("hang", seconds=900), "limits": {"seconds": 40}})
+    assert mollm.catalog.router, "built before: a virtual clock does not wait for threads"
+
     async def run() -> tuple[Answer, float]:
-        async with MoLLM({**config("hang", seconds=900), "limits": {"seconds": 40}}) as mollm:
-            answer = await mollm.aask("Which?")
-            return answer, asyncio.get_running_loop().time()
+        return await mollm.aask("Which?"), asyncio.get_running_loop().time()
 
     answer, seconds = run_virtual(run())
 

@@ -101,6 +101,25 @@ def test_code_is_run_with_its_files_and_its_input() -> None:
 
 
 @pytest.mark.usefixtures("walls")
+def test_its_folder_has_its_own_files_alone() -> None:
+    """Wherever the interpreter and what it may read lie."""
+    found = python(
+        """
+        import os
+        print(os.getcwd(), sorted(os.listdir()), os.listdir("/tmp") if "/tmp/" not in os.sys.prefix else [])
+        for path in ("x", "a/b", "/tmp/x", "/dev/shm/x"):
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            open(path, "w").close()
+        print(open("/dev/stdin").read(), file=open("/dev/stderr", "w"))
+        """,
+        stdin="through /dev",
+        files={"a/c": ""},
+    )
+
+    assert (found.stdout, found.stderr) == ("/box ['a', 'main.py'] []\n", "through /dev\n")
+
+
+@pytest.mark.usefixtures("walls")
 def test_any_command_of_the_system_is_run() -> None:
     """With its arguments, as they are; a signal that ends it shows as a negative status."""
     assert run(["sh", "-c", 'printf %s "$1"', "sh", "a b; $(echo c)"]).stdout == "a b; $(echo c)"
@@ -134,8 +153,13 @@ def test_a_file_stays_in_its_folder(name: str) -> None:
         run("pass", files={name: "x"})
 
 
-def test_a_wrong_call_is_named() -> None:
-    """Limits that are none, a program that is none, and one that is not there."""
+def test_a_wrong_call_is_named(tmp_path: Path) -> None:
+    """Limits that are none, a program that is none, and what cannot be shown to it."""
+    with pytest.raises(ValueError, match="it is not there"):
+        run("pass", read=[tmp_path / "x"])
+    for path in ("/", "/tmp", "/proc/1", "/dev", "/box/.."):  # noqa: S108
+        with pytest.raises(ValueError, match="a program has its own"):
+            run("pass", read=[path])
     with pytest.raises(ValueError, match="seconds must be above 0"):
         Limits(seconds=0)
     with pytest.raises(ValueError, match="a command is a list"):
