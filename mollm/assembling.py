@@ -9,12 +9,15 @@ from mollm.aggregation.acting import Acting
 from mollm.aggregation.base import picks
 from mollm.aggregation.best import Best
 from mollm.aggregation.guarding import Guard
+from mollm.aggregation.highest import Highest
 from mollm.aggregation.rewriting import Rewriter
 from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
 from mollm.aggregation.writing import Writers
 from mollm.comparing.analysis import Analyst
+from mollm.comparing.judge import Judge
 from mollm.comparing.review import Review
+from mollm.config.imported import imported
 from mollm.config.mixtures import AggregatorConfig
 from mollm.errors import ConfigError, PromptError, UnknownMixture
 from mollm.mixing.registry import build_chooser
@@ -51,7 +54,7 @@ def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: M
         aggregators: Aggregators beside the built-in ones, by `method`.
 
     Raises:
-        ConfigError: Its aggregator was not given, or its chooser cannot be used.
+        ConfigError: Its aggregator was not given, or its chooser or its score cannot be used.
         PromptError: A prompt cannot be used.
     """
     method = section.aggregator.method
@@ -79,7 +82,7 @@ def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: M
         workers=workers,
         rules=rules_of(section),
         method=method,
-        aggregator=aggregators[method] if method in aggregators else AGGREGATORS[method](writers),
+        aggregator=aggregators[method] if method in aggregators else _aggregator(section, writers),
         llm=section.aggregator_llm,
         layer_prompt=load_prompt(config, DEFAULT_PROMPT, "aggregator", where) if is_judge else prompt,
         on_tools=section.on_tools or ("alone" if section.is_bypass else "after"),
@@ -91,6 +94,7 @@ def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: M
         shuffle=section.shuffle,
         review=_review(config, name, section, max_tokens),
         analyst=_analyst(config, name, section, max_tokens),
+        judge=_judge(config, name, section),
         chooser=build_chooser(section.choose, config, name),
     )
 
@@ -145,6 +149,22 @@ def _guard(config: Config, name: str, section: MixtureConfig, writers: Writers) 
     # Only an LLM that may write an answer is told.
     named = (section.aggregator_llm, section.aggregator.fallback_llm, section.acting_llm)
     return Guard(again, further, tuple(dict.fromkeys(filter(None, named))))
+
+
+def _aggregator(section: MixtureConfig, writers: Writers) -> Aggregator:
+    return Highest() if section.aggregator.score else AGGREGATORS[section.aggregator.method](writers)
+
+
+def _judge(config: Config, name: str, section: MixtureConfig) -> Judge | None:
+    """Who scores the proposals. Raises `ConfigError` if there is no such function."""
+    score = section.aggregator.score
+    if score is None:
+        return None
+    try:
+        return Judge.of(imported(score.python, config.path), score.python, score.seconds)
+    except ConfigError as error:
+        where = config.place("mixtures", name, "aggregator", "score", "python")
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _acting(config: Config, name: str, section: MixtureConfig, writers: Writers) -> Acting:

@@ -19,6 +19,7 @@ MollmError
 │   ├── RoutingError     no mixture could be picked
 │   ├── FeedbackError    what is kept for feedback cannot be read or written
 │   ├── EmbeddingError   texts could not be made vectors
+│   ├── SandboxError     a program was not run, since it could not be isolated or started
 │   ├── LLMError         one call failed
 │   │   ├── RateLimited  429
 │   │   │   └── QuotaExceeded  402, or a quota that waiting does not refill
@@ -222,6 +223,10 @@ class FeedbackError(RunError):
 
 class EmbeddingError(RunError):
     """Texts could not be made vectors."""
+
+
+class SandboxError(RunError):
+    """A program was not run: it could not be isolated as it should be, or not be started."""
 
 
 class LLMError(RunError):

@@ -8,6 +8,7 @@
 | a scorer; mollm decides | `Scorer`: `kind`, `score`, and `plan` if it calls LLMs | `MoLLM(router=yours)` |
 | several of these together | `Chain(yours, ...)`, `Ensemble(yours, ...)` | `MoLLM(router=Chain(...))` |
 | an aggregator | `Aggregator`: `aggregate`, and `plan` if it calls LLMs | `MoLLM(aggregators={"method": yours})` |
+| a score | a function of a `Question` and a `Proposal` that returns a number | `aggregator.score` in the file |
 | an observer | `Observer`: `tell`, `show` | `MoLLM(observers=[yours])` |
 
 All of these are protocols: nothing has to be inherited. Whatever calls LLMs does so through the `Calls` that it is

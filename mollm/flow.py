@@ -10,11 +10,11 @@
 
 `route` picks the mixture, and refuses a question that could exceed a limit: before the router's own LLMs are called
 where no mixture fits, and in any case before a worker is. `propose` asks the workers of one layer. `compare`
-has the proposals ranked by reviewers, or compared by an LLM, where the mixture says so. `aggregate` makes the answer
-from the proposals. `act` takes its place where the caller has tools: the LLM for tools reads the proposals,
-and calls a tool or writes the answer. When the result of that tool comes, in a request of its own, the proposals of the
-turn are used again. `bypass` calls a single LLM where there is nothing to aggregate: a mixture of one worker, or tools
-that a mixture leaves to one LLM alone.
+has the proposals ranked by reviewers, compared by an LLM, or scored by a function, where the mixture says so.
+`aggregate` makes the answer from the proposals. `act` takes its place where the caller has tools: the LLM for tools
+reads the proposals, and calls a tool or writes the answer. When the result of that tool comes, in a request of its own,
+the proposals of the turn are used again. `bypass` calls a single LLM where there is nothing to aggregate: a mixture of
+one worker, or tools that a mixture leaves to one LLM alone.
 
 A node takes the run so far and its context, and returns the run and the name of the next node. `TRANSITIONS` is the
 whole state machine. `walk` runs it in a loop; `graph.py` compiles the same table into a LangGraph graph, which can
@@ -42,6 +42,7 @@ from mollm.answering import answer_of
 from mollm.calling.base import Request
 from mollm.checking import check_question
 from mollm.comparing.compare import compare as compared
+from mollm.comparing.judge import with_scores
 from mollm.config.arms import CURRENT, ROUTER, drawn, with_arm
 from mollm.config.names import RESERVED_NAMES
 from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
@@ -239,9 +240,12 @@ def proposed(run: Run, context: Context, mixture: Mixture) -> tuple[Run, str]:
 
 
 async def compare(run: Run, context: Context) -> tuple[Run, str]:
-    """Have the proposals ranked by reviewers and compared by an LLM, side by side, as far as the mixture says so."""
+    """Have the proposals ranked by reviewers, compared by an LLM, or scored, as far as the mixture says so."""
     mixture = await context.mixture(run)
     brief = Brief(context.transcript, run.arrived, caller=context.options.writing, observer=context.observer)
+    if mixture.judge and not run.on_tools:  # whoever has tools reads all proposals, and takes none as it is
+        scored, unscored = await mixture.judge.score(context.question, run.arrived, context.deadline)
+        run = replace(run, proposals=with_scores(run.proposals, scored), degraded=(*run.degraded, *unscored))
     ranking, analysis, why = await compared(mixture.review, mixture.analyst, brief, context.calls)
     run = replace(run, ranking=ranking, analysis=analysis, degraded=(*run.degraded, *why))
     if run.turn:

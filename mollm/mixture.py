@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mollm.aggregation.guarding import Guard
     from mollm.aggregation.rewriting import Rewriter
     from mollm.comparing.analysis import Analyst
+    from mollm.comparing.judge import Judge
     from mollm.comparing.review import Review
     from mollm.mixing.base import Chooser
     from mollm.options import Options
@@ -60,6 +61,8 @@ class Mixture:
     """Ranks the proposals; None: nobody does."""
     analyst: Analyst | None = None
     """Compares the proposals before the answer is written; None: nobody does."""
+    judge: Judge | None = None
+    """Scores the proposals, unless an LLM acts on them with tools; None: nobody does."""
     chooser: Chooser | None = None
     """Picks the workers for each question; None: all are as listed, or picked already."""
     made_of: Mixture | None = None
@@ -82,8 +85,8 @@ class Mixture:
 
     @property
     def compares(self) -> bool:
-        """Whether the proposals are ranked, or compared, before the answer is made of them."""
-        return self.review is not None or self.analyst is not None
+        """Whether the proposals are ranked, compared or scored before the answer is made of them."""
+        return self.review is not None or self.analyst is not None or self.judge is not None
 
     @property
     def acts_as_worker(self) -> bool:

@@ -115,6 +115,8 @@ class Proposal:
     cost_usd: float | None = None
     """None if the LLM has no price."""
     seconds: float = 0.0
+    score: float | None = None
+    """What the mixture's `score` says of it; None if it was not scored, or its score failed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ PUBLIC = {
     "mollm.plain": None,
     "mollm.errors": None,
     "mollm.extending": None,
+    "mollm.sandbox": None,
     "mollm.server": ("create_app",),
 }
 """Module to the names that are described there, in this order; None: all that it lists or defines."""

@@ -37,6 +37,7 @@ SECTIONS = {
     "`mixtures.NAME.aggregator`": "AggregatorConfig",
     "`mixtures.NAME.aggregator.analysis`": "AnalysisConfig",
     "`mixtures.NAME.review`": "ReviewConfig",
+    "`mixtures.NAME.aggregator.score`": "ScoreConfig",
     "`limits`": "LimitsConfig",
     "`privacy`": "PrivacyConfig",
     "`feedback`": "FeedbackConfig",

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mollm.errors import SandboxError
+from mollm.sandbox import run
+
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
 
@@ -35,7 +38,10 @@ SHOWS = {
     "20_write_aggregator": "The answer is 310. The guesses: [290.0, 310.0, 9000.0].",
     "21_observe_calls": "shaky is called again: provider",
     "22_use_tool": "Does the bridge hold? It holds up to 3 t. (3 calls of the panel)",
+    "23_select_by_tests": "careful: [True, True, True]",
 }
+WITHOUT_WALLS = {"23_select_by_tests": "no proposal has a score"}
+"""What it shows instead where the kernel isolates no program."""
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -47,7 +53,16 @@ def test_it_runs_from_an_empty_folder(
 
     runpy.run_path(str(path), run_name="__main__")
 
-    assert SHOWS[path.stem] in capsys.readouterr().out.splitlines()
+    shown = SHOWS if path.stem not in WITHOUT_WALLS or is_isolating() else WITHOUT_WALLS
+    assert shown[path.stem] in capsys.readouterr().out.splitlines()
+
+
+def is_isolating() -> bool:
+    """Whether the kernel lets programs be run apart."""
+    try:
+        return run(["true"]).is_ok
+    except SandboxError:
+        return False
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

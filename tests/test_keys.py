@@ -678,6 +678,10 @@ ELSEWHERE = {
     **dict.fromkeys(("router.arms", "mixtures.NAME.arms"), "test_arms.py"),
     **dict.fromkeys(("privacy", "privacy.mask", "privacy.for", "llms.NAME.private"), "privacy/test_privacy.py"),
     **dict.fromkeys(("privacy.region",), "privacy/test_finding.py"),
+    **dict.fromkeys(
+        ("mixtures.NAME.aggregator.score", *(f"mixtures.NAME.aggregator.score.{key}" for key in ("python", "seconds"))),
+        "comparing/test_judge.py",
+    ),
     **dict.fromkeys(("feedback", "feedback.kind", "feedback.path"), "feedback/test_keeping.py"),
     **dict.fromkeys(("feedback.keep", "feedback.days"), "feedback/test_keeping.py, feedback/test_sqlite.py"),
     **dict.fromkeys(

@@ -4,6 +4,7 @@
 |---|---|
 | `review` | reviewers rank the proposals of others, until the winner is decided |
 | `analysis` | an LLM says where the proposals agree, contradict each other, and fall short |
+| `judge` | a function of somebody's own scores each of them |
 
-Both are asked by the node `compare`, side by side. Neither drops a proposal, and neither ever costs the answer.
+All are asked by the node `compare`, the first two side by side. None drops a proposal, and none ever costs the answer.
 """

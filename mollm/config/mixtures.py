@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 from mollm.config.arms import Arms
 from mollm.config.comparing import Analysis, ReviewConfig
 from mollm.config.fields import Count, NumberOrAll, Sampling, Seconds, Section
+from mollm.config.scoring import ScoreConfig
 from mollm.types import OnTools
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class AggregatorConfig(Section):
     )
     analysis: Analysis = Field(
         None, description="`true`, or how an LLM compares the proposals before the answer is written."
+    )
+    score: ScoreConfig | None = Field(
+        None, description="For `best`: a function of your own that scores each proposal, in place of the LLM."
     )
 
 
@@ -158,7 +162,8 @@ class MixtureConfig(Section):
     @property
     def picks_without(self) -> bool:
         """Whether the answer is picked without an LLM that aggregates, unless one is named."""
-        return self.aggregator.method == "vote" or (self.aggregator.method == "best" and self.review is not None)
+        is_ranked = self.review is not None or self.aggregator.score is not None
+        return self.aggregator.method == "vote" or (self.aggregator.method == "best" and is_ranked)
 
     @property
     def reviewers(self) -> list[str]:

@@ -45,6 +45,7 @@ STAND_INS: dict[KeyPath, Any] = {
     ("mixtures", "*", "workers", "choose", "most"): 1,
     ("mixtures", "*", "workers", "choose", "from"): [""],
     ("mixtures", "*", "workers", "choose", "from", "*"): "",
+    ("mixtures", "*", "aggregator", "score", "python"): "",
     ("embeddings", "kind"): "wordllama",
     ("router", "embedder", "kind"): "wordllama",
     ("router", "members", "*", "embedder", "kind"): "wordllama",

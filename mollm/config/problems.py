@@ -26,6 +26,7 @@ from mollm.config.places import MAX_DEPTH
 from mollm.config.privacy import privacy_problems, privacy_warnings
 from mollm.config.problem import LLMS, MIXTURES, Problem, nearest, one_of, refusal
 from mollm.config.router_problems import needs_no_examples, router_problems
+from mollm.config.scoring import score_problems
 from mollm.config.variables import expand, missing_variables, variables_in
 from mollm.options import COUNTED
 
@@ -60,6 +61,7 @@ def problems(config: Config, methods: Iterable[str] = (), *, has_embedder: bool 
         yield from _arm_problems(config, (*MIXTURES, name, "arms"), mixture.arms)
         yield from _choice_problems(config, name, mixture)
         yield from comparing_problems(config, name, mixture)
+        yield from score_problems(name, mixture)
         yield from _method_problems(name, mixture, [*METHODS, *(method for method in methods if method not in METHODS)])
 
 

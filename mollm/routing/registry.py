@@ -302,7 +302,7 @@ def _refit(section: LearnedMemberConfig | SemanticMemberConfig, embedder: Embedd
 
 def _imported(section: PythonMemberConfig, config: Config, key: Key) -> Any:
     try:
-        return imported(section.path)
+        return imported(section.path, config.path)
     except ConfigError as error:
         raise ConfigError(f"{config.place(*key, 'path')}: {error}") from error
 

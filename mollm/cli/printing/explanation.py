@@ -133,6 +133,8 @@ def _origin(answer: Answer, proposals: Sequence[Proposal], config: Config) -> st
     chosen = f", chosen by {writers[-1].llm}" if writers and not is_given_up else ""
     if places and verbatim == places[0]:
         chosen = ", ranked first"
+    elif not chosen and any(p.score is not None for p in proposals):
+        chosen = ", the highest score"
     return f"{verbatim}'s proposal, word for word{chosen}"
 
 
@@ -172,7 +174,8 @@ def _proposal_text(proposal: Proposal) -> Text:
         return Text(why(proposal.error), style="red") + Text(f"\n{_took(proposal)}", style="not red dim")
     final = f", final answer {printable(proposal.final)}" if proposal.final else ""
     cut = ", cut off" if proposal.truncated else ""
-    text = Text(f"{_took(proposal)}{cut}{final}\n")
+    score = "" if proposal.score is None else f", score {proposal.score:.4g}"
+    text = Text(f"{_took(proposal)}{cut}{final}{score}\n")
     # A column holds one character at least, so what lies beyond is never shown.
     start = Text(" ".join(printable(proposal.text[: 4 * PREVIEW]).split()), style="dim")
     start.truncate(PREVIEW, overflow="ellipsis")

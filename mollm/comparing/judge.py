@@ -1,0 +1,168 @@
+"""A function of somebody's own scores the proposals."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import math
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from mollm.errors import ConfigError, MollmError
+from mollm.loops import all_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from mollm.types import Proposal, Question
+
+    Function: TypeAlias = Callable[[Question, Proposal], float | Awaitable[float]]
+
+log = logging.getLogger("mollm.score")
+
+AT_ONCE = 8
+"""Proposals of one question that are scored side by side."""
+SHARE_OF_TIME = 0.25
+"""Of what is left of a question's time, so much is kept for what comes after the scores."""
+MOST_THREADS = 64
+"""Calls of a function that is no coroutine function and has not returned; what never does keeps its thread."""
+
+
+class NoScoreError(Exception):
+    """A proposal has no score, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Scores proposals by a function, which is given the question and one of them."""
+
+    function: Function
+    name: str
+    """As the file names it."""
+    seconds: float
+    """For one proposal."""
+    threads: threading.BoundedSemaphore
+    """One for each call that has not returned."""
+
+    @classmethod
+    def of(cls, given: object, name: str, seconds: float) -> Judge:
+        """Make a judge of what a file names.
+
+        Raises:
+            ConfigError: It cannot be called with a question and a proposal.
+        """
+        if not callable(given):
+            raise ConfigError(f"{name!r} is no function but of the type {type(given).__name__!r}")
+        try:
+            inspect.signature(given).bind(None, None)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{name!r} cannot be called with a question and a proposal: {error}") from error
+        return cls(given, name, seconds, threading.BoundedSemaphore(MOST_THREADS))
+
+    async def score(
+        self, question: Question, proposals: Sequence[Proposal], deadline: float
+    ) -> tuple[list[Proposal], tuple[str, ...]]:
+        """Score all proposals, a few at a time; what takes too long, or fails, leaves one without a score.
+
+        Args:
+            question: What was asked.
+            proposals: What is scored.
+            deadline: Of the question, on the event loop's clock; a share of the time until then is left.
+
+        Returns:
+            The proposals with their scores, and why some have none.
+        """
+        places, now = asyncio.Semaphore(AT_ONCE), asyncio.get_running_loop().time()
+        until = deadline - SHARE_OF_TIME * (deadline - now)
+
+        async def one(proposal: Proposal) -> tuple[Proposal, str]:
+            async with places:
+                try:
+                    return replace(proposal, score=await self._score(question, proposal, until)), ""
+                except NoScoreError as error:
+                    return proposal, f"no score for {proposal.worker}: {error}"
+
+        found = await all_of([one(proposal) for proposal in proposals])
+        return [proposal for proposal, _ in found], tuple(why for _, why in found if why)
+
+    async def _score(self, question: Question, proposal: Proposal, until: float) -> float:
+        seconds = max(0.0, min(self.seconds, until - asyncio.get_running_loop().time()))
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                found = await self._called(question, proposal)
+        except NoScoreError:
+            raise
+        except asyncio.CancelledError as error:
+            if task and task.cancelling() > cancelled:
+                raise
+            raise self._failed(proposal, error) from error
+        except MollmError as error:  # in mollm's own words: why the sandbox ran nothing, say
+            raise NoScoreError(f"{self.name}: {error}") from error
+        except (Exception, SystemExit) as error:  # a function of somebody's own may raise anything
+            if limit.expired():
+                raise NoScoreError(f"{self.name} took more than {seconds:.3g} s") from None
+            raise self._failed(proposal, error) from error
+        return _number(found, self.name)
+
+    async def _called(self, question: Question, proposal: Proposal) -> Any:
+        """Call it, in a thread of its own where it is no coroutine function."""
+        if inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(type(self.function).__call__):
+            return await self.function(question, proposal)  # type: ignore[misc]
+        if not self.threads.acquire(blocking=False):
+            raise NoScoreError(f"{MOST_THREADS} calls of {self.name} have not returned yet")
+        found = await _in_thread(self.function, (question, proposal), self.threads)
+        return await found if inspect.isawaitable(found) else found
+
+    def _failed(self, proposal: Proposal, error: BaseException) -> NoScoreError:
+        """What is told of it: its kind alone, as clients read it; the log has the rest."""
+        log.warning("%s failed for the proposal of %s", self.name, proposal.worker, exc_info=error)
+        return NoScoreError(f"{self.name} raised {type(error).__name__}")
+
+
+def with_scores(proposals: Sequence[Proposal], scored: Sequence[Proposal]) -> tuple[Proposal, ...]:
+    """All proposals of a question, those that were scored with their scores."""
+    found = {(proposal.layer, proposal.worker): proposal for proposal in scored}
+    return tuple(found.get((proposal.layer, proposal.worker), proposal) for proposal in proposals)
+
+
+def _number(found: object, name: str) -> float:
+    """What a function returned, as a number; those of NumPy are taken, and a truth value as 0 or 1."""
+    with suppress(TypeError, ValueError, OverflowError):
+        if not isinstance(found, str | bytes) and math.isfinite(number := float(found)):  # type: ignore[arg-type]
+            return number
+    raise NoScoreError(f"{name} returned {_shown(found)}, which is no finite number")
+
+
+def _shown(found: object) -> str:
+    return repr(found) if found is None or isinstance(found, float) else f"a {type(found).__name__}"
+
+
+async def _in_thread(function: Any, arguments: Sequence[object], threads: threading.BoundedSemaphore) -> Any:
+    """Call a function in a thread of its own, which is left alone where nobody waits any longer."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def settle(result: object, error: BaseException | None) -> None:
+        if not done.done():
+            done.set_exception(error) if error is not None else done.set_result(result)
+
+    def work() -> None:
+        result, error = None, None
+        try:
+            result = function(*arguments)
+        except BaseException as raised:  # noqa: BLE001 - raised where it is waited for
+            # An event loop takes no `StopIteration`, and one that ends threads is not the question's.
+            error = raised if isinstance(raised, Exception) and not isinstance(raised, StopIteration) else None
+            error = error or RuntimeError(f"it raised {type(raised).__name__}")
+        finally:
+            threads.release()
+        with suppress(RuntimeError):  # the loop was closed
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=work, name="mollm-score", daemon=True).start()
+    return await done
