@@ -63,7 +63,7 @@ def missing(facts: Iterable[Fact], text: str) -> list[Fact]:
     plain = typed(text)
     values = values_in(plain)
     moments = {key for fact in moments_in(plain)[0] for key in (fact.key, *fact.also)}
-    folded, words = marks.folded(text), names.words_of(text)
+    folded, as_typed, words = marks.folded(text), marks.folded(plain), names.words_of(plain)
 
     def stands(fact: Fact) -> bool:
         if fact.kind in ("number", "step"):
@@ -71,7 +71,7 @@ def missing(facts: Iterable[Fact], text: str) -> list[Fact]:
         if fact.kind == "date":
             return not moments.isdisjoint((fact.key, *fact.also))
         if fact.kind == "name":
-            return names.stands(fact, words, folded)
+            return names.stands(fact, words, as_typed)
         return marks.stands(fact, folded)
 
     return [fact for fact in facts if not stands(fact)]

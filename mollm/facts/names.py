@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*+")  # noqa: RUF001 - the apostrophe of typesetting
 _LETTERS = re.compile(r"[^\W\d_]+")
 _QUOTED = re.compile(
-    "「([^「」\n]{1,40})」|『([^『』\n]{1,40})』|《([^《》\n]{1,40})》|“([^“”\n]{1,40})”|«([^«»\n]{1,40})»"
+    "「([^「」\n\x00]{1,40})」|『([^『』\n\x00]{1,40})』|《([^《》\n\x00]{1,40})》|“([^“”\n\x00]{1,40})”|«([^«»\n\x00]{1,40})»"
 )
 _QUOTES = frozenset("「『《“«")
 _STARTS = re.compile(r"[.!?:;…\n\"“”«»„‚「『(\[#|>。！？：；।؟۔\u2014\u2013]")  # noqa: RUF001

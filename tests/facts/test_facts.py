@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mollm.facts.agreeing import MAX_READ, agreed, demanded, facts_in, missing
@@ -179,6 +179,8 @@ TEXTS = st.text(max_size=300) | st.lists(st.sampled_from(BITS), max_size=60).map
 
 @settings(max_examples=cases(400), deadline=None)
 @given(TEXTS)
+@example("「٠అ」")
+@example("at 12.00 p.m, on 2024-13-40, or 99/99/9999")
 def test_every_text_has_the_facts_that_are_found_in_it(text: str) -> None:
     """Whatever it holds: it is read, each fact is there once, and the text itself lacks none of them."""
     found = facts_in(text)
