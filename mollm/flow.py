@@ -42,7 +42,7 @@ from mollm.calling.base import Request
 from mollm.checking import check_question
 from mollm.comparing.compare import compare as compared
 from mollm.config.arms import CURRENT, ROUTER, drawn, with_arm
-from mollm.config.names import RESERVED_NAMES
+from mollm.config.names import PANEL, ROUTED
 from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
 from mollm.events import Done, Routed, Writing
 from mollm.fitting import Reader, fitted
@@ -105,7 +105,10 @@ def reusing(run: Run, context: Context, mixture: Mixture) -> Run:
 async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run, Route]:
     """Use the mixture that the caller named, or let the router pick one; `goes_on`: it is to be asked."""
     catalog, question, named = context.catalog, context.question, context.options.mixture
-    if named and named not in RESERVED_NAMES:
+    if not isinstance(named, str | None) or named == PANEL:
+        panel, found = catalog.panels.brought(named, is_asked=goes_on)
+        return replace(run, panel=panel), found
+    if named and named not in ROUTED:
         return run, in_arm(Route(named, {named: 1.0}, "caller", "named in the request"), run, context)
     arms = catalog.config.router.arms
     arm = drawn(arms, ROUTER, context.unit(run)) if arms else None

@@ -49,6 +49,8 @@ class Run:
     seconds: float = 0.0
     """Time used so far. A point in time would mean nothing to another process that resumes the run."""
     route: Route | None = None
+    panel: dict[str, Any] | None = None
+    """The panel that the request brought, as plain data; it is built of this again when a run goes on."""
     choice: Choice | None = None
     """The workers that were picked, where the mixture chooses them; it is made of these again when a run goes on."""
     planned: tuple[PlannedCall, ...] = ()
@@ -227,10 +229,10 @@ class Context:
         return (question.has_tools and begun(question.messages, self.options.owner)) or run.id
 
     async def mixture(self, run: Run) -> Mixture:
-        """The mixture that was picked, the two that were, or the one made for the question."""
+        """The mixture that was picked, the two that were, the one made for the question, or its panel."""
         if run.route is None:
             raise RuntimeError("nothing was routed yet")
-        mixture = await self.catalog.built_for(run.route)
+        mixture = await self.catalog.built_for(run.route, run.panel)
         return self.catalog.made(mixture, run.choice.workers) if run.choice else mixture
 
 

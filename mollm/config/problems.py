@@ -49,6 +49,11 @@ def problems(config: Config, methods: Iterable[str] = (), *, has_embedder: bool 
     if config.embeddings:
         yield from embedder_problems(("embeddings",), config.embeddings)
     yield from _key_problems(config.server.api_keys)
+    yield from mixture_problems(config, methods)
+
+
+def mixture_problems(config: Config, methods: Iterable[str] = ()) -> Iterator[Problem]:
+    """Find what is wrong with the mixtures; `methods` as for `problems`."""
     for name, mixture in config.mixtures.items():
         yield from _reference_problems(config, name, mixture)
         yield from _count_problems(name, mixture)
@@ -63,7 +68,7 @@ def _name_problems(config: Config) -> Iterator[Problem]:
             if not NAME.fullmatch(name):
                 yield Problem((*section, name), f"a name is {NAMING}", [section])
             if name in RESERVED_NAMES:
-                yield Problem((*section, name), f"the name {name!r} is reserved for the router", [section])
+                yield Problem((*section, name), f"the name {name!r} is reserved for {RESERVED_NAMES[name]}", [section])
     for name in config.mixtures:
         if name in config.llms:
             text = f"an LLM has the name {name!r} too; LLMs and mixtures share one namespace"

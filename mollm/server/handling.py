@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from mollm.config.names import PANEL
 from mollm.errors import ClientGone, LimitError, LimitReached
 from mollm.events import CallEnded, Routed
 from mollm.server.failures import problem_of
@@ -151,6 +152,8 @@ class Handling:
     ) -> Answer:
         """Answer `question` and count how that went. Arguments and errors are those of `MoLLM.arun`."""
         recorder = recorder or Recorder(self.metrics)
+        asked = options.get("mixture")
+        named = asked if isinstance(asked, str | None) else PANEL
         self._recorders.append(recorder)
         id, number = self.id, len(self._recorders)  # noqa: A001 - the field's name
         if number > 1:
@@ -170,15 +173,15 @@ class Handling:
         except asyncio.CancelledError:
             if not _is_cancelled():
                 stray = RuntimeError("a library raised a cancellation that nobody asked for")
-                self._failed(recorder.mixture, stray, options.get("mixture"))
+                self._failed(recorder.mixture, stray, named)
                 raise stray from None
             if self.slot.reason:
-                self._failed(recorder.mixture, self.slot.reason, options.get("mixture"))
+                self._failed(recorder.mixture, self.slot.reason, named)
             else:
                 self.metrics.failed(recorder.mixture, CANCELLED)
             raise
         except Exception as error:
-            self._failed(recorder.mixture, error, options.get("mixture"))
+            self._failed(recorder.mixture, error, named)
             raise
         seconds = self.seconds
         self.metrics.answered(answer.mixture, seconds)
