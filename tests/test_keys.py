@@ -667,6 +667,7 @@ ELSEWHERE = {
     **dict.fromkeys(("server.keep_alive",), "server/test_streaming.py"),
     **dict.fromkeys(("server.drain",), "server/test_process.py"),
     **dict.fromkeys(("server.audit",), "server/test_audit.py"),
+    **dict.fromkeys(("server.panels",), "server/chat/test_panels.py"),
 }
 """Keys whose effect a test of its own shows."""
 

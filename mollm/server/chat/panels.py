@@ -40,10 +40,7 @@ def check_panel(asked: ChatRequest, settings: ServerConfig, panels: Panels) -> N
     except RequestError as error:
         raise BadField(f"mollm: {error}", "mollm") from None
     refused = [*remote_problems(panel), *forwarding_problems(panel, settings.forward)]
-    keys = [problem.key for problem in refused]
-    problems = [
-        *refused,
-        *(found for found in panels.problems(panel) if not found._replace(reads=[found.key]).follows_from(keys)),
-    ]
+    keys = {problem.key for problem in refused}
+    problems = [*refused, *(problem for problem in panels.problems(panel) if problem.key not in keys)]
     if problems:
         raise BadField(told(problems, ROOT), place(problems[0], ROOT))
