@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
@@ -10,6 +11,7 @@ from mollm import flow
 from mollm.catalog import Catalog
 from mollm.catalogs import Catalogs
 from mollm.config.load import load_config
+from mollm.config.panels import OwnPanel
 from mollm.errors import RequestError
 from mollm.feedback.base import rating_of, settled
 from mollm.feedback.stores import Stores, needed, usable
@@ -26,7 +28,7 @@ from mollm.run import context_of, fresh
 from mollm.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Sequence
     from pathlib import Path
 
     from mollm.aggregation.base import Aggregator
@@ -355,6 +357,8 @@ class MoLLM:
         worst case from the `budget` before an LLM is called, whose refusal it raises. Options and other errors are
         those of `ask`.
         """
+        if isinstance(panel := options.get("mixture"), Mapping):
+            options["mixture"] = OwnPanel(panel)
         given = Options(id=id, stream=stream, observer=observer, owner=owner, key=key, budget=budget, **options)
         with self._catalogs.using() as catalog:
             if self._engine == "graph" or is_watched():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 from collections import OrderedDict
 from dataclasses import replace
@@ -11,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from mollm.assembling import mixture_of
 from mollm.config.names import PANEL
-from mollm.config.panels import FORM, panel_id, plain_panel, read_panel, remote_problems, told, too_many, with_panel
+from mollm.config.panels import (
+    FORM,
+    OwnPanel,
+    panel_id,
+    plain_panel,
+    read_panel,
+    remote_problems,
+    told,
+    too_many,
+    with_panel,
+)
 from mollm.errors import PromptError, RequestError
 from mollm.types import Route
 
@@ -27,6 +36,8 @@ if TYPE_CHECKING:
 
 MOST_KEPT = 64
 """Panels; of further ones, those that were used the longest time ago are built anew."""
+MOST_OWN = 10_000
+"""Panels of the program's own that name files or functions, and are known as such."""
 
 
 class Panels:
@@ -42,6 +53,7 @@ class Panels:
         """
         self._config, self._llms, self._aggregators = config, llms, aggregators
         self._built: OrderedDict[str, Mixture] = OrderedDict()
+        self._own: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
     def plain(self, given: Any) -> dict[str, Any]:
@@ -70,13 +82,17 @@ class Panels:
         panel = self.plain(given)
         if not is_asked:
             raise RequestError("mixture: a panel for one request is asked and not routed; leave it out, or ask")
+        if isinstance(given, OwnPanel) and remote_problems(panel):
+            with self._lock:
+                _keep(self._own, panel_id(panel), None, MOST_OWN)
         return panel, Route(PANEL, {PANEL: 1.0}, "caller", "a panel that the request brought")
 
     async def mixture(self, panel: Mapping[str, Any]) -> Mixture:
         """Return the mixture of a panel of plain data, built if need be; LLMs that nobody used yet in a thread.
 
         Raises:
-            RequestError: Lists everything that is wrong with it.
+            RequestError: Lists everything that is wrong with it; also that it names a file or a function, unless it was
+                brought as an `OwnPanel`.
             LimitError: It has more proposals than `limits` has calls.
             UserError: An LLM, which no mixture uses, cannot be used as it is configured.
         """
@@ -85,20 +101,20 @@ class Panels:
             if found := self._built.get(known):
                 self._built.move_to_end(known)
                 return found
-        section = self._section(panel)
+        section = self._section(panel, known)
         if any(name not in self._llms for name in section.llms):
             await asyncio.to_thread(self._hold, section)
-        found = replace(self._mixture(section, panel), panel=hashlib.sha256(known.encode()).hexdigest())
+        found = replace(self._mixture(section, panel), panel=known)
         with self._lock:
-            self._built[known] = found
-            while len(self._built) > MOST_KEPT:
-                self._built.popitem(last=False)
+            _keep(self._built, known, found, MOST_KEPT)
         return found
 
-    def _section(self, panel: Mapping[str, Any]) -> MixtureConfig:
+    def _section(self, panel: Mapping[str, Any], known: str) -> MixtureConfig:
         section, problems = read_panel(self._config, panel, self._aggregators)
-        if problems:
-            raise RequestError(told(problems))
+        # Also of a run that goes on: whoever can write the state of a graph may not read the files of this process.
+        refused = [] if known in self._own else remote_problems(panel)
+        if refused or problems:
+            raise RequestError(told([*refused, *problems]))
         if section.planned > self._config.limits.calls:
             raise too_many(section.planned, self._config.limits.calls)
         return section
@@ -114,3 +130,10 @@ class Panels:
             if not remote_problems(panel):
                 raise  # it names no prompt, so it is the configuration's that cannot be used
             raise RequestError(str(error)) from error
+
+
+def _keep(kept: OrderedDict[str, Any], known: str, value: Any, most: int) -> None:
+    kept[known] = value
+    kept.move_to_end(known)
+    while len(kept) > most:
+        kept.popitem(last=False)

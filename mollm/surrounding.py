@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from mollm.config.panels import remote_problems, told
 from mollm.config.problem import nearest
 from mollm.errors import RequestError
 from mollm.options import Options
@@ -95,7 +94,8 @@ def _options(given: Any, where: str) -> Options:
         raise RequestError(
             "\n".join(f"{where}: unknown option {name!r}{nearest(str(name), _NAMES)}" for name in unknown)
         )
-    _check_panel(given.get("mixture"), f"{where}.mixture")
+    if not isinstance(named := given.get("mixture"), str | Mapping | None):
+        raise RequestError(f"{where}.mixture: must be a text, or a panel for one request, not {type(named).__name__}")
     try:
         return _adapter().validate_python(given)
     except ValidationError as error:
@@ -103,13 +103,6 @@ def _options(given: Any, where: str) -> Options:
         said = problem["msg"].replace("Input should be", "must be")
         hint = "; LangChain's `convert_to_openai_tool` makes one" if problem["loc"][0] == "tools" else ""
         raise RequestError(f"{where}.{'.'.join(map(str, problem['loc']))}: {said}{hint}") from None
-
-
-def _check_panel(given: Any, where: str) -> None:
-    """Refuse a panel that names files or functions: a dictionary may have come through a network, with all in it."""
-    found = remote_problems(given) if isinstance(given, Mapping) else []
-    if found:
-        raise RequestError(f"{told(found, (where,))}\n{where}: an `Options`, which only a program can give, may do so")
 
 
 def _is_reserved(name: Any) -> bool:

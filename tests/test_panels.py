@@ -109,20 +109,59 @@ async def test_the_graph_takes_a_panel_in_its_context(*, as_options: bool) -> No
 
 
 @pytest.mark.parametrize("key", ["prompt", "score"])
-async def test_a_dictionary_of_a_graph_reaches_no_file_and_no_function(key: str, tmp_path: Path) -> None:
-    """It may have come through a network, as from a client of a LangGraph server; an `Options` cannot."""
-    (tmp_path / "secret.md").write_text("the secret of the house")
-    panel = {"workers": [{"llm": "a", key: str(tmp_path / "secret.md")}, "b"]}
+async def test_the_context_of_a_graph_reaches_no_file_and_no_function(key: str, tmp_path: Path) -> None:
+    """It may have come through a network, as from a client of a LangGraph server."""
+    path = tmp_path / "secret.md"
+    path.write_text("the secret of the house")
+    panel = {"workers": [{"llm": "a", key: str(path)}, "b"]}
     llms = fakes()
     graph: Any = mollm.create_graph(CONFIG, llms=llms)
-    for context in ({"mixture": panel}, {"mollm": {"mixture": panel}}):
+
+    for context in ({"mixture": panel}, {"mollm": {"mixture": panel}}, Options(mixture=panel)):
         with pytest.raises(RequestError, match=rf"mixture\.workers\[0\]\.{key}: cannot be set here"):
             await graph.ainvoke({"messages": [("user", "Hi")]}, context=context)
+
     assert not called(llms)
 
-    if key == "prompt":
-        await graph.ainvoke({"messages": [("user", "Hi")]}, context=Options(mixture=panel))
-        assert "the secret of the house" in str(llms["a"].requests[0].messages)
+
+async def test_the_state_of_a_graph_reaches_no_file(tmp_path: Path) -> None:
+    """Whoever can change it has not thereby the files of the process."""
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    (tmp_path / "secret.md").write_text("the secret of the house")
+    llms, thread = fakes(), {"configurable": {"thread_id": "t"}}
+    graph: Any = mollm.create_graph(CONFIG, llms=llms, checkpointer=InMemorySaver())
+    asked = {"messages": [("user", "Hi")]}
+    await graph.ainvoke(asked, thread, context={"mixture": PANEL}, interrupt_before=["propose"])
+    run = (await graph.aget_state(thread)).values["run"]
+    run["panel"] = {"workers": [{"llm": "a", "prompt": str(tmp_path / "secret.md")}, "b"]}
+    await graph.aupdate_state(thread, {"run": run})
+
+    with pytest.raises(RequestError, match="cannot be set here"):
+        await graph.ainvoke(None, thread)
+    assert not called(llms)
+
+
+@pytest.mark.parametrize("engine", ["auto", "graph"])
+def test_the_program_itself_may_name_files_and_bring_prompts(engine: Any, tmp_path: Path) -> None:
+    """It can read them anyway; also where a graph answers it."""
+    (tmp_path / "persona.md").write_text("You are a plumber.")
+    workers = [{"llm": "a", "prompt": str(tmp_path / "persona.md")}, {"llm": "b", "prompt": "You are a cook."}]
+    llms = fakes()
+    with MoLLM(CONFIG, llms=llms, engine=engine) as asked:
+        asked.ask("Hi", mixture={"workers": workers})
+
+    assert "You are a plumber." in str(llms["a"].requests[0].messages)
+    assert "You are a cook." in str(llms["b"].requests[0].messages)
+
+
+@pytest.mark.parametrize("context", [{"mixture": 3}, {"mollm": {"mixture": ["a"]}}])
+async def test_what_is_neither_a_name_nor_a_panel_is_refused_by_its_key(context: dict[str, Any]) -> None:
+    """Before anything else of the context is read."""
+    graph: Any = mollm.create_graph(CONFIG, llms=fakes())
+
+    with pytest.raises(RequestError, match=r"\.mixture: must be a text, or a panel for one request, not (int|list)"):
+        await graph.ainvoke({"messages": [("user", "Hi")]}, context=context)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ template.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,10 @@ MOST_TOLD = 20
 """Problems that are told; who sends more has to mend these first."""
 
 
+class OwnPanel(dict[str, Any]):
+    """A panel that the program itself wrote. It may name files and functions; no document from elsewhere is one."""
+
+
 def plain_panel(given: Any, most: int) -> dict[str, Any]:
     """Copy a panel to plain data.
 
@@ -68,13 +73,13 @@ def plain_panel(given: Any, most: int) -> dict[str, Any]:
     workers = given.get("workers")
     if isinstance(workers, list | tuple) and len(workers) > most:
         raise too_many(len(workers), most)
-    found: dict[str, Any] = _plain(given, 0)
+    found: dict[str, Any] = _Copying().copy(given)
     try:
         size = len(_encoded(found))
     except (TypeError, ValueError):
         raise RequestError("a panel is plain data: mappings, lists, texts, finite numbers, truth values") from None
     if size > MOST_BYTES:
-        raise RequestError(f"a panel of more than {MOST_BYTES // 1024} KiB")
+        raise _too_large()
     if _keys(found) > MOST_KEYS:
         raise RequestError(f"a panel of more than {MOST_KEYS} keys")
     for text in _names(found):
@@ -89,25 +94,42 @@ def too_many(proposals: int, most: int) -> LimitError:
     return LimitError(f"the panel is not asked: it takes {proposals} proposals alone, and limits.calls is {most}")
 
 
+def _too_large() -> RequestError:
+    return RequestError(f"a panel of more than {MOST_BYTES // 1024} KiB")
+
+
 def panel_id(panel: Mapping[str, Any]) -> str:
-    """What a panel of plain data is known by: the same for the same one, and another for every other."""
-    return _encoded(panel)
+    """A digest of a panel of plain data: the same for the same one, and another for every other."""
+    return hashlib.sha256(_encoded(panel).encode()).hexdigest()
 
 
 def _encoded(panel: Mapping[str, Any]) -> str:
     return json.dumps(panel, sort_keys=True, allow_nan=False)
 
 
-def _plain(value: Any, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise RequestError(f"a panel of more than {MAX_DEPTH} levels")
-    if isinstance(value, Mapping):
-        if any(not isinstance(name, str) for name in value):
+class _Copying:
+    """Copies as far as a panel may go, and no further: what comes may be a hundred times as large."""
+
+    def __init__(self) -> None:
+        self._left = MOST_BYTES
+
+    def copy(self, value: Any, depth: int = 0) -> Any:
+        self._left -= len(value) if isinstance(value, str) else 1
+        if self._left < 0:
+            raise _too_large()
+        if depth > MAX_DEPTH:
+            raise RequestError(f"a panel of more than {MAX_DEPTH} levels")
+        if isinstance(value, Mapping):
+            return {self._key(name): self.copy(inner, depth + 1) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.copy(inner, depth + 1) for inner in value]
+        return value
+
+    def _key(self, name: Any) -> str:
+        if not isinstance(name, str):
             raise RequestError("a key in a panel must be text")
-        return {name: _plain(inner, depth + 1) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner, depth + 1) for inner in value]
-    return value
+        self._left -= len(name)
+        return name
 
 
 def _keys(value: Any) -> int:
