@@ -274,7 +274,7 @@ def warnings(config: Config) -> Iterator[str]:
             yield f"{config.place(*where)}: without `feedback` nobody learns what comes of each arm"
     for name, llm in config.llms.items():
         yield from _llm_warnings(config, name, llm)
-        if name not in config.used_llms:
+        if name not in config.used_llms and not config.server.panels:
             yield f"{config.place('llms', name)}: no mixture uses this LLM"
     for name, mixture in config.mixtures.items():
         place = config.place("mixtures", name)
