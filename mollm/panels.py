@@ -21,7 +21,7 @@ from mollm.config.panels import (
     too_many,
     with_panel,
 )
-from mollm.errors import PromptError, RequestError
+from mollm.errors import ConfigError, PromptError, RequestError
 from mollm.types import Route
 
 if TYPE_CHECKING:
@@ -126,9 +126,9 @@ class Panels:
     def _mixture(self, section: MixtureConfig, panel: Mapping[str, Any]) -> Mixture:
         try:
             return mixture_of(with_panel(self._config, section), PANEL, section, self._aggregators)
-        except PromptError as error:
+        except (ConfigError, PromptError) as error:
             if not remote_problems(panel):
-                raise  # it names no prompt, so it is the configuration's that cannot be used
+                raise  # it names no file and no function, so it is the configuration's that cannot be used
             raise RequestError(str(error)) from error
 
 
