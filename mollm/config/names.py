@@ -16,5 +16,5 @@ ROUTED = ("auto", "router")
 """Names under which a question asks for the mixture that the router picks."""
 PANEL = "panel"
 """The name under which a question brings workers and an aggregator of its own, and that of its answer's mixture."""
-RESERVED_NAMES = {**dict.fromkeys(ROUTED, "the router"), PANEL: "panels of one request"}
-"""Names that nothing in a file may have, and what each of them is reserved for."""
+RESERVED_NAMES = (*ROUTED, PANEL)
+"""Names that nothing in a file may have."""

@@ -19,7 +19,7 @@ from mollm.config.files import looks_like_file_name, named_path
 from mollm.config.hosts import ANY
 from mollm.config.keys import key_problem
 from mollm.config.mixtures import METHODS
-from mollm.config.names import NAME, NAMING, RESERVED_NAMES
+from mollm.config.names import NAME, NAMING, PANEL, RESERVED_NAMES
 from mollm.config.places import MAX_DEPTH
 from mollm.config.problem import LLMS, MIXTURES, Problem, nearest, one_of, refusal
 from mollm.config.router_problems import needs_no_examples, router_problems
@@ -68,7 +68,8 @@ def _name_problems(config: Config) -> Iterator[Problem]:
             if not NAME.fullmatch(name):
                 yield Problem((*section, name), f"a name is {NAMING}", [section])
             if name in RESERVED_NAMES:
-                yield Problem((*section, name), f"the name {name!r} is reserved for {RESERVED_NAMES[name]}", [section])
+                owner = "panels of one request" if name == PANEL else "the router"
+                yield Problem((*section, name), f"the name {name!r} is reserved for {owner}", [section])
     for name in config.mixtures:
         if name in config.llms:
             text = f"an LLM has the name {name!r} too; LLMs and mixtures share one namespace"

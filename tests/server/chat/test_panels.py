@@ -175,13 +175,13 @@ async def test_no_client_names_a_file_or_brings_a_prompt(stage: Stage, where: st
     path = stage.folder / "secret.md"
     prompt = {"secret.md": "secret.md", "file": str(path), "template": "{{ proposals }} and {{ question }}"}[written]
     changes: dict[str, dict[str, Any]] = {
-        "worker": {"workers": [{"llm": "a", "prompt": prompt}, "b"]},
+        "worker": {"workers": [{"llm": "a", "prompt": prompt}, "b", "c"]},
         "aggregator": {"aggregator": {"prompt": prompt}},
         "analysis": {"aggregator": {"analysis": {"prompt": prompt}}},
         "review": {"review": {"prompt": prompt}},
     }
 
-    text, param = await stage.refused({"workers": ["a", "b"], **changes[where]})
+    text, param = await stage.refused({"workers": ["a", "b", "c"], **changes[where]})
 
     assert text == f"{param}: cannot be set here: only the configuration may name files and prompts"
     assert CONFIDENTIAL not in text
