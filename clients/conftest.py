@@ -46,7 +46,7 @@ def served() -> Served:
         key=os.environ["CLIENTS_KEY"],
         model=model,
         is_mollm=os.environ["CLIENTS_SERVED"] == "mollm",
-        is_panel=model == "panel",
+        is_panel=model == "council",
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import schemathesis
 
-NAMES: Final = ["single", "panel", "auto", "scholar"]
+NAMES: Final = ["single", "council", "auto", "scholar"]
 CONVERSATION: Final = {
     "type": "array",
     "minItems": 1,

@@ -81,7 +81,7 @@ class Client:
     needs: tuple[str, ...]
     command: Callable[[Place], list[str]]
     outcome: Callable[[Place, str], Outcome]
-    models: tuple[str, ...] = ("single", "panel")
+    models: tuple[str, ...] = ("single", "council")
     direct: str | None = "scholar"
     home: Path | None = None
     script: str | None = None
@@ -224,10 +224,10 @@ CLIENTS: Final = (
         ("llm-comply>=0.5",),
         comply_command,
         comply_outcome,
-        models=("deepseek-r", "single", "panel"),
+        models=("deepseek-r", "single", "council"),
         direct="deepseek-r",
     ),
-    Client("lm-eval", ("lm-eval[api]>=0.4.13",), lm_eval_command, lm_eval_outcome, models=("panel",), home=HERE),
+    Client("lm-eval", ("lm-eval[api]>=0.4.13",), lm_eval_command, lm_eval_outcome, models=("council",), home=HERE),
     Client("schemathesis", ("schemathesis>=4.32",), fuzz_command, fuzz_outcome, models=("all",), direct=None),
 )
 

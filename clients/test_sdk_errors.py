@@ -17,7 +17,7 @@ async def test_the_models_are_listed(caller: Caller) -> None:
     """What is asked is among them, and each can be looked up."""
     listed = await all_of(caller.sdk.models.list())
 
-    found = await done(caller.sdk.models.retrieve(listed[0].id)) if caller.model == "panel" else listed[0]
+    found = await done(caller.sdk.models.retrieve(listed[0].id)) if caller.model == "council" else listed[0]
     assert caller.model in [model.id for model in listed]
     assert {model.object for model in listed} == {"model"}
     assert found.id == listed[0].id
@@ -28,10 +28,10 @@ async def test_mixtures_llms_and_the_router_are_listed(caller: Caller) -> None:
     """Each entry says what it is."""
     listed = {model.id: model for model in await all_of(caller.sdk.models.list())}
 
-    one = await done(caller.sdk.models.retrieve("panel"))
+    one = await done(caller.sdk.models.retrieve("council"))
 
-    assert {"auto", "router", "single", "panel", "scholar", "deepseek-r"} <= set(listed)
-    assert one.model_dump() == listed["panel"].model_dump()
+    assert {"auto", "router", "single", "council", "scholar", "deepseek-r"} <= set(listed)
+    assert one.model_dump() == listed["council"].model_dump()
     with pytest.raises(openai.NotFoundError):
         await done(caller.sdk.models.retrieve("nobody"))
 

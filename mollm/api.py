@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
@@ -10,6 +11,7 @@ from mollm import flow
 from mollm.catalog import Catalog
 from mollm.catalogs import Catalogs
 from mollm.config.load import load_config
+from mollm.config.panels import OwnPanel
 from mollm.errors import RequestError
 from mollm.feedback.base import rating_of, settled
 from mollm.feedback.stores import Stores, needed, usable
@@ -22,11 +24,12 @@ from mollm.observing.watching import is_watched
 from mollm.options import Options, RequestOptions
 from mollm.plain import answer_from_plain
 from mollm.pool import Pool
+from mollm.routed import routed
 from mollm.run import context_of, fresh
 from mollm.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Sequence
     from pathlib import Path
 
     from langchain_core.tools import StructuredTool
@@ -270,22 +273,9 @@ class MoLLM:
     async def _routed(
         self, question: str | Sequence[Message], options: Options, through: Callable[[Router], Router] | None = None
     ) -> Route:
-        async def routed(observers: Sequence[Observer]) -> Route:
-            context = context_of(catalog, question, options, observers)
-            context.through = through or context.through
-            return await flow.route_only(context)
-
         observers = [*self._observers, *([options.observer] if options.observer else [])]
         with self._catalogs.using() as catalog:
-            if not is_watched():
-                return await routed(observers)
-            from mollm.observing.langchain import current_observer
-
-            callbacks = current_observer("")
-            try:
-                return await routed([*observers, callbacks])
-            finally:
-                await callbacks.settle()
+            return await routed(catalog, question, options, observers, through)
 
     def feedback(
         self,
@@ -373,6 +363,8 @@ class MoLLM:
         worst case from the `budget` before an LLM is called, whose refusal it raises. Options and other errors are
         those of `ask`.
         """
+        if isinstance(panel := options.get("mixture"), Mapping):
+            options["mixture"] = OwnPanel(panel)
         given = Options(id=id, stream=stream, observer=observer, owner=owner, key=key, budget=budget, **options)
         with self._catalogs.using() as catalog:
             if self._engine == "graph" or is_watched():

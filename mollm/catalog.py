@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import threading
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mollm import limits
 from mollm.assembling import made_of, mixture_of, together
@@ -14,6 +14,7 @@ from mollm.config.arms import CURRENT
 from mollm.config.mixtures import MixtureConfig, WorkerConfig
 from mollm.errors import ConfigError, PromptError, UnknownMixture
 from mollm.options import Options
+from mollm.panels import Panels
 from mollm.pool import Pool
 from mollm.routing import trained
 from mollm.routing.base import plan_of
@@ -64,6 +65,7 @@ class Catalog:
         config: The configuration that it was built from.
         llms: The LLMs that a mixture or the router uses, by name.
         mixtures: The mixtures of the configuration, by name.
+        panels: Those that questions bring.
         feedback: Keeps the answers; None where none are kept.
         privacy: Conceals values from LLMs; None where nothing is concealed.
     """
@@ -123,6 +125,7 @@ class Catalog:
         problems += self._uncounted()
         if problems:
             raise ConfigError(problems)
+        self.panels = Panels(config, self.llms, self._aggregators)
         if router is not None:
             self.router = as_router(router, decision_of(config))
 
@@ -194,8 +197,10 @@ class Catalog:
             return self.mixture(name)
         return await asyncio.to_thread(self.mixture, name)
 
-    async def built_for(self, route: Route) -> Mixture:
-        """The mixture of a route, with the second one joined to it where it has one."""
+    async def built_for(self, route: Route, panel: Mapping[str, Any] | None = None) -> Mixture:
+        """The mixture of a route, with the second one joined to it where it has one; or the `panel` of the request."""
+        if panel is not None:
+            return await self.panels.mixture(panel)
         if route.second is None:
             return await self.built_mixture(route.mixture)
         both = route.mixture, route.second

@@ -28,7 +28,7 @@ impossible.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -36,7 +36,7 @@ from mollm import choosing, limits
 from mollm.aggregation.aggregate import aggregate, written_of
 from mollm.aggregation.base import Brief
 from mollm.aggregation.guarding import guarded
-from mollm.aggregation.showing import in_order, show_proposals, shown_tokens
+from mollm.aggregation.showing import shown_tokens
 from mollm.aggregation.writing import write
 from mollm.answering import answer_of
 from mollm.calling.base import Request
@@ -44,14 +44,15 @@ from mollm.checking import check_question
 from mollm.comparing.compare import compare as compared
 from mollm.comparing.judge import with_scores
 from mollm.config.arms import CURRENT, ROUTER, drawn, with_arm
-from mollm.config.names import RESERVED_NAMES
+from mollm.config.names import PANEL, ROUTED
 from mollm.errors import LimitError, QuorumError, RequestError, RoutingError
 from mollm.events import Done, Routed, Writing
-from mollm.fitting import Reader, fitted
+from mollm.fitting import fitted
 from mollm.joining import answers
+from mollm.layers import cut_for, readers_of, shown_to_next_layer
 from mollm.loops import all_of
-from mollm.messages import is_midway, question_of
-from mollm.prompts import fenced_tokens, with_persona
+from mollm.messages import is_midway
+from mollm.prompts import with_persona
 from mollm.routing.base import plan_of
 from mollm.run import Context, Run, fresh
 from mollm.turns import mark_of, turn_of
@@ -61,14 +62,11 @@ from mollm.workers import ask, proposal_of
 if TYPE_CHECKING:
     from mollm.calling.calls import Outcome
     from mollm.mixture import Mixture
-    from mollm.types import Answer, Message, PlannedCall, Role
-    from mollm.workers import Worker
+    from mollm.types import Answer, PlannedCall, Role
 
 Node: TypeAlias = Callable[[Run, Context], Awaitable[tuple[Run, str]]]
 
 START, END = "route", "answer"
-CUT = "what tools brought was shortened"
-"""How the reason begins that a worker did not read all of the conversation."""
 
 
 async def route(run: Run, context: Context) -> tuple[Run, str]:
@@ -112,7 +110,10 @@ def kept_tokens(run: Run) -> int | None:
 async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run, Route]:
     """Use the mixture that the caller named, or let the router pick one; `goes_on`: it is to be asked."""
     catalog, question, named = context.catalog, context.question, context.options.mixture
-    if named and named not in RESERVED_NAMES:
+    if not isinstance(named, str | None) or named == PANEL:
+        panel, found = catalog.panels.brought(named, is_asked=goes_on)
+        return replace(run, panel=panel), found
+    if named and named not in ROUTED:
         return run, in_arm(Route(named, {named: 1.0}, "caller", "named in the request"), run, context)
     arms = catalog.config.router.arms
     arm = drawn(arms, ROUTER, context.unit(run)) if arms else None
@@ -214,19 +215,6 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
     return proposed(after, context, mixture) if is_last else (after, "propose")
 
 
-def readers_of(workers: Sequence[Worker], context: Context, beside: int = 0) -> list[Reader]:
-    """The workers as readers of the conversation, and of so many tokens `beside` it."""
-    return [Reader(w.name, context.calls.llm(w.llm), w.settings.max_tokens, w.prompt_tokens + beside) for w in workers]
-
-
-def cut_for(run: Run, workers: Sequence[str]) -> Run:
-    """Say for whom the conversation was shortened, unless an earlier layer has said so."""
-    if not workers or any(reason.startswith(CUT) for reason in run.degraded):
-        return run
-    why = f"{CUT} to fit the window of {', '.join(workers)}"
-    return replace(run, degraded=(*run.degraded, why))
-
-
 def proposed(run: Run, context: Context, mixture: Mixture) -> tuple[Run, str]:
     """Go on from the last layer, and keep its proposals for the rest of the turn."""
     # The next request of the turn looks before anything is chosen, and is to find them whatever would be then.
@@ -251,21 +239,6 @@ async def compare(run: Run, context: Context) -> tuple[Run, str]:
     if run.turn:
         context.keep(run)
     return run, "act" if run.on_tools else "aggregate"
-
-
-async def shown_to_next_layer(
-    run: Run, context: Context, mixture: Mixture, workers: Sequence[Worker]
-) -> tuple[Run, tuple[Message, ...]]:
-    """Add the proposals of the latest layer to the messages for the workers of the next."""
-    question = context.question.messages
-    read = fenced_tokens(p.text for p in run.arrived) + mixture.layer_prompt.tokens
-    short = await fitted(question, readers_of(workers, context, read))
-    messages = min(short.values(), key=lambda cut: question_of(cut).tokens, default=context.transcript)
-    run = cut_for(run, list(short))
-    shown = in_order(run.arrived, shuffle=mixture.shuffle, seed=context.options.seed)
-    readers = [Reader(w.name, context.calls.llm(w.llm), w.settings.max_tokens) for w in workers]
-    found, why = await show_proposals(mixture.layer_prompt, messages, shown, readers)
-    return replace(run, degraded=(*run.degraded, *why)), messages if found is None else tuple(found)
 
 
 async def aggregate_proposals(run: Run, context: Context) -> tuple[Run, str]:

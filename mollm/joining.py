@@ -18,7 +18,7 @@ async def answers(found: Route, run: Run, context: Context) -> tuple[Route, Mixt
     """The mixture that answers, joined to a second one where a limit allows that; else the first answers alone."""
     catalog, question, options = context.catalog, context.question, context.options
     if found.second is None:
-        return found, await catalog.built_for(found)
+        return found, await catalog.built_for(found, run.panel)
     if any(catalog.mixtures[name].chooser for name in (found.mixture, found.second)):
         return await _alone(found, "workers that are chosen for a question are not joined to others", context)
     mixture = await catalog.built_for(found)

@@ -67,6 +67,8 @@ class Mixture:
     """Picks the workers for each question; None: all are as listed, or picked already."""
     made_of: Mixture | None = None
     """The mixture whose workers were chosen for the question; None where they are listed."""
+    panel: str = ""
+    """What tells a panel for one request from every other; empty for a mixture of the file."""
 
     @property
     def planned(self) -> int:

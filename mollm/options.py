@@ -72,8 +72,9 @@ class Options(Settings):
 
     id: str | None = None
     """Id of the answer; None makes a new one."""
-    mixture: str | None = None
-    """Name of a mixture, or of an LLM that answers alone; None, `auto` or `router`: the router picks."""
+    mixture: str | Mapping[str, Any] | None = field(default=None, repr=False)
+    """Name of a mixture, or of an LLM that answers alone; None, `auto` or `router`: the router picks. A mapping is a
+    panel for this request: `workers` and whatever else a mixture of the file may say of how it answers."""
     n: int | None = None
     """Number of answers; each is a call of its own."""
     logprobs: bool | None = None
@@ -140,7 +141,7 @@ class Options(Settings):
 class RequestOptions(TypedDict, total=False):
     """The fields of `Options` as keyword arguments."""
 
-    mixture: str | None
+    mixture: str | Mapping[str, Any] | None
     max_tokens: int | None
     temperature: float | None
     top_p: float | None

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from mollm.calling.calls import Allowance, Calls
-from mollm.config.names import RESERVED_NAMES
+from mollm.config.names import PANEL, RESERVED_NAMES
 from mollm.depth import answering
 from mollm.messages import messages_of, question_of
 from mollm.observing.observers import NOBODY, Observers, together
@@ -53,6 +53,8 @@ class Run:
     seconds: float = 0.0
     """Time used so far. A point in time would mean nothing to another process that resumes the run."""
     route: Route | None = None
+    panel: dict[str, Any] | None = None
+    """The panel that the request brought, as plain data; it is built of this again when a run goes on."""
     choice: Choice | None = None
     """The workers that were picked, where the mixture chooses them; it is made of these again when a run goes on."""
     planned: tuple[PlannedCall, ...] = ()
@@ -210,7 +212,8 @@ class Context:
 
     def within(self, run: Run) -> Within:
         """Count what is asked meanwhile as asked inside this question. Raises `TooDeep` where this one already is."""
-        return answering(run.route.mixture if run.route else self.options.mixture or RESERVED_NAMES[0])
+        asked = self.options.mixture or RESERVED_NAMES[0]
+        return answering(run.route.mixture if run.route else asked if isinstance(asked, str) else PANEL)
 
     def reserve(self, worst: WorstCase) -> None:
         """Take so much from the budget of whoever asks. Raises what `Budget.reserve` does."""
@@ -250,10 +253,10 @@ class Context:
         return (question.has_tools and begun(question.messages, self.options.owner)) or run.id
 
     async def mixture(self, run: Run) -> Mixture:
-        """The mixture that was picked, the two that were, or the one made for the question."""
+        """The mixture that was picked, the two that were, the one made for the question, or its panel."""
         if run.route is None:
             raise RuntimeError("nothing was routed yet")
-        mixture = await self.catalog.built_for(run.route)
+        mixture = await self.catalog.built_for(run.route, run.panel)
         return self.catalog.made(mixture, run.choice.workers) if run.choice else mixture
 
 

@@ -94,6 +94,8 @@ def _options(given: Any, where: str) -> Options:
         raise RequestError(
             "\n".join(f"{where}: unknown option {name!r}{nearest(str(name), _NAMES)}" for name in unknown)
         )
+    if not isinstance(named := given.get("mixture"), str | Mapping | None):
+        raise RequestError(f"{where}.mixture: must be a text, or a panel for one request, not {type(named).__name__}")
     try:
         return _adapter().validate_python(given)
     except ValidationError as error:

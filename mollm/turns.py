@@ -125,12 +125,13 @@ class Turns:
 def turn_of(messages: Sequence[Message], mixture: Mixture, owner: str) -> str:
     """Return a digest of a user's turn: the conversation up to its last user message, the mixture, and who asks.
 
-    The workers count with the mixture, so that a configuration that asks others does not use what these proposed.
+    The workers count with the mixture, so that a configuration that asks others does not use what these proposed, and
+    of a panel for one request all of it does.
     Without a message of the user there is nothing to tell one turn from another, and the digest is empty. However a
     conversation is written, the digest is the same as long as it says the same.
     """
     bodies = [worker.settings.extra_body for worker in mixture.workers]  # which `repr` masks
-    return begun(messages, owner, [mixture.name, repr((mixture.workers, mixture.rules)), bodies])
+    return begun(messages, owner, [mixture.name, mixture.panel, repr((mixture.workers, mixture.rules)), bodies])
 
 
 def begun(messages: Sequence[Message], owner: str, beside: Sequence[Any] = ()) -> str:

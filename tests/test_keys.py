@@ -716,6 +716,7 @@ ELSEWHERE = {
     **dict.fromkeys(("server.drain",), "server/test_process.py"),
     **dict.fromkeys(("server.audit",), "server/test_audit.py"),
     **dict.fromkeys(("server.mcp",), "server/test_mcp.py"),
+    **dict.fromkeys(("server.panels",), "server/chat/test_panels.py"),
 }
 """Keys whose effect a test of its own shows."""
 

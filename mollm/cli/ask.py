@@ -9,6 +9,13 @@ from typing import Annotated
 import typer
 
 from mollm.cli.options import ConfigOption, JsonOption, MixtureOption  # noqa: TC001 - typer evaluates annotations
+from mollm.cli.panels import (
+    AggregatorOption,
+    MethodOption,
+    WorkersOption,
+    config_of,
+    panel_of,
+)
 from mollm.errors import RequestError
 
 
@@ -16,6 +23,9 @@ def ask(
     question: Annotated[str, typer.Argument(help="The question; '-' reads it from standard input.")],
     config: ConfigOption = None,
     mixture: MixtureOption = None,
+    workers: WorkersOption = None,
+    aggregator: AggregatorOption = None,
+    method: MethodOption = None,
     json: JsonOption = False,
     explain: Annotated[bool, typer.Option("--explain", help="Also explain the answer, on standard error.")] = False,
 ) -> None:
@@ -29,19 +39,22 @@ def ask(
     text = sys.stdin.read() if question == "-" else question
     if not text.strip():
         raise RequestError("the question is empty")
+    panel = panel_of(workers, aggregator, method)
+    if panel is not None and mixture is not None:
+        raise typer.BadParameter("takes the place of a mixture; leave one of them out", param_hint="--workers")
     mollm = MoLLM(config)
     is_streamed = sys.stdout.isatty() and not json
     try:
         if is_streamed:
-            answer = asyncio.run(print_streamed(mollm.astream(text, mixture=mixture)))
+            answer = asyncio.run(print_streamed(mollm.astream(text, mixture=panel or mixture)))
         else:
-            answer = asyncio.run(mollm.aask(text, mixture=mixture))
+            answer = asyncio.run(mollm.aask(text, mixture=panel or mixture))
             print_json(answer) if json else print_answer(answer)
         sys.stdout.flush()
         if explain:
-            print_explanation(answer, mollm.config)
+            print_explanation(answer, config_of(answer, mollm.config, panel))
         elif is_streamed:
-            print_summary(answer, mollm.config)
+            print_summary(answer, config_of(answer, mollm.config, panel))
     finally:
         is_kept = settle(mollm)
     if is_kept and sys.stderr.isatty() and not json:

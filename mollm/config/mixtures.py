@@ -95,11 +95,16 @@ Workers: TypeAlias = Annotated[
 """The tags stand in the locations of pydantic's errors, and no key of a file looks like them."""
 
 
-class MixtureConfig(Section):
-    """A named set of workers and an aggregator."""
+class Described(Section):
+    """What routers and people read of a mixture."""
 
     description: str = Field(min_length=1, description="What it is for; prompts and routers read it.")
     examples: list[str] | str = Field([], description="Questions that belong here: a list, or a file, one per line.")
+
+
+class PanelConfig(Section):
+    """Workers and an aggregator: what a mixture of the file and a panel for one request have in common."""
+
     workers: Workers = Field(description="Listed best first, or `choose`: picked for each question.")
     aggregator: AggregatorConfig = Field(AggregatorConfig(), description="How proposals become the answer.")
     ask_first: NumberOrAll = Field("all", description="How many calls start at once.")
@@ -122,11 +127,6 @@ class MixtureConfig(Section):
         "Unset: `after` with several workers, else `alone`.",
     )
     tools_llm: str | None = Field(None, description="Has the tools of a request; unset: the LLM of the aggregator.")
-    arms: Arms = Field(
-        {},
-        description="Shares of its questions, 0 to 1 and together 1: of this mixture under `current`, and of other "
-        "mixtures, which answer in its place.",
-    )
 
     @property
     def choose(self) -> ChooseConfig | None:
@@ -193,6 +193,16 @@ class MixtureConfig(Section):
         names += [name for name in (self.aggregator_llm, self.aggregator.fallback_llm, asking) if name]
         names += [*self.reviewers, *([self.analyst] if self.analyst else [])]
         return tuple(dict.fromkeys([*names, self.acting_llm]))
+
+
+class MixtureConfig(PanelConfig, Described):
+    """A named set of workers and an aggregator."""
+
+    arms: Arms = Field(
+        {},
+        description="Shares of its questions, 0 to 1 and together 1: of this mixture under `current`, and of other "
+        "mixtures, which answer in its place.",
+    )
 
     def of(self, llms: Sequence[str]) -> Self:
         """The mixture that is made for a question of these LLMs.

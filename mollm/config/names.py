@@ -12,4 +12,9 @@ NAMING = (
     "and begins with a letter or a digit"
 )
 """The same in words."""
-RESERVED_NAMES = ("auto", "router")
+ROUTED = ("auto", "router")
+"""Names under which a question asks for the mixture that the router picks."""
+PANEL = "panel"
+"""The name under which a question brings workers and an aggregator of its own, and that of its answer's mixture."""
+RESERVED_NAMES = (*ROUTED, PANEL)
+"""Names that nothing in a file may have."""

@@ -21,7 +21,7 @@ from mollm.config.files import looks_like_file_name, named_path
 from mollm.config.hosts import ANY
 from mollm.config.keys import key_problem
 from mollm.config.mixtures import METHODS
-from mollm.config.names import NAME, NAMING, RESERVED_NAMES
+from mollm.config.names import NAME, NAMING, PANEL, RESERVED_NAMES
 from mollm.config.places import MAX_DEPTH
 from mollm.config.privacy import privacy_problems, privacy_warnings
 from mollm.config.problem import LLMS, MIXTURES, Problem, nearest, one_of, refusal
@@ -54,6 +54,11 @@ def problems(config: Config, methods: Iterable[str] = (), *, has_embedder: bool 
         yield from embedder_problems(("embeddings",), config.embeddings)
     yield from privacy_problems(config)
     yield from _key_problems(config.server.api_keys)
+    yield from mixture_problems(config, methods)
+
+
+def mixture_problems(config: Config, methods: Iterable[str] = ()) -> Iterator[Problem]:
+    """Find what is wrong with the mixtures; `methods` as for `problems`."""
     for name, mixture in config.mixtures.items():
         yield from _reference_problems(config, name, mixture)
         yield from _count_problems(name, mixture)
@@ -71,7 +76,8 @@ def _name_problems(config: Config) -> Iterator[Problem]:
             if not NAME.fullmatch(name):
                 yield Problem((*section, name), f"a name is {NAMING}", [section])
             if name in RESERVED_NAMES:
-                yield Problem((*section, name), f"the name {name!r} is reserved for the router", [section])
+                owner = "panels of one request" if name == PANEL else "the router"
+                yield Problem((*section, name), f"the name {name!r} is reserved for {owner}", [section])
     for name in config.mixtures:
         if name in config.llms:
             text = f"an LLM has the name {name!r} too; LLMs and mixtures share one namespace"
@@ -278,7 +284,7 @@ def warnings(config: Config) -> Iterator[str]:
     yield from privacy_warnings(config)
     for name, llm in config.llms.items():
         yield from _llm_warnings(config, name, llm)
-        if name not in config.used_llms:
+        if name not in config.used_llms and not config.server.panels:
             yield f"{config.place('llms', name)}: no mixture uses this LLM"
     for name, mixture in config.mixtures.items():
         place = config.place("mixtures", name)

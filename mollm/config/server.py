@@ -67,6 +67,9 @@ class ServerConfig(Section):
         list(FORWARDED),
         description="Further request fields that are handed on to the LLM that writes the answer.",
     )
+    panels: bool = Field(
+        False, description="Whether a request may bring workers and an aggregator of its own (`model: panel`)."
+    )
     audit: str | None = Field(
         None,
         min_length=1,

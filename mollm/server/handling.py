@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from mollm.config.names import PANEL
 from mollm.depth import beneath
 from mollm.errors import ClientGone, LimitError, LimitReached, RequestError
 from mollm.events import CallEnded, Routed
@@ -161,11 +162,13 @@ class Handling:
     ) -> Answer:
         """Answer `question` and count how that went. Arguments and errors are those of `MoLLM.arun`."""
         recorder = recorder or Recorder(self.metrics)
+        asked = options.get("mixture")
+        named = asked if isinstance(asked, str | None) else PANEL
         self._recorders.append(recorder)
         id, number = self.id, len(self._recorders)  # noqa: A001 - the field's name
         if number > 1:
             id = f"{id}-{number}"  # noqa: A001
-        with self._booked(recorder, options.get("mixture")):
+        with self._booked(recorder, named):
             answer = await self._mollm.arun(
                 question,
                 recorder,

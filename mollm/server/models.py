@@ -8,6 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response  # noqa: TC002 - FastAPI evaluates the annotations
 
 from mollm.catalog import unknown_mixture
+from mollm.config.names import PANEL
+from mollm.config.panels import FORM
 from mollm.server.deployment import deployment_of
 from mollm.server.openapi import fails
 from mollm.server.wire import json_response
@@ -49,6 +51,9 @@ def models(config: Config, created: int) -> dict[str, dict[str, Any]]:
             "method": None if mixture.is_bypass else mixture.aggregator.method,
             "aggregator": mixture.aggregator_llm,
         }
+    if config.server.panels:
+        text = "Workers and an aggregator that the request brings, as `mollm`: " + FORM
+        found[PANEL] = {"kind": "panel", "description": text}
     for name, llm in config.llms.items():
         found[name] = {"kind": "llm", "description": f"{llm.model}, alone."}
     return {

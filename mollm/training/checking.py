@@ -99,7 +99,8 @@ def _nameless(data: Labelled) -> list[str]:
         return []
     shown, more = ", ".join(map(repr, nameless[:NAMED])), ", ..." if len(nameless) > NAMED else ""
     return [
-        f"no mixture of a configuration can be called {shown}{more}; a name is {NAMING}, and not `auto` or `router`"
+        f"no mixture of a configuration can be called {shown}{more}; a name is {NAMING}, "
+        f"and none of {', '.join(f'`{name}`' for name in RESERVED_NAMES)}"
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mollm.server.chat.panels import check_panel
 from mollm.server.chat.protocol import read_chat
 from mollm.server.chat.replies import answer_headers, completion, dropped_headers
 from mollm.server.chat.streaming import stream_answer
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 async def chat_completions(deployment: Deployment, handling: Handling, send: Send) -> None:
     """Answer one HTTP request."""
     asked = read_chat(await handling.read(), deployment.settings.forward)
+    check_panel(asked, deployment.settings, deployment.mollm.catalog.panels)
     if asked.stream:
         await stream_answer(deployment, handling, asked, send)
         return

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, PrivateAttr, ValidationError, field_validator
 
 from mollm.config.forwarding import FORWARDED
+from mollm.config.names import PANEL
+from mollm.config.panels import KEYS
 from mollm.errors import BadField
 from mollm.messages import ROLES
 from mollm.server.body import Body, bad_field, read_json
@@ -41,7 +43,7 @@ class ChatRequest(Body):
     """A conversation to be continued by a mixture."""
 
     model: str = Field(
-        min_length=1, max_length=MAX_TEXT, description="`auto` or `router`, a mixture, or an LLM of the file."
+        min_length=1, max_length=MAX_TEXT, description="`auto` or `router`, a mixture, an LLM of the file, or `panel`."
     )
     messages: list[dict[str, Any]] = Field(
         min_length=1,
@@ -70,10 +72,13 @@ class ChatRequest(Body):
     frequency_penalty: float | None = Field(None, ge=-2, le=2, allow_inf_nan=False)
     logit_bias: dict[str, float] | None = None
     reasoning_effort: str | None = None
-    mollm: Extras | None = None
+    mollm: Extras | None = Field(
+        None, description=f"With `model`: `{PANEL}` also the panel, with the keys of a mixture: {', '.join(KEYS)}."
+    )
 
     _further: dict[str, Any] = PrivateAttr(default_factory=dict)
     _dropped: tuple[str, ...] = PrivateAttr(())
+    _panel: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @field_validator("max_tokens", "max_completion_tokens", "seed", "n", "top_logprobs", mode="before")
     @classmethod
@@ -93,6 +98,11 @@ class ChatRequest(Body):
         return self._dropped
 
     @property
+    def panel(self) -> dict[str, Any]:
+        """What `mollm` holds beside the fields that it always may: the panel, where `model` says so."""
+        return self._panel
+
+    @property
     def wants_usage(self) -> bool:
         """A stream is to end with the usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
@@ -106,7 +116,10 @@ class ChatRequest(Body):
     def options(self) -> RequestOptions:
         """What it sets, as the Python API takes it; what equals OpenAI's default is left to the LLM."""
         limit = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
-        options: RequestOptions = {"mixture": self.model, "extra_body": self._extra_body()}
+        options: RequestOptions = {
+            "mixture": self.panel if self.model == PANEL else self.model,
+            "extra_body": self._extra_body(),
+        }
         if limit is not None and limit > 0:
             options["max_tokens"] = limit
         if self.response_format and self.response_format.get("type") != "text":
@@ -132,11 +145,13 @@ class ChatRequest(Body):
 
     def sort_out(self, data: Mapping[str, Any], forward: Collection[str]) -> None:
         """Keep what is handed on of the fields that it does not read by itself, and the names of the others."""
+        self._panel = {name: value for name, value in (data.get("mollm") or {}).items() if name not in _EXTRAS}
         further = [name for name in data.keys() - _READ if data[name] is not None]
         self._further = {name: data[name] for name in further if name in forward}
         self._dropped = tuple(sorted(name for name in further if name not in forward))
 
 
+_EXTRAS = frozenset(Extras.model_fields)
 _READ = frozenset(ChatRequest.model_fields.keys() - {"reasoning_effort"})
 
 
