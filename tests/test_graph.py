@@ -565,12 +565,15 @@ def test_the_graph_draws_itself() -> None:
     """Studio and `show --graph` see the six nodes and the way between them."""
     drawn = mollm.create_graph(CONFIG, llms=fakes()).get_graph()
 
-    assert set(drawn.nodes) == {"__start__", "route", "propose", "compare", "aggregate", "act", "bypass", "__end__"}
+    assert set(drawn.nodes) == {"__start__", *("route", "propose", "compare", "aggregate", "act", "bypass"), "__end__"}
     edges = {(edge.source, edge.target) for edge in drawn.edges}
     assert {("route", "propose"), ("route", "bypass"), ("propose", "propose"), ("propose", "aggregate")} <= edges
     assert {
         ("route", "act"),
         ("propose", "act"),
+        ("propose", "compare"),
+        ("compare", "aggregate"),
+        ("compare", "act"),
         ("act", "__end__"),
         ("aggregate", "__end__"),
         ("bypass", "__end__"),

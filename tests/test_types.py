@@ -154,12 +154,23 @@ PROPOSALS = st.builds(
 )
 CALLS = st.builds(
     Call,
-    st.sampled_from(["router", "worker", "aggregator", "fallback", "bypass", "tools"]),
+    st.sampled_from(["router", "worker", "reviewer", "analyst", "aggregator", "fallback", "bypass", "tools"]),
     st.text(),
     USAGES,
     COSTS,
     st.floats(0, 9),
     st.none() | FAILURES,
+)
+NAMED = st.lists(st.text(), max_size=2).map(tuple)
+POINTS = st.lists(st.builds(Point, st.text(), NAMED), max_size=2).map(tuple)
+ANALYSES = st.builds(Analysis, st.text(), *[POINTS] * 5)
+BALLOTS = st.builds(Ballot, st.text(), st.text(), NAMED, st.lists(NAMED, max_size=2).map(tuple), st.none() | FAILURES)
+RANKINGS = st.builds(
+    Ranking,
+    st.lists(st.builds(Rank, st.text(), st.none() | st.floats(0, 1), st.integers(0, 9)), max_size=2).map(tuple),
+    st.lists(BALLOTS, max_size=2).map(tuple),
+    NAMED,
+    st.booleans(),
 )
 ANSWERS = st.builds(
     Answer,
@@ -178,6 +189,8 @@ ANSWERS = st.builds(
     seconds=st.floats(0, 9),
     breakdown=st.lists(CALLS, max_size=3).map(tuple),
     finish_reason=st.sampled_from(["stop", "length", "tool_calls"]),
+    ranking=st.none() | RANKINGS,
+    analysis=st.none() | ANALYSES,
 )
 
 
