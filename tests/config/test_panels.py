@@ -182,7 +182,7 @@ def nested(depth: int) -> Any:
         ({"workers": ["a"], "aggregator": {"llm": "x" * 129}}, "a name in a panel has 128 characters"),
         ({"workers": ["a"], "k" * 129: 1}, "a name in a panel has 128 characters"),
         ({"workers": [{"llm": "a", "system": "x" * MOST_BYTES}]}, "a panel of more than 256 KiB"),
-        ({"workers": ["a"], **{f"k{n}": 1 for n in range(MOST_KEYS)}}, "a panel of more than 500 keys"),
+        ({"workers": ["a"], **{f"k{n}": 1 for n in range(MOST_KEYS)}}, "a panel of more than 300 keys"),
         ({"workers": ["a"], "x" * MOST_BYTES: 1}, "a panel of more than 256 KiB"),
         ({"workers": ["a"], "review": [0] * MOST_BYTES}, "a panel of more than 256 KiB"),
         ({"workers": ["a"], "review": nested(30)}, "a panel of more than 20 levels"),
