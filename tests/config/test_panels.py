@@ -25,6 +25,7 @@ from mollm.config.panels import (
     told,
 )
 from mollm.config.parsing import _classes
+from mollm.config.problems import warnings
 from mollm.errors import ConfigError, LimitError, RequestError
 
 if TYPE_CHECKING:
@@ -220,6 +221,14 @@ def test_variables_and_templates_stay_what_they_are() -> None:
 
     assert not problems
     assert section.listed[0].system == text
+
+
+@pytest.mark.parametrize(("panels", "told_of"), [(False, True), (True, False)])
+def test_an_llm_that_only_panels_can_ask_is_no_mistake(*, panels: bool, told_of: bool) -> None:
+    """`mollm check` warns of LLMs that no mixture uses, unless requests may bring panels."""
+    whole = {"llms": LLMS, "mixtures": {"m": {"description": "d", "workers": ["a"]}}, "server": {"panels": panels}}
+
+    assert any("llms.judge: no mixture uses this LLM" in text for text in warnings(load_config(whole))) == told_of
 
 
 def test_what_was_given_does_not_change_what_was_taken() -> None:
