@@ -44,8 +44,8 @@ TEXTS = frozenset(("system", "prompt", "criteria", "stop"))
 """Keys whose texts are read by LLMs, and may be as long as a panel; any other text is a name."""
 MOST_BYTES = 256 * 1024
 """Of a panel, as JSON: it is kept with the state of a question."""
-MOST_KEYS = 500
-"""Keys in a panel, but for those of `extra_body`: each may be held against every key that there is."""
+MOST_KEYS = 300
+"""Keys and items of lists in a panel, but for those of `extra_body`: each may be held against every key there is."""
 LONGEST_NAME = 128
 """Characters."""
 MOST_TOLD = 20

@@ -25,6 +25,7 @@ from mollm.config.panels import (
     told,
 )
 from mollm.config.parsing import _classes
+from mollm.config.problems import warnings
 from mollm.errors import ConfigError, LimitError, RequestError
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def nested(depth: int) -> Any:
         ({"workers": ["a"], "aggregator": {"llm": "x" * 129}}, "a name in a panel has 128 characters"),
         ({"workers": ["a"], "k" * 129: 1}, "a name in a panel has 128 characters"),
         ({"workers": [{"llm": "a", "system": "x" * MOST_BYTES}]}, "a panel of more than 256 KiB"),
-        ({"workers": ["a"], **{f"k{n}": 1 for n in range(MOST_KEYS)}}, "a panel of more than 500 keys"),
+        ({"workers": ["a"], **{f"k{n}": 1 for n in range(MOST_KEYS)}}, "a panel of more than 300 keys"),
         ({"workers": ["a"], "x" * MOST_BYTES: 1}, "a panel of more than 256 KiB"),
         ({"workers": ["a"], "review": [0] * MOST_BYTES}, "a panel of more than 256 KiB"),
         ({"workers": ["a"], "review": nested(30)}, "a panel of more than 20 levels"),
@@ -220,6 +221,14 @@ def test_variables_and_templates_stay_what_they_are() -> None:
 
     assert not problems
     assert section.listed[0].system == text
+
+
+@pytest.mark.parametrize(("panels", "told_of"), [(False, True), (True, False)])
+def test_an_llm_that_only_panels_can_ask_is_no_mistake(*, panels: bool, told_of: bool) -> None:
+    """`mollm check` warns of LLMs that no mixture uses, unless requests may bring panels."""
+    whole = {"llms": LLMS, "mixtures": {"m": {"description": "d", "workers": ["a"]}}, "server": {"panels": panels}}
+
+    assert any("llms.judge: no mixture uses this LLM" in text for text in warnings(load_config(whole))) == told_of
 
 
 def test_what_was_given_does_not_change_what_was_taken() -> None:

@@ -220,7 +220,7 @@ def deep(levels: int) -> Any:
     ("panel", "said"),
     [
         ({"workers": ["a"], **deep(40)}, "a panel of more than 20 levels"),
-        ({"workers": ["a"], **{f"k{n}": n for n in range(600)}}, "a panel of more than 500 keys"),
+        ({"workers": ["a"], **{f"k{n}": n for n in range(600)}}, "a panel of more than 300 keys"),
         ({"workers": [{"llm": "a", "system": "x" * 300_000}]}, "a panel of more than 256 KiB"),
     ],
 )
