@@ -166,7 +166,7 @@ class _Running:
         """The program's folder: in memory within walls, else a temporary one."""
         if self._spec["isolation"] != "none":
             return FOLDER
-        folder = tempfile.mkdtemp(prefix="mollm-sandbox-")
+        folder = tempfile.mkdtemp(prefix=f"mollm-sandbox-{os.getpid()}-")
         stack.callback(_remove, folder)
         if os.getuid() == 0:
             os.chown(folder, 65534, 65534)

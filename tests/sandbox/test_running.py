@@ -380,7 +380,7 @@ def test_files_are_bounded_together() -> None:
                 for _ in range(size): file.write(bytes(2 ** 20))
         written = 0
         try:
-            for number in range(40): fill(f"{number}", 1); written += 1
+            for number in range(20): fill(f"{number}", 1); written += 1
         except OSError as error: print(written, error.strerror)
         for folder in (".", "/tmp", "/dev/shm"):
             try: fill(f"{folder}/more", 2); print("more")
@@ -512,14 +512,14 @@ def test_runs_leave_nothing_behind() -> None:
     """Neither processes, nor descriptors, nor threads, nor folders."""
     run(["true"])
     before = descendants(), len(os.listdir("/proc/self/fd")), threading.active_count(), set(os.listdir("/tmp"))  # noqa: PTH208, S108
-    for number in range(40):
+    for number in range(20):
         code = ("exit 0", "exit 1", "kill -9 $$", "sleep 60 & exit 0")[number % 4]
-        isolation: Isolation = "none" if number > 35 else "full"
+        isolation: Isolation = "none" if number > 15 else "full"
         run(["sh", "-c", f"mkdir a; echo x > a/file; chmod 0 a; {code}"], isolation=isolation)
     after = descendants(), len(os.listdir("/proc/self/fd")), threading.active_count(), set(os.listdir("/tmp"))  # noqa: PTH208, S108
 
     assert after[:3] == before[:3]
-    assert not [name for name in after[3] - before[3] if name.startswith("mollm-sandbox-")]
+    assert not [name for name in after[3] - before[3] if name.startswith(f"mollm-sandbox-{os.getpid()}-")]
 
 
 @pytest.mark.usefixtures("walls")
