@@ -66,7 +66,8 @@ def print_mixtures(catalog: Catalog) -> None:
         if mixture.chooser:
             workers = f"{mixture.chooser.most} of {workers} ({mixture.chooser.kind})"
         how = "bypass" if mixture.is_bypass else mixture.method
-        by = f" by {mixture.llm}" if mixture.llm else ""
+        who = mixture.judge.name if mixture.judge else mixture.llm
+        by = f" by {who}" if who else ""
         screen.print(Text(f"  {workers} -> {how}{by}; {most}", style="dim"))
         if arms := config.mixtures[name].arms:
             screen.print(Text(f"  arms: {shares(arms)}", style="dim"))
