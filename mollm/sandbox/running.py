@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import selectors
 import shutil
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mollm.sandbox.values import Isolation
+
+log = logging.getLogger("mollm.sandbox")
 
 LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 STARTING_SECONDS = 30.0
@@ -121,21 +124,15 @@ class _Running:
         self._told: dict[str, Any] = {}
         self._output: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._ended: Literal["exit", "time", "output"] = "exit"
-        self._begun = self._until = 0.0
+        self._begun = self._until = self._seconds = 0.0
 
     def result(self) -> Result:
         """Run it to its end; raises as `run`."""
-        with ExitStack() as stack:
-            self._spec["folder"] = self._folder(stack)
-            self._spec["env"] = environment(self._spec["folder"])
-            ours, theirs = socket.socketpair()
-            stack.callback(ours.close)
-            with theirs:
-                process = self._start(theirs)
-            stack.callback(self._reap, process)
-            self._hand_over(ours)
-            self._follow(process, ours)
-            seconds = time.monotonic() - (self._begun or time.monotonic())
+        try:
+            with ExitStack() as stack:
+                self._run(stack)
+        except OSError as error:  # no process, descriptor, memory or disk is left here
+            raise SandboxError(f"the program was not run to its end: {error}") from error
         if "refused" in self._told:
             raise SandboxError(f"the program was not run: {self._told['refused']}{self._advice()}")
         if not self._begun:
@@ -143,7 +140,20 @@ class _Running:
         # Where even the launcher is gone, memory was short, or somebody ended it.
         status = self._told.get("status", -signal.SIGKILL) if self._ended == "exit" else None
         stdout, stderr = (bytes(text).decode("utf-8", "replace") for text in self._output.values())
-        return Result(status, stdout, stderr, seconds, ended_by(status, self._ended))
+        return Result(status, stdout, stderr, self._seconds, ended_by(status, self._ended))
+
+    def _run(self, stack: ExitStack) -> None:
+        """Start the launcher, hand it what it is to run, and follow it to its end."""
+        self._spec["folder"] = self._folder(stack)
+        self._spec["env"] = environment(self._spec["folder"])
+        ours, theirs = socket.socketpair()
+        stack.callback(ours.close)
+        with theirs:
+            process = self._start(theirs)
+        stack.callback(self._reap, process)
+        self._hand_over(ours)
+        self._follow(ours, process)
+        self._seconds = time.monotonic() - (self._begun or time.monotonic())
 
     def _unstarted(self) -> str:
         if self._ended != "exit":
@@ -166,7 +176,7 @@ class _Running:
         """The program's folder: in memory within walls, else a temporary one."""
         if self._spec["isolation"] != "none":
             return FOLDER
-        folder = tempfile.mkdtemp(prefix="mollm-sandbox-")
+        folder = tempfile.mkdtemp(prefix=f"mollm-sandbox-{os.getpid()}-")
         stack.callback(_remove, folder)
         if os.getuid() == 0:
             os.chown(folder, 65534, 65534)
@@ -176,19 +186,16 @@ class _Running:
         with self._lock:
             if self._is_stopped:
                 raise SandboxError("the program was not run: it was stopped before")
-            try:
-                self._process = subprocess.Popen(  # noqa: S603 - that a program is run is the point
-                    [sys.executable, "-I", "-S", "-B", LAUNCHER, str(theirs.fileno())],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    pass_fds=(theirs.fileno(),),
-                    env={},
-                    cwd="/",
-                    start_new_session=True,
-                )
-            except OSError as error:  # no process, no descriptor or no memory is left
-                raise SandboxError(f"the program was not run: {error}") from error
+            self._process = subprocess.Popen(  # noqa: S603 - that a program is run is the point
+                [sys.executable, "-I", "-S", "-B", LAUNCHER, str(theirs.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(theirs.fileno(),),
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
         return self._process
 
     def _hand_over(self, ours: socket.socket) -> None:
@@ -198,7 +205,7 @@ class _Running:
             ours.sendall(json.dumps(self._spec).encode())
             ours.shutdown(socket.SHUT_WR)
 
-    def _follow(self, process: subprocess.Popen[bytes], ours: socket.socket) -> None:
+    def _follow(self, ours: socket.socket, process: subprocess.Popen[bytes]) -> None:
         """Read and write until the launcher has ended, or has to."""
         self._until = time.monotonic() + STARTING_SECONDS
         with selectors.DefaultSelector() as selector:
@@ -287,12 +294,20 @@ class _Running:
 
 
 def _remove(folder: str) -> None:
-    """Remove a folder, whatever rights a program has left on what is in it."""
+    """Remove a folder that a program has had; nothing outside it is touched, wherever links in it lead."""
+    with suppress(OSError):
+        Path(folder).rmdir()  # an empty one takes no descriptor, of which there may be none
+        return
+    if os.getuid():  # to root all folders are open
+        _open(Path(folder))
+        for parent, names, _ in os.walk(folder):
+            for name in names:
+                _open(Path(parent, name))
+    shutil.rmtree(folder, ignore_errors=True)
+    if os.path.lexists(folder):
+        log.warning("the folder of a program could not be removed: %s", folder)
 
-    def again(function: Any, path: str, _: Any) -> None:
-        with suppress(OSError):
-            Path(path).parent.chmod(0o700)
-            Path(path).chmod(0o700)
-            function(path)
 
-    shutil.rmtree(folder, onerror=again)
+def _open(folder: Path) -> None:
+    if not folder.is_symlink():
+        folder.chmod(0o700)

@@ -26,11 +26,13 @@ from mollm.messages import question_of
 from mollm.plain import answer_from_plain, to_plain
 from mollm.types import Proposal, Question
 from tests.clock import run_virtual
+from tests.server.served import served
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from mollm.calling.base import Request
     from mollm.events import Event
     from mollm.types import Answer
 
@@ -77,6 +79,12 @@ def one_argument(question: Question) -> float:  # noqa: ARG001
 
 
 NOT_A_FUNCTION = 7
+
+
+FORM = {
+    "type": "json_schema",
+    "json_schema": {"name": "n", "strict": True, "schema": {"type": "object", "required": ["n"]}},
+}
 
 
 class Table:
@@ -254,12 +262,11 @@ def test_the_llm_for_tools_reads_the_proposals_without_scores() -> None:
 
 def test_workers_are_asked_for_the_form_and_the_winner_keeps_it() -> None:
     """As with any other aggregator that picks."""
-    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object", "required": ["n"]}}}
     llms = {name: ScriptedLLM('{"n": 1}') for name in "abc"}
-    answer = ask(config("fail"), llms=llms, response_format=form)
+    answer = ask(config("fail"), llms=llms, response_format=FORM)
 
     assert answer.text == '{"n": 1}'
-    assert all(llm.requests[0].settings.response_format == form for llm in llms.values())
+    assert all(llm.requests[0].settings.response_format == FORM for llm in llms.values())
 
 
 def test_proposals_are_scored_side_by_side_within_a_bound() -> None:
@@ -450,3 +457,34 @@ def test_an_explanation_shows_the_scores(capsys: pytest.CaptureFixture[str]) -> 
 
     assert "score 0.75" in printed
     assert "b's proposal, word for word, the highest score" in printed
+
+
+async def test_the_server_answers_with_the_winner() -> None:
+    """At once and streamed; a client reads which proposals have no score, and nothing of what the function says."""
+    whole = config()
+    whole["mixtures"]["none"] = {**config("fail")["mixtures"]["m"]}
+    whole["router"] = {"fallback": "m"}
+    question = [{"role": "user", "content": "Which?"}]
+    async with served(whole) as server:
+        reply = await server.chat(model="m", messages=question)
+        streamed = await server.chat(model="m", messages=question, stream=True)
+        unscored = await server.chat(model="none", messages=question)
+
+    assert reply.body["choices"][0]["message"]["content"] == "from b"
+    assert b"from b" in streamed.raw
+    assert "no proposal has a score" in unscored.headers["x-mollm-degraded"]
+    assert "s3cr3t" not in str(unscored.headers) + unscored.raw.decode()
+
+
+def test_a_winner_that_is_not_in_the_format_is_written_anew() -> None:
+    """As where an LLM picks it; what was planned for that is counted before."""
+
+    def worker(request: Request) -> str:
+        return '{"n": 2}' if "from b" in str(request.messages) else "from b"
+
+    llms = {"a": ScriptedLLM("from a"), "b": ScriptedLLM(worker), "c": ScriptedLLM("from c")}
+    answer = ask(config(), llms=llms, response_format=FORM)
+
+    assert answer.text == '{"n": 2}'
+    assert answer.calls == 4
+    assert "what b wrote is not in the response format" in answer.degraded[0]

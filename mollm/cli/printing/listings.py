@@ -74,7 +74,8 @@ def print_mixtures(catalog: Catalog) -> None:
         if mixture.chooser:
             workers = f"{mixture.chooser.most} of {workers} ({mixture.chooser.kind})"
         how = "bypass" if mixture.is_bypass else mixture.method
-        by = f" by {mixture.llm}" if mixture.llm else ""
+        who = mixture.judge.name if mixture.judge else mixture.llm
+        by = f" by {who}" if who else ""
         steps = " -> ".join([workers, *_comparing(mixture), f"{how}{by}"])
         screen.print(Text(f"  {steps}; {most}", style="dim"))
         if arms := config.mixtures[name].arms:
