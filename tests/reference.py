@@ -35,6 +35,8 @@ SECTIONS = {
     "`mixtures.NAME.workers`, chosen": "ChosenWorkers",
     "`mixtures.NAME.workers.choose`": "ChooseConfig",
     "`mixtures.NAME.aggregator`": "AggregatorConfig",
+    "`mixtures.NAME.aggregator.analysis`": "AnalysisConfig",
+    "`mixtures.NAME.review`": "ReviewConfig",
     "`limits`": "LimitsConfig",
     "`feedback`": "FeedbackConfig",
     "`server`": "ServerConfig",
