@@ -126,7 +126,7 @@ class Counting:
         return Counter(chain.from_iterable(self._ballots[ballot] for ballot in ballots))
 
     def _room(self, rival: int, mean: Fraction, good: int, bad: int) -> Fraction:
-        """The most that `good` ballots may give a rival that is first on `bad` further ones, for it not to pass `mean`."""
+        """The most that `good` ballots may give a rival that is first on `bad` others, for it not to pass `mean`."""
         return min(Fraction(good), mean * (self._counts[rival] + good + bad) - self._sums[rival] - bad)
 
     def _standing(self, proposal: int, *, first: int = 0, last: int = 0) -> tuple[Fraction, int]:
