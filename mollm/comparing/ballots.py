@@ -7,7 +7,9 @@ left off a ballot, since it is the reviewer's own, loses nothing by that.
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class Counting:
     def start(self, *, more: bool = False) -> range:
         """The next ballots to start: the fewest with which those that run could decide; none if they could already.
 
+        That is if none of them fails: when one has, those that it takes in its place are started.
+
         Args:
             more: One at least, since those that run take their time.
         """
@@ -102,18 +106,31 @@ class Counting:
         """Whether some proposal stays ahead if open ballots `well` go as well for it as they can, and others as ill.
 
         As ill as a ballot can go is the same whichever the rival is: the rival first, the proposal last. A rival is
-        never better off with a ballot that fails, so each pair can be looked at alone.
+        never better off with a ballot that fails, so each pair can be looked at alone. As well as it can go is not: in
+        all, a ballot gives half of the proposals on it, so that not every rival is last.
         """
-        ill = self._open.difference(well)
-        ahead = {proposal: self._standing(proposal, first=well, last=ill) for proposal in self._place}
-        behind = {proposal: self._standing(proposal, first=ill, last=well) for proposal in self._place}
+        good, bad = self._on(well), self._on(self._open.difference(well))
+        ahead = {p: self._standing(p, first=good[p], last=bad[p]) for p in self._place}
+        behind = {p: self._standing(p, first=bad[p], last=good[p]) for p in self._place}
+        given = HALF * good.total()
         best = sorted(behind, key=behind.__getitem__)[:2]
-        return any(ahead[winner] < min(behind[rival] for rival in best if rival != winner) for winner in ahead)
+        for winner, standing in ahead.items():
+            if standing < min(behind[rival] for rival in best if rival != winner):
+                most = [self._room(p, -standing[0], good[p], bad[p]) for p in self._place if p != winner]
+                if sum(most) >= given - good[winner]:
+                    return True
+        return False
 
-    def _standing(self, proposal: int, *, first: Iterable[int] = (), last: Iterable[int] = ()) -> tuple[Fraction, int]:
-        """What orders the proposals, the least being best, if it were also first and last on these ballots."""
-        won = sum(proposal in self._ballots[ballot] for ballot in first)
-        lost = sum(proposal in self._ballots[ballot] for ballot in last)
-        count = self._counts[proposal] + won + lost
+    def _on(self, ballots: Iterable[int]) -> Counter[int]:
+        """How many of these ballots each proposal is on."""
+        return Counter(chain.from_iterable(self._ballots[ballot] for ballot in ballots))
+
+    def _room(self, rival: int, mean: Fraction, good: int, bad: int) -> Fraction:
+        """The most that `good` ballots may give a rival that is first on `bad` others, for it not to pass `mean`."""
+        return min(Fraction(good), mean * (self._counts[rival] + good + bad) - self._sums[rival] - bad)
+
+    def _standing(self, proposal: int, *, first: int = 0, last: int = 0) -> tuple[Fraction, int]:
+        """What orders the proposals, the least being best, if it were also first and last on so many ballots."""
+        count = self._counts[proposal] + first + last
         # One that no ballot ranks is behind all that some ballot does.
-        return -(self._sums[proposal] + won) / count if count else Fraction(1), self._place[proposal]
+        return -(self._sums[proposal] + first) / count if count else Fraction(1), self._place[proposal]

@@ -72,10 +72,8 @@ class Review:
 
     def plan(self, question: Question, proposal_tokens: int) -> tuple[PlannedCall, ...]:
         """One call for each ballot, which reads proposals of at most so many tokens together."""
-        own = self.prompt.tokens + tokens_at_most(self.in_particular) * self.prompt.template.placeholders.count(
-            "criteria"
-        )
-        prompt = question.tokens * (1 + self.prompt.questions) + own + proposal_tokens
+        criteria = tokens_at_most(self.in_particular) * self.prompt.template.placeholders.count("criteria")
+        prompt = question.tokens * (1 + self.prompt.questions) + self.prompt.tokens + criteria + proposal_tokens
         return tuple(
             PlannedCall("reviewer", llm, self._limit(llm), prompt, images=question.images) for llm in self.planned
         )
@@ -218,7 +216,8 @@ class _Polling:
             return Failure(ContextTooLong.kind, None, "; ".join(short)), ()
         outcome = await self._calls.attempt("reviewer", paper.llm, Request(messages, settings))
         if outcome.completion is None:
-            return outcome.call.error or Failure("failed", None, "no reply"), short
+            assert outcome.call.error  # noqa: S101 - a call without a completion has one
+            return outcome.call.error, short
         try:
             found = ranks_of(outcome.completion.text, len(shown))
         except ValueError as error:

@@ -39,7 +39,9 @@ class AggregatorConfig(Section):
     method: Annotated[str, WithJsonSchema({"enum": list(METHODS), "type": "string"})] = Field(
         "synthesize", description="Write the answer, take the one most agree on, or let the LLM pick one."
     )
-    llm: str | None = Field(None, description="Unset: the first worker's; `vote` then never calls one.")
+    llm: str | None = Field(
+        None, description="Unset: the first worker's; `vote`, and `best` of reviewed proposals, then call none."
+    )
     prompt: str | None = Field(None, description="A prompt file, or (if it contains white space) the prompt itself.")
     fallback_llm: str | None = Field(
         None, description="Called where `llm` fails; unset: the best proposal is then the answer."
@@ -119,7 +121,7 @@ class PanelConfig(Section):
     quorum: Count = Field(1, description="Fewer proposals at the end of a layer are an error.")
     deadline: Seconds = Field(120, description="Seconds for a layer; no worker is waited for longer.")
     layers: int = Field(1, ge=1, le=3, description="Rounds; a later one reads the proposals of the one before.")
-    shuffle: bool = Field(True, description="Shuffle the proposals that the aggregator reads.")
+    shuffle: bool = Field(True, description="Shuffle the proposals that the aggregator, an analyst and reviewers read.")
     on_tools: OnTools | None = Field(
         None,
         description="What a request with tools gets: `after`: the workers propose, then the LLM for tools acts on what "

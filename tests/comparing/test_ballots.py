@@ -162,6 +162,8 @@ def test_three_workers_of_whom_the_first_two_are_of_one_mind_need_no_third() -> 
     assert not counting.is_decided, "0 and 1 have won once each"
     assert counting.start() == range(2, 3)
 
+    many = Counting([set(range(9))] * 5, prefer=range(9))
+    assert many.start() == range(4), "of nine proposals not all rivals can be last on three ballots"
     again = Counting([{0, 1, 2}] * 3, prefer=[0, 1, 2])
     assert again.start() == range(2)
     again.count(1, ((2,), (0,), (1,)))

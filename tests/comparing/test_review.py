@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from mollm import MoLLM
 from mollm.comparing.review import ranks_of
@@ -150,6 +153,24 @@ def test_what_is_plainly_a_ranking_is_read(text: str) -> None:
     ranks = ranks_of(text, 3)
 
     assert [set(tied) for tied in ranks] == [{2}, {1, 3}]
+
+
+RANKINGS = st.recursive(
+    st.integers(-1, 5) | st.booleans() | st.none() | st.text(max_size=3) | st.floats(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.just("ranking") | st.text(max_size=3), inner),
+)
+
+
+@given(st.text() | RANKINGS.map(json.dumps) | RANKINGS.map(lambda found: json.dumps({"ranking": found})))
+@example('{"ranking": [[2], [1, 3]]}')
+def test_whatever_is_written_is_a_ranking_of_all_or_none(text: str) -> None:
+    """Each answer once, and nothing else; or an error that says why."""
+    try:
+        ranks = ranks_of(text, 3)
+    except ValueError:
+        return
+    assert sorted(number for tied in ranks for number in tied) == [1, 2, 3]
+    assert all(ranks)
 
 
 def test_what_an_llm_copies_from_the_prompt_is_no_review() -> None:
