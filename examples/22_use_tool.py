@@ -13,7 +13,7 @@ config = {
         "editor": {"model": "scripted/It holds up to 3 t."},
     },
     "mixtures": {
-        "council": {
+        "jury": {
             "description": "Several experts, for questions on which much depends.",
             "workers": ["optimist", "engineer"],
             "aggregator": {"llm": "editor"},
@@ -25,14 +25,12 @@ config = {
 def model(state: MessagesState) -> MessagesState:  # yours is `init_chat_model("...").bind_tools([panel])`
     last = state["messages"][-1]
     if last.type == "human" and "bridge" in last.text:
-        return {
-            "messages": [AIMessage("", tool_calls=[{"name": "council", "args": {"question": last.text}, "id": "1"}])]
-        }
+        return {"messages": [AIMessage("", tool_calls=[{"name": "jury", "args": {"question": last.text}, "id": "1"}])]}
     return {"messages": [AIMessage(last.text if last.type == "tool" else "Hello!")]}
 
 
 with MoLLM(config) as mollm:
-    panel = mollm.as_tool("council")
+    panel = mollm.as_tool("jury")
     builder = StateGraph(MessagesState).add_node(model).add_node("tools", ToolNode([panel]))
     agent = builder.add_edge(START, "model").add_conditional_edges("model", tools_condition).add_edge("tools", "model")
     for question in ("Good morning.", "Does the bridge hold?"):

@@ -31,7 +31,7 @@ CONFIG: dict[str, Any] = {
     "mixtures": {
         "inner": {"description": "One that answers.", "workers": ["plain"]},
         "middle": {"description": "One that asks another.", "workers": ["own"]},
-        "council": {
+        "jury": {
             "description": "Two of which one asks.",
             "workers": ["plain", "own"],
             "aggregator": {"llm": "plain"},
@@ -126,11 +126,11 @@ async def test_a_worker_that_asks_itself_does_not_cost_the_answer() -> None:
     """It is a worker that failed, and the others answer; the trace says why."""
     outer, _ = nested("middle")
     async with outer:
-        answer = await outer.aask("Why?", mixture="council")
+        answer = await outer.aask("Why?", mixture="jury")
 
     assert answer.text == "plain"
     assert [p.error.kind for p in answer.proposals if p.error] == ["too_deep"]
-    assert "council > middle > middle" in str(answer.proposals)
+    assert "jury > middle > middle" in str(answer.proposals)
 
 
 async def test_an_aggregator_of_ones_own_counts() -> None:
@@ -158,11 +158,11 @@ async def test_two_objects_that_ask_each_other_count_together() -> None:
         return (await other.aask("Hm?", mixture="middle")).text
 
     async def ask_one() -> str:
-        return (await one.aask("Hm?", mixture="council")).text
+        return (await one.aask("Hm?", mixture="jury")).text
 
     first.ask, second.ask = ask_other, ask_one
     async with one, other:
-        with pytest.raises(TooDeep, match="middle > middle > council"):
+        with pytest.raises(TooDeep, match="middle > middle > jury"):
             await one.aask("Why?", mixture="middle")
 
 

@@ -118,7 +118,7 @@ def test_a_provider_is_sent_what_it_takes(asked: mollm.MoLLM) -> None:
 def test_what_does_not_exist_is_refused_when_the_tool_is_made(asked: mollm.MoLLM) -> None:
     """And not when an agent calls it."""
     with pytest.raises(UnknownMixture, match="did you mean 'council'"):
-        asked.as_tool("pannel")
+        asked.as_tool("counsil")
 
 
 @settings(max_examples=cases(30), deadline=None)

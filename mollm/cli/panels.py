@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mollm.config.names import PANEL
-from mollm.config.panels import read_panel, with_panel
-
 if TYPE_CHECKING:
     from mollm.config.config import Config
     from mollm.types import Answer
@@ -52,4 +49,7 @@ def panel_of(workers: str | None, aggregator: str | None, method: str | None) ->
 
 def config_of(answer: Answer, config: Config, panel: dict[str, Any] | None) -> Config:
     """The configuration by which an answer came about: that of the file, or with the panel in it."""
+    from mollm.config.names import PANEL
+    from mollm.config.panels import read_panel, with_panel
+
     return with_panel(config, read_panel(config, panel)[0]) if panel and answer.mixture == PANEL else config

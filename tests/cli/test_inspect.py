@@ -72,11 +72,11 @@ def test_show_tells_what_a_request_with_tools_gets(config: Path) -> None:
 def test_show_tells_who_compares(config: Path) -> None:
     """Between those who propose and who writes, and counted with them."""
     more = TEAM.replace("[a, b], aggregator: {llm: boss}", "[a, b], aggregator: {llm: boss, analysis: true}, REVIEW")
-    config.write_text(more.replace("REVIEW", "review: {by: [a, boss]}"))
+    config.write_text(more.replace("REVIEW", "review: {by: [boss]}"))
 
     done = run("show", cwd=config.parent, COLUMNS="200")
 
-    assert "a, b -> ranked by a, boss -> analyzed by boss -> synthesize by boss; at most 6 calls" in done.stdout
+    assert "a, b -> ranked by boss -> analyzed by boss -> synthesize by boss; at most 6 calls" in done.stdout
 
 
 def test_show_draws_the_graph(config: Path) -> None:
