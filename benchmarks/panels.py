@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 HERE = Path(__file__).parent
-BOUND = 40.0
+BOUND = 70.0
 """Seconds after which there is no answer."""
 GOOD = ["a", "b", "c"]
 
