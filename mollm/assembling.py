@@ -15,6 +15,7 @@ from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
 from mollm.aggregation.writing import Writers
 from mollm.comparing.analysis import Analyst
+from mollm.comparing.inquiry import Inquiry
 from mollm.comparing.judge import Judge
 from mollm.comparing.review import Review
 from mollm.config.imported import imported
@@ -110,14 +111,17 @@ def _review(config: Config, name: str, section: MixtureConfig, max_tokens: Mappi
         raise PromptError(f"{where}: has no effect: the prompt has no placeholder {{{{ criteria }}}}")
     return Review(
         tuple(section.reviewers),
-        prompt,
+        Inquiry(
+            "reviewer",
+            prompt,
+            tuple(review.criteria),
+            # The temperature is the LLM's own: some refuse any other, and would never have a voice.
+            Settings(max_tokens=review.max_tokens),
+            max_tokens,
+            shuffle=section.shuffle,
+            deadline=section.deadline,
+        ),
         by_workers=review.by == "workers",
-        criteria=tuple(review.criteria),
-        # The temperature is the LLM's own: some refuse any other, and would never have a voice.
-        settings=Settings(max_tokens=review.max_tokens),
-        max_tokens=max_tokens,
-        shuffle=section.shuffle,
-        deadline=section.deadline,
         widen_after=section.widen_after,
     )
 
@@ -127,15 +131,16 @@ def _analyst(config: Config, name: str, section: MixtureConfig, max_tokens: Mapp
     if analysis is None or llm is None:
         return None
     where = config.place("mixtures", name, "aggregator", "analysis", "prompt")
-    return Analyst(
-        llm,
+    inquiry = Inquiry(
+        "analyst",
         load_prompt(config, analysis.prompt or ANALYST_PROMPT, "analyst", where),
-        criteria=tuple(analysis.criteria),
-        settings=Settings(max_tokens=analysis.max_tokens, temperature=0.0),
-        max_tokens=max_tokens[llm],
+        tuple(analysis.criteria),
+        Settings(max_tokens=analysis.max_tokens, temperature=0.0),
+        max_tokens,
         shuffle=section.shuffle,
         deadline=section.deadline,
     )
+    return Analyst(llm, inquiry)
 
 
 def _guard(config: Config, name: str, section: MixtureConfig, writers: Writers) -> Guard | None:

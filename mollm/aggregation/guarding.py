@@ -63,9 +63,9 @@ class Guard:
         writers, first, *others = self.again, *self.llms
         own = max((writers.max_tokens or {}).get(name, 0) for name in self.llms)
         limit = caller.max_tokens or writers.settings.max_tokens or own
-        longest = max((self.again.prompt, self.further.prompt), key=lambda p: p.tokens + p.questions * question.tokens)
+        asked = max(w.prompt.tokens_with(question=question.tokens) for w in (self.again, self.further))
         told = limit + LIST_BYTES // BYTES_PER_TOKEN_AT_LEAST + 2 * FENCE_TOKENS
-        prompt = question.tokens * (1 + longest.questions) + longest.tokens + told
+        prompt = question.tokens + asked + told
         return (PlannedCall("aggregator", first, limit, prompt, images=question.images, others=tuple(others)),)
 
     async def keep(self, written: Written, brief: Brief, calls: Calls) -> Written:
