@@ -78,9 +78,12 @@ class Guard:
         llm, settings = _writer(calls), self._settings(brief, calls)
         why: tuple[str, ...] = ()
         if llm is not None and settings is not None and calls.may_ask("aggregator", llm, settings):
-            told = replace(brief, messages=without_tools(brief.messages), proposals=_told(written, lacking, brief))
-            write = self._add if brief.streams else self._write_anew
-            written, why = await write(written, replace(told, mark=None), calls, settings, llm, facts)
+            shown = _told(written, lacking, brief)
+            told = replace(brief, messages=without_tools(brief.messages), proposals=shown, mark=None)
+            if brief.streams:
+                written, why = await self._add(written, told, calls, settings, llm)
+            else:
+                written, why = await self._write_anew(written, told, calls, settings, llm, facts)
             lacking = missing(facts, text_of(written.message.get("content")))
         reasons = (*written.degraded, *why, *([_lacks(lacking)] if lacking else []))
         return replace(written, degraded=reasons)
@@ -111,13 +114,7 @@ class Guard:
         return (replace(found, degraded=written.degraded), ()) if after < before else (written, ())
 
     async def _add(
-        self,
-        written: Written,
-        brief: Brief,
-        calls: Calls,
-        settings: Settings,
-        llm: str,
-        facts: Sequence[Fact],  # noqa: ARG002 - as `_write_anew`
+        self, written: Written, brief: Brief, calls: Calls, settings: Settings, llm: str
     ) -> tuple[Written, tuple[str, ...]]:
         shown = _Further(brief.observer)
         try:
