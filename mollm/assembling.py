@@ -1,12 +1,12 @@
-"""From a section of the configuration to a mixture, and from two mixtures to one."""
+"""From a section of the configuration to a mixture."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mollm.aggregation.acting import Acting
-from mollm.aggregation.base import picks
 from mollm.aggregation.best import Best
 from mollm.aggregation.guarding import Guard
 from mollm.aggregation.highest import Highest
@@ -15,11 +15,11 @@ from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
 from mollm.aggregation.writing import Writers
 from mollm.comparing.analysis import Analyst
+from mollm.comparing.inquiry import Inquiry
 from mollm.comparing.judge import Judge
 from mollm.comparing.review import Review
 from mollm.config.imported import imported
-from mollm.config.mixtures import AggregatorConfig
-from mollm.errors import ConfigError, PromptError, UnknownMixture
+from mollm.errors import ConfigError, PromptError
 from mollm.mixing.registry import build_chooser
 from mollm.mixture import Mixture
 from mollm.options import Settings
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
     from mollm.config.mixtures import MixtureConfig, WorkerConfig
+    from mollm.prompts import Prompt
+    from mollm.prompts import Role as PromptRole
+    from mollm.types import Role
 
 AGGREGATORS: dict[str, Callable[[Writers], Aggregator]] = {"synthesize": Synthesize, "vote": Vote, "best": Best}
 DEFAULT_PROMPTS = {"best": "prompts/aggregator/best.md"}
@@ -61,191 +64,151 @@ def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: M
     if method not in aggregators and method not in AGGREGATORS:
         where = config.place("mixtures", name, "aggregator", "method")
         raise ConfigError(f"{where}: {method!r} was not given; hand it over as `aggregators={{{method!r}: ...}}`")
-    where = config.place("mixtures", name, "aggregator", "prompt")
-    prompt = load_prompt(config, section.aggregator.prompt or default_prompt(method), "aggregator", where)
-    max_tokens = {llm: config.llms[llm].max_tokens for llm in section.llms}
-    writers = Writers(
-        llm=section.aggregator_llm,
-        prompt=prompt,
-        fallback_llm=section.aggregator.fallback_llm,
-        settings=Settings(max_tokens=section.aggregator.max_tokens, temperature=section.aggregator.temperature),
-        shuffle=section.shuffle,
-        max_tokens=max_tokens,
-    )
-    workers = workers_of(config, name, section)
-    again = replace(writers, prompt=load_prompt(config, FORM_PROMPT, "aggregator", where))
-    # An aggregator that picks is asked for a number; a worker of a later layer is asked for an answer.
-    is_judge = method == "best"
-    return Mixture(
-        name=name,
-        description=section.description,
-        workers=workers,
-        rules=rules_of(section),
-        method=method,
-        aggregator=aggregators[method] if method in aggregators else _aggregator(section, writers),
-        llm=section.aggregator_llm,
-        layer_prompt=load_prompt(config, DEFAULT_PROMPT, "aggregator", where) if is_judge else prompt,
-        on_tools=section.on_tools or ("alone" if section.is_bypass else "after"),
-        tools_llm=section.acting_llm,
-        acting=_acting(config, name, section, writers),
-        max_tokens=max_tokens,
-        rewriter=Rewriter(again, tuple(dict.fromkeys(worker.llm for worker in workers))),
-        guard=_guard(config, name, section, writers),
-        shuffle=section.shuffle,
-        review=_review(config, name, section, max_tokens),
-        analyst=_analyst(config, name, section, max_tokens),
-        judge=_judge(config, name, section),
-        chooser=build_chooser(section.choose, config, name),
-    )
+    return _Assembly(config, name, section).mixture(aggregators.get(method))
 
 
-def _review(config: Config, name: str, section: MixtureConfig, max_tokens: Mapping[str, int]) -> Review | None:
-    review = section.review
-    if review is None or section.is_bypass:
-        return None
-    where = config.place("mixtures", name, "review", "prompt")
-    prompt = load_prompt(config, review.prompt or REVIEWER_PROMPT, "reviewer", where)
-    if review.criteria and "criteria" not in prompt.template.placeholders:
-        where = config.place("mixtures", name, "review", "criteria")
-        raise PromptError(f"{where}: has no effect: the prompt has no placeholder {{{{ criteria }}}}")
-    return Review(
-        tuple(section.reviewers),
-        prompt,
-        by_workers=review.by == "workers",
-        criteria=tuple(review.criteria),
-        # The temperature is the LLM's own: some refuse any other, and would never have a voice.
-        settings=Settings(max_tokens=review.max_tokens),
-        max_tokens=max_tokens,
-        shuffle=section.shuffle,
-        deadline=section.deadline,
-        widen_after=section.widen_after,
-    )
+@dataclass(frozen=True)
+class _Assembly:
+    """The parts of a mixture, each from what its section says."""
 
+    config: Config
+    name: str
+    section: MixtureConfig
 
-def _analyst(config: Config, name: str, section: MixtureConfig, max_tokens: Mapping[str, int]) -> Analyst | None:
-    analysis, llm = section.aggregator.analysis, section.analyst
-    if analysis is None or llm is None:
-        return None
-    where = config.place("mixtures", name, "aggregator", "analysis", "prompt")
-    return Analyst(
-        llm,
-        load_prompt(config, analysis.prompt or ANALYST_PROMPT, "analyst", where),
-        criteria=tuple(analysis.criteria),
-        settings=Settings(max_tokens=analysis.max_tokens, temperature=0.0),
-        max_tokens=max_tokens[llm],
-        shuffle=section.shuffle,
-        deadline=section.deadline,
-    )
-
-
-def _guard(config: Config, name: str, section: MixtureConfig, writers: Writers) -> Guard | None:
-    if section.aggregator.guard == "none":
-        return None
-    where = config.place("mixtures", name, "aggregator", "guard")
-    again, further = (
-        replace(writers, prompt=load_prompt(config, file, "aggregator", where), shuffle=False)
-        for file in (GUARD_PROMPT, STREAMED_PROMPT)
-    )
-    # Only an LLM that may write an answer is told.
-    named = (section.aggregator_llm, section.aggregator.fallback_llm, section.acting_llm)
-    return Guard(again, further, tuple(dict.fromkeys(filter(None, named))))
-
-
-def _aggregator(section: MixtureConfig, writers: Writers) -> Aggregator:
-    return Highest() if section.aggregator.score else AGGREGATORS[section.aggregator.method](writers)
-
-
-def _judge(config: Config, name: str, section: MixtureConfig) -> Judge | None:
-    """Who scores the proposals. Raises `ConfigError` if there is no such function."""
-    score = section.aggregator.score
-    if score is None:
-        return None
-    try:
-        return Judge.of(imported(score.python, config.path), score.python, score.seconds)
-    except ConfigError as error:
-        where = config.place("mixtures", name, "aggregator", "score", "python")
-        raise ConfigError(f"{where}: {error}") from error
-
-
-def _acting(config: Config, name: str, section: MixtureConfig, writers: Writers) -> Acting:
-    prompt = load_prompt(config, TOOLS_PROMPT, "aggregator", config.place("mixtures", name, "on_tools"))
-    return Acting(replace(writers, llm=section.acting_llm, prompt=prompt, role="tools"))
-
-
-def made_of(mixture: Mixture, section: MixtureConfig, llms: Sequence[str]) -> Mixture:
-    """The mixture that is made of some of the workers of one that has them chosen; `section` is what it is built from.
-
-    Raises:
-        UnknownMixture: One of the LLMs is no worker of it (any more).
-    """
-    workers = {worker.llm: worker for worker in mixture.workers}
-    if gone := [name for name in llms if name not in workers]:
-        raise UnknownMixture(f"mixture {mixture.name!r} has no worker {', '.join(map(repr, gone))} to choose")
-    made = section.of(llms)
-    return replace(
-        mixture,
-        workers=tuple(workers[name] for name in llms),
-        rules=rules_of(made),
-        llm=made.aggregator_llm,
-        tools_llm=made.acting_llm,
-        rewriter=replace(mixture.rewriter, workers=tuple(llms)),
-        review=mixture.review.of(llms) if mixture.review else None,
-        chooser=None,
-        made_of=mixture,
-    )
-
-
-def together(config: Config, first: Mixture, second: Mixture, aggregators: Mapping[str, Aggregator]) -> Mixture:
-    """The workers of two mixtures, all of whom are asked, under one aggregator; raises as `mixture_of`."""
-    section = _joined(config, first.name, second.name, is_picked=picks(first.aggregator))
-    found = mixture_of(config, first.name, section, aggregators)
-    workers = _both_asked(first.workers, second.workers)
-    count = len(workers)
-    rules = replace(found.rules, ask_first=count, enough=count, quorum=min(found.rules.quorum, count))
-    return replace(found, name=f"{first.name} + {second.name}", workers=workers, rules=rules)
-
-
-def _joined(config: Config, first: str, second: str, *, is_picked: bool) -> MixtureConfig:
-    """Two mixtures as one that asks all workers of both.
-
-    Nobody can agree with those who answer another part, or be ranked among them, so there is no review.
-
-    The aggregator is the first one's. Where that picks a proposal, which would answer half of the question, it is the
-    second one's, or else an LLM that writes.
-    """
-    one, other = config.mixtures[first], config.mixtures[second]
-    aggregator, spare = one.aggregator, other.aggregator
-    if is_picked and spare.method not in ("vote", "best"):
-        aggregator = spare.model_copy(update={"llm": spare.llm or other.listed[0].llm})
-    elif is_picked:
-        aggregator = AggregatorConfig(
-            llm=aggregator.llm, fallback_llm=aggregator.fallback_llm, analysis=aggregator.analysis
+    def mixture(self, aggregator: Aggregator | None) -> Mixture:
+        """All parts; `aggregator`: the one that was given, None: a built-in one."""
+        section, workers = self.section, workers_of(self.config, self.name, self.section)
+        # An aggregator that picks is asked for a number; a worker of a later layer is asked for an answer.
+        is_asked_for_number = section.aggregator.method == "best"
+        form = self.prompt(FORM_PROMPT, "aggregator", "aggregator", "prompt")
+        plain = self.prompt(DEFAULT_PROMPT, "aggregator", "aggregator", "prompt")
+        return Mixture(
+            name=self.name,
+            description=section.description,
+            workers=workers,
+            rules=rules_of(section),
+            method=section.aggregator.method,
+            aggregator=self.aggregator if aggregator is None else aggregator,
+            llm=section.aggregator_llm,
+            layer_prompt=plain if is_asked_for_number else self.writers.prompt,
+            on_tools=section.on_tools or ("alone" if section.is_bypass else "after"),
+            tools_llm=section.acting_llm,
+            acting=self.acting,
+            max_tokens=self.max_tokens,
+            rewriter=Rewriter(replace(self.writers, prompt=form), tuple(dict.fromkeys(w.llm for w in workers))),
+            guard=self.guard,
+            shuffle=section.shuffle,
+            review=self.review,
+            analyst=self.analyst,
+            judge=self.judge,
+            chooser=build_chooser(section.choose, self.config, self.name),
         )
-    changes = {
-        "workers": [*one.listed, *other.listed],
-        "aggregator": aggregator,
-        "ask_first": "all",
-        "agree": None,
-        "widen_after": None,
-        "enough": None,
-        "review": None,
-        "grace": None,
-        "quorum": max(one.quorum, other.quorum),
-        "deadline": max(one.deadline, other.deadline),
-    }
-    return one.model_copy(update=changes)
 
+    def place(self, *key: str) -> str:
+        """Where a key of the section stands."""
+        return self.config.place("mixtures", self.name, *key)
 
-def _both_asked(first: Sequence[Worker], second: Sequence[Worker]) -> tuple[Worker, ...]:
-    """The workers of two mixtures, each with a name of its own; one that both have is asked once."""
-    workers = list(first)
-    for worker in second:
-        if any(replace(worker, name=known.name, sample=known.sample) == known for known in first):
-            continue
-        before = sum(other.llm == worker.llm for other in workers)
-        name = f"{worker.llm}#{before + 1}" if before else worker.llm
-        workers.append(replace(worker, name=name, sample=before))
-    return tuple(workers)
+    def prompt(self, reference: str, role: PromptRole, *key: str) -> Prompt:
+        """Load the prompt that a key names, or that is used where it names none."""
+        return load_prompt(self.config, reference, role, self.place(*key))
+
+    @cached_property
+    def max_tokens(self) -> dict[str, int]:
+        """By LLM, the most tokens of a reply."""
+        return {llm: self.config.llms[llm].max_tokens for llm in self.section.llms}
+
+    @cached_property
+    def writers(self) -> Writers:
+        """Who writes the answer."""
+        aggregator = self.section.aggregator
+        reference = aggregator.prompt or default_prompt(aggregator.method)
+        return Writers(
+            llm=self.section.aggregator_llm,
+            prompt=self.prompt(reference, "aggregator", "aggregator", "prompt"),
+            fallback_llm=aggregator.fallback_llm,
+            settings=Settings(max_tokens=aggregator.max_tokens, temperature=aggregator.temperature),
+            shuffle=self.section.shuffle,
+            max_tokens=self.max_tokens,
+        )
+
+    @property
+    def aggregator(self) -> Aggregator:
+        """Makes the answer of the proposals."""
+        aggregator = self.section.aggregator
+        return Highest() if aggregator.score else AGGREGATORS[aggregator.method](self.writers)
+
+    @property
+    def acting(self) -> Acting:
+        """Lets the LLM for tools read the proposals."""
+        prompt = self.prompt(TOOLS_PROMPT, "aggregator", "on_tools")
+        return Acting(replace(self.writers, llm=self.section.acting_llm, prompt=prompt, role="tools"))
+
+    @property
+    def guard(self) -> Guard | None:
+        """Holds answers to the facts of the proposals."""
+        if self.section.aggregator.guard == "none":
+            return None
+        again, further = (
+            replace(self.writers, prompt=self.prompt(file, "aggregator", "aggregator", "guard"), shuffle=False)
+            for file in (GUARD_PROMPT, STREAMED_PROMPT)
+        )
+        # Only an LLM that may write an answer is told.
+        named = (self.section.aggregator_llm, self.section.aggregator.fallback_llm, self.section.acting_llm)
+        return Guard(again, further, tuple(dict.fromkeys(filter(None, named))))
+
+    @property
+    def review(self) -> Review | None:
+        """Ranks the proposals."""
+        review = self.section.review
+        if review is None or self.section.is_bypass:
+            return None
+        prompt = self.prompt(review.prompt or REVIEWER_PROMPT, "reviewer", "review", "prompt")
+        # The temperature is the LLM's own: some refuse any other, and would never have a voice.
+        settings = Settings(max_tokens=review.max_tokens)
+        inquiry = self.inquiry("reviewer", prompt, review.criteria, settings, "review", "criteria")
+        return Review(
+            tuple(self.section.reviewers),
+            inquiry,
+            by_workers=review.by == "workers",
+            widen_after=self.section.widen_after,
+        )
+
+    @property
+    def analyst(self) -> Analyst | None:
+        """Compares the proposals."""
+        analysis, llm = self.section.aggregator.analysis, self.section.analyst
+        if analysis is None or llm is None:
+            return None
+        prompt = self.prompt(analysis.prompt or ANALYST_PROMPT, "analyst", "aggregator", "analysis", "prompt")
+        settings = Settings(max_tokens=analysis.max_tokens, temperature=0.0)
+        where = ("aggregator", "analysis", "criteria")
+        return Analyst(llm, self.inquiry("analyst", prompt, analysis.criteria, settings, *where))
+
+    def inquiry(self, role: Role, prompt: Prompt, criteria: Sequence[str], settings: Settings, *key: str) -> Inquiry:
+        """What reviewers and the analyst are asked. Raises `PromptError` if criteria, at `key`, go unread."""
+        if criteria and "criteria" not in prompt.template.placeholders:
+            raise PromptError(f"{self.place(*key)}: has no effect: the prompt has no placeholder {{{{ criteria }}}}")
+        return Inquiry(
+            role,
+            prompt,
+            tuple(criteria),
+            settings,
+            self.max_tokens,
+            shuffle=self.section.shuffle,
+            deadline=self.section.deadline,
+        )
+
+    @property
+    def judge(self) -> Judge | None:
+        """Scores the proposals. Raises `ConfigError` if there is no such function."""
+        score = self.section.aggregator.score
+        if score is None:
+            return None
+        try:
+            return Judge.of(imported(score.python, self.config.path), score.python, score.seconds)
+        except ConfigError as error:
+            where = self.place("aggregator", "score", "python")
+            raise ConfigError(f"{where}: {error}") from error
 
 
 def default_prompt(method: str) -> str:

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mollm import limits
-from mollm.assembling import made_of, mixture_of, together
+from mollm.assembling import mixture_of
+from mollm.combining import made_of, together
 from mollm.config.arms import CURRENT
 from mollm.config.mixtures import MixtureConfig, WorkerConfig
 from mollm.errors import ConfigError, PromptError, UnknownMixture

@@ -50,7 +50,7 @@ from mollm.events import Done, Routed, Writing
 from mollm.fitting import fitted
 from mollm.joining import answers
 from mollm.layers import cut_for, readers_of, shown_to_next_layer
-from mollm.loops import all_of
+from mollm.loops import all_of, cancellations
 from mollm.messages import is_midway
 from mollm.prompts import with_persona
 from mollm.routing.base import plan_of
@@ -344,13 +344,12 @@ async def step(name: str, run: Run, context: Context) -> tuple[Run, str]:
 
 async def walk(run: Run, context: Context) -> Run:
     """Run one node after the other until the answer is written."""
-    name, task = START, asyncio.current_task()
-    cancelled = task.cancelling() if task else 0
+    name, cancelled = START, cancellations()
     try:
         while name != END:
             run, name = await step(name, run, context)
     except asyncio.CancelledError:
-        if task and task.cancelling() > cancelled:
+        if cancellations() > cancelled:
             raise
         # The question was not cancelled from outside: a router or an LLM cancelled itself, an ordinary failure.
         raise RuntimeError(f"the {name} node was cancelled from inside") from None

@@ -10,7 +10,7 @@ from langchain_core.tools import StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
 from mollm.catalog import unknown_mixture
-from mollm.config.names import RESERVED_NAMES
+from mollm.config.names import ROUTED
 from mollm.conversion import sent_name
 from mollm.errors import ConfigError, MollmError, PromptError, RequestError
 from mollm.types import Answer  # noqa: TC001 - LangGraph evaluates the annotations of a tool's functions
@@ -89,17 +89,17 @@ def description_of(config: Config, name: str) -> str:
     elif name in config.llms:
         llm = config.llms[name]
         found = llm.description or f"{llm.model}, alone."
-    elif name in RESERVED_NAMES:
+    elif name in ROUTED:
         listed = [name for name in config.mixtures if name not in config.standing_in]
-        shares = (LONGEST_DESCRIPTION - len(_ROUTED)) // len(listed) - len("; : ")
+        shares = (LONGEST_DESCRIPTION - len(_WHOEVER_SUITS)) // len(listed) - len("; : ")
         told = (f"{name}: {_cut(config.mixtures[name].description, shares - len(name))}" for name in listed)
-        found = f"{_ROUTED}{'; '.join(told)}"
+        found = f"{_WHOEVER_SUITS}{'; '.join(told)}"
     else:
         raise unknown_mixture(config, name)
     return _cut(found, LONGEST_DESCRIPTION)
 
 
-_ROUTED = "Answers a question with whoever suits it. There are "
+_WHOEVER_SUITS = "Answers a question with whoever suits it. There are "
 
 
 def _cut(text: str, most: int) -> str:

@@ -1,4 +1,4 @@
-"""An event loop for blocking callers, and several coroutines run as one."""
+"""An event loop for blocking callers, several coroutines run as one, and whether a task was cancelled."""
 
 from __future__ import annotations
 
@@ -137,6 +137,12 @@ def _stop(stopping: list[_Running]) -> None:
             running.loop.call_soon_threadsafe(running.stopped.set)
         if running.thread is not threading.current_thread() and not sys.is_finalizing():
             running.thread.join(timeout=5)
+
+
+def cancellations() -> int:
+    """How often the running task was cancelled from outside; a library that cancels itself does not count."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 async def all_of(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

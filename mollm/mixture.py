@@ -151,7 +151,7 @@ class Mixture:
             (call,) = first
             return (replace(call, role="bypass", max_tokens=limit or call.max_tokens, times=n),)
         read = sum(call.max_tokens + FENCE_TOKENS for call in first)
-        shown = read + self.layer_prompt.tokens + self.layer_prompt.questions * tokens
+        shown = read + self.layer_prompt.tokens_with(question=tokens)
         times = self.rules.layers - 1
         later = [
             PlannedCall(c.role, c.llm, c.max_tokens, c.prompt_tokens + shown, times, images) for c in first if times

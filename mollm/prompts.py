@@ -48,10 +48,13 @@ class Prompt:
     """A checked template."""
 
     template: Template
-    questions: int = 0
-    """How often it fills in the question."""
     tokens: int = 0
     """The most tokens that its own text takes, without the values filled in."""
+
+    def tokens_with(self, **values: int) -> int:
+        """The most tokens that it takes with values of so many tokens filled in, one for each placeholder."""
+        filled = sum(tokens * self.template.placeholders.count(name) for name, tokens in values.items())
+        return self.tokens + filled
 
     def render(self, **values: str) -> str:
         """Fill in `values`, one for each placeholder of the role.
@@ -124,7 +127,7 @@ def parse_prompt(text: str, role: Role, name: str) -> Prompt:
         raise PromptError(f"{name}: unknown placeholder {{{{ {word} }}}}; a prompt for the {role} may use {names}")
     for word in sorted(required - used):
         raise PromptError(f"{name}: the placeholder {{{{ {word} }}}} is missing; a prompt for the {role} needs it")
-    prompt = Prompt(template, template.placeholders.count("question"), tokens_at_most(text))
+    prompt = Prompt(template, tokens_at_most(text))
     prompt.render(**{word: word for word in allowed})
     return prompt
 
@@ -196,9 +199,7 @@ def fence(texts: Sequence[str], mark: str | None = None) -> str:
     Returns:
         The block of all texts, each between a line that begins it and one that ends it.
     """
-    mark = mark or secrets.token_hex(4)
-    while any(mark in text for text in texts):
-        mark = secrets.token_hex(4)
+    mark = _mark(texts, mark)
     shown = [without_control_tokens(text.strip()) for text in texts]
     parts = [f"<answer-{mark} number={n}>\n{text}\n</answer-{mark}>" for n, text in enumerate(shown, 1)]
     return "\n".join(parts)
@@ -206,10 +207,15 @@ def fence(texts: Sequence[str], mark: str | None = None) -> str:
 
 def fence_analysis(analysis: str, mark: str | None = None) -> str:
     """Mark what an LLM wrote about proposals as quoted material; the delimiter is as for `fence`."""
-    mark = mark or secrets.token_hex(4)
-    while mark in analysis:
-        mark = secrets.token_hex(4)
+    mark = _mark([analysis], mark)
     return f"<comparison-{mark}>\n{without_control_tokens(analysis.strip())}\n</comparison-{mark}>"
+
+
+def _mark(texts: Sequence[str], mark: str | None) -> str:
+    """`mark`, or another where there is none or a text contains it."""
+    while not mark or any(mark in text for text in texts):
+        mark = secrets.token_hex(4)
+    return mark
 
 
 def fence_question(question: str, *, before: str = "") -> str:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from mollm.calling.calls import Allowance, Calls
-from mollm.config.names import PANEL, RESERVED_NAMES
+from mollm.config.names import PANEL, ROUTED
 from mollm.depth import answering
 from mollm.messages import messages_of, question_of
 from mollm.observing.observers import NOBODY, Observers, together
@@ -212,7 +212,7 @@ class Context:
 
     def within(self, run: Run) -> Within:
         """Count what is asked meanwhile as asked inside this question. Raises `TooDeep` where this one already is."""
-        asked = self.options.mixture or RESERVED_NAMES[0]
+        asked = self.options.mixture or ROUTED[0]
         return answering(run.route.mixture if run.route else asked if isinstance(asked, str) else PANEL)
 
     def reserve(self, worst: WorstCase) -> None:

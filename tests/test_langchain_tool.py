@@ -119,6 +119,8 @@ def test_what_does_not_exist_is_refused_when_the_tool_is_made(asked: mollm.MoLLM
     """And not when an agent calls it."""
     with pytest.raises(UnknownMixture, match="did you mean 'council'"):
         asked.as_tool("counsil")
+    with pytest.raises(UnknownMixture, match="no mixture and no LLM 'panel'"):
+        asked.as_tool("panel")
 
 
 @settings(max_examples=cases(30), deadline=None)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls
-from mollm.config.effects import effect_problems
+from mollm.config.effect_problems import effect_problems
 from mollm.config.mixtures import MixtureConfig, WorkerConfig
 from mollm.errors import ConfigError
 from mollm.events import STREAMED, Arrived, Event, Failed, Started, Token

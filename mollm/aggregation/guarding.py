@@ -63,9 +63,9 @@ class Guard:
         writers, first, *others = self.again, *self.llms
         own = max((writers.max_tokens or {}).get(name, 0) for name in self.llms)
         limit = caller.max_tokens or writers.settings.max_tokens or own
-        longest = max((self.again.prompt, self.further.prompt), key=lambda p: p.tokens + p.questions * question.tokens)
+        asked = max(w.prompt.tokens_with(question=question.tokens) for w in (self.again, self.further))
         told = limit + LIST_BYTES // BYTES_PER_TOKEN_AT_LEAST + 2 * FENCE_TOKENS
-        prompt = question.tokens * (1 + longest.questions) + longest.tokens + told
+        prompt = question.tokens + asked + told
         return (PlannedCall("aggregator", first, limit, prompt, images=question.images, others=tuple(others)),)
 
     async def keep(self, written: Written, brief: Brief, calls: Calls) -> Written:
@@ -78,9 +78,12 @@ class Guard:
         llm, settings = _writer(calls), self._settings(brief, calls)
         why: tuple[str, ...] = ()
         if llm is not None and settings is not None and calls.may_ask("aggregator", llm, settings):
-            told = replace(brief, messages=without_tools(brief.messages), proposals=_told(written, lacking, brief))
-            write = self._add if brief.streams else self._write_anew
-            written, why = await write(written, replace(told, mark=None), calls, settings, llm, facts)
+            shown = _told(written, lacking, brief)
+            told = replace(brief, messages=without_tools(brief.messages), proposals=shown, mark=None)
+            if brief.streams:
+                written, why = await self._add(written, told, calls, settings, llm)
+            else:
+                written, why = await self._write_anew(written, told, calls, settings, llm, facts)
             lacking = missing(facts, text_of(written.message.get("content")))
         reasons = (*written.degraded, *why, *([_lacks(lacking)] if lacking else []))
         return replace(written, degraded=reasons)
@@ -111,13 +114,7 @@ class Guard:
         return (replace(found, degraded=written.degraded), ()) if after < before else (written, ())
 
     async def _add(
-        self,
-        written: Written,
-        brief: Brief,
-        calls: Calls,
-        settings: Settings,
-        llm: str,
-        facts: Sequence[Fact],  # noqa: ARG002 - as `_write_anew`
+        self, written: Written, brief: Brief, calls: Calls, settings: Settings, llm: str
     ) -> tuple[Written, tuple[str, ...]]:
         shown = _Further(brief.observer)
         try:

@@ -40,7 +40,7 @@ class Rewriter:
         first, *others = names
         own = max((writers.max_tokens or {}).get(name, 0) for name in names)
         limit = caller.max_tokens or writers.settings.max_tokens or own
-        prompt = question.tokens * (1 + writers.prompt.questions) + writers.prompt.tokens + proposal_tokens
+        prompt = question.tokens + writers.prompt.tokens_with(question=question.tokens) + proposal_tokens
         return (PlannedCall("fallback", first, limit, prompt, images=question.images, others=tuple(others)),)
 
     async def rewrite(self, brief: Brief, found: Proposal, degraded: Sequence[str], calls: Calls) -> Written:

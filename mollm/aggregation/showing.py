@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from mollm.control_tokens import without_control_tokens
@@ -62,27 +63,14 @@ async def show_proposals(
         The messages, and the reasons if something was left out. None instead of messages if nothing would fit.
     """
     window, name = min([(await reader.assumed_room(), reader.llm.name) for reader in readers])
+    layout = _Layout(prompt, messages, proposals, mark, values or {}, window * BYTES_PER_TOKEN_AT_LEAST)
     # What is longer than the whole window is cut in any case: no more than that is worth being read.
-    most = max(0, window) * BYTES_PER_TOKEN_AT_LEAST + 1
-    texts = [p.text[:most] for p in proposals]
+    texts = [p.text[: max(0, layout.room) + 1] for p in proposals]
     compared = analysis_text(analysis, [p.worker for p in proposals]) if analysis else ""
-    question = last_question(messages)
-
-    def laid_out(texts: Sequence[str], compared: str = "") -> tuple[list[Message], int]:
-        """The messages, and the bytes that the window has left."""
-        texts = [text + CUT_OFF if p.truncated else text for text, p in zip(texts, proposals, strict=True)]
-        block, quoted = fence(texts, mark), fence_analysis(compared, mark) if compared else ""
-        if quoted and "analysis" not in prompt.template.placeholders:
-            block = f"{block}\n\n{COMPARED}\n{quoted}"
-        shown = prompt.render(question=question, proposals=block, analysis=quoted, **(values or {}))
-        whole = with_instructions(messages, shown)
-        needed = sum(len(text_of(m.get("content")).encode("utf-8", "replace")) for m in whole)
-        return whole, window * BYTES_PER_TOKEN_AT_LEAST - needed
-
-    whole, spare = laid_out(texts, compared)
+    whole, spare = layout.fill(texts, compared)
     reasons: tuple[str, ...] = ()
     if spare < 0 and compared:
-        whole, spare = laid_out(texts)
+        whole, spare = layout.fill(texts)
         reasons = (f"the analysis was left out to fit the window of {name}",)
     if spare >= 0:
         return whole, reasons
@@ -92,7 +80,32 @@ async def show_proposals(
     room = characters + int(spare / width)
     if room < LEAST_SHOWN * len(texts):
         return None, (f"the conversation leaves no room for proposals in the window of {name}",)
-    return laid_out(shorten(texts, room))[0], (*reasons, f"proposals were shortened to fit the window of {name}")
+    return layout.fill(shorten(texts, room))[0], (*reasons, f"proposals were shortened to fit the window of {name}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the proposals go in a conversation."""
+
+    prompt: Prompt
+    messages: Sequence[Message]
+    proposals: Sequence[Proposal]
+    mark: str | None
+    values: Mapping[str, str]
+    room: int
+    """Bytes that the smallest window has for all of it."""
+
+    def fill(self, texts: Sequence[str], compared: str = "") -> tuple[list[Message], int]:
+        """Return the messages with the proposals as `texts`, and their analysis, and the bytes that are left."""
+        texts = [text + CUT_OFF if p.truncated else text for text, p in zip(texts, self.proposals, strict=True)]
+        block, quoted = fence(texts, self.mark), fence_analysis(compared, self.mark) if compared else ""
+        if quoted and "analysis" not in self.prompt.template.placeholders:
+            block = f"{block}\n\n{COMPARED}\n{quoted}"
+        question = last_question(self.messages)
+        shown = self.prompt.render(question=question, proposals=block, analysis=quoted, **self.values)
+        whole = with_instructions(self.messages, shown)
+        needed = sum(len(text_of(m.get("content")).encode("utf-8", "replace")) for m in whole)
+        return whole, self.room - needed
 
 
 def shown_tokens(proposals: Sequence[Proposal], analysis: Analysis | None) -> int:

@@ -58,8 +58,7 @@ class Writers:
     def plan(self, question: Question, proposal_tokens: int, limit: int | None) -> tuple[PlannedCall, ...]:
         """One call to each, with at most `limit` tokens, or the LLM's own limit."""
         limit = limit or self.settings.max_tokens
-        asked = question.tokens * (1 + self.prompt.questions)
-        prompt = asked + self.prompt.tokens + proposal_tokens
+        prompt = question.tokens + self.prompt.tokens_with(question=question.tokens) + proposal_tokens
         return tuple(
             PlannedCall(role, name, limit or (self.max_tokens or {}).get(name, 0), prompt, images=question.images)
             for role, name in self.callees

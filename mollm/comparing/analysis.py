@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mollm.aggregation.showing import ANALYSIS_TOKENS, in_order, show_proposals
-from mollm.calling.base import Request
-from mollm.comparing.replies import constraint, is_cancelled, latest, number_of, object_of
+from mollm.aggregation.showing import ANALYSIS_TOKENS, in_order
+from mollm.comparing.replies import number_of, object_of
 from mollm.errors import PromptError
-from mollm.fitting import Reader
-from mollm.messages import tokens_at_most
-from mollm.options import Settings
-from mollm.prompts import with_persona
+from mollm.loops import cancellations
 from mollm.types import ANALYZED, Analysis, PlannedCall, Point
 
 if TYPE_CHECKING:
@@ -22,11 +18,13 @@ if TYPE_CHECKING:
 
     from mollm.aggregation.base import Brief
     from mollm.calling.calls import Calls
-    from mollm.prompts import Prompt
+    from mollm.comparing.inquiry import Inquiry
     from mollm.types import Question
 
-MOST_POINTS, MOST_CHARACTERS = 40, 4000
-"""Of each kind, and of each point."""
+MOST_POINTS = 40
+"""Of each kind."""
+LONGEST_POINT = 4000
+"""Characters."""
 NONE = "the proposals were not analyzed"
 """How the reason begins that there is no analysis."""
 
@@ -36,38 +34,16 @@ class Analyst:
     """Compares proposals by one call to an LLM. What cannot be had is left out, and never costs the answer."""
 
     llm: str
-    prompt: Prompt
-    """Takes `question`, `proposals` and `criteria`."""
-    criteria: tuple[str, ...] = ()
-    """What the proposals are compared by, beside the question."""
-    settings: Settings = Settings()
-    max_tokens: int = 0
-    """The most it writes unless `settings` say otherwise."""
-    shuffle: bool = True
-    """Shuffle the proposals before they are shown."""
-    deadline: float = 120.0
-    """Seconds that it may take; and half of what the question has left, since the answer is still to be written."""
-
-    @property
-    def most_tokens(self) -> int:
-        """The most it writes."""
-        return self.settings.max_tokens or self.max_tokens
+    inquiry: Inquiry
 
     @property
     def adds(self) -> int:
         """The most tokens that what it found adds to the prompt of who writes."""
-        return self.most_tokens + ANALYSIS_TOKENS
+        return self.inquiry.limit(self.llm) + ANALYSIS_TOKENS
 
     def plan(self, question: Question, proposal_tokens: int) -> tuple[PlannedCall, ...]:
         """One call, which reads proposals of at most so many tokens together."""
-        named = self.prompt.template.placeholders.count("criteria")
-        prompt = question.tokens * (1 + self.prompt.questions) + self.prompt.tokens + proposal_tokens
-        prompt += named * tokens_at_most(self._criteria)
-        return (PlannedCall("analyst", self.llm, self.most_tokens, prompt, images=question.images),)
-
-    @property
-    def _criteria(self) -> str:
-        return "\n".join(f"- {criterion}" for criterion in self.criteria)
+        return (self.inquiry.plan(self.llm, question, proposal_tokens),)
 
     async def analyze(self, brief: Brief, calls: Calls) -> tuple[Analysis | None, tuple[str, ...]]:
         """Compare the proposals.
@@ -79,10 +55,10 @@ class Analyst:
             LimitError: The call was not planned.
         """
         try:
-            async with asyncio.timeout_at(latest(self.deadline, calls)):
+            async with asyncio.timeout_at(self.inquiry.until(calls)):
                 return await self._analyze(brief, calls)
         except asyncio.CancelledError:
-            if is_cancelled():
+            if cancellations():
                 raise
             return None, (f"{NONE}: the call to {self.llm} cancelled itself",)
         except TimeoutError:
@@ -91,17 +67,11 @@ class Analyst:
             return None, (f"{NONE}: {error}",)
 
     async def _analyze(self, brief: Brief, calls: Calls) -> tuple[Analysis | None, tuple[str, ...]]:
-        facts = calls.llm(self.llm)
-        order = in_order(brief.proposals, shuffle=self.shuffle, seed=brief.caller.seed)
-        form = constraint("analysis", schema_of(len(order)), facts.dialect)
-        settings = replace(self.settings, seed=brief.caller.seed, response_format=form)
-        plain = with_persona(brief.messages, system=None, persona=None)
-        readers = [Reader(self.llm, facts, settings.max_tokens)]
-        values = {"criteria": self._criteria}
-        messages, short = await show_proposals(self.prompt, plain, order, readers, values=values)
-        if messages is None:
+        order = in_order(brief.proposals, shuffle=self.inquiry.shuffle, seed=brief.caller.seed)
+        request, short = await self.inquiry.request(self.llm, order, schema_of(len(order)), brief, calls)
+        if request is None:
             return None, tuple(f"{NONE}: {why}" for why in short)
-        outcome = await calls.attempt("analyst", self.llm, Request(messages, settings))
+        outcome = await calls.attempt("analyst", self.llm, request)
         if outcome.completion is None:
             return None, (f"{NONE}: {outcome.error}",)
         if outcome.completion.finish_reason == "length":
@@ -158,8 +128,8 @@ def _points(name: str, found: Any, workers: Mapping[int, str]) -> tuple[Point, .
 def _point(name: str, found: Any, workers: Mapping[int, str]) -> Point:
     fields: Mapping[str, Any] = found if isinstance(found, dict) else {}
     text, answers = fields.get("point"), fields.get("answers")
-    if not isinstance(text, str) or not re.search(r"\w", text) or len(text) > MOST_CHARACTERS:
-        raise ValueError(f"`{name}` has a point without words of up to {MOST_CHARACTERS} characters")
+    if not isinstance(text, str) or not re.search(r"\w", text) or len(text) > LONGEST_POINT:
+        raise ValueError(f"`{name}` has a point without words of up to {LONGEST_POINT} characters")
     if not isinstance(answers, list):
         raise ValueError(f"`{name}` has a point without a list of answers")
     numbers = {number_of(answer, len(workers)) for answer in answers}

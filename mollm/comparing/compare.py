@@ -24,7 +24,8 @@ async def compare(
         The ranking and the analysis, each None where there is none; and why one is missing that was planned.
     """
     planned = (*(review.planned if review else ()), *((analyst.llm,) if analyst else ()))
-    brief.observer.tell(Comparing(tuple(dict.fromkeys(planned))))
+    if planned:
+        brief.observer.tell(Comparing(tuple(dict.fromkeys(planned))))
 
     async def ranked() -> tuple[Any, tuple[str, ...]]:
         found, why = await review.rank(brief, calls) if review else (None, ())

@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from mollm.comparing.times import latest
 from mollm.errors import ConfigError, MollmError
-from mollm.loops import all_of
+from mollm.loops import all_of, cancellations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -25,8 +26,8 @@ log = logging.getLogger("mollm.score")
 
 AT_ONCE = 8
 """Proposals of one question that are scored side by side."""
-SHARE_OF_TIME = 0.25
-"""Of what is left of a question's time, so much is kept for what comes after the scores."""
+SHARE_OF_TIME = 0.75
+"""Of what is left of a question's time, so much is there to score in; the rest is for what comes after."""
 MOST_THREADS = 64
 """Calls of a function that is no coroutine function and has not returned; what never does keeps its thread."""
 
@@ -75,8 +76,7 @@ class Judge:
         Returns:
             The proposals with their scores, and why some have none.
         """
-        places, now = asyncio.Semaphore(AT_ONCE), asyncio.get_running_loop().time()
-        until = deadline - SHARE_OF_TIME * (deadline - now)
+        places, until = asyncio.Semaphore(AT_ONCE), latest(deadline, SHARE_OF_TIME)
 
         async def one(proposal: Proposal) -> tuple[Proposal, str]:
             async with places:
@@ -90,15 +90,14 @@ class Judge:
 
     async def _score(self, question: Question, proposal: Proposal, until: float) -> float:
         seconds = max(0.0, min(self.seconds, until - asyncio.get_running_loop().time()))
-        task = asyncio.current_task()
-        cancelled = task.cancelling() if task else 0
+        cancelled = cancellations()
         try:
             async with asyncio.timeout(seconds) as limit:
                 found = await self._called(question, proposal)
         except NoScoreError:
             raise
         except asyncio.CancelledError as error:
-            if task and task.cancelling() > cancelled:
+            if cancellations() > cancelled:
                 raise
             raise self._failed(proposal, error) from error
         except MollmError as error:  # in mollm's own words: why the sandbox ran nothing, say

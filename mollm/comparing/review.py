@@ -7,24 +7,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from mollm.aggregation.base import by_count
-from mollm.aggregation.showing import in_order, show_proposals
-from mollm.calling.base import Request
+from mollm.aggregation.showing import in_order
 from mollm.comparing.ballots import Counting
-from mollm.comparing.replies import constraint, is_cancelled, latest, number_of, object_of
+from mollm.comparing.replies import number_of, object_of
 from mollm.errors import ContextTooLong, NotInFormat, PromptError, TimedOut
-from mollm.fitting import Reader
-from mollm.messages import tokens_at_most
-from mollm.options import Settings
-from mollm.prompts import with_persona
+from mollm.loops import cancellations
 from mollm.types import Ballot, Failure, PlannedCall, Rank, Ranking
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from mollm.aggregation.base import Brief
     from mollm.calling.calls import Calls
     from mollm.comparing.ballots import Ranks
-    from mollm.prompts import Prompt
+    from mollm.comparing.inquiry import Inquiry
     from mollm.types import Proposal, Question
 
 BOTH_ORDERS = 2
@@ -45,17 +41,9 @@ class Review:
 
     llms: tuple[str, ...]
     """The reviewers; of workers, the LLM of each."""
-    prompt: Prompt
-    """Takes `question`, `proposals` and `criteria`."""
+    inquiry: Inquiry
     by_workers: bool = True
     """The workers whose proposals arrived are the reviewers."""
-    criteria: tuple[str, ...] = ()
-    settings: Settings = Settings()
-    max_tokens: Mapping[str, int] | None = None
-    """By LLM, the most tokens of its reply unless `settings` say otherwise."""
-    shuffle: bool = True
-    deadline: float = 120.0
-    """Seconds for all reviews together."""
     widen_after: float | None = None
     """Seconds after which another review is asked for without waiting for those that run; None: never."""
 
@@ -72,19 +60,7 @@ class Review:
 
     def plan(self, question: Question, proposal_tokens: int) -> tuple[PlannedCall, ...]:
         """One call for each ballot, which reads proposals of at most so many tokens together."""
-        criteria = tokens_at_most(self.in_particular) * self.prompt.template.placeholders.count("criteria")
-        prompt = question.tokens * (1 + self.prompt.questions) + self.prompt.tokens + criteria + proposal_tokens
-        return tuple(
-            PlannedCall("reviewer", llm, self._limit(llm), prompt, images=question.images) for llm in self.planned
-        )
-
-    def _limit(self, llm: str) -> int:
-        return self.settings.max_tokens or (self.max_tokens or {}).get(llm, 0)
-
-    @property
-    def in_particular(self) -> str:
-        """The criteria as a list, as the prompt shows them."""
-        return "\n".join(f"- {criterion}" for criterion in self.criteria)
+        return tuple(self.inquiry.plan(llm, question, proposal_tokens) for llm in self.planned)
 
     async def rank(self, brief: Brief, calls: Calls) -> tuple[Ranking | None, tuple[str, ...]]:
         """Rank the proposals of `brief`.
@@ -119,7 +95,7 @@ class Review:
 
     def _papers(self, proposals: Sequence[Proposal], seed: int | None) -> list[_Paper]:
         """What each reviewer reads, in which order."""
-        order = in_order(range(len(proposals)), shuffle=self.shuffle, seed=seed)
+        order = in_order(range(len(proposals)), shuffle=self.inquiry.shuffle, seed=seed)
         papers: list[_Paper] = []
         who = [(p.worker, p.llm) for p in proposals] if self.by_workers else [(llm, llm) for llm in self.planned]
         for name, llm in who:
@@ -163,7 +139,7 @@ class _Polling:
         """Ask until the winner is decided, or the time is up."""
         tasks: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
-        until = latest(self._review.deadline, self._calls)
+        until = self._review.inquiry.until(self._calls)
         self._late = replace(self._late, message=f"no review within the {until - loop.time():.3g} s there were")
         widen_after, is_slow, begun = self._review.widen_after, False, loop.time()
         try:
@@ -190,7 +166,7 @@ class _Polling:
         try:
             found, short = await self._read(paper)
         except asyncio.CancelledError:
-            if is_cancelled():
+            if cancellations():
                 self._enter(index, DECIDED if self.counting.is_decided else self._late)
                 raise
             found, short = Failure(CANCELLED, None, "the call cancelled itself"), ()
@@ -200,21 +176,15 @@ class _Polling:
 
     async def _read(self, paper: _Paper) -> tuple[Ranks | Failure, tuple[str, ...]]:
         """Ask one reviewer; its ranks, or why they do not count, and what it could not read."""
-        review, brief = self._review, self._brief
-        facts = self._calls.llm(paper.llm)
-        form = constraint("ranking", schema_of(len(paper.shown)), facts.dialect)
-        settings = replace(review.settings, seed=brief.caller.seed, response_format=form)
-        plain = with_persona(brief.messages, system=None, persona=None)
-        shown = [brief.proposals[index] for index in paper.shown]
-        readers = [Reader(paper.llm, facts, settings.max_tokens)]
+        shown = [self._brief.proposals[index] for index in paper.shown]
+        schema = schema_of(len(shown))
         try:
-            values = {"criteria": review.in_particular}
-            messages, short = await show_proposals(review.prompt, plain, shown, readers, values=values)
+            request, short = await self._review.inquiry.request(paper.llm, shown, schema, self._brief, self._calls)
         except PromptError as error:
             return Failure("unusable", None, str(error)), ()
-        if messages is None:
+        if request is None:
             return Failure(ContextTooLong.kind, None, "; ".join(short)), ()
-        outcome = await self._calls.attempt("reviewer", paper.llm, Request(messages, settings))
+        outcome = await self._calls.attempt("reviewer", paper.llm, request)
         if outcome.completion is None:
             assert outcome.call.error  # noqa: S101 - a call without a completion has one
             return outcome.call.error, short

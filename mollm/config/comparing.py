@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from mollm.config.fields import Count, OneOrMore, Section
+from mollm.config.fields import Count, OneOrMore, Seconds, Section
 
 
 def _analysis(value: Any) -> Any:
@@ -58,3 +58,13 @@ class ReviewConfig(Section):
         "all", description="No proposal is dropped by its rank."
     )
     max_tokens: Count | None = Field(None, description="Unset: the LLM's.")
+
+
+class ScoreConfig(Section):
+    """A function of one's own scores each proposal, and the best one is the answer."""
+
+    python: str = Field(
+        description="The function, as `package.module:function`; its module may lie beside the file. It takes the "
+        "question and a proposal, and returns a number, the higher the better."
+    )
+    seconds: Seconds = Field(60, description="Seconds for one proposal; one that takes longer has no score.")

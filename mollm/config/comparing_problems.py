@@ -1,15 +1,16 @@
-"""What is wrong with how a mixture has its proposals ranked and analyzed."""
+"""What is wrong with how a mixture has its proposals ranked, analyzed and scored."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mollm.config.problem import LLMS, MIXTURES, Problem, nearest
+from mollm.config.imported import REFERENCE
+from mollm.config.problem import MIXTURES, Problem, unknown_llm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mollm.config.comparing import AnalysisConfig, ReviewConfig
+    from mollm.config.comparing import AnalysisConfig, ReviewConfig, ScoreConfig
     from mollm.config.config import Config
     from mollm.config.mixtures import MixtureConfig
     from mollm.config.places import KeyPath
@@ -25,6 +26,8 @@ def comparing_problems(config: Config, name: str, mixture: MixtureConfig) -> Ite
         yield from _review_problems(config, key, mixture, mixture.review)
     if mixture.aggregator.analysis:
         yield from _analysis_problems(config, key, mixture, mixture.aggregator.analysis)
+    if mixture.aggregator.score:
+        yield from _score_problems(key, mixture, mixture.aggregator.score)
 
 
 def _review_problems(config: Config, key: KeyPath, mixture: MixtureConfig, review: ReviewConfig) -> Iterator[Problem]:
@@ -47,7 +50,7 @@ def _review_problems(config: Config, key: KeyPath, mixture: MixtureConfig, revie
         yield Problem(by, "must be `workers`, or name an LLM at least", [by])
     for index, llm in enumerate(review.by):
         if llm not in config.llms:
-            yield Problem((*by, index), f"no LLM {llm!r}{nearest(llm, config.llms)}", [(*by, index), LLMS])
+            yield unknown_llm((*by, index), llm, config.llms)
         elif llm in review.by[:index]:
             yield Problem((*by, index), f"{llm!r} stands here twice; a reviewer has one voice", [by])
         elif mixture.planned > 1 and _others(mixture, llm) < LEAST_WORKERS - 1:
@@ -73,5 +76,28 @@ def _analysis_problems(
         text = "has no effect where the first of the review is taken: nobody reads it"
         yield Problem(where, text, [where, method, (*key, "review")])
     if analysis.llm is not None and analysis.llm not in config.llms:
-        llm = (*where, "llm")
-        yield Problem(llm, f"no LLM {analysis.llm!r}{nearest(analysis.llm, config.llms)}", [llm, LLMS])
+        yield unknown_llm((*where, "llm"), analysis.llm, config.llms)
+
+
+def _score_problems(key: KeyPath, mixture: MixtureConfig, score: ScoreConfig) -> Iterator[Problem]:
+    """Find what the shape of a score alone does not show, and settings that have no effect beside it."""
+    aggregator, section = mixture.aggregator, (*key, "aggregator")
+    where, method = (*section, "score"), (*section, "method")
+    if not REFERENCE.fullmatch(score.python):
+        python = (*where, "python")
+        yield Problem(python, "must be `package.module:function`, as in `my.scoring:passed_tests`", [python])
+    if aggregator.method != "best":
+        text = f"has no effect with `method: {aggregator.method}`; set `method: best`, which takes the best proposal"
+        yield Problem(where, text, [where, method])
+        return
+    if mixture.is_bypass:
+        reads = [where, method, (*key, "workers"), (*key, "layers")]
+        yield Problem(where, "has no effect where there is one proposal", reads)
+    idle = {"prompt": aggregator.prompt, "analysis": aggregator.analysis}
+    for setting in (setting for setting, value in idle.items() if value is not None):
+        beside = (*section, setting)
+        text = "has no effect beside `score`: the score picks the proposal, and no LLM reads them"
+        yield Problem(beside, text, [beside, where, method])
+    if mixture.review is not None:
+        review = (*key, "review")
+        yield Problem(review, "has no effect beside `aggregator.score`; leave one of them out", [review, where, method])

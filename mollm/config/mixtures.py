@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from mollm.config.arms import Arms
-from mollm.config.comparing import Analysis, ReviewConfig
+from mollm.config.comparing import Analysis, ReviewConfig, ScoreConfig
 from mollm.config.fields import Count, NumberOrAll, Sampling, Seconds, Section
-from mollm.config.scoring import ScoreConfig
 from mollm.types import OnTools
 
 if TYPE_CHECKING:

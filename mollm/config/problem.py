@@ -39,6 +39,11 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     return f"; allowed: {', '.join(words)}" if words else ""
 
 
+def unknown_llm(key: KeyPath, llm: str, llms: Iterable[str]) -> Problem:
+    """The problem that a key names an LLM that is none of `llms`."""
+    return Problem(key, f"no LLM {llm!r}{nearest(llm, llms)}", [key, LLMS])
+
+
 def one_of(words: Sequence[str]) -> str:
     """Write `'a', 'b' or 'c'`."""
     *before, last = map(repr, words)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mollm.config.addresses import ProxyURL
 from mollm.config.arms import CURRENT
 from mollm.config.comparing_problems import comparing_problems
-from mollm.config.effects import effect_problems
+from mollm.config.effect_problems import effect_problems
 from mollm.config.embedder_problems import embedder_problems
 from mollm.config.files import looks_like_file_name, named_path
 from mollm.config.hosts import ANY
@@ -23,10 +23,9 @@ from mollm.config.keys import key_problem
 from mollm.config.mixtures import METHODS
 from mollm.config.names import NAME, NAMING, PANEL, RESERVED_NAMES
 from mollm.config.places import MAX_DEPTH
-from mollm.config.privacy import privacy_problems, privacy_warnings
-from mollm.config.problem import LLMS, MIXTURES, Problem, nearest, one_of, refusal
+from mollm.config.privacy_problems import privacy_problems, privacy_warnings
+from mollm.config.problem import LLMS, MIXTURES, Problem, nearest, one_of, refusal, unknown_llm
 from mollm.config.router_problems import needs_no_examples, router_problems
-from mollm.config.scoring import score_problems
 from mollm.config.variables import expand, missing_variables, variables_in
 from mollm.options import COUNTED
 
@@ -66,7 +65,6 @@ def mixture_problems(config: Config, methods: Iterable[str] = ()) -> Iterator[Pr
         yield from _arm_problems(config, (*MIXTURES, name, "arms"), mixture.arms)
         yield from _choice_problems(config, name, mixture)
         yield from comparing_problems(config, name, mixture)
-        yield from score_problems(name, mixture)
         yield from _method_problems(name, mixture, [*METHODS, *(method for method in methods if method not in METHODS)])
 
 
@@ -194,7 +192,7 @@ def _reference_problems(config: Config, name: str, mixture: MixtureConfig) -> It
         if llm is not None and llm not in config.llms and llm not in reported:
             reported.add(llm)
             where = (*MIXTURES, name, *key)
-            yield Problem(where, f"no LLM {llm!r}{nearest(llm, config.llms)}", [where, LLMS])
+            yield unknown_llm(where, llm, config.llms)
 
 
 def _count_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mollm.config.embedder_problems import embedder_problems
 from mollm.config.imported import REFERENCE
-from mollm.config.problem import LLMS, MIXTURES, Problem, nearest
+from mollm.config.problem import MIXTURES, Problem, nearest, unknown_llm
 from mollm.config.routers import (
     ChainRouterConfig,
     EnsembleRouterConfig,
@@ -100,7 +100,7 @@ def _section_problems(config: Config, section: RouterSection, *, has_embedder: b
     elif isinstance(router, LLMMemberConfig):
         llm = (*key, "llm")
         if router.llm not in config.llms:
-            yield Problem(llm, f"no LLM {router.llm!r}{nearest(router.llm, config.llms)}", [llm, LLMS])
+            yield unknown_llm(llm, router.llm, config.llms)
         for name in config.mixtures:
             if name.casefold() == "none":
                 text = "the router's LLM replies 'none' where no mixture suits"

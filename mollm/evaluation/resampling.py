@@ -15,7 +15,7 @@ RESAMPLES = 2000
 
 
 def bootstrap(
-    rows: Floats, figure: Callable[[Floats], Any] = np.mean, resamples: int = RESAMPLES
+    rows: Floats, figure: Callable[[Floats], Any] = np.mean, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
     """In which range 95 % of the figures lie when the rows are drawn again (percentile bootstrap; Efron, 1979).
 
@@ -23,11 +23,12 @@ def bootstrap(
         rows: What is drawn as a whole, as all that was measured on one question, shape (n, ...).
         figure: Worked out of as many rows; NaN where they do not tell, and left out.
         resamples: How often n rows are drawn.
+        seed: Of the draws: the same rows have the same range.
 
     Returns:
         NaN twice where no draw tells.
     """
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     count = len(rows)
     figures = np.array([figure(rows[generator.integers(count, size=count)]) for _ in range(resamples)])
     told = figures[~np.isnan(figures)]

@@ -8,6 +8,7 @@ from mcp_types import Tool, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
+from mollm.config.names import ROUTED
 from mollm.errors import RequestError
 from mollm.limits import worst_case
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mollm.catalog import Catalog
     from mollm.types import Answer, Route
 
-AUTO = "auto"
+AUTO = ROUTED[0]
 """What stands for the router in place of a mixture's name."""
 
 ASK = (

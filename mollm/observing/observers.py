@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mollm.errors import ConfigError
 from mollm.events import Observer
+from mollm.loops import cancellations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,8 +74,7 @@ class Guarded:
         try:
             await self._observer.show(token)
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if cancellations():
                 raise
             self._report(error)
         except Exception as error:  # noqa: BLE001 - logged

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from mollm.config.privacy import Kind
     from mollm.privacy.finding import Finder
 
-SHORTEST_SECRET = 4
-"""Characters of a value that is worth hiding in what a provider says."""
-
 
 class Values:
     """Values and their placeholders, numbered by first occurrence: `[EMAIL_1]`.

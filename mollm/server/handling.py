@@ -13,6 +13,7 @@ from mollm.config.names import PANEL
 from mollm.depth import beneath
 from mollm.errors import ClientGone, LimitError, LimitReached, RequestError
 from mollm.events import CallEnded, Routed
+from mollm.loops import cancellations
 from mollm.server.circles import questions_around
 from mollm.server.failures import problem_of
 from mollm.server.wire import path_of, shown
@@ -203,7 +204,7 @@ class Handling:
             with around, self._use.question() if self._use else nullcontext() as recorder.booking:
                 yield
         except asyncio.CancelledError:
-            if not _is_cancelled():
+            if not cancellations():
                 stray = RuntimeError("a library raised a cancellation that nobody asked for")
                 self._failed(recorder.mixture, stray, named)
                 raise stray from None
@@ -266,11 +267,6 @@ class Handling:
         level = logging.INFO if isinstance(error, ClientGone) else logging.WARNING  # the former is nothing to mend
         who = mixture or (shown(named) if named else "not routed")
         log.log(level, "%s: failed after %.3f s: %s", who, self.seconds, said)
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Recorder:

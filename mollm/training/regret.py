@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mollm.evaluation.resampling import bootstrap
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -26,7 +28,6 @@ DIFFERENT = 5
 """Of them, those on which the routers differ and both are known, below which nothing is said."""
 RATED = 5
 """Ratings of a mixture below which their mean stands for nothing."""
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,8 @@ def estimated(
         return different, told, None
     ours, theirs = ours[known], theirs[known]
     lost = theirs - ours
-    generator = np.random.default_rng(seed)
-    drawn = generator.integers(len(lost), size=(RESAMPLES, len(lost)))
-    low, high = np.quantile(lost[drawn].mean(axis=1), [0.025, 0.975])
     means_of = float(ours.mean()), float(theirs.mean())
-    return different, told, Estimate(*means_of, float(lost.mean()), (float(low), float(high)))
+    return different, told, Estimate(*means_of, float(lost.mean()), bootstrap(lost, seed=seed))
 
 
 def mean_scores(ratings: Sequence[Rating]) -> dict[str, float]:

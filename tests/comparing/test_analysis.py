@@ -309,6 +309,10 @@ WRONG = [
     ({"aggregator": {"analysis": {"max_tokens": 0}}}, "aggregator.analysis.max_tokens"),
     ({"aggregator": {"analysis": {"prompt": "Compare {{ proposals }} {{ analysis }}"}}}, "unknown placeholder"),
     ({"aggregator": {"analysis": {"prompt": "Compare them."}}}, "the placeholder {{ proposals }} is missing"),
+    (
+        {"aggregator": {"analysis": {"prompt": "Compare {{ proposals }}", "criteria": ["price"]}}},
+        "aggregator.analysis.criteria: has no effect: the prompt has no placeholder {{ criteria }}",
+    ),
 ]
 
 

@@ -20,7 +20,7 @@ from mollm.cli.printing.explanation import print_explanation
 from mollm.comparing import judge
 from mollm.comparing.judge import Judge
 from mollm.errors import ConfigError, LimitError, SandboxError
-from mollm.events import Token
+from mollm.events import Comparing, Token
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.messages import question_of
 from mollm.plain import answer_from_plain, to_plain
@@ -133,7 +133,7 @@ def test_no_call_is_planned_for_it() -> None:
 
 
 def test_the_graph_and_a_stream_do_the_same() -> None:
-    """The graph keeps the scores in its state; a stream shows the winner when it is known."""
+    """The graph keeps the scores in its state; a stream shows the winner, and tells of no LLM that would compare."""
     graph = create_graph(config())
     state = asyncio.run(graph.ainvoke({"messages": [("user", "Which?")]}))
 
@@ -146,6 +146,7 @@ def test_the_graph_and_a_stream_do_the_same() -> None:
     assert state["messages"][-1].content == "from b"
     assert [p["score"] for p in sorted(state["mollm"]["proposals"], key=lambda p: p["worker"])] == [0.25, 0.75, 0.5]
     assert "".join(event.text for event in events if isinstance(event, Token)) == "from b"
+    assert not any(isinstance(event, Comparing) for event in events)
 
 
 @pytest.mark.parametrize(
