@@ -12,7 +12,11 @@ import pytest
 from tests.reference import ROOT
 
 PAGE = (ROOT / "docs" / "faults.md").read_text("utf-8")
-NUMBERS = [*map(str, range(1, 56)), "32a", "33a", "33b", "37a", *(f"S{number}" for number in range(1, 23))]
+NUMBERS = [
+    *map(str, range(1, 56)),
+    *("32a", "33a", "33b", "37a", "37b"),
+    *(f"S{number}" for number in range(1, 23)),
+]
 """Of the faults, and of what is asked for safety."""
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 REASON = re.compile(r"(Does not apply|Not done|Measured): \S")

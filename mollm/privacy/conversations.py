@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from mollm.config.panels import OF_THE_PROVIDER, TEXTS
+from mollm.config.places import MAX_DEPTH
 from mollm.messages import RESULTS
 
 if TYPE_CHECKING:
@@ -38,6 +41,10 @@ _PLUMBING = frozenset(
 """Fields of a message that hold no text."""
 _NAMING = frozenset(("name", "type", "required", "$ref", "$defs", "$id", "$schema", "pattern", "format", "strict"))
 """Fields of tools and schemas by which others are named."""
+_MEDIA = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.+=-]+)*;base64,[A-Za-z0-9+/=]*+")
+"""A whole data URL; a text that only begins like one, as events of a stream do, is a text."""
+_OF_PANELS = TEXTS | {OF_THE_PROVIDER}
+"""Fields of a panel that LLMs or their providers read."""
 _DIGITS = 6
 """Digits of a number in JSON that is looked at as a text."""
 
@@ -106,15 +113,36 @@ def changed_settings(settings: S, change: Change) -> S:
     return replace(settings, **fields)
 
 
+def changed_panel(value: Any, change: Change, depth: int = 0) -> Any:
+    """Change what LLMs read of a panel that a request brought: no names of LLMs, methods and fields."""
+    if depth > MAX_DEPTH:  # it may contain itself, and is refused later
+        return value
+    if isinstance(value, Mapping):
+        found = {
+            key: changed(item, change, ()) if key in _OF_PANELS else changed_panel(item, change, depth + 1)
+            for key, item in value.items()
+        }
+        return value if all(found[key] is value[key] for key in value) else found
+    if isinstance(value, list | tuple):
+        return _same_or([changed_panel(item, change, depth + 1) for item in value], value)
+    return value
+
+
 def changed(value: Any, change: Change, kept: Collection[str]) -> Any:
-    """Change the texts in plain data, but for those below `kept` keys and data URLs; without any it stays the same."""
+    """Change the texts in plain data, but for those of `kept` keys and data URLs; without any it stays the same.
+
+    What has fields itself is no name: a parameter of a tool may be called `type`.
+    """
     if isinstance(value, str):
-        if value.startswith("data:"):
+        if value.startswith("data:") and _MEDIA.fullmatch(value):
             return value
         found: Any = change(value)
         return value if found == value else found
     if isinstance(value, Mapping):
-        found = {key: item if key in kept else changed(item, change, kept) for key, item in value.items()}
+        found = {
+            key: item if key in kept and not isinstance(item, Mapping) else changed(item, change, kept)
+            for key, item in value.items()
+        }
         return value if all(found[key] is value[key] for key in value) else found
     if isinstance(value, list | tuple):
         return _same_or([changed(item, change, kept) for item in value], value)

@@ -6,10 +6,18 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mollm.config.panels import OwnPanel
 from mollm.events import CallEnded, CallStarted, Done
 from mollm.formats import format_of
 from mollm.messages import question_of
-from mollm.privacy.conversations import Changes, changed_message, changed_messages, changed_settings, in_json
+from mollm.privacy.conversations import (
+    Changes,
+    changed_message,
+    changed_messages,
+    changed_panel,
+    changed_settings,
+    in_json,
+)
 from mollm.privacy.pieces import Pieces, Tail, to_the_end, whole_placeholders, whole_values
 
 if TYPE_CHECKING:
@@ -44,8 +52,9 @@ class Veil:
         values = self._values
         changed_messages(question.messages, self._reserving)
         changed_settings(options, values.reserve)
+        changed_panel(options.mixture, values.reserve)
         messages = changed_messages(question.messages, self._concealing)
-        options = changed_settings(options, values.conceal)
+        options = _with_panel(changed_settings(options, values.conceal), values.conceal)
         if format_of(options.response_format):
             self._answering = Changes(values.reveal_in_json, values.reveal_in_json)
         found = question_of(
@@ -126,6 +135,13 @@ class Veil:
     def for_caller(self, observer: Observer) -> Observer:
         """An observer through which whoever asks reads the answer."""
         return _Unveiled(observer, self)
+
+
+def _with_panel(options: Options, change: Callable[[str], str]) -> Options:
+    panel = changed_panel(options.mixture, change)
+    if panel is options.mixture:
+        return options
+    return replace(options, mixture=OwnPanel(panel) if isinstance(options.mixture, OwnPanel) else panel)
 
 
 class _Unveiled:

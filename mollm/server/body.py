@@ -173,12 +173,7 @@ class Share:
 
 def read_json(body: bytes) -> Any:
     """Parse a body and refuse what holds a forbidden field, or is nested too deeply. Raises `BadField`."""
-    if len(body) > LARGE and len(body) - len(body.translate(None, b"[{,")) > MOST_VALUES:
-        raise BadField(f"a body of more than {LARGE >> 20} MiB holds more than {MOST_VALUES} values")
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadField(f"the body is not JSON: {error.msg} at character {error.pos}") from None
+    data = _parsed(body)
     # What a tool takes and how an answer looks goes no further than the LLM, and is as deep as a body by itself.
     schemas = _containers([_at(data, "response_format", "json_schema", "schema")])
     for kind, *place in (("tools", "function", "parameters"), ("functions", "parameters")):
@@ -198,6 +193,11 @@ def read_json(body: bytes) -> Any:
     return data
 
 
+def check_json(body: bytes) -> None:
+    """Refuse a body that is not JSON, or would take long to parse and to look through. Raises `BadField`."""
+    _names(_parsed(body), ())
+
+
 def bad_field(error: ValidationError) -> BadField:
     """Say in our words which field pydantic refused first, and why."""
     found = error.errors(include_url=False, include_input=False, include_context=False)[0]
@@ -209,6 +209,15 @@ def bad_field(error: ValidationError) -> BadField:
     is_object = found["type"] in ("model_type", "dict_type")
     text = "must be an object" if is_object else found["msg"].replace("Input should be", "must be")
     return BadField(f"{name or 'the body'}: {text[0].lower()}{text[1:]}", name)
+
+
+def _parsed(body: bytes) -> Any:
+    if len(body) > LARGE and len(body) - len(body.translate(None, b"[{,")) > MOST_VALUES:
+        raise BadField(f"a body of more than {LARGE >> 20} MiB holds more than {MOST_VALUES} values")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadField(f"the body is not JSON: {error.msg} at character {error.pos}") from None
 
 
 def _too_large(most: int) -> TooLarge:

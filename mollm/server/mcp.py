@@ -9,22 +9,22 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.routing import Route
 
 from mollm.mcp.protocol import Tools, server_of
 from mollm.server.auth import caller_of
+from mollm.server.body import check_json
 from mollm.server.failures import INVALID, Problem, response_for
 from mollm.server.handling import Handling, Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncGenerator, Callable
 
+    from mcp.server.lowlevel import Server
     from starlette.requests import Request
     from starlette.types import Message, Receive, Scope, Send
 
@@ -38,7 +38,7 @@ PATH = "/mcp"
 METHODS = ("POST", "DELETE")
 REFUSED = Problem(405, INVALID, None, f"this path takes {', '.join(METHODS)}", cause="request")
 MOST_SESSIONS = 1000
-"""Of clients that speak the protocol of 2025, which has sessions; each takes some ten KiB."""
+"""Of clients that speak the protocol of 2025, which has sessions; each takes some ten KiB. The keys share them."""
 IDLE_SECONDS = 1800.0
 """Until a session ends that nothing is asked in."""
 
@@ -51,11 +51,8 @@ class MCP:
     def __init__(self, deployment: Deployment, pinned: str | None = None) -> None:
         """Serve what is in force in `deployment`; `pinned`: the mixture that answers everything."""
         self._deployment = deployment
-        self._sessions = StreamableHTTPSessionManager(
-            server_of(Tools(_Asking(deployment), pinned)),
-            max_request_body_size=sys.maxsize,  # it was bounded when the SDK gets it
-            session_idle_timeout=IDLE_SECONDS,
-            max_sessions=MOST_SESSIONS,
+        self._sessions = _Sessions(
+            server_of(Tools(_Asking(deployment), pinned)), lambda: len(deployment.settings.api_keys)
         )
 
     @property
@@ -63,9 +60,13 @@ class MCP:
         """Where it is served; clients put addresses together in either way."""
         return [Route(path, self, include_in_schema=False) for path in (PATH, f"{PATH}/")]
 
-    def running(self) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None, None]:
         """Hold sessions while the block runs, once."""
-        return self._sessions.run()
+        try:
+            yield
+        finally:
+            await self._sessions.end()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one message of a client."""
@@ -78,13 +79,51 @@ class MCP:
         share = self._deployment.bodies.share()
         try:
             # Most messages take no place, and one that cancels a question makes room.
-            replay = _Replay(await share.read(scope, receive, takes_place=False), receive)
-            owner = caller_of(scope).owner
-            # The SDK keeps a session to whoever began it.
-            user = {"user": AuthenticatedUser(AccessToken(token="", client_id=owner, scopes=[]))} if owner else {}
-            await self._sessions.handle_request({**scope, **user, _GONE: replay.gone}, replay, send)
+            body = await share.read(scope, receive, takes_place=False)
+            if scope["method"] == "POST":
+                check_json(body)
+            replay = _Replay(body, receive)
+            sessions = await self._sessions.of(caller_of(scope).owner)
+            await sessions.handle_request({**scope, _GONE: replay.gone}, replay, send)
         finally:
             share.close()
+
+
+class _Sessions:
+    """The sessions of each key by themselves: no other finds them, and nobody takes the room of somebody else."""
+
+    def __init__(self, server: Server[Any], keys: Callable[[], int]) -> None:
+        self._server, self._keys = server, keys
+        self._held: dict[str, tuple[StreamableHTTPSessionManager, asyncio.Event, asyncio.Task[None]]] = {}
+
+    async def of(self, owner: str) -> StreamableHTTPSessionManager:
+        """Return those of a key."""
+        if owner not in self._held:
+            manager = StreamableHTTPSessionManager(
+                self._server,
+                max_request_body_size=sys.maxsize,  # it was bounded when the SDK gets it
+                session_idle_timeout=IDLE_SECONDS,
+                max_sessions=max(1, MOST_SESSIONS // max(1, self._keys())),
+            )
+            ready = asyncio.Event()
+            self._held[owner] = manager, ready, asyncio.create_task(_hold(manager, ready), context=Context())
+        manager, ready, _ = self._held[owner]
+        await ready.wait()
+        return manager
+
+    async def end(self) -> None:
+        """End all sessions."""
+        holding = [task for _, _, task in self._held.values()]
+        for task in holding:
+            task.cancel()
+        await asyncio.gather(*holding, return_exceptions=True)
+
+
+async def _hold(manager: StreamableHTTPSessionManager, ready: asyncio.Event) -> None:
+    """Hold sessions until this is cancelled: whoever begins that has to end it, and no request lives as long."""
+    async with manager.run():
+        ready.set()
+        await asyncio.Event().wait()
 
 
 class _Replay:

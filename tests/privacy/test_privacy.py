@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mollm import MoLLM, create_graph
-from mollm.errors import ConfigError, LimitError
+from mollm.errors import ConfigError, LimitError, RequestError
 from mollm.events import Done, Token
 from mollm.llms.scripted import ScriptedLLM
 from mollm.plain import to_plain
@@ -351,6 +351,50 @@ def test_every_part_of_a_conversation_is_concealed_and_pictures_are_not_touched(
         "content": [{"type": "text", "text": "I am [EMAIL_1]"}, picture],
     }
     assert_nothing_in(request)
+
+
+def test_a_text_that_begins_like_a_data_url_is_concealed() -> None:
+    """The events of a stream do, as a tool brings them; only what is base64 from end to end is no text."""
+    picture = "data:image/png;base64,c2stYWJjQGNvcnAuaW8="
+    mollm, llm = scripted("Fine.")
+    with mollm:
+        mollm.ask([{"role": "user", "content": f"data: {MAIL}"}], extra_body={"metadata": [f"data:{MAIL}", picture]})
+        mollm.ask(f"data:text/plain;base64,{MAIL}")
+    assert llm.requests[0].messages[0]["content"] == "data: [EMAIL_1]"
+    assert llm.requests[0].settings.extra_body["metadata"] == ["data:[EMAIL_1]", picture]
+    assert_nothing_in(*llm.requests)
+
+
+def test_a_parameter_that_is_called_as_a_keyword_of_schemas_is_concealed() -> None:
+    """Its name is the operator's own, as all names are, and what is said of it is not."""
+    properties = {name: {"type": "string", "description": f"Of {MAIL}."} for name in ("name", "type", "format")}
+    schema = {"type": "object", "properties": properties, "required": ["name"], "$defs": {"x": {"const": MAIL}}}
+    mollm, llm = scripted("Fine.")
+    with mollm:
+        mollm.ask("Hi", tools=[{"type": "function", "function": {"name": "send", "parameters": schema}}])
+    assert_nothing_in(*llm.requests)
+    assert llm.requests[0].settings.tools[0]["function"]["parameters"]["required"] == ["name"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("private", [(), ("one",)])
+async def test_the_panel_of_a_request_is_concealed(private: tuple[str, ...]) -> None:
+    """It is the caller's words as much as the question is; a private LLM reads its values, and names stay."""
+    async with Upstream() as upstream:
+        stage = Stage(upstream, *private)
+        panel = {
+            "workers": [{"llm": "one", "system": f"You are {MAIL}. Not [EMAIL_1].", "stop": [KEY]}, "two"],
+            "aggregator": {"llm": "boss", "analysis": {"llm": "two", "criteria": [f"as {MAIL} likes it"]}},
+        }
+        async with MoLLM(stage.config) as mollm:
+            found = await mollm.arun("Who am I?", stage.hears, mixture=panel)
+            with pytest.raises(RequestError, match="levels"):
+                panel["workers"] = [panel]
+                await mollm.arun("Who am I?", mixture=panel)
+
+        others = [name for name in ("one", "two", "boss") if name not in private]
+        assert_nothing_in(stage.sent(*others), to_plain(found.proposals), *stage.hears.heard[:1])
+        assert "as [EMAIL_2] likes it" in stage.sent("two")
+        assert (f"You are {MAIL}." if private else "You are [EMAIL_2].") in stage.sent("one")
 
 
 def test_routers_and_choosers_read_placeholders() -> None:

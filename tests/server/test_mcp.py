@@ -281,3 +281,24 @@ async def test_a_server_that_stops_answers_why_and_waits_for_no_session() -> Non
 
     assert found.is_error
     assert "the server is about to stop" in text_of(found)
+
+
+async def test_a_key_takes_no_session_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has its share, so that one whose clients begin sessions without end keeps out itself alone."""
+    monkeypatch.setattr("mollm.server.mcp.MOST_SESSIONS", 6)
+    async with Upstream() as upstream, served(keyed(upstream)) as server:
+        own = [(await post(server, BEGIN, authorization=f"Bearer {ANNA}"))[0] for _ in range(5)]
+        other = (await post(server, BEGIN, authorization=f"Bearer {BERT}"))[0]
+
+    assert (own, other) == ([200, 200, 200, 503, 503], 200)
+
+
+@pytest.mark.parametrize("version", ["2025-06-18", "2026-07-28", "none"])
+async def test_a_message_is_bounded_before_the_protocol_reads_it(version: str) -> None:
+    """In whichever of its forms: the SDK reads what is nested or has many parts, and takes seconds and a gigabyte."""
+    many = b'{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"x": [' + b"[]," * 100_000 + b"[]]}}"
+    bodies = {b"[" * 50_000: "not JSON", b"[" * 150 + b"]" * 150: "levels deep", many: "more than 100000 lists"}
+    async with Upstream() as upstream, served(config_of(upstream, server={"mcp": True})) as server:
+        for body, why in bodies.items():
+            status, found, _ = await post(server, body, mcp_protocol_version=version)
+            assert (status, why in found["error"]["message"]) == (400, True), found
