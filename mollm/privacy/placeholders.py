@@ -36,6 +36,20 @@ def replaced(text: str, value_of: Callable[[str], str | None]) -> str:
     return _WRITTEN.sub(value, text)
 
 
+def is_concealed(text: str, revealed: str) -> bool:
+    """Whether `text` may be `revealed` with placeholders in place of values."""
+    first, *parts = _WRITTEN.split(text)[:: _WRITTEN.groups + 1]
+    if not parts or not revealed.startswith(first):
+        return text == revealed
+    at = len(first)
+    for part in parts[:-1]:
+        at = revealed.find(part, at)
+        if at < 0:
+            return False
+        at += len(part)
+    return revealed[at:].endswith(parts[-1])
+
+
 def mentioned(text: str) -> Iterator[str]:
     """Yield what a text has that is or might be read as a placeholder, such as `EMAIL_1`."""
     if _NUMBERED.search(text):

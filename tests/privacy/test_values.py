@@ -14,6 +14,7 @@ from mollm.config.privacy import KINDS
 from mollm.privacy.conversations import in_json
 from mollm.privacy.finding import Finder
 from mollm.privacy.pieces import Tail, whole_placeholders, whole_values
+from mollm.privacy.placeholders import is_concealed
 from mollm.privacy.values import Values
 from mollm.privacy.veil import Veil
 from tests.fuzz import cases
@@ -172,3 +173,21 @@ def test_values_in_json_stay_json() -> None:
     assert revealed == {"key": PEM, "card": "4111111111111111", "a@x.io": ["b@x.io"], "n": 3}
     assert in_json('{"n":  [1,2.50]}', found.conceal) == '{"n":  [1,2.50]}', "what holds none is not written anew"
     assert in_json("not json a@x.io", found.conceal) == "not json [EMAIL_1]"
+
+
+@pytest.mark.parametrize(
+    ("text", "revealed", "is_so"),
+    [
+        ("Hi.", "Hi.", True),
+        ("Hi.", "Hi!", False),
+        ("Write to [EMAIL_1].", "Write to anna@example.com.", True),
+        ("[EMAIL_1]", "anna@example.com", True),
+        ("[EMAIL_1] and [EMAIL_2]!", "a@b.example and c@d.example!", True),
+        ("[EMAIL_1] and [EMAIL_2]!", "a@b.example or c@d.example!", False),
+        ("Write to [EMAIL_1].", "Write to", False),
+        ("to [EMAIL_1] to", "to", False),
+    ],
+)
+def test_a_proposal_is_known_again_in_the_answer_that_shows_its_values(text: str, revealed: str, is_so: object) -> None:
+    """So an explanation says whose words the answer is, also where the proposal was kept with placeholders."""
+    assert is_concealed(text, revealed) == is_so

@@ -11,6 +11,7 @@ from mollm.cli.printing.comparing import analysis_text, ranking_text
 from mollm.cli.printing.layout import console, count, print_rows, spent, took, why
 from mollm.final.tally import Tally
 from mollm.printable import printable
+from mollm.privacy.placeholders import is_concealed
 from mollm.types import Usage
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _origin(answer: Answer, proposals: Sequence[Proposal], config: Config) -> st
         return f"written by {writers[-1].llm} from {count(len(proposals), 'proposal')}"
     places = [rank.worker for rank in answer.ranking.ranks] if answer.ranking else []
     ranked = sorted(proposals, key=lambda p: places.index(p.worker) if p.worker in places else len(places))
-    verbatim = next((p.worker for p in ranked if p.text == answer.text), None)
+    verbatim = next((p.worker for p in ranked if is_concealed(p.text, answer.text)), None)
     if verbatim is None:
         return "made by the aggregator, without an LLM"
     chosen = f", chosen by {writers[-1].llm}" if writers and not is_given_up else ""
