@@ -38,6 +38,8 @@ _PLUMBING = frozenset(
 """Fields of a message that hold no text."""
 _NAMING = frozenset(("name", "type", "required", "$ref", "$defs", "$id", "$schema", "pattern", "format", "strict"))
 """Fields of tools and schemas by which others are named."""
+_READ = frozenset(("system", "criteria", "stop", "extra_body"))
+"""Fields of a panel for one request, and of its workers, that hold texts; its prompts are the program's own."""
 _DIGITS = 6
 """Digits of a number in JSON that is looked at as a text."""
 
@@ -104,6 +106,16 @@ def changed_settings(settings: S, change: Change) -> S:
     if all(value is getattr(settings, name) for name, value in fields.items()):
         return settings
     return replace(settings, **fields)
+
+
+def changed_panel(value: Any, change: Change) -> Any:
+    """Change the texts in a panel for one request that LLMs read; a text anywhere else is a name, or a file's."""
+    if isinstance(value, dict):
+        return {
+            key: changed(item, change, ()) if key in _READ else changed_panel(item, change)
+            for key, item in value.items()
+        }
+    return [changed_panel(item, change) for item in value] if isinstance(value, list) else value
 
 
 def changed(value: Any, change: Change, kept: Collection[str]) -> Any:

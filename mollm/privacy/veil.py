@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mollm.events import CallEnded, CallStarted, Done
 from mollm.formats import format_of
 from mollm.messages import question_of
-from mollm.privacy.conversations import Changes, changed_message, changed_messages, changed_settings, in_json
+from mollm.privacy.conversations import (
+    Changes,
+    changed_message,
+    changed_messages,
+    changed_panel,
+    changed_settings,
+    in_json,
+)
 from mollm.privacy.pieces import Pieces, Tail, to_the_end, whole_placeholders, whole_values
 
 if TYPE_CHECKING:
@@ -53,6 +60,10 @@ class Veil:
         )
         tokens = max(question.tokens, found.tokens)
         return replace(question, messages=messages, last=found.last, before=found.before, tokens=tokens), options
+
+    def panel(self, panel: dict[str, Any]) -> dict[str, Any]:
+        """Conceal a panel for one request, of plain data, whose conversation is concealed already."""
+        return changed_panel(panel, self._values.conceal_panel)
 
     def outgoing(self, llm: str, request: Request) -> Request:
         """What is sent to an LLM: the request itself, and to a private one with its values."""
