@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from mollm.config.fields import Section
 from mollm.config.problem import LLMS, Problem, nearest
@@ -31,6 +32,12 @@ def _kinds(value: Any) -> Any:
     return kinds
 
 
+def _country(value: str) -> str:
+    if not re.fullmatch("[A-Z]{2}", value):
+        raise ValueError("must be a country in two capital letters, as in `DE`")
+    return value
+
+
 class PrivacyConfig(Section):
     """Values that LLMs read as placeholders, such as `[EMAIL_1]`; the answer has the values again."""
 
@@ -40,9 +47,9 @@ class PrivacyConfig(Section):
     masked_for: Literal["remote", "all"] = Field(
         "all", alias="for", description="`all`: every LLM reads placeholders; `remote`: private ones read the values."
     )
-    region: str | None = Field(
+    region: Annotated[str, AfterValidator(_country)] | None = Field(
         None,
-        pattern="^[A-Z]{2}$",
+        json_schema_extra={"pattern": "^[A-Z]{2}$"},
         description="Country (`DE`) whose phone numbers are found without its code, too; unset: none.",
     )
 

@@ -199,6 +199,12 @@ mixtures:
         ),
         ({"review": "{keep: 2}"}, 10, r"m.review.keep: must be `all`: .* was measured to cost 0.11 to 0.13"),
         ({"aggregator": "{method: best, max_tokens: 9}"}, 9, r"m.aggregator.max_tokens: has no effect where the first"),
+        ({"review": "{criteria: [price, ' ']}"}, 10, r"m.review.criteria: a criterion has to say something"),
+        (
+            {"aggregator": "{analysis: {criteria: ''}}"},
+            9,
+            r"m.aggregator.analysis.criteria: a criterion has to say something",
+        ),
         ({"review": "{most: 2}"}, 10, r"m.review.most: unknown key; allowed: by, criteria, prompt, keep, max_tokens"),
     ],
 )
