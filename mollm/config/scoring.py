@@ -41,9 +41,9 @@ def score_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]:
         text = f"has no effect with `method: {aggregator.method}`; set `method: best`, which takes the best proposal"
         yield Problem(key, text, [key, method])
         return
-    if mixture.is_bypass:
-        workers, layers = (*MIXTURES, name, "workers"), (*MIXTURES, name, "layers")
-        yield Problem(key, "has no effect where there is one proposal", [key, method, workers, layers])
+    if mixture.awaited == 1:
+        counted = [(*MIXTURES, name, field) for field in ("workers", "enough", "grace")]
+        yield Problem(key, "has no effect where there is one proposal", [key, method, *counted])
     idle = {"prompt": aggregator.prompt, "analysis": aggregator.analysis}
     for setting in (setting for setting, value in idle.items() if value is not None):
         where = (*section, setting)
