@@ -63,7 +63,8 @@ class Veil:
 
     def panel(self, panel: dict[str, Any]) -> dict[str, Any]:
         """Conceal a panel for one request, of plain data, whose conversation is concealed already."""
-        return changed_panel(panel, self._values.conceal_panel)
+        found: dict[str, Any] = changed_panel(panel, self._values.conceal_panel)
+        return found
 
     def outgoing(self, llm: str, request: Request) -> Request:
         """What is sent to an LLM: the request itself, and to a private one with its values."""
