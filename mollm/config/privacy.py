@@ -38,6 +38,9 @@ def _country(value: str) -> str:
     return value
 
 
+Country: TypeAlias = Annotated[str, AfterValidator(_country), Field(json_schema_extra={"pattern": "^[A-Z]{2}$"})]
+
+
 class PrivacyConfig(Section):
     """Values that LLMs read as placeholders, such as `[EMAIL_1]`; the answer has the values again."""
 
@@ -47,9 +50,8 @@ class PrivacyConfig(Section):
     masked_for: Literal["remote", "all"] = Field(
         "all", alias="for", description="`all`: every LLM reads placeholders; `remote`: private ones read the values."
     )
-    region: Annotated[str, AfterValidator(_country)] | None = Field(
+    region: Country | None = Field(
         None,
-        json_schema_extra={"pattern": "^[A-Z]{2}$"},
         description="Country (`DE`) whose phone numbers are found without its code, too; unset: none.",
     )
 
