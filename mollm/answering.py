@@ -32,7 +32,7 @@ def answer_of(run: Run) -> Answer:
         proposals=run.proposals,
         agreement=Tally(p.final for p in run.arrived).agreement,
         confidence=None,
-        degraded=written.degraded,
+        degraded=tuple(dict.fromkeys(written.degraded)),  # two nodes may have one and the same reason
         calls=len(run.breakdown),
         usage=reduce(add, (call.usage for call in run.breakdown), Usage()),
         cost_usd=sum(costs) if costs else None,

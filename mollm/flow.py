@@ -111,7 +111,7 @@ async def pick(run: Run, context: Context, *, goes_on: bool = True) -> tuple[Run
     """Use the mixture that the caller named, or let the router pick one; `goes_on`: it is to be asked."""
     catalog, question, named = context.catalog, context.question, context.options.mixture
     if not isinstance(named, str | None) or named == PANEL:
-        panel, found = catalog.panels.brought(named, is_asked=goes_on)
+        panel, found = catalog.panels.brought(named, is_asked=goes_on, veil=context.veil)
         return replace(run, panel=panel), found
     if named and named not in ROUTED:
         return run, in_arm(Route(named, {named: 1.0}, "caller", "named in the request"), run, context)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mollm.config.problem import Problem
     from mollm.mixture import Mixture
     from mollm.pool import LLMs
+    from mollm.privacy.veil import Veil
 
 MOST_KEPT = 64
 """Panels; of further ones, those that were used the longest time ago are built anew."""
@@ -64,15 +65,16 @@ class Panels:
         """Everything that is wrong with a panel of plain data, by its key in it."""
         return read_panel(self._config, panel, self._aggregators)[1]
 
-    def brought(self, given: Any, *, is_asked: bool) -> tuple[dict[str, Any], Route]:
+    def brought(self, given: Any, *, is_asked: bool, veil: Veil | None = None) -> tuple[dict[str, Any], Route]:
         """Take up a panel that a request brought, and not only the name that stands for one.
 
         Args:
             given: What the option `mixture` holds.
             is_asked: Whether the panel is to be asked.
+            veil: Conceals what LLMs may not read of it; None: nothing is concealed.
 
         Returns:
-            The panel as plain data, and the route to it.
+            The panel as plain data and as LLMs may read it, and the route to it.
 
         Raises:
             RequestError: There is no panel, or it is not to be asked. Further as `plain_panel`.
@@ -82,6 +84,7 @@ class Panels:
         panel = self.plain(given)
         if not is_asked:
             raise RequestError("mixture: a panel for one request is asked and not routed; leave it out, or ask")
+        panel = panel if veil is None else veil.panel(panel)
         if isinstance(given, OwnPanel) and remote_problems(panel):
             with self._lock:
                 _keep(self._own, panel_id(panel), None, MOST_OWN)

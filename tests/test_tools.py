@@ -567,3 +567,19 @@ async def test_a_graph_inside_another_uses_the_proposals_again() -> None:
 
     assert stage.called == {"boss": 1}
     assert found["messages"][-1].content == "It is."
+
+
+def test_a_reason_that_two_calls_have_in_common_is_said_once() -> None:
+    """The fallback may be the same LLM, and be cut off as well."""
+    config: dict[str, Any] = {
+        "llms": {name: {"model": "scripted/x", "retries": 0} for name in "abc"},
+        "mixtures": {
+            "m": {"description": "d", "workers": ["a", "b"], "aggregator": {"llm": "c", "fallback_llm": "c"}},
+        },
+    }
+    llms = {"a": ScriptedLLM("1"), "b": ScriptedLLM("2"), "c": ScriptedLLM(Reply("3", finish_reason="length"))}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+    with MoLLM(config, llms=llms) as mollm:
+        answer = mollm.ask("Hm?", tools=tools)
+    assert len(llms["c"].requests) == 2
+    assert answer.degraded == ("the LLM for tools c was cut off by its token limit",)

@@ -179,6 +179,7 @@ class _Show:
         self._observer, self._index, self._number = observer, index, number
         self._starts = form.starts if form and form.is_held else None
         self._held: list[Chunk] = []
+        self._start = ""
         self.has_begun = False
 
     async def __call__(self, chunk: Chunk) -> None:
@@ -189,8 +190,8 @@ class _Show:
             await self._observer.show(self._token(chunk))
             return
         self._held.append(chunk)
-        start = "".join(held.text for held in self._held).lstrip()[:1]
-        if (start and start in self._starts) or is_no_text(chunk.delta):
+        self._start = self._start or chunk.text.lstrip()[:1]
+        if (self._start and self._start in self._starts) or is_no_text(chunk.delta):
             await self._release()
 
     async def rest(self, completion: Completion) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from mollm.config.fields import Count, OneOrMore, Seconds, Section
 
@@ -28,12 +28,21 @@ def _workers_or_llms(value: Any) -> Any:
     return value
 
 
+def _said(value: list[str]) -> list[str]:
+    if not all(text.strip() for text in value):
+        raise ValueError("a criterion has to say something; leave an empty one out")
+    return value
+
+
+Criteria: TypeAlias = Annotated[OneOrMore, AfterValidator(_said)]
+
+
 class AnalysisConfig(Section):
     """An LLM compares the proposals, and who writes the answer reads what it found."""
 
     llm: str | None = Field(None, description="Unset: the LLM of the aggregator.")
     prompt: str | None = Field(None, description="A prompt file, or (if it contains white space) the prompt itself.")
-    criteria: OneOrMore = Field([], description="What the proposals are compared by, beside the question.")
+    criteria: Criteria = Field([], description="What the proposals are compared by, beside the question.")
     max_tokens: Count | None = Field(None, description="Unset: the LLM's.")
 
 
@@ -52,7 +61,7 @@ class ReviewConfig(Section):
     """Reviewers rank the proposals of others, without knowing whose they are."""
 
     by: Reviewers = Field("workers", description="`workers`: each ranks the proposals of the others; or LLMs.")
-    criteria: OneOrMore = Field([], description="What the proposals are ranked by, beside the question.")
+    criteria: Criteria = Field([], description="What the proposals are ranked by, beside the question.")
     prompt: str | None = Field(None, description="A prompt file, or (if it contains white space) the prompt itself.")
     keep: Annotated[Literal["all"], BeforeValidator(_all, json_schema_input_type=Literal["all"])] = Field(
         "all", description="No proposal is dropped by its rank."

@@ -32,13 +32,16 @@ def comparing_problems(config: Config, name: str, mixture: MixtureConfig) -> Ite
 
 def _review_problems(config: Config, key: KeyPath, mixture: MixtureConfig, review: ReviewConfig) -> Iterator[Problem]:
     where, by, method = (*key, "review"), (*key, "review", "by"), (*key, "aggregator", "method")
-    if mixture.planned == 1:
-        yield Problem(where, "has no effect on a single proposal", [where, (*key, "workers")])
+    if mixture.awaited == 1:
+        yield Problem(where, "has no effect on a single proposal", [where, *_counted(key)])
     elif mixture.aggregator.method == "vote":
         yield Problem(where, "has no effect where `vote` counts who agrees; `best` takes the first", [where, method])
-    elif review.by == "workers" and mixture.planned < LEAST_WORKERS:
-        text = f"a worker ranks the proposals of others, and there are {mixture.planned} in all; name LLMs that review"
-        yield Problem(by, text, [where, by, (*key, "workers")])
+    elif review.by == "workers" and mixture.awaited < LEAST_WORKERS:
+        in_all = "in all" if mixture.planned < LEAST_WORKERS else "when `enough` have arrived"
+        text = (
+            f"a worker ranks the proposals of others, and there are {mixture.awaited} {in_all}; name LLMs that review"
+        )
+        yield Problem(by, text, [where, by, *_counted(key)])
     if mixture.aggregator.method == "best" and not (mixture.aggregator.llm or mixture.aggregator.fallback_llm):
         for field in ("prompt", "max_tokens", "temperature"):
             if field in mixture.aggregator.model_fields_set:
@@ -53,9 +56,14 @@ def _review_problems(config: Config, key: KeyPath, mixture: MixtureConfig, revie
             yield unknown_llm((*by, index), llm, config.llms)
         elif llm in review.by[:index]:
             yield Problem((*by, index), f"{llm!r} stands here twice; a reviewer has one voice", [by])
-        elif mixture.planned > 1 and _others(mixture, llm) < LEAST_WORKERS - 1:
+        elif mixture.awaited > 1 and _others(mixture, llm) < LEAST_WORKERS - 1:
             text = f"{llm!r} ranks the proposals of others, and there are {_others(mixture, llm)}: it is never asked"
             yield Problem((*by, index), text, [by, (*key, "workers")])
+
+
+def _counted(key: KeyPath) -> list[KeyPath]:
+    """What says how many proposals there are to compare."""
+    return [(*key, field) for field in ("workers", "enough", "grace")]
 
 
 def _others(mixture: MixtureConfig, llm: str) -> int:
@@ -68,8 +76,8 @@ def _analysis_problems(
 ) -> Iterator[Problem]:
     aggregator = mixture.aggregator
     where, method = (*key, "aggregator", "analysis"), (*key, "aggregator", "method")
-    if mixture.planned == 1:
-        yield Problem(where, "has no effect on a single proposal", [where, (*key, "workers")])
+    if mixture.awaited == 1:
+        yield Problem(where, "has no effect on a single proposal", [where, *_counted(key)])
     elif aggregator.method == "vote":
         yield Problem(where, "has no effect where `vote` counts who agrees", [where, method])
     elif aggregator.method == "best" and mixture.review:
@@ -90,9 +98,8 @@ def _score_problems(key: KeyPath, mixture: MixtureConfig, score: ScoreConfig) ->
         text = f"has no effect with `method: {aggregator.method}`; set `method: best`, which takes the best proposal"
         yield Problem(where, text, [where, method])
         return
-    if mixture.is_bypass:
-        reads = [where, method, (*key, "workers"), (*key, "layers")]
-        yield Problem(where, "has no effect where there is one proposal", reads)
+    if mixture.awaited == 1:
+        yield Problem(where, "has no effect where there is one proposal", [where, method, *_counted(key)])
     idle = {"prompt": aggregator.prompt, "analysis": aggregator.analysis}
     for setting in (setting for setting, value in idle.items() if value is not None):
         beside = (*section, setting)

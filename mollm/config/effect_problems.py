@@ -28,7 +28,7 @@ def effect_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]:
 def _why_no_guard(mixture: MixtureConfig) -> str | None:
     """Say why no LLM ever writes an answer from proposals that agree; None if one may."""
     aggregator = mixture.aggregator
-    if mixture.planned == 1 or (mixture.enough == 1 and mixture.grace is None):
+    if mixture.awaited == 1:
         return "there is only one proposal, and at least two have to agree"
     if aggregator.method == "best" or (aggregator.method == "vote" and aggregator.llm is None):
         return f"the answer of {aggregator.method!r} is a proposal, word for word"

@@ -147,6 +147,11 @@ class PanelConfig(Section):
         return self.choose.most if self.choose else sum(worker.samples for worker in self.listed)
 
     @property
+    def awaited(self) -> int:
+        """The most proposals of one layer that there are when the answer is made of them."""
+        return self.planned if self.enough is None or self.grace is not None else min(self.enough, self.planned)
+
+    @property
     def is_bypass(self) -> bool:
         """Exactly one planned proposal in one layer: nothing to aggregate."""
         return self.planned == 1 and self.layers == 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from mollm.config.fields import Section
 from mollm.config.problem import nearest
@@ -23,6 +24,15 @@ def _kinds(value: Any) -> Any:
     return kinds
 
 
+def _country(value: str) -> str:
+    if not re.fullmatch("[A-Z]{2}", value):
+        raise ValueError("must be a country in two capital letters, as in `DE`")
+    return value
+
+
+Country: TypeAlias = Annotated[str, AfterValidator(_country), Field(json_schema_extra={"pattern": "^[A-Z]{2}$"})]
+
+
 class PrivacyConfig(Section):
     """Values that LLMs read as placeholders, such as `[EMAIL_1]`; the answer has the values again."""
 
@@ -32,8 +42,7 @@ class PrivacyConfig(Section):
     masked_for: Literal["remote", "all"] = Field(
         "all", alias="for", description="`all`: every LLM reads placeholders; `remote`: private ones read the values."
     )
-    region: str | None = Field(
+    region: Country | None = Field(
         None,
-        pattern="^[A-Z]{2}$",
         description="Country (`DE`) whose phone numbers are found without its code, too; unset: none.",
     )

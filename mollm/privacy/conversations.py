@@ -43,8 +43,8 @@ _NAMING = frozenset(("name", "type", "required", "$ref", "$defs", "$id", "$schem
 """Fields of tools and schemas by which others are named."""
 _MEDIA = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.+=-]+)*;base64,[A-Za-z0-9+/=]*+")
 """A whole data URL; a text that only begins like one, as events of a stream do, is a text."""
-_OF_PANELS = TEXTS | {OF_THE_PROVIDER}
-"""Fields of a panel that LLMs or their providers read."""
+_OF_PANELS = (TEXTS - {"prompt"}) | {OF_THE_PROVIDER}
+"""Fields of a panel that LLMs or their providers read; its prompts are the program's own."""
 _DIGITS = 6
 """Digits of a number in JSON that is looked at as a text."""
 

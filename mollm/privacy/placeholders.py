@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _KINDS = "|".join(kind.upper() for kind in KINDS)
-_NUMBER = r"\\{0,2}_(?:R?[0-9]{1,6})"
+_NUMBER = r"\\{0,2}_(?i:[RP]?[0-9]{1,6})"
 _WRITTEN = re.compile(
     # In brackets in any case, also as Markdown, JSON and URLs escape them; without brackets only in capitals, since
     # `email_1` is what programs call a variable.
     rf"(?:\\{{0,2}}\[|%5[Bb])(?P<bracketed>(?i:{_KINDS}){_NUMBER})(?:\\{{0,2}}\]|%5[Dd])"
     rf"|(?<![A-Za-z0-9_])(?P<bare>(?:{_KINDS}){_NUMBER})(?![A-Za-z0-9_])"
 )
-_NUMBERED = re.compile(r"_R?[0-9]")
+_NUMBERED = re.compile(r"_[RPrp]?[0-9]")
 _LIKE_ONE = re.compile(rf"(?i)(?:{_KINDS}){_NUMBER}")
 _MAY_GO_ON = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_\\[%"
 _LONGEST = 64

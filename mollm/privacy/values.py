@@ -19,7 +19,7 @@ class Values:
 
     The same conversation gives the same placeholders, in every request and every process. A value that an LLM was the
     first to write is numbered apart (`[EMAIL_R1]`), so that it cannot take the number of one that the conversation has
-    later.
+    later; and so is one that only a panel for one request has (`[EMAIL_P1]`), since a run may go on without it.
     """
 
     def __init__(self, finder: Finder) -> None:
@@ -49,6 +49,10 @@ class Values:
     def conceal_reply(self, text: str) -> str:
         """As `conceal`, in what an LLM wrote."""
         return self._concealed(text, lambda value, kind: self._name(value, kind, "R"))
+
+    def conceal_panel(self, text: str) -> str:
+        """As `conceal`, in a panel for one request."""
+        return self._concealed(text, lambda value, kind: self._name(value, kind, "P"))
 
     def conceal_known(self, text: str) -> str:
         """Put placeholders in place of the values that have one; others stay."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mollm.config.panels import OwnPanel
 from mollm.events import CallEnded, CallStarted, Done
 from mollm.formats import format_of
 from mollm.messages import question_of
@@ -54,7 +53,7 @@ class Veil:
         changed_settings(options, values.reserve)
         changed_panel(options.mixture, values.reserve)
         messages = changed_messages(question.messages, self._concealing)
-        options = _with_panel(changed_settings(options, values.conceal), values.conceal)
+        options = changed_settings(options, values.conceal)
         if format_of(options.response_format):
             self._answering = Changes(values.reveal_in_json, values.reveal_in_json)
         found = question_of(
@@ -62,6 +61,11 @@ class Veil:
         )
         tokens = max(question.tokens, found.tokens)
         return replace(question, messages=messages, last=found.last, before=found.before, tokens=tokens), options
+
+    def panel(self, panel: dict[str, Any]) -> dict[str, Any]:
+        """Conceal a panel for one request, of plain data, whose conversation is concealed already."""
+        found: dict[str, Any] = changed_panel(panel, self._values.conceal_panel)
+        return found
 
     def outgoing(self, llm: str, request: Request) -> Request:
         """What is sent to an LLM: the request itself, and to a private one with its values."""
@@ -135,13 +139,6 @@ class Veil:
     def for_caller(self, observer: Observer) -> Observer:
         """An observer through which whoever asks reads the answer."""
         return _Unveiled(observer, self)
-
-
-def _with_panel(options: Options, change: Callable[[str], str]) -> Options:
-    panel = changed_panel(options.mixture, change)
-    if panel is options.mixture:
-        return options
-    return replace(options, mixture=OwnPanel(panel) if isinstance(options.mixture, OwnPanel) else panel)
 
 
 class _Unveiled:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mollm import MoLLM
 from mollm.aggregation.aggregate import aggregate
 from mollm.aggregation.base import Brief, best_proposal
 from mollm.aggregation.showing import CUT_OFF
@@ -497,3 +499,19 @@ def test_room_is_left_for_the_answer() -> None:
         written = stage.play(task(*texts, caller=Settings(max_tokens=limit)))
         assert (written.degraded == ()) is is_whole
         assert all(text in stage.asked for text in texts) is is_whole
+
+
+async def test_a_streamed_reply_that_never_becomes_json_takes_time_in_proportion_to_its_length() -> None:
+    """It is held back piece by piece, and no piece is looked at again with every further one."""
+    config: dict[str, Any] = {
+        "llms": {"a": {"model": "x/y", "retries": 0}, "b": {"model": "x/y", "retries": 0}},
+        "mixtures": {
+            "m": {"description": "d", "workers": ["a", {"llm": "a", "samples": 2}], "aggregator": {"llm": "b"}}
+        },
+    }
+    llms = {"a": ScriptedLLM('{"x": 1}'), "b": ScriptedLLM("word " * 20_000)}
+    before = time.process_time()
+    async with MoLLM(config, llms=llms) as mollm:
+        told = [event async for event in mollm.astream("Hm?", response_format={"type": "json_object"})]
+    assert time.process_time() - before < 8
+    assert told[-1].answer.text == '{"x": 1}'  # type: ignore[union-attr]

@@ -200,7 +200,7 @@ def test_whoever_gives_a_question_up_ends_the_analysis() -> None:
     ("mixture", "options"),
     [
         ({"agree": 2}, {}),
-        ({"enough": 1, "ask_first": 1}, {}),
+        ({"enough": 1, "grace": 1, "ask_first": 1, "widen_after": 100}, {}),
         ({"on_tools": "alone"}, {"tools": [{"type": "function", "function": {"name": "f"}}]}),
         ({"aggregator": {"analysis": False}}, {}),
     ],

@@ -376,6 +376,8 @@ def test_ties_are_broken_as_everywhere(proposals: list[Proposal]) -> None:
         ({"aggregator": {"score": {"python": "a:b"}}}, "score: has no effect with `method: synthesize`; set"),
         ({"aggregator": {"method": "vote", "score": {"python": "a:b"}}}, "no effect with `method: vote`"),
         ({"workers": ["a"]}, "score: has no effect where there is one proposal"),
+        ({"workers": ["a"], "layers": 2}, "score: has no effect where there is one proposal"),
+        ({"enough": 1}, "score: has no effect where there is one proposal"),
         ({"review": {}}, "review: has no effect beside `aggregator.score`"),
         ({"aggregator": {"prompt": "{{ question }} {{ proposals }}"}}, "aggregator.prompt: has no effect beside"),
         ({"aggregator": {"analysis": True}}, "aggregator.analysis: has no effect beside `score`"),

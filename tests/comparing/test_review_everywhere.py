@@ -188,6 +188,17 @@ mixtures:
         ({"workers": "[a]"}, 10, r"m.review: has no effect on a single proposal"),
         ({"workers": "[a, b]"}, 10, r"m.review.by: a worker ranks the proposals of others, and there are 2 in all"),
         ({"aggregator": "{method: vote}"}, 10, r"m.review: has no effect where `vote` counts who agrees; `best`"),
+        (
+            {"review": "{}\n    enough: 2"},
+            10,
+            r"m.review.by: a worker ranks .*, and there are 2 when `enough` have arrived",
+        ),
+        ({"review": "{by: [a, b]}\n    enough: 1"}, 10, r"m.review: has no effect on a single proposal"),
+        (
+            {"aggregator": "{analysis: true}", "review": "\n    enough: 1"},
+            9,
+            r"m.aggregator.analysis: has no effect on a",
+        ),
         ({"review": "{by: [a, x]}"}, 10, r"m.review.by\[1\]: no LLM 'x'"),
         ({"review": "{by: [c, c]}"}, 10, r"m.review.by\[1\]: 'c' stands here twice; a reviewer has one voice"),
         ({"review": "{by: []}"}, 10, r"m.review.by: must be `workers`, or name an LLM at least"),
@@ -199,6 +210,12 @@ mixtures:
         ),
         ({"review": "{keep: 2}"}, 10, r"m.review.keep: must be `all`: .* was measured to cost 0.11 to 0.13"),
         ({"aggregator": "{method: best, max_tokens: 9}"}, 9, r"m.aggregator.max_tokens: has no effect where the first"),
+        ({"review": "{criteria: [price, ' ']}"}, 10, r"m.review.criteria: a criterion has to say something"),
+        (
+            {"aggregator": "{analysis: {criteria: ''}}"},
+            9,
+            r"m.aggregator.analysis.criteria: a criterion has to say something",
+        ),
         ({"review": "{most: 2}"}, 10, r"m.review.most: unknown key; allowed: by, criteria, prompt, keep, max_tokens"),
     ],
 )
@@ -240,3 +257,10 @@ def test_a_reviewer_that_reviews_alone_is_no_unused_llm() -> None:
     config = load_config(Panel({"review": {"by": ["j", "k"]}}).config)
 
     assert config.mixtures["m"].llms == ("a", "b", "c", "boss", "j", "k")
+
+
+def test_with_grace_more_than_enough_may_be_reviewed() -> None:
+    """So it is no setting without effect; `enough` alone would leave no worker two proposals of others."""
+    load_config(Panel({"enough": 2, "grace": 1}).config)
+    with pytest.raises(ConfigError, match=r"m\.review\.by: a worker ranks"):
+        load_config(Panel({"enough": 2}).config)

@@ -33,7 +33,10 @@ def config(privacy: Any, **llm: Any) -> dict[str, Any]:
         ({"mask": "email", "four": "all"}, r"privacy\.four: unknown key; did you mean 'for'\?"),
         ({"mask": "email", "for": "local"}, r"privacy\.for: must be 'remote' or 'all'"),
         ({"mask": "email", "region": "DE"}, r"privacy\.region: has no effect, since `phone` is not masked"),
-        ({"mask": "phone", "region": "Germany"}, r"privacy\.region: "),
+        (
+            {"mask": "phone", "region": "Germany"},
+            r"privacy\.region: must be a country in two capital letters, as in `DE`",
+        ),
         (True, r"privacy: must be a mapping of: mask, for, region"),
     ],
 )

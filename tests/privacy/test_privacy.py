@@ -393,8 +393,8 @@ async def test_the_panel_of_a_request_is_concealed(private: tuple[str, ...]) -> 
 
         others = [name for name in ("one", "two", "boss") if name not in private]
         assert_nothing_in(stage.sent(*others), to_plain(found.proposals), *stage.hears.heard[:1])
-        assert "as [EMAIL_2] likes it" in stage.sent("two")
-        assert (f"You are {MAIL}." if private else "You are [EMAIL_2].") in stage.sent("one")
+        assert "as [EMAIL_P1] likes it" in stage.sent("two")
+        assert (f"You are {MAIL}." if private else "You are [EMAIL_P1].") in stage.sent("one")
 
 
 def test_routers_and_choosers_read_placeholders() -> None:
