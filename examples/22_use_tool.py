@@ -13,7 +13,7 @@ config = {
         "editor": {"model": "scripted/It holds up to 3 t."},
     },
     "mixtures": {
-        "panel": {
+        "board": {
             "description": "Several experts, for questions on which much depends.",
             "workers": ["optimist", "engineer"],
             "aggregator": {"llm": "editor"},
@@ -22,18 +22,18 @@ config = {
 }
 
 
-def model(state: MessagesState) -> MessagesState:  # yours is `init_chat_model("...").bind_tools([panel])`
+def model(state: MessagesState) -> MessagesState:  # yours is `init_chat_model("...").bind_tools([board])`
     last = state["messages"][-1]
     if last.type == "human" and "bridge" in last.text:
-        return {"messages": [AIMessage("", tool_calls=[{"name": "panel", "args": {"question": last.text}, "id": "1"}])]}
+        return {"messages": [AIMessage("", tool_calls=[{"name": "board", "args": {"question": last.text}, "id": "1"}])]}
     return {"messages": [AIMessage(last.text if last.type == "tool" else "Hello!")]}
 
 
 with MoLLM(config) as mollm:
-    panel = mollm.as_tool("panel")
-    builder = StateGraph(MessagesState).add_node(model).add_node("tools", ToolNode([panel]))
+    board = mollm.as_tool("board")
+    builder = StateGraph(MessagesState).add_node(model).add_node("tools", ToolNode([board]))
     agent = builder.add_edge(START, "model").add_conditional_edges("model", tools_condition).add_edge("tools", "model")
     for question in ("Good morning.", "Does the bridge hold?"):
         said = agent.compile().invoke({"messages": [HumanMessage(question)]})["messages"]
         calls = sum(message.artifact.calls for message in said if message.type == "tool")
-        print(f"{question} {said[-1].text} ({calls} calls of the panel)")
+        print(f"{question} {said[-1].text} ({calls} calls of the board)")

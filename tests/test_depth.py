@@ -31,7 +31,11 @@ CONFIG: dict[str, Any] = {
     "mixtures": {
         "inner": {"description": "One that answers.", "workers": ["plain"]},
         "middle": {"description": "One that asks another.", "workers": ["own"]},
-        "panel": {"description": "Two of which one asks.", "workers": ["plain", "own"], "aggregator": {"llm": "plain"}},
+        "experts": {
+            "description": "Two of which one asks.",
+            "workers": ["plain", "own"],
+            "aggregator": {"llm": "plain"},
+        },
     },
 }
 DEEPER = "a question may be asked inside another one, and none inside that"
@@ -122,11 +126,11 @@ async def test_a_worker_that_asks_itself_does_not_cost_the_answer() -> None:
     """It is a worker that failed, and the others answer; the trace says why."""
     outer, _ = nested("middle")
     async with outer:
-        answer = await outer.aask("Why?", mixture="panel")
+        answer = await outer.aask("Why?", mixture="experts")
 
     assert answer.text == "plain"
     assert [p.error.kind for p in answer.proposals if p.error] == ["too_deep"]
-    assert "panel > middle > middle" in str(answer.proposals)
+    assert "experts > middle > middle" in str(answer.proposals)
 
 
 async def test_an_aggregator_of_ones_own_counts() -> None:
@@ -154,11 +158,11 @@ async def test_two_objects_that_ask_each_other_count_together() -> None:
         return (await other.aask("Hm?", mixture="middle")).text
 
     async def ask_one() -> str:
-        return (await one.aask("Hm?", mixture="panel")).text
+        return (await one.aask("Hm?", mixture="experts")).text
 
     first.ask, second.ask = ask_other, ask_one
     async with one, other:
-        with pytest.raises(TooDeep, match="middle > middle > panel"):
+        with pytest.raises(TooDeep, match="middle > middle > experts"):
             await one.aask("Why?", mixture="middle")
 
 

@@ -37,7 +37,7 @@ SHOWS = {
     "19_serve_openai": "  3 calls, agreement 0.6667",
     "20_write_aggregator": "The answer is 310. The guesses: [290.0, 310.0, 9000.0].",
     "21_observe_calls": "shaky is called again: provider",
-    "22_use_tool": "Does the bridge hold? It holds up to 3 t. (3 calls of the panel)",
+    "22_use_tool": "Does the bridge hold? It holds up to 3 t. (3 calls of the board)",
     "23_select_by_tests": "careful: [True, True, True]",
 }
 WITHOUT_WALLS = {"23_select_by_tests": "no proposal has a score"}

@@ -35,7 +35,7 @@ CONFIG: dict[str, Any] = {
     },
     "router": {"fallback": "quick"},
     "mixtures": {
-        "panel": {
+        "experts": {
             "description": "Hard questions, of which several should think.",
             "workers": ["a", "b"],
             "aggregator": {"llm": "boss"},
@@ -85,9 +85,9 @@ def says(text: str) -> Callable[[list[BaseMessage]], BaseMessage]:
 
 def test_it_is_named_and_described_as_the_mixture(asked: mollm.MoLLM) -> None:
     """With one argument, which says that nothing else is passed on."""
-    tool = asked.as_tool("panel")
+    tool = asked.as_tool("experts")
 
-    assert (tool.name, tool.description) == ("panel", CONFIG["mixtures"]["panel"]["description"])
+    assert (tool.name, tool.description) == ("experts", CONFIG["mixtures"]["experts"]["description"])
     assert list(tool.args) == ["question"]
     assert "nothing else is passed on" in tool.args["question"]["description"]
 
@@ -99,7 +99,7 @@ def test_an_llm_and_the_router_are_tools_too(asked: mollm.MoLLM) -> None:
     auto = asked.as_tool()
     assert auto.name == "auto"
     assert auto.description == (
-        "Answers a question with whoever suits it. There are panel: Hard questions, of which several should think.; "
+        "Answers a question with whoever suits it. There are experts: Hard questions, of which several should think.; "
         "quick: One short answer."
     )
     assert auto.invoke({"question": "Why?"}) == "Restart it."
@@ -109,16 +109,16 @@ def test_a_provider_is_sent_what_it_takes(asked: mollm.MoLLM) -> None:
     """The schema of the call is that of OpenAI: one string, which is required."""
     from langchain_core.utils.function_calling import convert_to_openai_tool
 
-    sent = convert_to_openai_tool(asked.as_tool("panel"))["function"]
+    sent = convert_to_openai_tool(asked.as_tool("experts"))["function"]
 
-    assert (sent["name"], sent["parameters"]["required"]) == ("panel", ["question"])
+    assert (sent["name"], sent["parameters"]["required"]) == ("experts", ["question"])
     assert sent["parameters"]["properties"]["question"]["type"] == "string"
 
 
 def test_what_does_not_exist_is_refused_when_the_tool_is_made(asked: mollm.MoLLM) -> None:
     """And not when an agent calls it."""
-    with pytest.raises(UnknownMixture, match="did you mean 'panel'"):
-        asked.as_tool("pannel")
+    with pytest.raises(UnknownMixture, match="did you mean 'experts'"):
+        asked.as_tool("experrts")
 
 
 @settings(max_examples=cases(30), deadline=None)
@@ -139,12 +139,12 @@ def test_every_name_of_a_mixture_becomes_one_that_providers_take(name: str) -> N
 def test_a_name_that_providers_refuse_is_refused_here(asked: mollm.MoLLM, name: str) -> None:
     """Before an agent is built on it."""
     with pytest.raises(RequestError, match="the name of a tool is 1 to 64 letters"):
-        asked.as_tool("panel", tool_name=name)
+        asked.as_tool("experts", tool_name=name)
 
 
 def test_a_name_of_ones_own_tells_two_apart(asked: mollm.MoLLM) -> None:
     """Where two mixtures would have one name, or the agent is to read another."""
-    assert asked.as_tool("panel", tool_name="ask_the-panel").name == "ask_the-panel"
+    assert asked.as_tool("experts", tool_name="ask_the-panel").name == "ask_the-panel"
 
 
 def test_a_description_is_not_longer_than_providers_take() -> None:
@@ -164,7 +164,7 @@ def test_a_description_is_not_longer_than_providers_take() -> None:
 @pytest.mark.parametrize("is_async", [True, False], ids=["async", "blocking"])
 def test_it_returns_the_text_and_the_answer(asked: mollm.MoLLM, *, is_async: bool) -> None:
     """The model reads the text; a program finds the whole answer beside it."""
-    tool = asked.as_tool("panel")
+    tool = asked.as_tool("experts")
     given = call(tool, question="The printer is dead.")
 
     message = asyncio.run(tool.ainvoke(given)) if is_async else tool.invoke(given)
@@ -172,7 +172,7 @@ def test_it_returns_the_text_and_the_answer(asked: mollm.MoLLM, *, is_async: boo
     assert message.content == "Check the cable, then restart it."
     assert isinstance(message.artifact, Answer)
     assert [proposal.text for proposal in message.artifact.proposals] == ["Restart it.", "Check the cable."]
-    assert message.artifact.mixture == "panel"
+    assert message.artifact.mixture == "experts"
 
 
 @pytest.mark.parametrize("is_async", [True, False], ids=["async", "blocking"])
@@ -180,7 +180,7 @@ def test_an_agent_decides_whether_a_question_is_worth_a_panel(*, is_async: bool)
     """Nobody is asked where it answers by itself."""
     llms = {name: ScriptedLLM(f"from {name}") for name in CONFIG["llms"]}
     with mollm.MoLLM(CONFIG, llms=llms) as asked:
-        tool = asked.as_tool("panel")
+        tool = asked.as_tool("experts")
 
         def run(*turns: Any) -> str:
             built, question = agent(tool, *turns), {"messages": [("user", "Why is it dead?")]}
@@ -199,7 +199,7 @@ def test_a_thread_keeps_the_answer_as_plain_data(asked: mollm.MoLLM) -> None:
     """A checkpointer stores no objects of ours; the same function as for the graph's `mollm` brings the answer back."""
     from langgraph.checkpoint.memory import InMemorySaver
 
-    tool = asked.as_tool("panel")
+    tool = asked.as_tool("experts")
     built = agent(tool, asks(tool), says("So:"), checkpointer=InMemorySaver())
     thread: Any = {"configurable": {"thread_id": "1"}}
 
@@ -226,13 +226,13 @@ def test_callbacks_of_the_agent_hear_every_call(asked: mollm.MoLLM, *, is_async:
         def on_chain_start(self, *_: Any, name: str = "", **__: Any) -> None:
             heard.append(f"node {name}")
 
-    tool, handler = asked.as_tool("panel"), Handler()
+    tool, handler = asked.as_tool("experts"), Handler()
     if is_async:
         asyncio.run(tool.ainvoke({"question": "Why?"}, {"callbacks": [handler]}))
     else:
         tool.invoke({"question": "Why?"}, {"callbacks": [handler]})
 
-    assert heard[0] == "tool panel"
+    assert heard[0] == "tool experts"
     assert [name for name in heard if name.startswith("llm")] == ["llm a", "llm b", "llm boss"]
     assert {"node route", "node propose", "node aggregate"} <= {*heard}
 
@@ -246,32 +246,32 @@ def test_a_run_that_fails_is_a_tool_error_that_says_why(*, is_async: bool) -> No
     llms = {name: ScriptedLLM(ProviderFailed("HTTP 500", status=500, said="key sk-1")) for name in CONFIG["llms"]}
     config = {**CONFIG, "llms": {name: {**llm, "retries": 0} for name, llm in CONFIG["llms"].items()}}
     with mollm.MoLLM(config, llms=llms) as asked:
-        tool = asked.as_tool("panel")
+        tool = asked.as_tool("experts")
         given = call(tool, question="Why?")
 
         message = asyncio.run(tool.ainvoke(given)) if is_async else tool.invoke(given)
         state = agent(tool, asks(tool), says("Sorry:")).invoke({"messages": [("user", "Why?")]})
 
     assert message.status == "error"
-    assert message.content.startswith("panel did not answer: mixture 'panel': every worker failed\n  a: HTTP 500")
+    assert message.content.startswith("experts did not answer: mixture 'experts': every worker failed\n  a: HTTP 500")
     assert message.artifact is None
     assert "sk-1" not in message.content
-    assert state["messages"][-1].text.startswith("Sorry: panel did not answer")
+    assert state["messages"][-1].text.startswith("Sorry: experts did not answer")
 
 
 def test_a_question_that_is_none_is_a_tool_error(asked: mollm.MoLLM) -> None:
     """Models make such calls."""
-    tool = asked.as_tool("panel")
+    tool = asked.as_tool("experts")
 
-    assert tool.invoke(call(tool, question=" ")).content == "panel did not answer: the question is empty"
+    assert tool.invoke(call(tool, question=" ")).content == "experts did not answer: the question is empty"
 
 
 def test_a_mixture_that_has_gone_is_a_tool_error(asked: mollm.MoLLM) -> None:
     """Another configuration may be in force by the time of the call."""
-    tool = asked.as_tool("panel")
+    tool = asked.as_tool("experts")
     asked.use({**CONFIG, "mixtures": {"quick": CONFIG["mixtures"]["quick"]}})
 
-    assert "no mixture and no LLM 'panel'" in tool.invoke(call(tool, question="Why?")).content
+    assert "no mixture and no LLM 'experts'" in tool.invoke(call(tool, question="Why?")).content
 
 
 def test_what_the_configuration_lacks_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
