@@ -233,13 +233,15 @@ def mixtures(draw: st.DrawFn) -> dict[str, Any]:
         found["grace"] = draw(st.sampled_from([0.25, 4.0]))
     if draw(st.booleans()):
         found["aggregator"]["fallback_llm"] = "c"
-    if planned > 1 and found["aggregator"]["method"] != "vote" and draw(st.booleans()):
+    awaited = planned if "grace" in found else enough
+    if awaited > 1 and found["aggregator"]["method"] != "vote" and draw(st.booleans()):
         found["aggregator"]["analysis"] = True
     if draw(st.booleans()):
         found["on_tools"] = draw(st.sampled_from(["after", "every", "alone"]))
     needs_llm = found["aggregator"]["method"] == "best" and "analysis" in found["aggregator"]
-    if planned > 2 and found["aggregator"]["method"] != "vote" and not needs_llm:
-        found |= draw(st.sampled_from([{}, {"review": {}}, {"review": {"by": ["boss"]}}]))
+    if awaited > 1 and found["aggregator"]["method"] != "vote" and not needs_llm:
+        by_workers = [{"review": {}}] if awaited > 2 else []
+        found |= draw(st.sampled_from([{}, *by_workers, {"review": {"by": ["boss"]}}]))
     return found
 
 
