@@ -240,7 +240,7 @@ def mixtures(draw: st.DrawFn) -> dict[str, Any]:
         found["on_tools"] = draw(st.sampled_from(["after", "every", "alone"]))
     needs_llm = found["aggregator"]["method"] == "best" and "analysis" in found["aggregator"]
     if awaited > 1 and found["aggregator"]["method"] != "vote" and not needs_llm:
-        by_workers = [{"review": {}}] if awaited > 2 else []
+        by_workers: list[dict[str, Any]] = [{"review": {}}] if awaited > 2 else []
         found |= draw(st.sampled_from([{}, *by_workers, {"review": {"by": ["boss"]}}]))
     return found
 
