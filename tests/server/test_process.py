@@ -267,7 +267,7 @@ def test_the_kernel_takes_little_for_a_slow_reader() -> None:
                     while True:
                         stored += connection.send(b"x" * 65536)
                 stored -= len(client.recv(65536))
-    assert stored < 1 << 20
+    assert stored < 1 << 21  # half of it is what the kernel takes; without the option it takes four
 
 
 def test_connections_are_kept_longer_than_clients_keep_theirs() -> None:
