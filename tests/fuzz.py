@@ -9,5 +9,5 @@ import os
 
 
 def cases(count: int) -> int:
-    """So many examples, times `MOLLM_FUZZ`."""
-    return max(1, round(count * float(os.environ.get("MOLLM_FUZZ", "1"))))
+    """So many examples, times `MOLLM_FUZZ`; half as many where that is not set."""
+    return max(1, round(count * float(os.environ.get("MOLLM_FUZZ", "0.5"))))
