@@ -41,7 +41,8 @@ def test_it_fits_or_nothing_more_can_be_cut(results: list[str], arguments: str, 
     if question_of(whole).tokens <= room:
         assert cut == whole
     least = cut_to(conversation(["cut away"] * len(results), "cut away"), 0)
-    assert question_of(cut).tokens <= max(room, question_of(least).tokens + 1)
+    # Each text is cut at a whole character, so what is left of it may be a byte more than its share.
+    assert question_of(cut).tokens <= max(room, question_of(least).tokens + 1 + len(results))
     assert all(f"Step {number}." in str(cut) for number in range(len(results)))
     assert [m["role"] for m in cut] == [m["role"] for m in whole]
 
