@@ -80,11 +80,11 @@ class Guard:
         if llm is not None and settings is not None and calls.may_ask("aggregator", llm, settings):
             shown = _told(written, lacking, brief)
             told = replace(brief, messages=without_tools(brief.messages), proposals=shown, mark=None)
-            if brief.streams:
-                written, why = await self._add(written, told, calls, settings, llm)
-            else:
-                written, why = await self._write_anew(written, told, calls, settings, llm, facts)
-            lacking = missing(facts, text_of(written.message.get("content")))
+            write = self._add if brief.streams else self._write_anew
+            found, why = await write(written, told, calls, settings, llm)
+            left = missing(facts, text_of(found.message.get("content")))
+            if brief.streams or len(left) < len(lacking):  # what was shown cannot be taken back
+                written, lacking = found, left
         reasons = (*written.degraded, *why, *([_lacks(lacking)] if lacking else []))
         return replace(written, degraded=reasons)
 
@@ -101,7 +101,7 @@ class Guard:
         return replace(settings, max_tokens=left) if left >= LEAST_TOKENS else None
 
     async def _write_anew(
-        self, written: Written, brief: Brief, calls: Calls, settings: Settings, llm: str, facts: Sequence[Fact]
+        self, written: Written, brief: Brief, calls: Calls, settings: Settings, llm: str
     ) -> tuple[Written, tuple[str, ...]]:
         found, why = await self.again.ask(
             brief, calls, settings, written_by(brief), streams=False, who=[("aggregator", llm)]
@@ -110,8 +110,7 @@ class Guard:
             return written, why
         if found.finish_reason == "length" or is_no_text(found.message):
             return written, (f"the aggregator {llm} did not write its answer anew to the end",)
-        before, after = (len(missing(facts, text_of(w.message.get("content")))) for w in (written, found))
-        return (replace(found, degraded=written.degraded), ()) if after < before else (written, ())
+        return replace(found, degraded=written.degraded), ()
 
     async def _add(
         self, written: Written, brief: Brief, calls: Calls, settings: Settings, llm: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mollm.aggregation.showing import ANALYSIS_TOKENS, in_order
-from mollm.comparing.replies import number_of, object_of
+from mollm.comparing.replies import number_of, numbers_to, object_of
 from mollm.errors import PromptError
 from mollm.loops import cancellations
 from mollm.types import ANALYZED, Analysis, PlannedCall, Point
@@ -87,10 +87,9 @@ class Analyst:
 
 def schema_of(count: int) -> dict[str, Any]:
     """The JSON schema of an analysis of so many proposals."""
-    number = {"type": "integer", "enum": list(range(1, count + 1))}
     point = {
         "type": "object",
-        "properties": {"point": {"type": "string"}, "answers": {"type": "array", "items": number}},
+        "properties": {"point": {"type": "string"}, "answers": {"type": "array", "items": numbers_to(count)}},
         "required": ["point", "answers"],
         "additionalProperties": False,
     }

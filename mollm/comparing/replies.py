@@ -31,6 +31,11 @@ def object_of(text: str) -> dict[str, Any]:
     return found
 
 
+def numbers_to(most: int) -> dict[str, Any]:
+    """The JSON schema of what `number_of` reads."""
+    return {"type": "integer", "enum": list(range(1, most + 1))}
+
+
 def number_of(value: Any, most: int) -> int:
     """Return the number of a proposal, 1 to `most`. Raises `ValueError` where it is none."""
     if type(value) is int and 1 <= value <= most:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mollm.aggregation.base import by_count
 from mollm.aggregation.showing import in_order
 from mollm.comparing.ballots import Counting
-from mollm.comparing.replies import number_of, object_of
+from mollm.comparing.replies import number_of, numbers_to, object_of
 from mollm.errors import ContextTooLong, NotInFormat, PromptError, TimedOut
 from mollm.loops import cancellations
 from mollm.types import Ballot, Failure, PlannedCall, Rank, Ranking
@@ -207,8 +207,7 @@ class _Polling:
 
 def schema_of(count: int) -> dict[str, Any]:
     """The JSON schema of a ranking of so many answers; that each stands in it once is more than a schema can say."""
-    number = {"type": "integer", "enum": list(range(1, count + 1))}
-    tied = {"type": "array", "items": number, "minItems": 1}
+    tied = {"type": "array", "items": numbers_to(count), "minItems": 1}
     return {
         "type": "object",
         "properties": {"ranking": {"type": "array", "items": tied, "minItems": 1}},

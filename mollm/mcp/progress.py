@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from mollm.events import Arrived, CallStarted, Failed, Routed, Started, Writing
+from mollm.events import Arrived, Comparing, Failed, Routed, Started, Writing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mollm.catalog import Catalog
     from mollm.events import Event, Token
-
-COMPARING = ("reviewer", "analyst")
 
 
 class Step(NamedTuple):
@@ -49,7 +47,7 @@ class Steps:
             case Failed():
                 self._failed += 1
                 return self._at(self._done + 1, self._workers())
-            case CallStarted(role=role) if role in COMPARING:
+            case Comparing():
                 return self._at(self._of - 2, "comparing the proposals")
             case Writing():
                 return self._at(self._of - 1, "writing the answer")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mollm.catalog import Catalog
 from mollm.config.load import load_config
-from mollm.events import Arrived, CallStarted, Failed, Routed, Started, Token, Writing
+from mollm.events import Arrived, CallStarted, Comparing, Failed, Routed, Started, Token, Writing
 from mollm.mcp.progress import Reporter, Step, Steps
 from mollm.types import Proposal, Route
 
@@ -31,16 +31,13 @@ CATALOG = Catalog(load_config(CONFIG))
 REVIEW: Any = object()
 CATALOG.mixtures["ranked"] = replace(CATALOG.mixtures["two"], name="ranked", review=REVIEW)
 PROPOSAL = Proposal("a", "a", 1, "Four.")
+CALLED = CallStarted(1, "analyst", "a", None, is_streamed=False)
+COMPARING = Comparing(("a",))
 
 
 def routed(*names: str) -> Routed:
     """The decision for a mixture, or for two of them."""
     return Routed(Route(names[0], {}, "fixed", "x", second=names[1] if len(names) > 1 else None))
-
-
-def called(role: Any) -> CallStarted:
-    """A call that begins."""
-    return CallStarted(1, role, "a", None, is_streamed=False)
 
 
 def steps_of(*events: Event) -> list[Step]:
@@ -52,7 +49,7 @@ def steps_of(*events: Event) -> list[Step]:
 EVENTS = st.one_of(
     st.sampled_from([routed("two"), routed("layers"), routed("solo"), routed("two", "solo"), routed("ranked")]),
     st.sampled_from([routed("a"), Started("a", "a", 1), Arrived(PROPOSAL), Failed(PROPOSAL), Token("x")]),
-    st.sampled_from([called("worker"), called("reviewer"), called("analyst"), Writing("aggregator", "a")]),
+    st.sampled_from([CALLED, COMPARING, Writing("aggregator", "a")]),
 )
 
 
@@ -70,7 +67,7 @@ def test_a_question_that_takes_its_usual_course_takes_every_step() -> None:
     """Routed, two asked, two ended, compared, written: each is one step, in words."""
     found = steps_of(
         *(routed("ranked"), Started("a", "a", 1), Started("b", "b", 1), Arrived(PROPOSAL), Failed(PROPOSAL)),
-        *(called("analyst"), Writing("aggregator", "a")),
+        *(COMPARING, CALLED, Writing("aggregator", "a")),
     )
 
     assert [step.done for step in found] == [1, 2, 3, 4, 5, 6, 7]
