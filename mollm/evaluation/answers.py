@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mollm.config.files import is_file
 from mollm.errors import DataError
+from mollm.evaluation.files import text_of
 from mollm.plain import answer_from_plain
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from mollm.types import Answer
 
-MOST_BYTES = 1024 * 1024 * 1024
 MANY = 2
 """Proposals on a ballot, at least."""
 
@@ -27,7 +26,7 @@ def read_answers(path: Path) -> list[Answer]:
         DataError: The file cannot be read, is not JSON, or holds something else; says which document.
     """
     answers: list[Answer] = []
-    for number, found in enumerate(_documents(path, _text_of(path)), 1):
+    for number, found in enumerate(_documents(path, text_of(path)), 1):
         for plain in found if isinstance(found, list) else [found]:
             try:
                 answers.append(_checked(answer_from_plain(plain)))
@@ -47,19 +46,6 @@ def _checked(answer: Answer) -> Answer:
         if len(ranked) < MANY or len({*ranked}) < len(ranked) or ranked != sorted(ballot.shown):
             raise ValueError("a ballot that ranks other proposals than it shows")
     return answer
-
-
-def _text_of(path: Path) -> str:
-    try:
-        if not is_file(path):
-            raise DataError(f"{path}: there is no such file")
-        if path.stat().st_size > MOST_BYTES:
-            raise DataError(f"{path}: is larger than {MOST_BYTES // 2**20} MiB; give parts of it")
-        return path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _documents(path: Path, text: str) -> Iterator[Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mollm.errors import DataError
+from mollm.evaluation.files import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from mollm.routing.calibration import Ints
     from mollm.routing.features import Floats
 
-MOST_BYTES = 1024 * 1024 * 1024
 MOST_USD = 1e6
 """What an answer may cost; sums of more would not be worth their digits."""
 SHOWN = 10
@@ -80,7 +80,7 @@ def read(path: Path) -> Outcomes:
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
     llms: tuple[str, ...] = ()
-    for number, line in enumerate(_text_of(path).split("\n"), 1):
+    for number, line in enumerate(text_of(path).split("\n"), 1):
         if not line.strip():
             continue
         row, problem = _row(line, llms)
@@ -133,20 +133,6 @@ def _row(line: str, llms: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _text_of(path: Path) -> str:
-    """Read a file that is one: a pipe would be waited for, and a device never ends."""
-    try:
-        if not path.is_file():
-            raise DataError(f"{path}: {'is not a file' if path.exists() else 'there is no such file'}")
-        if path.stat().st_size > MOST_BYTES:
-            raise DataError(f"{path}: larger than {MOST_BYTES >> 20} MiB")
-        return path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 (byte {error.start})") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _bytes(text: str) -> bytes:
