@@ -117,6 +117,8 @@ class Proposal:
     seconds: float = 0.0
     score: float | None = None
     """What the mixture's `score` says of it; None if it was not scored, or its score failed."""
+    logprob: float | None = None
+    """Mean log-probability of its tokens, 0 or less; None if they were not asked for, or the provider gave none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class Rules:
 
     ask_first: int
     agree: int | None = None
+    sure: float | None = None
+    """Probability that the leading answer is right, above 0 and below 1, from which on nobody else is asked."""
     widen: int = 1
     widen_after: float | None = None
     enough: int = 1
@@ -124,13 +126,19 @@ class Asking:
         """Start the first calls."""
         return self._start(self._rules.ask_first)
 
-    def arrived(self, final: str | None) -> range:
-        """A call returned a proposal; `final` is its final answer in canonical form, if it has one."""
+    def arrived(self, final: str | None, confidence: float | None = None) -> range:
+        """A call returned a proposal.
+
+        Args:
+            final: Its final answer in canonical form, if it has one.
+            confidence: Probability that the answer which leads now is right, if that is known.
+        """
         if self.ended:
             return self._start(0)
         votes = self._tally.add(self._settled, final)
         self._settled += 1
-        self.agreed = self._rules.agree is not None and votes >= self._rules.agree
+        is_sure = self._rules.sure is not None and confidence is not None and confidence >= self._rules.sure
+        self.agreed = is_sure or (self._rules.agree is not None and votes >= self._rules.agree)
         is_enough = len(self._tally.answered) >= self._rules.enough
         self.is_in_grace = is_enough and not self.agreed and self._rules.grace > 0
         self.ended = self.agreed or (is_enough and not self.is_in_grace)
@@ -161,7 +169,8 @@ class Asking:
             self.ended = True
             return self._start(0)
         # Workers cannot agree on open text, so waiting for agreement would only take longer.
-        is_open_text = self._rules.agree is not None and bool(self._tally.answered) and not self._tally.has_finals
+        stops = self._rules.agree is not None or self._rules.sure is not None
+        is_open_text = stops and bool(self._tally.answered) and not self._tally.has_finals
         return self._start(self._planned if is_open_text else self._rules.widen)
 
     def _start(self, count: int) -> range:

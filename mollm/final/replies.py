@@ -73,6 +73,11 @@ def is_right(reply: str, reference: str) -> bool:
     return found is not None and wanted is not None and (is_same(found, wanted) or unscaled(found) == wanted)
 
 
+def is_value(reference: str) -> bool:
+    """Say whether a reference is a value that a final answer can be."""
+    return canonical(reference, LABELLED_WORDS) is not None
+
+
 _LAST_PARAGRAPH = re.compile(r"[^\W\d_][.:!)*]{0,3}\n[ \t]{0,9}\n([$€£]?[-\u2212]?[0-9][0-9,.]{0,20}%?)\Z")
 _HTML = re.compile(r"</?(?:b|strong|em|i|u|p|h[1-6]|center|span|br) ?/?>", re.I)
 _ORNAMENTS = re.compile("[\u2705\u2713\u2714\u2728\u2b50\ufe0f\u200b-\u200f\ufeff\U0001f300-\U0001faff]")

@@ -1,0 +1,1 @@
+"""How good an answer is, by its reference: each way to tell is a module."""
