@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mollm.aggregation.base import Picked, given_up
@@ -15,12 +16,18 @@ from mollm.types import Proposal, Written
 if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator, Brief, Result
     from mollm.aggregation.guarding import Guard
+    from mollm.aggregation.keeping import Keeping
     from mollm.aggregation.rewriting import Rewriter
     from mollm.calling.calls import Calls
 
 
 async def aggregate(
-    aggregator: Aggregator, brief: Brief, calls: Calls, rewriter: Rewriter | None = None, guard: Guard | None = None
+    aggregator: Aggregator,
+    brief: Brief,
+    calls: Calls,
+    rewriter: Rewriter | None = None,
+    guard: Guard | None = None,
+    keeping: Keeping | None = None,
 ) -> Written:
     """Turn the proposals into the answer, with `aggregator` if one is needed.
 
@@ -30,21 +37,42 @@ async def aggregate(
         calls: Makes the calls.
         rewriter: Writes an answer anew that is not in the format; None: the answer stays as it is.
         guard: Holds what an LLM wrote to the facts on which most proposals agree; None: nobody does.
+        keeping: Keeps the proposal that is probably right, where the aggregator contradicts it; None: nobody does.
+            Where there is such a proposal, nothing is shown before the aggregator has ended.
 
     Raises:
         NotInFormat: The answer has to be in a format, and none was.
         AggregationError: The answer broke off after its first token was shown.
     """
-    result: Any = _settled(brief)  # what an aggregator of one's own returns is checked below
-    if result is None:
-        try:
-            result = await aggregator.aggregate(brief, calls)
-        except LLMError as error:
-            result = given_up(brief, f"the aggregator {error}")
+    if settled := _settled(brief):
+        return await written_of(settled, brief, calls, rewriter)
+    if keeping is None or not keeping.holds(brief):
+        return await written_of(await _made(aggregator, brief, calls, guard), brief, calls, rewriter)
+    unseen = replace(brief, streams=False)
+    result = keeping.kept(await _made(aggregator, unseen, calls, guard), unseen)
+    written = await written_of(result, unseen, calls, rewriter)
+    if brief.streams:
+        await _show(written, brief)
+    return written
+
+
+async def _made(aggregator: Aggregator, brief: Brief, calls: Calls, guard: Guard | None) -> Result:
+    """What the aggregator makes of several proposals, or the best of these where it fails."""
+    result: Any  # an aggregator of one's own may return anything
+    try:
+        result = await aggregator.aggregate(brief, calls)
+    except LLMError as error:
+        result = given_up(brief, f"the aggregator {error}")
     if not isinstance(result, Written | Picked | str):
         what = f"the aggregator {type(aggregator).__name__} returned {type(result).__name__}"
         raise AggregationError(f"{what}, not a text, a Picked or a Written")
-    return await written_of(await guarded(guard, result, brief, calls), brief, calls, rewriter)
+    return await guarded(guard, result, brief, calls)
+
+
+async def _show(written: Written, brief: Brief) -> None:
+    """Show an answer that nobody has seen yet, in one piece."""
+    text = text_of(written.message.get("content"))
+    await brief.observer.show(Token(text, {"role": "assistant", **written.message}))
 
 
 async def written_of(result: Result, brief: Brief, calls: Calls, rewriter: Rewriter | None) -> Written:
@@ -79,8 +107,7 @@ async def _picked(picked: Picked, brief: Brief, calls: Calls, rewriter: Rewriter
         return await rewriter.rewrite(brief, proposal, (*picked.degraded, problem), calls)
     written = shortened(written, brief, proposal)
     if brief.streams:
-        text = text_of(written.message["content"])
-        await brief.observer.show(Token(text, {"role": "assistant", "content": text}))
+        await _show(written, brief)
     return written
 
 

@@ -46,6 +46,8 @@ class Brief:
     """How reviewers rank the proposals; None if nobody did."""
     analysis: Analysis | None = None
     """How the proposals compare; None if nobody compared them."""
+    confidence: float | None = None
+    """Calibrated probability, 0 to 1, that the final answer which leads among the proposals is right."""
 
     @property
     def format(self) -> Format | None:

@@ -1,0 +1,133 @@
+"""No regression: what proposals agree on is not lost to an aggregator that says otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mollm.aggregation.aggregate import aggregate
+from mollm.aggregation.base import Brief, Picked
+from mollm.aggregation.keeping import Keeping
+from mollm.calling.calls import Calls
+from mollm.errors import BadRequest
+from mollm.final.replies import final_answer
+from mollm.types import Proposal, Written
+
+if TYPE_CHECKING:
+    from mollm.aggregation.base import Result
+    from mollm.events import Event, Token
+
+KEEPING = Keeping(0.9)
+
+
+@dataclass
+class Heard:
+    """Hears what is shown."""
+
+    shown: list[str] = field(default_factory=list)
+
+    def tell(self, event: Event) -> None:
+        """Nothing is told here."""
+
+    async def show(self, token: Token) -> None:
+        self.shown.append(token.text)
+
+
+@dataclass
+class Making:
+    """An aggregator that makes one thing, and shows it if it may."""
+
+    result: Any
+    streamed: list[bool] = field(default_factory=list)
+
+    async def aggregate(self, brief: Brief, calls: Calls) -> Result:
+        self.streamed.append(brief.streams)
+        if isinstance(self.result, Exception):
+            raise self.result
+        found: Result = self.result
+        return found
+
+
+def proposals(*texts: str) -> list[Proposal]:
+    return [Proposal(f"w{n}", f"w{n}", 1, text, final_answer(text)) for n, text in enumerate(texts)]
+
+
+def written(text: str) -> Written:
+    return Written({"role": "assistant", "content": text})
+
+
+def made(result: Any, *texts: str, confidence: float | None = 0.95, streams: bool = False) -> tuple[Written, Heard]:
+    """The answer that comes of what an aggregator makes of these proposals."""
+    heard = Heard()
+    brief = Brief(
+        [{"role": "user", "content": "?"}],
+        proposals(*texts),
+        observer=heard,
+        streams=streams,
+        confidence=confidence,
+        planned=len(texts),
+    )
+    return asyncio.run(aggregate(Making(result), brief, Calls({}), keeping=KEEPING)), heard
+
+
+def test_the_group_is_the_answer_where_the_aggregator_contradicts_it() -> None:
+    """`degraded` says who said what, and how probable it is."""
+    answer, _ = made(written("I see it otherwise. The answer is 7."), "Answer: 42", "Answer: 5", "It is 42.")
+
+    assert answer.message["content"] == "Answer: 42"
+    (why,) = answer.degraded
+    assert why == (
+        "the aggregator's 7 contradicts 2 of 3 proposals, whose 42 is right with a probability of 0.95; "
+        "the proposal of w0 is the answer"
+    )
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (written("Both say so, and they are right: the answer is 42."), None),
+        (written("Here is a poem about numbers, which rhymes."), None),
+        (Picked(Proposal("w1", "w1", 1, "Answer: 5", "5")), "Answer: 42"),
+        (Picked(Proposal("w2", "w2", 1, "It is 42.", "42")), "It is 42."),
+        ("Answer: 5", "Answer: 42"),
+    ],
+)
+def test_only_another_final_answer_contradicts(result: Any, text: str | None) -> None:
+    """What agrees, or has no final answer, stays as the aggregator made it; a proposal or a text may contradict too."""
+    answer, _ = made(result, "Answer: 42", "Answer: 5", "It is 42.")
+
+    assert answer.message["content"] == (text or result.message["content"])
+    assert bool(answer.degraded) is (text == "Answer: 42")
+
+
+@pytest.mark.parametrize(
+    ("texts", "confidence"),
+    [(("Answer: 42", "It is 42.", "Answer: 5"), 0.89), (("Answer: 42", "It is 42."), None), (("Answer: 42", "Hm."), 1)],
+)
+def test_below_the_threshold_and_without_a_group_the_aggregator_decides(
+    texts: tuple[str, ...], confidence: float | None
+) -> None:
+    """One proposal is no group, however probable."""
+    answer, _ = made(written("Answer: 7"), *texts, confidence=confidence)
+
+    assert answer.message["content"] == "Answer: 7"
+
+
+@pytest.mark.parametrize("text", ["Answer: 7", "Answer: 42, of course."])
+def test_nothing_is_shown_that_may_have_to_be_taken_back(text: str) -> None:
+    """A stream waits for the whole answer, and then has what is the answer, once."""
+    answer, heard = made(written(text), "Answer: 42", "It is 42.", "Answer: 5", streams=True)
+
+    assert heard.shown == [answer.message["content"]]
+
+
+def test_an_aggregator_that_fails_leaves_the_group() -> None:
+    """As it does without this; nothing is told twice."""
+    answer, _ = made(BadRequest("no"), "Answer: 42", "It is 42.", "Answer: 5")
+
+    assert answer.message["content"] == "Answer: 42"
+    assert len(answer.degraded) == 2
+    assert "contradicts" not in " ".join(answer.degraded)
