@@ -30,7 +30,7 @@ def answer_of(run: Run) -> Answer:
         mixture=route.mixture,
         route=route,
         proposals=run.proposals,
-        agreement=Tally(p.final for p in run.arrived).agreement,
+        agreement=Tally(p.said for p in run.arrived).agreement,
         confidence=None,
         degraded=tuple(dict.fromkeys(written.degraded)),  # two nodes may have one and the same reason
         calls=len(run.breakdown),

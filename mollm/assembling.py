@@ -18,7 +18,10 @@ from mollm.comparing.analysis import Analyst
 from mollm.comparing.inquiry import Inquiry
 from mollm.comparing.judge import Judge
 from mollm.comparing.review import Review
+from mollm.config.effect_problems import NEEDS_VECTORS
 from mollm.config.imported import imported
+from mollm.embeddings.alike import Alike
+from mollm.embeddings.factory import build_embedder
 from mollm.errors import ConfigError, PromptError
 from mollm.mixing.registry import build_chooser
 from mollm.mixture import Mixture
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
     from mollm.config.mixtures import MixtureConfig, WorkerConfig
+    from mollm.embeddings.base import Embedder
     from mollm.prompts import Prompt
     from mollm.prompts import Role as PromptRole
     from mollm.types import Role
@@ -47,7 +51,13 @@ GUARD_PROMPT = "prompts/aggregator/guard.md"
 STREAMED_PROMPT = "prompts/aggregator/guard_streamed.md"
 
 
-def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: Mapping[str, Aggregator]) -> Mixture:
+def mixture_of(
+    config: Config,
+    name: str,
+    section: MixtureConfig,
+    aggregators: Mapping[str, Aggregator],
+    embedder: Embedder | None = None,
+) -> Mixture:
     """Build the mixture of a section.
 
     Args:
@@ -55,16 +65,17 @@ def mixture_of(config: Config, name: str, section: MixtureConfig, aggregators: M
         name: Of the mixture.
         section: What it says of the mixture.
         aggregators: Aggregators beside the built-in ones, by `method`.
+        embedder: Replaces the section `embeddings`.
 
     Raises:
-        ConfigError: Its aggregator was not given, or its chooser or its score cannot be used.
+        ConfigError: Its aggregator was not given, or its chooser, its score or its embedder cannot be used.
         PromptError: A prompt cannot be used.
     """
     method = section.aggregator.method
     if method not in aggregators and method not in AGGREGATORS:
         where = config.place("mixtures", name, "aggregator", "method")
         raise ConfigError(f"{where}: {method!r} was not given; hand it over as `aggregators={{{method!r}: ...}}`")
-    return _Assembly(config, name, section).mixture(aggregators.get(method))
+    return _Assembly(config, name, section, embedder).mixture(aggregators.get(method))
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,7 @@ class _Assembly:
     config: Config
     name: str
     section: MixtureConfig
+    embedder: Embedder | None
 
     def mixture(self, aggregator: Aggregator | None) -> Mixture:
         """All parts; `aggregator`: the one that was given, None: a built-in one."""
@@ -97,6 +109,7 @@ class _Assembly:
             max_tokens=self.max_tokens,
             rewriter=Rewriter(replace(self.writers, prompt=form), tuple(dict.fromkeys(w.llm for w in workers))),
             guard=self.guard,
+            alike=self.alike,
             shuffle=section.shuffle,
             review=self.review,
             analyst=self.analyst,
@@ -155,6 +168,18 @@ class _Assembly:
         # Only an LLM that may write an answer is told.
         named = (self.section.aggregator_llm, self.section.aggregator.fallback_llm, self.section.acting_llm)
         return Guard(again, further, tuple(dict.fromkeys(filter(None, named))))
+
+    @property
+    def alike(self) -> Alike | None:
+        """Compares open texts."""
+        if self.section.alike is None or self.section.is_bypass:
+            return None
+        embedder = self.embedder
+        if embedder is None and self.config.embeddings is not None:
+            embedder = build_embedder(self.config.embeddings, self.config, ("embeddings",))
+        if embedder is None:
+            raise ConfigError(f"{self.place('alike')}: {NEEDS_VECTORS}")
+        return Alike(embedder, self.section.alike)
 
     @property
     def review(self) -> Review | None:

@@ -104,7 +104,7 @@ class Catalog:
         problems: list[str] = []
         for name, mixture in config.mixtures.items():
             try:
-                self.mixtures[name] = mixture_of(self.config, name, mixture, self._aggregators)
+                self.mixtures[name] = mixture_of(self.config, name, mixture, self._aggregators, self._embedder)
             except ConfigError as error:
                 problems += error.problems
             except PromptError as error:
@@ -126,7 +126,7 @@ class Catalog:
         problems += self._uncounted()
         if problems:
             raise ConfigError(problems)
-        self.panels = Panels(config, self.llms, self._aggregators)
+        self.panels = Panels(config, self.llms, self._aggregators, self._embedder)
         if router is not None:
             self.router = as_router(router, decision_of(config))
 

@@ -197,9 +197,18 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
         short = await fitted(context.question.messages, readers_of(workers, context))
     seed, observer = context.options.seed, context.observer
     layer = await ask(
-        workers, messages, mixture.rules, context.calls, layer=number, seed=seed, observer=observer, instead=short
+        workers,
+        messages,
+        mixture.rules,
+        context.calls,
+        layer=number,
+        seed=seed,
+        observer=observer,
+        instead=short,
+        alike=mixture.alike,
     )
     run = cut_for(run, [p.worker for p in layer.proposals if p.worker in short])
+    run = replace(run, degraded=(*run.degraded, *layer.degraded))
     after = replace(run, layer=number, agreed=layer.agreed, proposals=(*run.proposals, *layer.proposals))
     count, quorum = len(after.arrived), mixture.rules.quorum
     if count < quorum and number == 1:

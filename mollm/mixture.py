@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mollm.comparing.analysis import Analyst
     from mollm.comparing.judge import Judge
     from mollm.comparing.review import Review
+    from mollm.embeddings.alike import Alike
     from mollm.mixing.base import Chooser
     from mollm.options import Options
     from mollm.prompts import Prompt
@@ -56,6 +57,8 @@ class Mixture:
     """Writes an answer anew that is not in the caller's format."""
     guard: Guard | None = None
     """Holds an answer to the facts on which most proposals agree; None: nobody does."""
+    alike: Alike | None = None
+    """Compares open texts, for agreement; None: they agree with no other."""
     shuffle: bool = True
     review: Review | None = None
     """Ranks the proposals; None: nobody does."""

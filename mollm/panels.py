@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mollm.config.config import Config
     from mollm.config.mixtures import MixtureConfig
     from mollm.config.problem import Problem
+    from mollm.embeddings.base import Embedder
     from mollm.mixture import Mixture
     from mollm.pool import LLMs
     from mollm.privacy.veil import Veil
@@ -44,14 +45,18 @@ MOST_OWN = 10_000
 class Panels:
     """The panels that questions bring to one configuration. Safe to use from many threads."""
 
-    def __init__(self, config: Config, llms: LLMs, aggregators: Mapping[str, Aggregator]) -> None:
+    def __init__(
+        self, config: Config, llms: LLMs, aggregators: Mapping[str, Aggregator], embedder: Embedder | None = None
+    ) -> None:
         """Build nothing yet.
 
         Args:
             config: The configuration whose LLMs a panel may name.
             llms: Holds them; those that only a panel names are added.
             aggregators: Aggregators beside the built-in ones, by `method`.
+            embedder: Replaces the section `embeddings`.
         """
+        self._embedder = embedder
         self._config, self._llms, self._aggregators = config, llms, aggregators
         self._built: OrderedDict[str, Mixture] = OrderedDict()
         self._own: OrderedDict[str, None] = OrderedDict()
@@ -128,7 +133,7 @@ class Panels:
 
     def _mixture(self, section: MixtureConfig, panel: Mapping[str, Any]) -> Mixture:
         try:
-            return mixture_of(with_panel(self._config, section), PANEL, section, self._aggregators)
+            return mixture_of(with_panel(self._config, section), PANEL, section, self._aggregators, self._embedder)
         except (ConfigError, PromptError) as error:
             if not remote_problems(panel):
                 raise  # it names no file and no function, so it is the configuration's that cannot be used

@@ -119,6 +119,13 @@ class Proposal:
     """What the mixture's `score` says of it; None if it was not scored, or its score failed."""
     logprob: float | None = None
     """Mean log-probability of its tokens, 0 or less; None if they were not asked for, or the provider gave none."""
+    alike: str | None = None
+    """Of an open text that was compared with others: the first worker whose text says the same, or its own worker."""
+
+    @property
+    def said(self) -> str | None:
+        """What it agrees with others by: its final answer, or the group of its open text; None if it has neither."""
+        return f"\0{self.alike}" if self.final is None and self.alike is not None else self.final
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +292,7 @@ class Answer:
     proposals: tuple[Proposal, ...]
     agreement: float | None
     """Size of the largest group of proposals with the same final answer, divided by the number that arrived, 0 to 1;
-    None if no proposal has a final answer."""
+    None if no proposal has a final answer, or an open text that was compared."""
     confidence: float | None
     """Calibrated probability that the answer is correct; None until a calibration is set."""
     degraded: tuple[str, ...]

@@ -7,6 +7,7 @@ tested against a plain specification. `ask` is its engine: tasks, timers and can
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mollm.calling.calls import Calls, Outcome
+    from mollm.embeddings.alike import Alike
     from mollm.events import Observer
     from mollm.types import Message
 
@@ -86,6 +88,8 @@ class Layer:
     """One per call that was started, in listed order."""
     agreed: bool
     """It ended because `agree` proposals have the same final answer."""
+    degraded: tuple[str, ...] = ()
+    """Why agreement could not be told as planned."""
 
     @property
     def is_too_long_for_all(self) -> bool:
@@ -189,6 +193,7 @@ async def ask(
     seed: int | None = None,
     observer: Observer = NOBODY,
     instead: Mapping[str, Sequence[Message]] | None = None,
+    alike: Alike | None = None,
 ) -> Layer:
     """Ask `workers` by `rules` and return the proposals that arrive in time.
 
@@ -201,12 +206,13 @@ async def ask(
         seed: The caller's seed.
         observer: Receives `Started`, `Arrived` and `Failed`.
         instead: By name of the worker, the conversation as it is shown to that one alone.
+        alike: Compares texts without a final answer; None: these agree with no other.
 
     Returns:
         One proposal for every call that was started. Calls that were still running when the layer ended are
         cancelled, their connections closed, and recorded as failures.
     """
-    return await _Engine(workers, messages, rules, calls, layer, seed, observer, instead or {}).run()
+    return await _Engine(workers, messages, rules, calls, layer, seed, observer, instead or {}, alike).run()
 
 
 class _Engine:
@@ -220,10 +226,12 @@ class _Engine:
         seed: int | None,
         observer: Observer,
         instead: Mapping[str, Sequence[Message]],
+        alike: Alike | None,
     ) -> None:
         self._workers, self._messages, self._rules = workers, messages, rules
         self._calls, self._layer, self._seed, self._observer = calls, layer, seed, observer
         self._instead = instead
+        self._texts = alike.texts() if alike else None
         self._asking = Asking(len(workers), rules)
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -252,7 +260,8 @@ class _Engine:
             if running:
                 await asyncio.wait(running)
         ordered = tuple(self._proposals[index] for index in sorted(self._proposals))
-        return Layer(ordered, self._asking.agreed)
+        failed = self._texts.failed if self._texts else None
+        return Layer(ordered, self._asking.agreed, (failed,) if failed else ())
 
     def _time_is_up(self) -> None:
         self._is_late = True
@@ -307,16 +316,24 @@ class _Engine:
             if not self._ended.done():
                 self._start(self._asking.failed())
             return
-        proposal = proposal_of(worker, self._layer, outcome)
+        proposal = await self._compared(proposal_of(worker, self._layer, outcome))
         self._proposals[index] = proposal
         if proposal.error is None:
             self._observer.tell(Arrived(proposal))
-            starts = self._asking.arrived(proposal.final)
+            starts = self._asking.arrived(proposal.said)
         else:
             self._observer.tell(Failed(proposal))
             starts = self._asking.failed()
         if not self._ended.done():
             self._start(starts)
+
+    async def _compared(self, proposal: Proposal) -> Proposal:
+        """Say which open texts a proposal agrees with. One that has arrived counts even where that is cancelled."""
+        if self._texts is None or proposal.error is not None or proposal.final is not None:
+            return proposal
+        with suppress(asyncio.CancelledError):
+            return replace(proposal, alike=await self._texts.group(proposal.worker, proposal.text))
+        return proposal
 
     def _unfinished(self, worker: Worker) -> Proposal:
         call = self._calls.spent[-1]  # entered on the way here, and nothing else ran in between

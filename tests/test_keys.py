@@ -503,6 +503,18 @@ def enough() -> None:
     assert fakes["c"].cancelled == 1
 
 
+@key("mixtures.NAME.alike")
+def alike() -> None:
+    """Open texts agree where their vectors do."""
+    said = {"a": "A storm it was, and it sank her.", "b": "Bread needs flour.", "c": "She sank in a storm, they say."}
+    mixture = {"aggregator": {"method": "vote"}, "alike": 0.9}
+    vectors = {"kind": "python", "path": "tests.vectors:by_storm"}
+
+    llms = {name: ScriptedLLM(text) for name, text in said.items()}
+    with MoLLM(config(mixture, embeddings=vectors), llms=llms) as mollm:  # it runs in a thread
+        assert mollm.ask("What happened?").agreement == pytest.approx(2 / 3)
+
+
 @key("mixtures.NAME.grace")
 def grace() -> None:
     """Those that run when enough have arrived have so many seconds more, and one that arrives then counts."""

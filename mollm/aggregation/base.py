@@ -135,7 +135,7 @@ def best_proposal(proposals: Sequence[Proposal], form: Format | None = None) -> 
 
 def by_count(proposals: Sequence[Proposal], form: Format | None = None) -> list[Proposal]:
     """Return the proposals, the best first as far as counting can tell."""
-    tally = Tally(p.final for p in proposals)
+    tally = Tally(p.said for p in proposals)
 
     def rank(entry: tuple[int, Proposal]) -> tuple[int, bool, bool, int]:
         index, proposal = entry

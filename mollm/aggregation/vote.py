@@ -33,7 +33,7 @@ class Vote:
 
     async def aggregate(self, brief: Brief, calls: Calls) -> Written | Picked:
         """Count, and write only if counting does not decide."""
-        groups = Tally(p.final for p in brief.proposals).groups
+        groups = Tally(p.said for p in brief.proposals).groups
         if groups and len(groups[0]) > 1:
             return Picked(brief.best)
         if self.writers.llm is None:

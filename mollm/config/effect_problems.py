@@ -13,12 +13,18 @@ if TYPE_CHECKING:
     from mollm.config.places import KeyPath
 
 
+NEEDS_VECTORS = "needs `embeddings`, which says where the vectors of texts come from"
+
+
 def effect_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]:
     """Find the keys that could be left out without a change."""
     key: KeyPath = (*MIXTURES, name)
     if mixture.grace is not None and (text := _why_no_grace(mixture)):
         fields = ("grace", "workers", "enough", "ask_first", "agree", "widen", "widen_after")
         yield Problem((*key, "grace"), f"has no effect: {text}", [(*key, field) for field in fields])
+    if mixture.alike is not None and mixture.is_bypass:
+        alike: KeyPath = (*key, "alike")
+        yield Problem(alike, "has no effect on a single proposal", [alike, (*key, "workers")])
     if mixture.aggregator.guard != "none" and (text := _why_no_guard(mixture)):
         aggregator: KeyPath = (*key, "aggregator")
         read = [(*aggregator, "method"), (*aggregator, "llm"), (*key, "workers"), (*key, "enough"), (*key, "grace")]

@@ -110,6 +110,13 @@ class PanelConfig(Section):
     aggregator: AggregatorConfig = Field(AggregatorConfig(), description="How proposals become the answer.")
     ask_first: NumberOrAll = Field("all", description="How many calls start at once.")
     agree: Count | None = Field(None, ge=2, description="Stop when so many have the same final answer; unset: never.")
+    alike: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Cosine of the vectors of two open texts from which on they agree; needs `embeddings`. Unset: "
+        "texts without a final answer agree with no other.",
+    )
     widen: NumberOrAll = Field(1, description="How many more start when all have settled without agreement.")
     widen_after: Seconds | None = Field(None, description="Seconds after which the next start without waiting.")
     enough: Count | None = Field(None, description="Go on when so many have arrived; unset: all that were planned.")

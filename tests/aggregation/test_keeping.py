@@ -43,7 +43,7 @@ class Making:
     result: Any
     streamed: list[bool] = field(default_factory=list)
 
-    async def aggregate(self, brief: Brief, calls: Calls) -> Result:
+    async def aggregate(self, brief: Brief, _: Calls) -> Result:
         self.streamed.append(brief.streams)
         if isinstance(self.result, Exception):
             raise self.result
@@ -52,10 +52,12 @@ class Making:
 
 
 def proposals(*texts: str) -> list[Proposal]:
+    """One of each text, with its final answer."""
     return [Proposal(f"w{n}", f"w{n}", 1, text, final_answer(text)) for n, text in enumerate(texts)]
 
 
 def written(text: str) -> Written:
+    """What an LLM wrote."""
     return Written({"role": "assistant", "content": text})
 
 

@@ -108,7 +108,7 @@ def counted(answer: Answer, config: Config) -> list[Proposal]:
 
 def agreement_of(proposals: Sequence[Proposal]) -> Agreement | None:
     """Tell who of several agree; None for a single proposal, and where none has a final answer."""
-    groups = Tally(p.final for p in proposals).groups
+    groups = Tally(p.said for p in proposals).groups
     if len(proposals) < 2 or not groups:
         return None
     workers = tuple(proposals[index].worker for index in groups[0])
