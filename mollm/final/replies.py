@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from mollm.final.canonical import MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, compound, unescape
 from mollm.final.conclusions import concluded
-from mollm.final.forms import is_same, unscaled
+from mollm.final.forms import is_same
 from mollm.final.marks import LABELLED_WORDS, last, marked
 from mollm.final.phrases import CONCLUDES
 from mollm.final.reading import ASSERTION, value_at
+from mollm.final.references import is_for
 from mollm.final.sentences import first_sentence
 from mollm.final.statements import stated
 
@@ -67,10 +68,10 @@ def same_answer(a: str, b: str) -> bool:
 def is_right(reply: str, reference: str) -> bool:
     """Say whether the final answer of `reply` is `reference`, a value on its own.
 
-    A percentage is also right if the reference is the bare number: 60 % for 60.
+    What else than the same value is right for a reference, 60 % for 60 among it, `references.is_for` says.
     """
     found, wanted = final_answer(reply), canonical(reference, LABELLED_WORDS)
-    return found is not None and wanted is not None and (is_same(found, wanted) or unscaled(found) == wanted)
+    return found is not None and wanted is not None and is_for(found, wanted)
 
 
 _LAST_PARAGRAPH = re.compile(r"[^\W\d_][.:!)*]{0,3}\n[ \t]{0,9}\n([$€£]?[-\u2212]?[0-9][0-9,.]{0,20}%?)\Z")
