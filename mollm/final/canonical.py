@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mollm.final.dates import measure, moment
-from mollm.final.forms import Form, is_same
+from mollm.final.forms import Form, blank, is_same
 from mollm.final.notation import folded, typed
 from mollm.final.numbers import number
 from mollm.final.units import unit_after
@@ -39,10 +39,16 @@ _NO_ANSWER = frozenset((
 """What stands in the place of an answer where there is none; `none` and `no solution` are answers."""
 
 
+_EMPTY = re.compile(r"""[\s*_`]{0,40}(?:'(\s{0,40})'|"(\s{0,40})")[\s*_`.]{0,9}""")
+"""A literal of an empty or blank string."""
+
+
 def canonical(raw: str, words: int) -> Form | None:
     """Return the canonical form of `raw`; None if it is not a value and has more than `words` words."""
     if len(raw) > MAX_LITERAL_CHARS:
         return None
+    if empty := _EMPTY.fullmatch(raw):
+        return blank(empty[1] or empty[2] or "")
     text = unwrap(raw)
     if raw.endswith(".") and re.fullmatch(r"(?:[A-Z]\.)+[A-Z]", text):
         text = text.replace(".", "")

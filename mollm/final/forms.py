@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -33,8 +34,12 @@ class Form(str):
         return form
 
 
-BLANK = Form('""')
-"""The form of an answer that says nothing: an empty string, or a field with nothing but spaces in it."""
+def blank(spaces: str) -> Form:
+    """Return the form of an empty or blank string, which is an answer too: it stands in quotation marks, `""`.
+
+    No other value has such a form, so it is never equal to one, and where it is shown one sees that it was said.
+    """
+    return Form(json.dumps(spaces, ensure_ascii=False))
 
 
 def unit_of(form: str) -> str:

@@ -151,7 +151,6 @@ OPEN_TEXT: list[str] = [
     "Answer:",
     "The answer is",
     '{"answer": null}',
-    '{"answer": ""}',
     "How can I help you today?",
     "I don't know.",
     "I'm sorry, but I cannot help with that.",
