@@ -176,8 +176,20 @@ def _scalar(text: str, words: int) -> Form | None:
         return number(text) or _scalar(text, words)
     if value := _restated(text) or _constant(text):
         return value
+    if value := _reckoned(text):
+        return value
     found = moment(text) or measure(text) or _bare_list(text) or _inequality(text) or _wording(text, words)
     return Form(found) if found else None
+
+
+_TERM = r"[\s($€£]*+[0-9][0-9.,]*+%?(?:[\s/(]*+[A-Za-z]{2,}+[\s)]*+)*+[\s)]*+"
+_RECKONED = re.compile(rf"(?:{_TERM}[-+*/])+{_TERM}=(?:{_TERM}(?:[-+*/]{_TERM})*=)*")
+
+
+def _reckoned(text: str) -> Form | None:
+    """The result of what is worked out with the things that are counted: `6 red rows + 3 blue rows = 9 rows`."""
+    left, sign, right = text.rpartition("=")
+    return number(right.strip()) if sign and _RECKONED.fullmatch(left + sign) else None
 
 
 _TWICE = re.compile(r"([^()]{1,60}?)\s?\(([^()]{1,60})\)")

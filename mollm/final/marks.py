@@ -223,7 +223,7 @@ def _words(found: re.Match[str], *, is_label: bool) -> int:
     """Most words that the value after a phrase may have."""
     rest = found.string[found.end() :]
     if _QUOTED.match(rest):
-        return _SAID_WORDS
+        return LABELLED_WORDS if is_label and not found["weak"] else _SAID_WORDS
     if found["weak"]:
         return 0
     return LABELLED_WORDS if is_label else 0 if "\n" in rest else _SAID_WORDS

@@ -85,7 +85,7 @@ _PUNCTUATION = str.maketrans(
     dict.fromkeys(map(chr, (*range(9), *range(14, 28), 127)), "")
     | dict.fromkeys("\t\xa0\u2002\u2003\u2009\u202f\u3000", " ")
     | dict.fromkeys("\u2018\u2019", "'")
-    | {"\uff1a": ":", "\uff0c": ", ", "\uff1b": "; ", "\uff01": "! ", "\uff1f": "? ", "\u3010": "", "\u3011": ": "}
+    | {"\uff1a": ":", "\uff0c": ", ", "\uff1b": "; ", "\uff01": "! ", "\uff1f": "? ", "\u3010": "*", "\u3011": ": "}
 )
 """Control characters, spaces, quotation marks and the wide punctuation of East Asia, as the phrases have them."""
 
@@ -243,8 +243,8 @@ _CLASSIFIES = re.compile(
 def _from_whole(prose: str) -> Form | None:
     """A reply that is nothing but a value, begins with the letter of a choice, or says what an expression gives."""
     is_plain = prose[:1] not in ("*", "_") and not _NO_PROSE.search(prose, 0, MAX_CHARS)
-    if is_plain and prose.count(" ", 0, MAX_CHARS) > 2 * _BARE_WORDS:
-        return None  # most replies: seen in 1 us, where reading one as a value takes 100
+    if is_plain and prose.count(" ", 0, MAX_CHARS) > 2 * _BARE_WORDS < len(prose[:MAX_CHARS].split()) - 1:
+        return None  # most replies: seen in 2 us, where reading one as a value takes 100
     if len(prose) <= MAX_CHARS and not _SHARED.search(prose) and (value := _only(prose)):
         return value
     if told := _TOLD.fullmatch(prose):
