@@ -204,6 +204,8 @@ def _is_announcement(found: re.Match[str], before: str) -> bool:
     prose = found.string
     if HYPOTHETICAL.search(before):
         return False
+    if found["colon"] and found["colon"][:1] in ("'", '"') and prose.find("{", 0, found.start()) >= 0:
+        return False  # a field of an object, which is read as one
     begins_line = _BEFORE_LABEL.fullmatch(before) is not None
     if found["heading"]:
         return begins_line and bool(FINAL.search(found[0]) or "#" in before or "*" in before + found[0])

@@ -21,7 +21,9 @@ _EMPTY = re.compile(r"""[\s*_:`]{0,40}(?:'(\s{0,40})'|"(\s{0,40})")[*_`.]{0,4}\s
 """An empty string and nothing behind it; decoration takes quotation marks away."""
 _DISPLAYED = re.compile(r"\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$", re.S)
 _ITEMIZED = re.compile(r"[-*•]\s|1[.)]\s(?=[^\n]{0,400}\n\s{0,4}2[.)]\s)")
-_ANOTHER = re.compile(rf"[`\"']{{0,3}}(?:(?:so|thus|therefore),? )?(?:(?:the|die|la|a|el|o|il) )?{MARKER.pattern}", re.I)
+_ANOTHER = re.compile(
+    rf"[`\"']{{0,3}}(?:(?:so|thus|therefore),? )?(?:(?:the|die|la|a|el|o|il) )?{MARKER.pattern}", re.I
+)
 _ENDS = re.compile(r"[*_`\"]{0,3}(?:[.;。]|,(?!\s?[\[({0-9$\\`*])|\s{0,4}\Z|\n)")
 _MORE_CODE = re.compile(r",?\s(?:and\s|or\s)?`")
 _CODE = re.compile(r"`([^`\n]{1,400})`")
