@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mollm.final.dates import measure, moment
-from mollm.final.forms import Form, is_same
+from mollm.final.forms import Form, blank, is_same
 from mollm.final.notation import folded, typed
 from mollm.final.numbers import number
 from mollm.final.units import unit_after
@@ -39,10 +39,16 @@ _NO_ANSWER = frozenset((
 """What stands in the place of an answer where there is none; `none` and `no solution` are answers."""
 
 
+_EMPTY = re.compile(r"""[\s*_`]{0,40}(?:'(\s{0,40})'|"(\s{0,40})")[\s*_`.]{0,9}""")
+"""A literal of an empty or blank string."""
+
+
 def canonical(raw: str, words: int) -> Form | None:
     """Return the canonical form of `raw`; None if it is not a value and has more than `words` words."""
     if len(raw) > MAX_LITERAL_CHARS:
         return None
+    if empty := _EMPTY.fullmatch(raw):
+        return blank(empty[1] or empty[2] or "")
     text = unwrap(raw)
     if raw.endswith(".") and re.fullmatch(r"(?:[A-Z]\.)+[A-Z]", text):
         text = text.replace(".", "")
@@ -170,8 +176,20 @@ def _scalar(text: str, words: int) -> Form | None:
         return number(text) or _scalar(text, words)
     if value := _restated(text) or _constant(text):
         return value
+    if value := _reckoned(text):
+        return value
     found = moment(text) or measure(text) or _bare_list(text) or _inequality(text) or _wording(text, words)
     return Form(found) if found else None
+
+
+_TERM = r"[\s($€£]*+[0-9][0-9.,]*+%?(?:[\s/(]*+[A-Za-z]{2,}+[\s)]*+)*+[\s)]*+"
+_RECKONED = re.compile(rf"(?:{_TERM}[-+*/])+{_TERM}=(?:{_TERM}(?:[-+*/]{_TERM})*=)*")
+
+
+def _reckoned(text: str) -> Form | None:
+    """The result of what is worked out with the things that are counted: `6 red rows + 3 blue rows = 9 rows`."""
+    left, sign, right = text.rpartition("=")
+    return number(right.strip()) if sign and _RECKONED.fullmatch(left + sign) else None
 
 
 _TWICE = re.compile(r"([^()]{1,60}?)\s?\(([^()]{1,60})\)")

@@ -6,10 +6,11 @@ import re
 
 from mollm.final.canonical import MAX_CHARS, canonical, unwrap
 from mollm.final.forms import Form
+from mollm.final.marks import LABELLED_WORDS
 from mollm.final.notation import typed
 from mollm.final.numbers import number
 from mollm.final.phrases import CONCLUDES, ENDING
-from mollm.final.reading import EMPHASIZED, GOES_ON
+from mollm.final.reading import ASSERTION, EMPHASIZED, GOES_ON, value_at
 from mollm.final.sentences import first_sentence, plain_text
 from mollm.final.statements import PREDICATE, stated
 
@@ -29,6 +30,8 @@ def concluded(line: str) -> Form | None:
     """Return the number in which a last line concludes: `= 42`, `So she earns **$18** a day.`"""
     if len(line) > 2 * MAX_CHARS:
         return None
+    if "==" in line and (asserted := ASSERTION.match(line)):
+        return value_at(asserted[1], 0, LABELLED_WORDS)
     if (alone := _ALONE.fullmatch(line)) and (value := canonical(alone[1], 0)):
         return value
     conclusion = CONCLUDES.match(line) or _SO.search(line)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from typing import Self
+import json
+from typing import TYPE_CHECKING, Self
 
-PERCENT = "%"
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+PERCENT, ORDINAL = "%", "th"
 
 
 class Form(str):
@@ -15,18 +18,28 @@ class Form(str):
     What only knows the characters (a proposal read back from JSON) has lost the unit, and nothing else.
 
     Attributes:
-        unit: `cm`, `dollar`, `%`, `marble`; empty where there is none, or it is not a number.
+        unit: `cm`, `dollar`, `%`, `marble`, `th` of an ordinal; empty where there is none, or it is not a number.
+        figure: The number that was written beside a word that scales it: `60` of 60 %, `7` of 7 dozen; else empty.
     """
 
-    __slots__ = ("unit",)
+    __slots__ = ("figure", "unit")
 
     unit: str
+    figure: str
 
-    def __new__(cls, text: str, unit: str = "") -> Self:
-        """Make the form `text` of a number in `unit`."""
+    def __new__(cls, text: str, unit: str = "", figure: str = "") -> Self:
+        """Make the form `text` of a number in `unit`, written as `figure`."""
         form = super().__new__(cls, text)
-        form.unit = unit
+        form.unit, form.figure = unit, figure
         return form
+
+
+def blank(spaces: str) -> Form:
+    """Return the form of an empty or blank string, which is an answer too: it stands in quotation marks, `""`.
+
+    No other value has such a form, so it is never equal to one, and where it is shown one sees that it was said.
+    """
+    return Form(json.dumps(spaces, ensure_ascii=False))
 
 
 def unit_of(form: str) -> str:
@@ -40,11 +53,6 @@ def is_same(a: str, b: str) -> bool:
     A number without a unit is the same as one with: `5` and `5 cm`, `5` and `5 m`, but not `5 cm` and `5 m`.
     """
     return a == b and (unit_of(a) == unit_of(b) or not unit_of(a) or not unit_of(b))
-
-
-def unscaled(form: str) -> str | None:
-    """Return the bare number that a percentage was written with, `60` for 60 %; None for what is no percentage."""
-    return written(Fraction(form) * 100) if unit_of(form) == PERCENT else None
 
 
 _MAX_PLACES = 300

@@ -195,26 +195,37 @@ def _named(prose: str, passages: list[tuple[int, int]]) -> Iterator[_Mark]:
             yield _Mark(found.start(), found.end(), value, is_final, is_label, bool(_ITEM.fullmatch(before)))
 
 
+_LAST_LINE = re.compile(r"\s{0,40}[^\n]*\Z")
+"""Nothing but one more line."""
+
+
 def _is_announcement(found: re.Match[str], before: str) -> bool:
     """Say whether a phrase is about the answer of the reply, not on the way to it, supposed, or part of a sentence."""
     prose = found.string
     if HYPOTHETICAL.search(before):
         return False
+    if found["colon"] and found["colon"][:1] in ("'", '"') and prose.find("{", 0, found.start()) >= 0:
+        return False  # a field of an object, which is read as one
     begins_line = _BEFORE_LABEL.fullmatch(before) is not None
     if found["heading"]:
         return begins_line and bool(FINAL.search(found[0]) or "#" in before or "*" in before + found[0])
     if not found["weak"]:
         return True
-    is_conclusion = CONCLUDES.search(before) is not None or (begins_line and "\n" not in prose[found.end() :])
+    is_conclusion = CONCLUDES.search(before) is not None or (
+        begins_line and _LAST_LINE.match(prose, found.end()) is not None
+    )
     is_near_an_end = min(found.start(), len(prose) - found.end()) <= _NEAR_AN_END
     return is_conclusion if found["is"] else begins_line and (is_conclusion or is_near_an_end)
+
+
+_QUOTED = re.compile(r"[\s*]{0,40}['\"`]")
 
 
 def _words(found: re.Match[str], *, is_label: bool) -> int:
     """Most words that the value after a phrase may have."""
     rest = found.string[found.end() :]
-    if rest[:4].lstrip(" *")[:1] in tuple("'\"`"):
-        return _SAID_WORDS
+    if _QUOTED.match(rest):
+        return LABELLED_WORDS if is_label and not found["weak"] else _SAID_WORDS
     if found["weak"]:
         return 0
     return LABELLED_WORDS if is_label else 0 if "\n" in rest else _SAID_WORDS

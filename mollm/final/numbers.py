@@ -6,7 +6,7 @@ import math
 import re
 from fractions import Fraction
 
-from mollm.final.forms import PERCENT, Form, written
+from mollm.final.forms import ORDINAL, PERCENT, Form, written
 from mollm.final.units import currency_of, unit_after
 
 _MAX_BITS = 4000
@@ -18,7 +18,7 @@ _QUANTITY = re.compile(
     r"(?P<sign>[-+]|)\s?(?P<currency>(?:US|R)?[$€£¥₹₩₽]\s?|(?:USD|EUR|GBP|CHF|CAD|AUD|JPY|CNY|INR|RUB|BRL|MXN"
     r"|KRW|Rs\.?)\s|)(?P<inner>[-+]|)"
     r"(?:(?P<whole>[0-9]+)\s(?:and\s)?(?=[0-9]+/[0-9]))?"
-    rf"(?P<top>{_POWER}(?:\*{_POWER})*+)(?:/(?P<under>-?{_POWER}))?(?P<tail>.*)",
+    rf"(?P<top>{_POWER}(?:\*{_POWER})*+)(?:/(?P<under>-?{_POWER})(?:(?:th|rd)s?(?!\w))?)?(?P<tail>.*)",
     re.S,
 )
 _SCALES = {
@@ -28,6 +28,8 @@ _SCALES = {
     "万": Fraction(10**4), "萬": Fraction(10**4), "만": Fraction(10**4), "亿": Fraction(10**8), "億": Fraction(10**8),
     "억": Fraction(10**8),
 }  # fmt: skip
+_FIGURED = (_SCALES["%"], _SCALES["dozen"])
+"""What a question may ask for by name: how many percent, how many dozen."""
 _SCALE = re.compile(
     r"\s?(?P<percent>%|per\s?cent(?!\w)|pct(?!\w)|Prozent(?!\w)|процентов|por ciento|por cento|pour cent)"
     r"|\s(?P<word>dozen|hundred|thousand|lakh|million|crore|[bt]rillion|billion)s?(?!\w)|\s?(?P<myriad>[万萬만亿億억])"
@@ -44,17 +46,32 @@ def number(text: str, *, is_bare: bool = False) -> Form | None:
     """
     found = _QUANTITY.fullmatch(in_digits(text))
     if not found or (is_bare and found["tail"]) or (found["sign"] and found["inner"]):
-        return None
+        return None if is_bare else ordinal(text)
     try:
         value = math.prod(map(_power, found["top"].split("*")), start=Fraction(1)) / _power(found["under"] or "1")
     except (OverflowError, ZeroDivisionError):
         return None
     value += int(found["whole"] or 0)
     scale, unit = _scale_and_unit(found["tail"], currency_of(found["currency"]), is_one=abs(value) <= 1)
-    value *= scale
-    if unit is None or max(map(int.bit_length, value.as_integer_ratio())) > _MAX_BITS:
+    value = -value if "-" in found["sign"] + found["inner"] else value
+    if unit is None:
+        return ordinal(text)
+    if max(map(int.bit_length, (value * scale).as_integer_ratio())) > _MAX_BITS:
         return None
-    return Form(written(-value if "-" in found["sign"] + found["inner"] else value), unit)
+    return Form(written(value * scale), unit, written(value) if scale in _FIGURED else "")
+
+
+_ORDINAL = re.compile(
+    r"(?:the\s)?(?:第\s?([0-9]{1,9})(?:名|位|个|個|回)?|([0-9]{1,9})(?:\s?\^?\(?(?:st|nd|rd|th)\)?|ème|ère|\s?番目|位|번째))"
+    r"(?:\s(?:place|position))?",
+    re.I,
+)
+
+
+def ordinal(text: str) -> Form | None:
+    """Return the number of `6th`, `the 6th place` or `第6`, with the unit of ordinals; None for anything else."""
+    found = _ORDINAL.fullmatch(text)
+    return Form(str(int(found[1] or found[2])), ORDINAL) if found else None
 
 
 def _scale_and_unit(tail: str, currency: str, *, is_one: bool) -> tuple[Fraction, str | None]:

@@ -64,7 +64,7 @@ _IS = (
     r"|definitely|actually|certainly|surely|in fact|of course|going to be|somit|daher|donc|por tanto"
     r"|por lo tanto|portanto|quindi|dunque|entonces|então|wahrscheinlich|alors|, donc),?)?(?: ?:)?"
 )
-_COLON = r"[*_ ]{0,6}(?: \([^()\n]{1,40}\))?[*_]{0,3}(?: ?[:\u0903](?![:=])|(?<=\bans)\.(?= ?[-(0-9$A-J]))"
+_COLON = r"[*_ \"']{0,6}(?: \([^()\n]{1,40}\))?[*_]{0,3}(?: ?[:\u0903](?![:=])|(?<=\bans)\.(?= ?[-(0-9$A-J]))"
 
 
 def _any(names: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mollm.final.canonical import BOX, LINK, MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, in_braces
+from mollm.final.forms import blank
 from mollm.final.phrases import ASIDE, ENDING, MARKER, OPTION
 from mollm.final.sentences import first_sentence, plain_text
 from mollm.final.statements import stated
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
 ASSERTION = re.compile(r"`?(?:assert\s[^\n]{0,40}|)[\w.]{1,40}\([^\n]{0,400}?\) ?== ?([^\n`]{1,400})`?(?=\s*\Z|\n)")
 """What a call is said to return: `assert f(2) == [1, 2]`."""
 _DECORATION = re.compile(r"(?:[\s*_:、\"“”#]|(?<=\n)(?:>|[-=]{3,40}(?=\n)))*+")
+_EMPTY = re.compile(r"""[\s*_:`]{0,40}(?:'(\s{0,40})'|"(\s{0,40})")[*_`.]{0,4}\s{0,9}(?:\Z|\n)""")
+"""An empty string and nothing behind it; decoration takes quotation marks away."""
 _DISPLAYED = re.compile(r"\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$", re.S)
 _ITEMIZED = re.compile(r"[-*•]\s|1[.)]\s(?=[^\n]{0,400}\n\s{0,4}2[.)]\s)")
-_ANOTHER = re.compile(rf"(?:(?:so|thus|therefore),? )?(?:(?:the|die|la|a|el|o|il) )?{MARKER.pattern}", re.I)
+_ANOTHER = re.compile(
+    rf"[`\"']{{0,3}}(?:(?:so|thus|therefore),? )?(?:(?:the|die|la|a|el|o|il) )?{MARKER.pattern}", re.I
+)
 _ENDS = re.compile(r"[*_`\"]{0,3}(?:[.;。]|,(?!\s?[\[({0-9$\\`*])|\s{0,4}\Z|\n)")
 _MORE_CODE = re.compile(r",?\s(?:and\s|or\s)?`")
 _CODE = re.compile(r"`([^`\n]{1,400})`")
@@ -50,6 +55,8 @@ def value_at(text: str, start: int, words: int, *, has_decimal_comma: bool = Fal
         words: Most words of a value which is neither a number nor an expression.
         has_decimal_comma: `3,5` is a number, `1.234` is one thousand and more.
     """
+    if empty := _EMPTY.match(text, start):
+        return blank(empty[1] or empty[2] or "")
     skipped = _DECORATION.match(text, start)
     start = skipped.end() if skipped else start
     rest = text[start : start + MAX_LITERAL_CHARS]

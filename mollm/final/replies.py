@@ -6,15 +6,17 @@ A final answer is the short checkable result inside a reply: a number, a choice,
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 from mollm.final.canonical import MAX_CHARS, MAX_LITERAL_CHARS, canonical, closing, compound, unescape
 from mollm.final.conclusions import concluded
-from mollm.final.forms import is_same, unscaled
+from mollm.final.forms import blank, is_same
 from mollm.final.marks import LABELLED_WORDS, last, marked
 from mollm.final.phrases import CONCLUDES
 from mollm.final.reading import ASSERTION, value_at
+from mollm.final.references import is_for
 from mollm.final.sentences import first_sentence
 from mollm.final.statements import stated
 
@@ -67,10 +69,10 @@ def same_answer(a: str, b: str) -> bool:
 def is_right(reply: str, reference: str) -> bool:
     """Say whether the final answer of `reply` is `reference`, a value on its own.
 
-    A percentage is also right if the reference is the bare number: 60 % for 60.
+    What else than the same value is right for a reference, 60 % for 60 among it, `references.is_for` says.
     """
     found, wanted = final_answer(reply), canonical(reference, LABELLED_WORDS)
-    return found is not None and wanted is not None and (is_same(found, wanted) or unscaled(found) == wanted)
+    return found is not None and wanted is not None and is_for(found, wanted)
 
 
 def is_value(reference: str) -> bool:
@@ -80,13 +82,17 @@ def is_value(reference: str) -> bool:
 
 _LAST_PARAGRAPH = re.compile(r"[^\W\d_][.:!)*]{0,3}\n[ \t]{0,9}\n([$€£]?[-\u2212]?[0-9][0-9,.]{0,20}%?)\Z")
 _HTML = re.compile(r"</?(?:b|strong|em|i|u|p|h[1-6]|center|span|br) ?/?>", re.I)
-_ORNAMENTS = re.compile("[\u2705\u2713\u2714\u2728\u2b50\ufe0f\u200b-\u200f\ufeff\U0001f300-\U0001faff]")
+_INVISIBLE = re.compile("[\ufe0f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_SIGNS = "\u2705\u2713\u2714\u2728\u2b50\U0001f300-\U0001faff"
+_ORNAMENTS = re.compile(rf"(?<![\"'{_SIGNS}])[{_SIGNS}]++|[{_SIGNS}]++(?![\"'])")
+"""Signs around what is said; between quotation marks they are what is said."""
 _PUNCTUATION = str.maketrans(
-    dict.fromkeys("\t\xa0\u2002\u2003\u2009\u202f\u3000", " ")
+    dict.fromkeys(map(chr, (*range(9), *range(14, 28), 127)), "")
+    | dict.fromkeys("\t\xa0\u2002\u2003\u2009\u202f\u3000", " ")
     | dict.fromkeys("\u2018\u2019", "'")
-    | {"\uff1a": ":", "\uff0c": ", ", "\uff1b": "; ", "\uff01": "! ", "\uff1f": "? ", "\u3010": "", "\u3011": ": "}
+    | {"\uff1a": ":", "\uff0c": ", ", "\uff1b": "; ", "\uff01": "! ", "\uff1f": "? ", "\u3010": "*", "\u3011": ": "}
 )
-"""Spaces, quotation marks and the wide punctuation of East Asia, as the phrases have them."""
+"""Control characters, spaces, quotation marks and the wide punctuation of East Asia, as the phrases have them."""
 
 
 def _window(text: str) -> str:
@@ -98,7 +104,7 @@ def _window(text: str) -> str:
     if "</" in text or "<br" in text:
         text = _HTML.sub("", text)
     if not text.isascii():
-        text = _ORNAMENTS.sub("", text.encode("utf-8", "ignore").decode())
+        text = _ORNAMENTS.sub("", _INVISIBLE.sub("", text.encode("utf-8", "ignore").decode()))
     text = text.translate(_PUNCTUATION)
     return re.sub(r"\s{17,}", lambda run: "\n" if "\n" in run[0] else " ", text)
 
@@ -124,6 +130,8 @@ _JSON_KEY = re.compile(
 )
 _JSON_STRING = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.S)
 
+_BLANK = re.compile(r"(?:\s|\\[nrt])*+")
+
 
 def _body(block: str) -> str:
     return re.sub(r"\A[ \t]*+[\w+-]*+[ \t]*+\n|\A(?:json|python)\b", "", block).strip()
@@ -136,19 +144,25 @@ def _from_json(text: str, blocks: list[str]) -> Form | None:
         # A block inside a string of the object parts it in two, of which neither may have the field.
         objects = [whole, *objects] if text.startswith("```") else [whole]
     for source in reversed(objects):
-        found = {canonical(raw, LABELLED_WORDS) for raw in _fields(source)}
-        if found:
+        if found := set(_fields(source)):
             # Several different ones in one object are data, or a list of questions.
             return found.pop() if len(found) == 1 else None
     return None
 
 
-def _fields(source: str) -> Iterator[str]:
+def _fields(source: str) -> Iterator[Form | None]:
+    """The value of each answer field; a string of nothing but spaces is one too."""
     for key in last(_JSON_KEY, source):
         rest = source[key.end() : key.end() + MAX_LITERAL_CHARS]
-        literal = rest[: closing(rest) + 1] if rest[:1] in ("[", "{") else re.split(r"[,}\n]", rest, maxsplit=1)[0]
-        string = _JSON_STRING.match(rest)
-        yield unescape(string[1]) if string else literal
+        if string := _JSON_STRING.match(rest):
+            if _BLANK.fullmatch(string[1]):
+                yield blank(json.loads(string[0], strict=False))
+            else:
+                yield canonical(unescape(string[1]), LABELLED_WORDS)
+        elif rest[:1] in ("[", "{", "("):
+            yield canonical(rest[: closing(rest) + 1], LABELLED_WORDS)
+        else:
+            yield canonical(re.split(r"[,}\n]", rest, maxsplit=1)[0], LABELLED_WORDS)
 
 
 _SHOWS = re.compile(
@@ -196,8 +210,8 @@ _NO_VALUE = re.compile(
     re.I,
 )
 _RETURNS = re.compile(
-    r"(?:>>> [^\n]{1,400}\n|[^\n\"'\[({]{0,100}(?:\([^()\n]{0,100}\) )?\b(?:returns?|prints?|outputs?"
-    r"|evaluates to|yields|produces) )"
+    r"(?:>>> [^\n]{1,400}\n\s{0,16}|[^\n\"'\[({]{0,100}(?:\([^()\n]{0,100}\) )?\b(?:returns?|prints?|outputs?"
+    r"|evaluates to|yields|produces) {1,16})"
     r"([\[({\"'][^\n]{0,1000}|True|False|None|-?[0-9.]{1,40})\.?\Z"
 )
 _SHARED = re.compile(r"\n|;|\bour\b|\bwe\b(?! (?:get|obtain|find|conclude)\b)", re.I)
@@ -234,8 +248,8 @@ _CLASSIFIES = re.compile(
 def _from_whole(prose: str) -> Form | None:
     """A reply that is nothing but a value, begins with the letter of a choice, or says what an expression gives."""
     is_plain = prose[:1] not in ("*", "_") and not _NO_PROSE.search(prose, 0, MAX_CHARS)
-    if is_plain and prose.count(" ", 0, MAX_CHARS) > 2 * _BARE_WORDS:
-        return None  # most replies: seen in 1 us, where reading one as a value takes 100
+    if is_plain and prose.count(" ", 0, MAX_CHARS) > 2 * _BARE_WORDS < len(prose[:MAX_CHARS].split()) - 1:
+        return None  # most replies: seen in 2 us, where reading one as a value takes 100
     if len(prose) <= MAX_CHARS and not _SHARED.search(prose) and (value := _only(prose)):
         return value
     if told := _TOLD.fullmatch(prose):
@@ -245,7 +259,7 @@ def _from_whole(prose: str) -> Form | None:
     if asserted := ASSERTION.match(prose):
         return value_at(asserted[1], 0, LABELLED_WORDS)
     if len(prose) < 2 * MAX_LITERAL_CHARS and (inline := _GIVES.match(prose)):
-        return canonical(inline[1], 0)
+        return canonical(inline[1], _BARE_WORDS if inline[1].lstrip()[:1] in ("'", '"') else 0)
     if returned := _RETURNS.match(prose):
         return canonical(returned[1], _BARE_WORDS)
     if (opening := _OPENING.match(prose)) and len(_LETTERED.findall(prose)) < 2:

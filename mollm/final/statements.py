@@ -8,7 +8,7 @@ from mollm.final.canonical import canonical, compound, unwrap
 from mollm.final.dates import measure, moment
 from mollm.final.forms import Form
 from mollm.final.notation import typed
-from mollm.final.numbers import number
+from mollm.final.numbers import number, ordinal
 from mollm.final.sentences import plain_text
 from mollm.final.units import CHANGING
 
@@ -57,6 +57,12 @@ _EAST_ASIAN = re.compile(
     r"[有是为為共剩花了需要付等于於得达達はがで은는이가]\s?([0-9][0-9,]{0,15}(?:\.[0-9]{1,9})?)\s?"
     r"((?:[个個只本支张張块塊条條件人元円天岁歲页頁台辆輛颗顆枚袋箱杯瓶米名匹冊개명원](?![之倍成折多以])[\u3040-\u9fff]{0,4}|))\Z"
 )
+_RANKED = re.compile(
+    r"\b(?:finish(?:es|ed)?|c[ao]mes?|ends?|ended|rank(?:s|ed)?|place[sd]?|is|are|was|were|be)\s"
+    r"(?:(?!not\b|than\b)[a-z-]{2,12}\s){0,4}?(?=(?:the\s)?[0-9])"
+)
+"""What stands before a place: `She finished the race in 6th place`."""
+_SPELLED_PLACE = re.compile(r"\bin ((?:[a-z]{4,7}-)?(?:first|second|third|[a-z]{3,9}th)) place\Z")
 _LINKED = re.compile(
     r"\b(?:is|are|was|were|be|at|on|by|until|takes?|took|lasts?|lasted|needs?|needed)\s(?=.{1,60}\Z)"
     r"|(?:=|\\in|∈)\s?(?=[\[({\\])"
@@ -81,6 +87,10 @@ def stated(sentence: str, *, is_marked: bool = False) -> Form | None:
     figures = list(_FIGURE.finditer(sentence)) or list(_SPELLED.finditer(sentence))
     if len(figures) == 1 and (value := _counting(sentence, figures[0].start())):
         return value
+    if len(figures) == 1 and (ranked := _RANKED.search(sentence)) and (value := ordinal(sentence[ranked.end() :])):
+        return value
+    if place := _SPELLED_PLACE.search(sentence):
+        return canonical(place[1], 2)
     if found := _EAST_ASIAN.search(sentence):
         value = number(found[1])
         return number(found[1] + found[2]) or (Form(value, found[2][:1]) if value else None)

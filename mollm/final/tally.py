@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from mollm.final.forms import PERCENT, unit_of, unscaled
+from mollm.final.forms import unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-_VOTES_WITHOUT = 2
-"""Votes a bare number needs before a percentage counts for it: whether they agree then hangs on no percentage."""
 
 
 class Tally:
     """Counts equal final answers, and remembers who gave them.
 
-    Final answers are equal as `forms.is_same` says. A number without a unit counts with those in a unit as long as
-    these have all the same one. A percentage counts for the bare number, 60 % for 60, if that has two votes without.
+    Whether two final answers are one is a matter of these two alone, as `forms.is_same` says: 50 % is 0.5 and never
+    50, whatever others said. Groups are made of that by one rule, whatever the order of arrival: answers of one value
+    are one group, unless two units stand beside it; then each unit is a group of its own, and so are those without a
+    unit (5 and 5 cm agree; 5, 5 cm and 5 m are three groups). So all in a group are the same two by two, and answers
+    that are the same are parted only where the one without a unit is the same as two that are not.
 
     Attributes:
         answered: Who replied, with or without a final answer, in order of arrival.
@@ -72,15 +71,9 @@ class Tally:
 
 
 def _grouped(finals: Mapping[int, str]) -> list[list[int]]:
-    bare = Counter(final for final in finals.values() if not unit_of(final))
-    in_units = {final for final in finals.values() if unit_of(final) not in ("", PERCENT)}
     values: dict[str, dict[int, str]] = {}
     for who, final in finals.items():
-        number = unscaled(final)
-        if number is not None and bare[number] >= _VOTES_WITHOUT and number not in in_units:
-            values.setdefault(number, {})[who] = ""
-        else:
-            values.setdefault(final, {})[who] = unit_of(final)
+        values.setdefault(final, {})[who] = unit_of(final)
     groups: dict[tuple[str, str], list[int]] = {}
     for value, units in values.items():
         is_parted = len(set(units.values()) - {""}) > 1

@@ -7,9 +7,9 @@ import re
 _SYMBOLS = (
     "mm cm dm m km nm µm in ft yd mi mg g kg t lb oz ml mL dl cl l L ms s min h mph rpm Hz kHz MHz GHz kB MB GB  TB"
     " KB Mb Gb Kb kb KiB MiB GiB  A mA µA C mC µC nC F µF nF pF T mT kW MW mW W kWh Wh J kJ MJ Pa kPa MPa hPa bar"
-    " atm N kN V kV mV Ω kΩ mol mmol K eV keV MeV cal kcal ppm dB ha rad"
+    " wpm bpm fps psi dpi atm N kN V kV mV Ω kΩ mol mmol K eV keV MeV cal kcal ppm dB ha rad"
 )
-_ONE_LETTER = re.compile("[mgtlLshJNVWKACFT]")
+ONE_LETTER = re.compile("[mgtlLshJNVWKACFT]")
 """Symbols that could as well be variables: `5 m` is a length, `5m` a product."""
 _ALIASES = {
     "m": "meter metre", "cm": "centimeter centimetre CM см 厘米", "mm": "millimeter millimetre MM",
@@ -94,7 +94,7 @@ def unit_after(tail: str, *, is_one: bool) -> str | None:
         return ""
     tail = _AFTERTHOUGHT.sub("", tail) or tail
     tokens = _TOKEN.findall(tail)
-    if "".join(tokens) != tail or _ONE_LETTER.fullmatch(tail):
+    if "".join(tokens) != tail or ONE_LETTER.fullmatch(tail):
         return None
     parts = [token.rstrip(".") or token for token in tokens if not token.isspace()]
     return _measure(parts) or _counted(parts, is_one=is_one)

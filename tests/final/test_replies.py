@@ -55,6 +55,11 @@ PLACES: list[tuple[str, str | None]] = [
     ("The total is **42**.", "42"),
     ("<think>The answer is 5. Or is it 6?</think>\n6", "6"),
     ("42", "42"),
+    ('{"answer": "6 rows of red tulips + 3 rows of blue ones = 9 rows"}', "9"),
+    ("Answer: 4 washes/month * $15/wash * 12 months/year = $720/year", "720"),
+    ("Answer: 2 apples + x = 5", "2 apples+x=5"),
+    ('```json\n{"answer": "I add what each of them has, and get the sum of both"}\n```\n\n"answer": "72"', "72"),
+    ('The final answer is: `"answer": "72"`\n\nShe used 72 of 80 seeds.', "72"),
 ]
 
 VALUES: list[tuple[str, list[str]]] = [
@@ -151,7 +156,6 @@ OPEN_TEXT: list[str] = [
     "Answer:",
     "The answer is",
     '{"answer": null}',
-    '{"answer": ""}',
     "How can I help you today?",
     "I don't know.",
     "I'm sorry, but I cannot help with that.",

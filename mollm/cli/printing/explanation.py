@@ -112,9 +112,7 @@ def agreement_of(proposals: Sequence[Proposal]) -> Agreement | None:
     if len(proposals) < 2 or not groups:
         return None
     workers = tuple(proposals[index].worker for index in groups[0])
-    finals = [proposals[index].final or "" for index in groups[0]]
-    # A percentage may count for a bare number: what most wrote is shown.
-    return Agreement(workers, len(proposals), max(finals, key=finals.count))
+    return Agreement(workers, len(proposals), proposals[groups[0][0]].final or "")
 
 
 def _origin(answer: Answer, proposals: Sequence[Proposal], config: Config) -> str:
