@@ -57,7 +57,10 @@ def table_of(folder: Path) -> Table:
     columns = list(outputs.values())
     finals = [[final_answer(text) if text else None for text in column] for column in columns]
     right = [
-        [final is not None and is_right(text, row["gold"]) for final, text, row in zip(column, texts, rows, strict=True)]
+        [
+            final is not None and is_right(text, row["gold"])
+            for final, text, row in zip(column, texts, rows, strict=True)
+        ]
         for column, texts in zip(finals, columns, strict=True)
     ]
     shape = (len(rows), len(columns))
@@ -135,7 +138,7 @@ class Split:
         """Accuracy and calls of asking by `rules`; for a probability, the accuracy and the mean of what was sure."""
         right, calls, sure = [], [], []
         for row, (said, stated) in enumerate(zip(self.said, self.stated, strict=True)):
-            ended = simulate([Reply(one) for one in said], rules, lambda found, stated=stated: stated[len(found) - 1])
+            ended = simulate([Reply(one) for one in said], rules, _Known(stated))
             finals = [self.table.finals[row][column] for column in ended.arrived]
             is_right = float(self.table.scores[row, ended.arrived[leader(finals)]])
             right.append(is_right)
@@ -144,6 +147,16 @@ class Split:
                 sure.append((stated[len(ended.arrived) - 1] or 0.0, is_right))
         told = np.array(sure).mean(axis=0) if sure else (np.nan, np.nan)
         return float(np.mean(right)), float(np.mean(calls)), float(told[0]), float(told[1])
+
+
+class _Known:
+    """Confidences that were worked out before, by the number of those that have answered."""
+
+    def __init__(self, stated: Sequence[float | None]) -> None:
+        self._stated = stated
+
+    def __call__(self, said: Sequence[Said]) -> float | None:
+        return self._stated[len(said) - 1]
 
 
 def main() -> None:
@@ -178,9 +191,9 @@ def measured(name: str, table: Table, splits: int) -> None:
         print(f"| {count} | {' | '.join(f'{100 * value:.2f}' for value in np.mean(found, axis=0))} |")
     print(f"\ncross-validated on the fitting half, after {WORKERS}: {100 * np.nanmean(validated):.2f}\n")
     print("| rules | right | calls | sure: stated | sure: right |\n|---|---:|---:|---:|---:|")
-    for rule, found in rows.items():
-        right, calls = np.mean(found, axis=0)[:2]
-        sure = np.array([row for row in found if not np.isnan(row[2])])
+    for rule, outcomes in rows.items():
+        right, calls = np.mean(outcomes, axis=0)[:2]
+        sure = np.array([row for row in outcomes if not np.isnan(row[2])])
         told = f"{100 * sure[:, 2].mean():.1f} | {100 * sure[:, 3].mean():.1f}" if len(sure) else " | "
         print(f"| {rule} | {100 * right:.2f} | {calls:.2f} | {told} |", flush=True)
 

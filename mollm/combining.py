@@ -74,6 +74,7 @@ def _joined(config: Config, first: str, second: str, *, is_picked: bool) -> Mixt
         "aggregator": aggregator,
         "ask_first": "all",
         "agree": None,
+        "calibration": None,
         "widen_after": None,
         "enough": None,
         "review": None,

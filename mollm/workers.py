@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.calling.base import Request
+from mollm.calling.logprobs import mean_logprob
 from mollm.errors import ContextTooLong, Exhausted
 from mollm.events import Arrived, Failed, Started
+from mollm.final.calibration import Said
 from mollm.final.replies import final_answer
 from mollm.final.tally import Tally
 from mollm.formats import format_of, value_of
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from mollm.calling.calls import Calls, Outcome
     from mollm.events import Observer
+    from mollm.final.calibration import Calibration
     from mollm.types import Message
 
 
@@ -46,6 +49,8 @@ class Worker:
     settings: Settings = Settings()
     sample: int = 0
     """0 for the first sample; each gets a seed of its own if the caller sets one."""
+    wants_logprobs: bool = False
+    """It is asked for the log-probabilities of its tokens, where its LLM tells them."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -57,7 +62,8 @@ class Worker:
         settings = over.over(self.settings)
         if seed is not None:
             settings = replace(settings, seed=seed + self.sample)
-        return Request(with_persona(messages, system=self.system, persona=self.persona), settings)
+        shown = with_persona(messages, system=self.system, persona=self.persona)
+        return Request(shown, settings, wants_logprobs=self.wants_logprobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,11 @@ class Rules:
     deadline: float = 120.0
     layers: int = 1
 
+    @property
+    def may_agree(self) -> bool:
+        """Whether proposals may end a layer by what they say."""
+        return self.agree is not None or self.sure is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -85,7 +96,9 @@ class Layer:
     proposals: tuple[Proposal, ...]
     """One per call that was started, in listed order."""
     agreed: bool
-    """It ended because `agree` proposals have the same final answer."""
+    """It ended because `agree` proposals have the same final answer, or the one that leads is probable enough."""
+    confidence: float | None = None
+    """Probability that the answer which leads is right, 0 to 1; None without a calibration, or a final answer."""
 
     @property
     def is_too_long_for_all(self) -> bool:
@@ -101,7 +114,7 @@ class Asking:
 
     Attributes:
         ended: No call is to be started or waited for any more.
-        agreed: It ended because enough proposals have the same final answer.
+        agreed: It ended because enough proposals have the same final answer, or one is probable enough.
         is_in_grace: Enough have arrived, and those that run are waited for, until `grace_over` is reported at the
             latest; none is started any more.
     """
@@ -169,8 +182,7 @@ class Asking:
             self.ended = True
             return self._start(0)
         # Workers cannot agree on open text, so waiting for agreement would only take longer.
-        stops = self._rules.agree is not None or self._rules.sure is not None
-        is_open_text = stops and bool(self._tally.answered) and not self._tally.has_finals
+        is_open_text = self._rules.may_agree and bool(self._tally.answered) and not self._tally.has_finals
         return self._start(self._planned if is_open_text else self._rules.widen)
 
     def _start(self, count: int) -> range:
@@ -189,6 +201,7 @@ async def ask(
     seed: int | None = None,
     observer: Observer = NOBODY,
     instead: Mapping[str, Sequence[Message]] | None = None,
+    calibration: Calibration | None = None,
 ) -> Layer:
     """Ask `workers` by `rules` and return the proposals that arrive in time.
 
@@ -201,12 +214,13 @@ async def ask(
         seed: The caller's seed.
         observer: Receives `Started`, `Arrived` and `Failed`.
         instead: By name of the worker, the conversation as it is shown to that one alone.
+        calibration: Tells after each arrival how probable it is that the answer which leads is right.
 
     Returns:
         One proposal for every call that was started. Calls that were still running when the layer ended are
         cancelled, their connections closed, and recorded as failures.
     """
-    return await _Engine(workers, messages, rules, calls, layer, seed, observer, instead or {}).run()
+    return await _Engine(workers, messages, rules, calls, layer, seed, observer, instead or {}, calibration).run()
 
 
 class _Engine:
@@ -220,10 +234,11 @@ class _Engine:
         seed: int | None,
         observer: Observer,
         instead: Mapping[str, Sequence[Message]],
+        calibration: Calibration | None,
     ) -> None:
         self._workers, self._messages, self._rules = workers, messages, rules
         self._calls, self._layer, self._seed, self._observer = calls, layer, seed, observer
-        self._instead = instead
+        self._instead, self._calibration = instead, calibration
         self._asking = Asking(len(workers), rules)
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -252,7 +267,7 @@ class _Engine:
             if running:
                 await asyncio.wait(running)
         ordered = tuple(self._proposals[index] for index in sorted(self._proposals))
-        return Layer(ordered, self._asking.agreed)
+        return Layer(ordered, self._asking.agreed, self._confidence())
 
     def _time_is_up(self) -> None:
         self._is_late = True
@@ -311,12 +326,20 @@ class _Engine:
         self._proposals[index] = proposal
         if proposal.error is None:
             self._observer.tell(Arrived(proposal))
-            starts = self._asking.arrived(proposal.final)
+            starts = self._asking.arrived(proposal.final, self._confidence())
         else:
             self._observer.tell(Failed(proposal))
             starts = self._asking.failed()
         if not self._ended.done():
             self._start(starts)
+
+    def _confidence(self) -> float | None:
+        if self._calibration is None:
+            return None
+        # In listed order: of several groups of the same size, the one that is listed first leads.
+        ordered = (self._proposals[index] for index in sorted(self._proposals))
+        arrived = [proposal for proposal in ordered if proposal.error is None]
+        return self._calibration.confidence([Said(p.worker, p.final, p.logprob, len(p.text)) for p in arrived])
 
     def _unfinished(self, worker: Worker) -> Proposal:
         call = self._calls.spent[-1]  # entered on the way here, and nothing else ran in between
@@ -332,6 +355,7 @@ def proposal_of(worker: Worker, layer: int, outcome: Outcome) -> Proposal:
     """Make a proposal of the outcome of a call to `worker`."""
     call, completion = outcome.call, outcome.completion
     text = completion.text if completion else ""
+    logprobs = completion.logprobs if completion else None
     return Proposal(
         worker.name,
         worker.llm,
@@ -343,6 +367,7 @@ def proposal_of(worker: Worker, layer: int, outcome: Outcome) -> Proposal:
         call.usage,
         call.cost_usd,
         call.seconds,
+        logprob=None if logprobs is None else mean_logprob(logprobs),
     )
 
 

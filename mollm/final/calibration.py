@@ -154,7 +154,7 @@ def _doubts(said: Said, members: Mapping[str, Member]) -> tuple[float, float, fl
 
 def _doubt(value: float, mean: float, deviation: float) -> float:
     found = USUAL + (value - mean) / deviation if deviation > 0 else USUAL
-    return min(max(found, 0.0), MOST_DOUBT) if found == found else USUAL  # noqa: PLR0124 - NaN
+    return USUAL if math.isnan(found) else min(max(found, 0.0), MOST_DOUBT)
 
 
 def _sigmoid(value: float) -> float:

@@ -123,7 +123,7 @@ class _Keys:
     def pair(self, key: str) -> tuple[float, float]:
         """Mean and standard deviation."""
         found = self.value(key)
-        if not isinstance(found, list) or len(found) != 2:  # noqa: PLR2004
+        if not isinstance(found, list) or len(found) != 2:
             raise self._wrong(key, "must be a mean and a standard deviation")
         return self._number(key, found[0], -LARGEST, LARGEST), self._number(key, found[1], 0.0, LARGEST)
 

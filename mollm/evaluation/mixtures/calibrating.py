@@ -164,7 +164,7 @@ def regression(matrix: Floats, right: Floats, penalties: Floats, prior: float) -
         The intercept, and the weights, shape (f,).
     """
     mean, deviation = matrix.mean(axis=0), matrix.std(axis=0)
-    used = deviation > 1e-9  # noqa: PLR2004 - what never changes tells nothing
+    used = deviation > 1e-9
     deviation = np.where(used, deviation, 1.0)
     rows = np.hstack([np.ones((len(matrix), 1)), (matrix - mean) / deviation * used])
     rows = np.vstack([rows, np.eye(1, rows.shape[1]), np.eye(1, rows.shape[1])])
