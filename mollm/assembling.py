@@ -14,6 +14,8 @@ from mollm.aggregation.rewriting import Rewriter
 from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
 from mollm.aggregation.writing import Writers
+from mollm.asking import Rules
+from mollm.calibrated import calibration_of
 from mollm.comparing.analysis import Analyst
 from mollm.comparing.inquiry import Inquiry
 from mollm.comparing.judge import Judge
@@ -27,7 +29,7 @@ from mollm.mixing.registry import build_chooser
 from mollm.mixture import Mixture
 from mollm.options import Settings
 from mollm.prompts import load_prompt
-from mollm.workers import Rules, Worker
+from mollm.workers import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -90,6 +92,9 @@ class _Assembly:
     def mixture(self, aggregator: Aggregator | None) -> Mixture:
         """All parts; `aggregator`: the one that was given, None: a built-in one."""
         section, workers = self.section, workers_of(self.config, self.name, self.section)
+        calibration = calibration_of(self.config, self.name, section, workers)
+        if calibration is not None and calibration.uses_logprobs:
+            workers = tuple(replace(worker, wants_logprobs=True) for worker in workers)
         # An aggregator that picks is asked for a number; a worker of a later layer is asked for an answer.
         is_asked_for_number = section.aggregator.method == "best"
         form = self.prompt(FORM_PROMPT, "aggregator", "aggregator", "prompt")
@@ -113,6 +118,7 @@ class _Assembly:
             shuffle=section.shuffle,
             review=self.review,
             analyst=self.analyst,
+            calibration=calibration,
             judge=self.judge,
             chooser=build_chooser(section.choose, self.config, self.name),
         )
@@ -246,7 +252,8 @@ def rules_of(mixture: MixtureConfig) -> Rules:
     planned = mixture.planned
     return Rules(
         ask_first=planned if mixture.ask_first == "all" else mixture.ask_first,
-        agree=mixture.agree,
+        agree=mixture.votes,
+        sure=mixture.sure,
         widen=planned if mixture.widen == "all" else mixture.widen,
         widen_after=mixture.widen_after,
         enough=mixture.enough or planned,

@@ -75,6 +75,7 @@ def _joined(config: Config, first: str, second: str, *, is_picked: bool) -> Mixt
         "ask_first": "all",
         "agree": None,
         "alike": None,
+        "calibration": None,
         "widen_after": None,
         "enough": None,
         "review": None,

@@ -55,7 +55,7 @@ from mollm.messages import is_midway
 from mollm.prompts import with_persona
 from mollm.routing.base import plan_of
 from mollm.run import Context, Run, fresh
-from mollm.turns import mark_of, turn_of
+from mollm.turns import KEPT, mark_of, turn_of
 from mollm.types import Alternative, Route, Written
 from mollm.workers import ask, proposal_of
 
@@ -98,7 +98,7 @@ def reusing(run: Run, context: Context, mixture: Mixture) -> Run:
     kept = context.kept(turn) if turn else None
     if kept is None:
         return run
-    found = {name: getattr(kept, name) for name in ("proposals", "layer", "degraded", "ranking", "analysis")}
+    found = {name: getattr(kept, name) for name in KEPT}
     return replace(run, turn=turn, reused=True, **found)
 
 
@@ -195,21 +195,22 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
         run, messages = await shown_to_next_layer(run, context, mixture, workers)
     else:
         short = await fitted(context.question.messages, readers_of(workers, context))
-    seed, observer = context.options.seed, context.observer
     layer = await ask(
         workers,
         messages,
         mixture.rules,
         context.calls,
         layer=number,
-        seed=seed,
-        observer=observer,
+        seed=context.options.seed,
+        observer=context.observer,
         instead=short,
         alike=mixture.alike,
+        calibration=mixture.calibration,
     )
     run = cut_for(run, [p.worker for p in layer.proposals if p.worker in short])
     run = replace(run, degraded=(*run.degraded, *layer.degraded))
-    after = replace(run, layer=number, agreed=layer.agreed, proposals=(*run.proposals, *layer.proposals))
+    proposals = (*run.proposals, *layer.proposals)
+    after = replace(run, layer=number, agreed=layer.agreed, proposals=proposals, confidence=layer.confidence)
     count, quorum = len(after.arrived), mixture.rules.quorum
     if count < quorum and number == 1:
         if run.on_tools and quorum == 1 and layer.is_too_long_for_all:

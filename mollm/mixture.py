@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from mollm.aggregation.base import Aggregator
     from mollm.aggregation.guarding import Guard
     from mollm.aggregation.rewriting import Rewriter
+    from mollm.asking import Rules
     from mollm.comparing.analysis import Analyst
     from mollm.comparing.judge import Judge
     from mollm.comparing.review import Review
     from mollm.embeddings.alike import Alike
+    from mollm.final.calibration import Calibration
     from mollm.mixing.base import Chooser
     from mollm.options import Options
     from mollm.prompts import Prompt
     from mollm.types import OnTools, Question
-    from mollm.workers import Rules, Worker
+    from mollm.workers import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Mixture:
     """Ranks the proposals; None: nobody does."""
     analyst: Analyst | None = None
     """Compares the proposals before the answer is written; None: nobody does."""
+    calibration: Calibration | None = None
+    """Says how probable it is that the answer which leads is right; None: nobody knows."""
     judge: Judge | None = None
     """Scores the proposals, unless an LLM acts on them with tools; None: nobody does."""
     chooser: Chooser | None = None
@@ -113,7 +117,7 @@ class Mixture:
         """Whether a proposal of this layer becomes the answer, word for word, if nothing fails."""
         if on_tools:
             return False  # the LLM that has the tools writes it
-        return self.rules.agree is not None or (picks(self.aggregator) and layer == self.rules.layers)
+        return self.rules.may_agree or (picks(self.aggregator) and layer == self.rules.layers)
 
     def asked(self, layer: int, options: Options, on_tools: OnTools | None = None) -> tuple[Worker, ...]:
         """The workers of a layer, with what the caller asks of the form of the answer where they write it."""

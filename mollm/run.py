@@ -78,6 +78,8 @@ class Run:
     """How the proposals were ranked by reviewers."""
     analysis: Analysis | None = None
     """How the proposals compare."""
+    confidence: float | None = None
+    """Probability that the answer which leads among the proposals is right; None where nobody knows."""
     written: Written | None = None
     """The answer, once it is written."""
 
@@ -122,7 +124,7 @@ _FIELDS = tuple(f.name for f in fields(Run))
 
 def kept_of(run: Run) -> Kept:
     """What is kept of a run for the rest of its turn."""
-    return Kept(run.proposals, run.layer, run.degraded, run.ranking, run.analysis)
+    return Kept(run.proposals, run.layer, run.degraded, run.ranking, run.analysis, run.confidence)
 
 
 class Context:

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -51,6 +51,7 @@ class Kept:
     degraded: tuple[str, ...] = ()
     ranking: Ranking | None = None
     analysis: Analysis | None = None
+    confidence: float | None = None
 
     @property
     def size(self) -> int:
@@ -59,6 +60,9 @@ class Kept:
         points = self.analysis.points if self.analysis else ()
         ballots = self.ranking.ballots if self.ranking else ()
         return proposals + sum(_OF_POINT + sys.getsizeof(p.text) for p in points) + _BESIDE_TEXT * len(ballots)
+
+
+KEPT = tuple(f.name for f in fields(Kept))
 
 
 class Turns:

@@ -294,7 +294,8 @@ class Answer:
     """Size of the largest group of proposals with the same final answer, divided by the number that arrived, 0 to 1;
     None if no proposal has a final answer, or an open text that was compared."""
     confidence: float | None
-    """Calibrated probability that the answer is correct; None until a calibration is set."""
+    """Calibrated probability that the answer is right, 0 to 1; None where its mixture has no `calibration`, where no
+    proposal has a final answer, and where the answer's final answer is not the one that leads among the proposals."""
     degraded: tuple[str, ...]
     """Why this is not the answer that was planned; empty if it is."""
     calls: int

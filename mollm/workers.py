@@ -1,6 +1,6 @@
 """Ask the workers of a layer: in order, no more than needed, within the deadline.
 
-`Asking` holds the rules and nothing else: it takes events and returns which calls to start, so that it can be
+`asking.py` holds the rules and nothing else: it takes events and returns which calls to start, so that it can be
 tested against a plain specification. `ask` is its engine: tasks, timers and cancellation.
 """
 
@@ -11,11 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mollm.asking import Asking
 from mollm.calling.base import Request
+from mollm.calling.logprobs import mean_logprob
 from mollm.errors import ContextTooLong, Exhausted
 from mollm.events import Arrived, Failed, Started
+from mollm.final.calibration import Said
 from mollm.final.replies import final_answer
-from mollm.final.tally import Tally
 from mollm.formats import format_of, value_of
 from mollm.messages import tokens_at_most
 from mollm.observing.observers import NOBODY
@@ -26,9 +28,11 @@ from mollm.types import Failure, Proposal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from mollm.asking import Rules
     from mollm.calling.calls import Calls, Outcome
     from mollm.embeddings.alike import Alike
     from mollm.events import Observer
+    from mollm.final.calibration import Calibration
     from mollm.types import Message
 
 
@@ -48,6 +52,8 @@ class Worker:
     settings: Settings = Settings()
     sample: int = 0
     """0 for the first sample; each gets a seed of its own if the caller sets one."""
+    wants_logprobs: bool = False
+    """It is asked for the log-probabilities of its tokens, where its LLM tells them."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -59,25 +65,8 @@ class Worker:
         settings = over.over(self.settings)
         if seed is not None:
             settings = replace(settings, seed=seed + self.sample)
-        return Request(with_persona(messages, system=self.system, persona=self.persona), settings)
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """When to start calls and when to stop. Counts are numbers of calls, times are in seconds."""
-
-    ask_first: int
-    agree: int | None = None
-    sure: float | None = None
-    """Probability that the leading answer is right, above 0 and below 1, from which on nobody else is asked."""
-    widen: int = 1
-    widen_after: float | None = None
-    enough: int = 1
-    grace: float = 0.0
-    """How much longer the calls that run are waited for once `enough` have arrived."""
-    quorum: int = 1
-    deadline: float = 120.0
-    layers: int = 1
+        shown = with_persona(messages, system=self.system, persona=self.persona)
+        return Request(shown, settings, wants_logprobs=self.wants_logprobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +76,9 @@ class Layer:
     proposals: tuple[Proposal, ...]
     """One per call that was started, in listed order."""
     agreed: bool
-    """It ended because `agree` proposals have the same final answer."""
+    """It ended because `agree` proposals have the same final answer, or the one that leads is probable enough."""
+    confidence: float | None = None
+    """Probability that the answer which leads is right, 0 to 1; None without a calibration, or a final answer."""
     degraded: tuple[str, ...] = ()
     """Why agreement could not be told as planned."""
 
@@ -96,91 +87,6 @@ class Layer:
         """The conversation did not fit the window of anybody who was asked."""
         kinds = {proposal.error.kind if proposal.error else None for proposal in self.proposals}
         return kinds == {ContextTooLong.kind}
-
-
-class Asking:
-    """The rules of asking, as a state machine over the planned calls 0 to `planned` - 1.
-
-    Every method that reports an event returns the calls to start now, in listed order.
-
-    Attributes:
-        ended: No call is to be started or waited for any more.
-        agreed: It ended because enough proposals have the same final answer.
-        is_in_grace: Enough have arrived, and those that run are waited for, until `grace_over` is reported at the
-            latest; none is started any more.
-    """
-
-    def __init__(self, planned: int, rules: Rules) -> None:
-        """Create it with no call started."""
-        self._planned = planned
-        self._rules = rules
-        self._started = 0
-        self._settled = 0
-        self._tally = Tally()
-        self.ended = False
-        self.agreed = False
-        self.is_in_grace = False
-
-    @property
-    def has_more(self) -> bool:
-        """Whether a planned call has not been started yet."""
-        return self._started < self._planned
-
-    def begin(self) -> range:
-        """Start the first calls."""
-        return self._start(self._rules.ask_first)
-
-    def arrived(self, final: str | None, confidence: float | None = None) -> range:
-        """A call returned a proposal.
-
-        Args:
-            final: Its final answer in canonical form, if it has one.
-            confidence: Probability that the answer which leads now is right, if that is known.
-        """
-        if self.ended:
-            return self._start(0)
-        votes = self._tally.add(self._settled, final)
-        self._settled += 1
-        is_sure = self._rules.sure is not None and confidence is not None and confidence >= self._rules.sure
-        self.agreed = is_sure or (self._rules.agree is not None and votes >= self._rules.agree)
-        is_enough = len(self._tally.answered) >= self._rules.enough
-        self.is_in_grace = is_enough and not self.agreed and self._rules.grace > 0
-        self.ended = self.agreed or (is_enough and not self.is_in_grace)
-        return self._start(0) if self.ended else self._after_settling()
-
-    def failed(self) -> range:
-        """A call failed: the next planned call replaces it at once."""
-        if self.ended:
-            return self._start(0)
-        self._settled += 1
-        if self.has_more and not self.is_in_grace:
-            return self._start(1)
-        return self._after_settling()
-
-    def waited(self) -> range:
-        """`widen_after` has passed since the last start."""
-        return self._start(0 if self.is_in_grace else self._rules.widen)
-
-    def grace_over(self) -> range:
-        """`grace` has passed since enough have arrived."""
-        self.ended = True
-        return self._start(0)
-
-    def _after_settling(self) -> range:
-        if self._settled < self._started:
-            return self._start(0)
-        if self.is_in_grace or not self.has_more:
-            self.ended = True
-            return self._start(0)
-        # Workers cannot agree on open text, so waiting for agreement would only take longer.
-        stops = self._rules.agree is not None or self._rules.sure is not None
-        is_open_text = stops and bool(self._tally.answered) and not self._tally.has_finals
-        return self._start(self._planned if is_open_text else self._rules.widen)
-
-    def _start(self, count: int) -> range:
-        first = self._started
-        self._started = min(self._planned, first + count)
-        return range(first, self._started)
 
 
 async def ask(
@@ -194,6 +100,7 @@ async def ask(
     observer: Observer = NOBODY,
     instead: Mapping[str, Sequence[Message]] | None = None,
     alike: Alike | None = None,
+    calibration: Calibration | None = None,
 ) -> Layer:
     """Ask `workers` by `rules` and return the proposals that arrive in time.
 
@@ -207,12 +114,14 @@ async def ask(
         observer: Receives `Started`, `Arrived` and `Failed`.
         instead: By name of the worker, the conversation as it is shown to that one alone.
         alike: Compares texts without a final answer; None: these agree with no other.
+        calibration: Tells after each arrival how probable it is that the answer which leads is right.
 
     Returns:
         One proposal for every call that was started. Calls that were still running when the layer ended are
         cancelled, their connections closed, and recorded as failures.
     """
-    return await _Engine(workers, messages, rules, calls, layer, seed, observer, instead or {}, alike).run()
+    engine = _Engine(workers, messages, rules, calls, layer, seed, observer, instead or {}, alike, calibration)
+    return await engine.run()
 
 
 class _Engine:
@@ -227,10 +136,11 @@ class _Engine:
         observer: Observer,
         instead: Mapping[str, Sequence[Message]],
         alike: Alike | None,
+        calibration: Calibration | None,
     ) -> None:
         self._workers, self._messages, self._rules = workers, messages, rules
         self._calls, self._layer, self._seed, self._observer = calls, layer, seed, observer
-        self._instead = instead
+        self._instead, self._calibration = instead, calibration
         self._texts = alike.texts() if alike else None
         self._asking = Asking(len(workers), rules)
         self._loop = asyncio.get_running_loop()
@@ -261,7 +171,7 @@ class _Engine:
                 await asyncio.wait(running)
         ordered = tuple(self._proposals[index] for index in sorted(self._proposals))
         failed = self._texts.failed if self._texts else None
-        return Layer(ordered, self._asking.agreed, (failed,) if failed else ())
+        return Layer(ordered, self._asking.agreed, self._confidence(), (failed,) if failed else ())
 
     def _time_is_up(self) -> None:
         self._is_late = True
@@ -320,7 +230,7 @@ class _Engine:
         self._proposals[index] = proposal
         if proposal.error is None:
             self._observer.tell(Arrived(proposal))
-            starts = self._asking.arrived(proposal.said)
+            starts = self._asking.arrived(proposal.said, self._confidence())
         else:
             self._observer.tell(Failed(proposal))
             starts = self._asking.failed()
@@ -334,6 +244,14 @@ class _Engine:
         with suppress(asyncio.CancelledError):
             return replace(proposal, alike=await self._texts.group(proposal.worker, proposal.text))
         return proposal
+
+    def _confidence(self) -> float | None:
+        if self._calibration is None:
+            return None
+        # In listed order: of several groups of the same size, the one that is listed first leads.
+        ordered = (self._proposals[index] for index in sorted(self._proposals))
+        arrived = [proposal for proposal in ordered if proposal.error is None]
+        return self._calibration.confidence([Said(p.worker, p.final, p.logprob, len(p.text)) for p in arrived])
 
     def _unfinished(self, worker: Worker) -> Proposal:
         call = self._calls.spent[-1]  # entered on the way here, and nothing else ran in between
@@ -349,6 +267,7 @@ def proposal_of(worker: Worker, layer: int, outcome: Outcome) -> Proposal:
     """Make a proposal of the outcome of a call to `worker`."""
     call, completion = outcome.call, outcome.completion
     text = completion.text if completion else ""
+    logprobs = completion.logprobs if completion else None
     return Proposal(
         worker.name,
         worker.llm,
@@ -360,6 +279,7 @@ def proposal_of(worker: Worker, layer: int, outcome: Outcome) -> Proposal:
         call.usage,
         call.cost_usd,
         call.seconds,
+        logprob=None if logprobs is None else mean_logprob(logprobs),
     )
 
 

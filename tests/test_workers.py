@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mollm.asking import Rules
 from mollm.calling.attempt import ReliableLLM
 from mollm.calling.calls import Calls
 from mollm.config.effect_problems import effect_problems
@@ -18,7 +19,7 @@ from mollm.config.mixtures import MixtureConfig, WorkerConfig
 from mollm.errors import ConfigError
 from mollm.events import STREAMED, Arrived, Event, Failed, Started, Token
 from mollm.llms.scripted import Reply, ScriptedLLM
-from mollm.workers import Layer, Rules, Worker, ask
+from mollm.workers import Layer, Worker, ask
 from tests.clock import run_virtual
 from tests.fuzz import cases
 

@@ -14,12 +14,14 @@ from mollm.calling.base import LLM, Chunk, Completion, Request
 from mollm.calling.bounds import CONNECTIONS, Clock, Slots
 from mollm.calling.health import Breaker, RetryBudget
 from mollm.calling.history import as_sent
+from mollm.calling.logprobs import refuses_logprobs, with_logprobs
 from mollm.calling.patience import Patience
 from mollm.calling.quoting import quoted, with_quote
 from mollm.calling.replies import check_reply, up_to_first_token
 from mollm.calling.retries import Retries, harmless, place_of
 from mollm.calling.streamed import collected
 from mollm.calling.translate import translate
+from mollm.errors import LLMError
 from mollm.messages import CHARACTERS_PER_TOKEN, text_of
 from mollm.options import Settings
 from mollm.types import Usage
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from mollm.calling.bounds import Room
     from mollm.calling.retries import Tell
     from mollm.config.llms import Dialect
-    from mollm.errors import LLMError
     from mollm.types import Message
 
 log = logging.getLogger("mollm")
@@ -131,6 +132,7 @@ class ReliableLLM:
         self._moves_thoughts = moves_thoughts
         self._secrets = secrets
         self._without_window: set[str] = set()
+        self._tells_logprobs = True
 
     @property
     def addresses(self) -> Addresses:
@@ -166,6 +168,9 @@ class ReliableLLM:
             LLMError: The call failed, after retries where they made sense.
         """
         request, clock = self._begin(request, deadline)
+        bare = request
+        if request.wants_logprobs and self._tells_logprobs:
+            request = with_logprobs(request)
         given_up = 0
 
         async def ask(attempt: Attempt) -> Completion:
@@ -183,7 +188,14 @@ class ReliableLLM:
             return completion
 
         async with self._slots.slot(clock, self.name):
-            completion = await self._retries.reach(ask, request, clock, tell, hedge=True)
+            try:
+                completion = await self._retries.reach(ask, request, clock, tell, hedge=True)
+            except LLMError as error:
+                if request is bare or not refuses_logprobs(error):
+                    raise
+                # Nobody needs them to answer, and whoever does not tell them now will not do so next time.
+                self._tells_logprobs, request = False, bare
+                completion = await self._retries.reach(ask, request, clock, tell, hedge=True)
         usage = completion.usage or self.estimate(request.messages, completion.text)
         if given_up:  # another address answered first; what this one had read by then is paid for, too
             usage += self.estimate(request.messages)
@@ -280,4 +292,5 @@ class ReliableLLM:
     def _begin(self, request: Request, deadline: float | None) -> tuple[Request, Clock]:
         settings = request.settings.over(self.defaults)
         messages = as_sent(request.messages)
-        return Request(messages, settings, request.is_answer, request.secrets), Clock(self._timeouts.total, deadline)
+        begun = Request(messages, settings, request.is_answer, request.secrets, request.wants_logprobs)
+        return begun, Clock(self._timeouts.total, deadline)

@@ -29,6 +29,8 @@ class Request:
     """The reply is the answer, even if it is a refusal or empty because of a stop text."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Texts in it of which nothing that is said about the call may have any."""
+    wants_logprobs: bool = False
+    """The log-probabilities of the tokens are asked for, where the LLM tells them."""
 
     def sample(self, index: int) -> Request:
         """Return the request for one of several samples, with a seed of its own: equal seeds give equal answers."""

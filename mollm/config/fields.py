@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.fields import FieldInfo  # noqa: TC002 - pydantic evaluates the annotations
 
 from mollm.config.masking import fields, shown
@@ -27,11 +27,29 @@ def _number_or_all(value: Any) -> Any:
     raise ValueError("must be a number of at least 1, or 'all'")
 
 
+def _votes_or_probability(value: Any) -> Any:
+    if (type(value) is int and 2 <= value <= MAX_COUNT) or (type(value) is float and 0 < value < 1):
+        return value
+    raise ValueError("must be a number of at least 2, or a probability above 0 and below 1")
+
+
 T = TypeVar("T")
 OneOrMoreOf: TypeAlias = Annotated[list[T], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
 OneOrMore: TypeAlias = OneOrMoreOf[str]
 NumberOrAll: TypeAlias = Annotated[
     int | Literal["all"], BeforeValidator(_number_or_all, json_schema_input_type=int | Literal["all"])
+]
+VotesOrProbability: TypeAlias = Annotated[
+    int | float,
+    BeforeValidator(_votes_or_probability),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"minimum": 2, "maximum": MAX_COUNT, "type": "integer"},
+                {"exclusiveMinimum": 0, "exclusiveMaximum": 1, "type": "number"},
+            ]
+        }
+    ),
 ]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from mollm.config.arms import Arms
 from mollm.config.comparing import Analysis, ReviewConfig, ScoreConfig
-from mollm.config.fields import Count, NumberOrAll, Sampling, Seconds, Section
+from mollm.config.fields import Count, NumberOrAll, Sampling, Seconds, Section, VotesOrProbability
 from mollm.types import OnTools
 
 if TYPE_CHECKING:
@@ -109,7 +109,16 @@ class PanelConfig(Section):
     workers: Workers = Field(description="Listed best first, or `choose`: picked for each question.")
     aggregator: AggregatorConfig = Field(AggregatorConfig(), description="How proposals become the answer.")
     ask_first: NumberOrAll = Field("all", description="How many calls start at once.")
-    agree: Count | None = Field(None, ge=2, description="Stop when so many have the same final answer; unset: never.")
+    agree: VotesOrProbability | None = Field(
+        None,
+        description="Stop when so many have the same final answer, or when the leading one is right with this "
+        "probability, below 1, which needs `calibration`; unset: never.",
+    )
+    calibration: str | None = Field(
+        None,
+        description="File that `mollm eval mixtures --calibrate` wrote for these workers; answers then say how "
+        "probable it is that they are right.",
+    )
     alike: float | None = Field(
         None,
         gt=0,
@@ -135,6 +144,16 @@ class PanelConfig(Section):
         "Unset: `after` with several workers, else `alone`.",
     )
     tools_llm: str | None = Field(None, description="Has the tools of a request; unset: the LLM of the aggregator.")
+
+    @property
+    def votes(self) -> int | None:
+        """How many equal final answers `agree` asks for; None where it asks for none."""
+        return self.agree if isinstance(self.agree, int) else None
+
+    @property
+    def sure(self) -> float | None:
+        """The probability that `agree` asks for; None where it asks for none."""
+        return self.agree if isinstance(self.agree, float) else None
 
     @property
     def choose(self) -> ChooseConfig | None:
@@ -231,7 +250,7 @@ class MixtureConfig(PanelConfig, Described):
             "on_tools": on_tools,
             "tools_llm": self.tools_llm if self.is_bypass and on_tools == "alone" else self.acting_llm,
             "quorum": min(self.quorum, count),
-            "agree": min(self.agree, count) if self.agree and count > 1 else None,
+            "agree": min(self.votes, count) if self.votes and count > 1 else None,
             "enough": min(self.enough, count) if self.enough else None,
             "ask_first": "all" if self.ask_first == "all" else min(self.ask_first, count),
         }

@@ -33,7 +33,7 @@ DESCRIPTION = "A panel for one request."
 KEYS = tuple(keys_of(PanelConfig))
 FORM = '{"workers": ["a", "b"], "aggregator": {"llm": "a"}}'
 NOT_REMOTE = {
-    **dict.fromkeys(("prompt", "path"), "only the configuration may name files and prompts"),
+    **dict.fromkeys(("prompt", "path", "calibration"), "only the configuration may name files and prompts"),
     **dict.fromkeys(("score", "python"), "only the configuration may name functions"),
 }
 """Keys that cannot be set, at any depth, by who may not read the files and run the code of this process; and why."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mollm.config.addresses import ProxyURL
 from mollm.config.arms import CURRENT
+from mollm.config.calibration_problems import calibration_problems
 from mollm.config.comparing_problems import comparing_problems
 from mollm.config.effect_problems import effect_problems
 from mollm.config.embedder_problems import embedder_problems
@@ -62,6 +63,7 @@ def mixture_problems(config: Config, methods: Iterable[str] = ()) -> Iterator[Pr
         yield from _reference_problems(config, name, mixture)
         yield from _count_problems(name, mixture)
         yield from effect_problems(name, mixture)
+        yield from calibration_problems(name, mixture)
         yield from _arm_problems(config, (*MIXTURES, name, "arms"), mixture.arms)
         yield from _choice_problems(config, name, mixture)
         yield from comparing_problems(config, name, mixture)
@@ -199,13 +201,13 @@ def _count_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]:
     planned, enough = mixture.planned, mixture.enough or mixture.planned
     workers = (*MIXTURES, name, "workers")
     samples: list[KeyPath] = [(*workers, index, "samples") for index in range(len(mixture.listed))]
-    agreed = mixture.agree or enough
+    agreed = mixture.votes or enough
     least = (agreed, "`agree`") if agreed < enough else (enough, "`enough`")
     bounds = (
         ("enough", enough, planned, "the planned proposals"),
         # Agreement ends a layer, so it must not end one that is too small.
         ("quorum", mixture.quorum, *least),
-        ("agree", mixture.agree or 0, enough, "`enough`" if mixture.enough else "the planned proposals"),
+        ("agree", mixture.votes or 0, enough, "`enough`" if mixture.enough else "the planned proposals"),
         ("ask_first", 0 if mixture.ask_first == "all" else mixture.ask_first, planned, "the planned proposals"),
     )
     for field, value, most, what in bounds:

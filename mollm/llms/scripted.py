@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mollm.calling.base import Chunk, Completion, Request
 
@@ -29,6 +29,8 @@ class Reply:
     usage: Usage | None = None
     message: Message | None = None
     """The whole assistant message, for tool calls and the like; its content wins over `text`."""
+    logprobs: Any = None
+    """Log-probabilities in OpenAI's form; when streamed, they are left out."""
 
 
 Script: TypeAlias = str | Exception | Reply
@@ -58,7 +60,7 @@ class ScriptedLLM:
         await self._wait(reply)
         if reply.error:
             raise reply.error
-        return Completion(reply.message or _message(reply.text), reply.finish_reason, reply.usage)
+        return Completion(reply.message or _message(reply.text), reply.finish_reason, reply.usage, reply.logprobs)
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
         """Yield the next reply of the script word by word."""

@@ -73,6 +73,9 @@ class Told(BaseModel):
     agreement: float | None = Field(
         description="The share of the proposals with the same final answer as most, 0 to 1; null: they have none."
     )
+    confidence: float | None = Field(
+        description="How probable it is that the answer is right, 0 to 1; null: nobody has measured that."
+    )
     degraded: list[str] = Field(description="Why this is not the answer that was planned; empty: it is.")
     calls: int = Field(description="Calls to LLMs.")
     cost_usd: float | None = Field(description="What they cost; null: their prices are not known.")
@@ -193,6 +196,7 @@ def told(answer: Answer) -> Told:
         text=whole(answer.text),
         mixture=answer.mixture,
         agreement=answer.agreement,
+        confidence=answer.confidence,
         degraded=[whole(reason) for reason in answer.degraded],
         calls=answer.calls,
         cost_usd=answer.cost_usd,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
 SHARES = (0.2, 0.25, 1 / 3, 0.4, 0.5, 0.6, 2 / 3, 0.75, 0.8, 0.9, 1.0)
+PROBABILITIES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
 UNROUTED = ""
 """The mixture of a question that was refused before there was one."""
 
@@ -79,6 +80,9 @@ class Metrics:
         self._seconds = histogram("request_seconds", "Until the end of the answer.", "mixture")
         self._agreement = histogram(
             "agreement", "Share of proposals with the same final answer.", "mixture", buckets=SHARES
+        )
+        self._confidence = histogram(
+            "confidence", "Stated probability that an answer is right.", "mixture", buckets=PROBABILITIES
         )
         self._degraded = counter("degraded_answers", "Answers that are not what was planned.", "mixture")
         self._tools = counter(
@@ -186,6 +190,8 @@ class Metrics:
     def _answer(self, answer: Answer) -> None:
         if answer.agreement is not None:
             self._agreement.labels(answer.mixture).observe(answer.agreement)
+        if answer.confidence is not None:
+            self._confidence.labels(answer.mixture).observe(answer.confidence)
         if answer.on_tools:
             self._tools.labels(answer.mixture, answer.on_tools, str(answer.reused).lower()).inc()
         if answer.degraded:

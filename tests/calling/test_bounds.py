@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mollm.asking import Rules
 from mollm.calling.attempt import ReliableLLM, Timeouts
 from mollm.calling.base import Request
 from mollm.calling.bounds import Clock, Room, Slots
@@ -16,7 +17,7 @@ from mollm.calling.calls import Calls
 from mollm.calling.health import State
 from mollm.errors import Exhausted
 from mollm.llms.scripted import Reply, ScriptedLLM
-from mollm.workers import Rules, Worker, ask
+from mollm.workers import Worker, ask
 from tests.clock import run_virtual
 from tests.fuzz import cases
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mollm.asking import Asking, Rules
 from mollm.final.forms import Form, is_same, unit_of
 from mollm.final.replies import final_answer, same_answer
 from mollm.final.tally import Tally
-from mollm.workers import Asking, Rules
 
 FINALS = [
     final_answer(text)

@@ -58,6 +58,7 @@ def print_summary(answer: Answer, config: Config) -> None:
         return
     agreement = agreement_of(counted(answer, config))
     agreed = f", {agreement.in_brief}" if agreement else ""
+    agreed += f", right with {answer.confidence:.0%}" if answer.confidence is not None else ""
     in_all = took(answer.seconds, answer.usage, answer.cost_usd)
     screen.print(Text(f"{count(answer.calls, 'call')}, {in_all}{agreed}", style="dim"))
     for reason in answer.degraded:
@@ -79,6 +80,8 @@ def print_explanation(answer: Answer, config: Config) -> None:
     if len(proposals) > 1:
         agreement = agreement_of(proposals)
         rows.append(("agreed", Text(agreement.in_full if agreement else "open text, nothing to compare")))
+    if answer.confidence is not None:
+        rows.append(("confidence", Text(f"right with a probability of {answer.confidence:.3f}")))
     if answer.ranking:
         rows.append(("ranking", ranking_text(answer.ranking)))
     if answer.analysis:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from mollm.asking import Asking
 from mollm.final.calibration import Said
-from mollm.workers import Asking
 
 if TYPE_CHECKING:
-    from mollm.workers import Rules
+    from mollm.asking import Rules
 
 Confidence: TypeAlias = Callable[[Sequence[Said]], float | None]
-"""From what has arrived to the probability that its leading answer is right."""
+"""From what has arrived, in listed order, to the probability that its leading answer is right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,6 @@ def simulate(replies: Sequence[Reply], rules: Rules, confidence: Confidence | No
             start(asking.failed())
             continue
         arrived.append(number)
-        sure = confidence([found for i in arrived if (found := replies[i].said)]) if confidence else None
+        sure = confidence([found for i in sorted(arrived) if (found := replies[i].said)]) if confidence else None
         start(asking.arrived(said.final, sure))
     return Ended(tuple(started), tuple(arrived), asking.agreed, now)

@@ -123,6 +123,8 @@ def answer_headers(answer: Answer) -> dict[str, str]:
     headers = {**route_headers(answer), "x-mollm-calls": str(answer.calls)}
     if answer.agreement is not None:
         headers["x-mollm-agreement"] = f"{answer.agreement:.4f}"
+    if answer.confidence is not None:
+        headers["x-mollm-confidence"] = f"{answer.confidence:.4f}"
     if answer.cost_usd is not None:
         headers["x-mollm-cost-usd"] = f"{answer.cost_usd:.8f}"
     if answer.degraded:

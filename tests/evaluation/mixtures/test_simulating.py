@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from mollm.asking import Rules
 from mollm.evaluation.mixtures.simulating import Ended, Reply, simulate
 from mollm.final.calibration import Said
-from mollm.workers import Rules
 
 
 def replies(*finals: str | None, seconds: tuple[float, ...] = ()) -> list[Reply]:

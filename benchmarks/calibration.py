@@ -1,0 +1,202 @@
+"""How far the stated confidence of a mixture and its accuracy are apart, on recorded answers.
+
+    uv run python benchmarks/calibration.py --data DIR [--splits 100]
+
+`DIR` is as for `final_answers.py`. For each split, the LLMs are ordered by their accuracy on one half, a calibration of
+the best five is fitted on the same half, and everything is measured on the other half. `possible` is the error that
+probabilities which are exactly right would be measured with on as many questions: what is drawn by chance is never 0.
+A cascade (`ask_first: 1`, `agree: P`) is held against plain counts (`agree: N`) of the same workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from mollm.asking import Rules  # noqa: E402
+from mollm.evaluation.metrics import calibration_error  # noqa: E402
+from mollm.evaluation.mixtures.calibrating import fit  # noqa: E402
+from mollm.evaluation.mixtures.simulating import Reply, simulate  # noqa: E402
+from mollm.evaluation.mixtures.table import Table  # noqa: E402
+from mollm.final.calibration import Said  # noqa: E402
+from mollm.final.replies import final_answer, is_right  # noqa: E402
+from mollm.final.tally import Tally  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mollm.final.calibration import Calibration
+
+SETS = ("gsm8k", "math-l5")
+WORKERS = 5
+AFTER = (1, 2, 3, 5)
+SURE = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
+COUNTS = ((1, 2), (2, 2), (1, 3), (3, 3))
+"""`ask_first` and `agree`."""
+
+
+def table_of(folder: Path) -> Table:
+    """Read the recorded answers of a set; columns are its LLMs."""
+    rows = [json.loads(line) for line in (folder / "questions.jsonl").read_text("utf-8").splitlines()]
+    outputs: dict[str, list[str]] = {}
+    for file in sorted(folder.glob("*.jsonl.gz")):
+        with gzip.open(file, "rt", encoding="utf-8") as lines:
+            found = {row["id"]: row["output"] for row in map(json.loads, lines)}
+        outputs[file.name.removesuffix(".jsonl.gz")] = [_text(found.get(row["id"])) for row in rows]
+    columns = list(outputs.values())
+    finals = [[final_answer(text) if text else None for text in column] for column in columns]
+    right = [
+        [
+            final is not None and is_right(text, row["gold"])
+            for final, text, row in zip(column, texts, rows, strict=True)
+        ]
+        for column, texts in zip(finals, columns, strict=True)
+    ]
+    shape = (len(rows), len(columns))
+    return Table(
+        ids=tuple(str(row["id"]) for row in rows),
+        members=tuple(outputs),
+        finals=tuple(zip(*finals, strict=True)),
+        scores=np.array(right, dtype=float).T,
+        arrived=np.array([[bool(text) for text in column] for column in columns]).T,
+        tokens=np.zeros(shape),
+        cost_usd=np.full(shape, np.nan),
+        seconds=np.ones(shape),
+        logprobs=np.full(shape, np.nan),
+        lengths=np.array([[len(text) for text in column] for column in columns], dtype=float).T,
+    )
+
+
+def _text(output: str | list[str] | None) -> str:
+    return (output[0] if isinstance(output, list) else output) or ""
+
+
+def columns_of(table: Table, columns: Sequence[int]) -> Table:
+    """The same of some of the members, in this order."""
+    arrays = ("scores", "arrived", "tokens", "cost_usd", "seconds", "logprobs", "lengths")
+    return Table(
+        table.ids,
+        tuple(table.members[column] for column in columns),
+        tuple(tuple(row[column] for column in columns) for row in table.finals),
+        *(getattr(table, name)[:, list(columns)] for name in arrays),
+    )
+
+
+def said_of(table: Table, row: int, count: int) -> list[Said]:
+    """What the first few members say."""
+    return [
+        Said(table.members[column], table.finals[row][column], None, int(table.lengths[row, column]))
+        for column in range(count)
+        if table.arrived[row, column]
+    ]
+
+
+def leader(finals: Sequence[str | None]) -> int:
+    """Whose answer is the answer: of the largest group the first, else the first of all."""
+    groups = Tally(finals).groups
+    return groups[0][0] if groups else 0
+
+
+class Split:
+    """One half against the other."""
+
+    def __init__(self, table: Table, rng: np.random.Generator) -> None:
+        rows = rng.permutation(len(table.ids))
+        half = len(rows) // 2
+        fitting, held_out = table.part(np.sort(rows[:half])), table.part(np.sort(rows[half:]))
+        order = np.argsort(-fitting.scores.mean(axis=0), kind="stable")[:WORKERS].tolist()
+        self.table = columns_of(held_out, order)
+        self.calibration: Calibration = fit(columns_of(fitting, order))
+        self.said = [said_of(self.table, row, WORKERS) for row in range(len(self.table.ids))]
+        self.stated = [[self.calibration.confidence(said[: n + 1]) for n in range(len(said))] for said in self.said]
+        self.rng = rng
+
+    def error_after(self, count: int) -> tuple[float, float, float]:
+        """The calibration error after so many members: with 15 bins, with 10, and what is possible with 15."""
+        told = []
+        for row, stated in enumerate(self.stated):
+            confidence = stated[min(count, len(stated)) - 1] if stated else None
+            if confidence is not None:
+                told.append((confidence, self.table.scores[row, leader(self.table.finals[row][:count])]))
+        probabilities, right = np.array(told).T
+        drawn = [self.rng.random(len(right)) < probabilities for _ in range(5)]
+        possible = float(np.mean([calibration_error(probabilities, chance) for chance in drawn]))
+        return calibration_error(probabilities, right > 0), calibration_error(probabilities, right > 0, 10), possible
+
+    def asked(self, rules: Rules) -> tuple[float, float, float, float]:
+        """Accuracy and calls of asking by `rules`; for a probability, the accuracy and the mean of what was sure."""
+        right, calls, sure = [], [], []
+        for row, (said, stated) in enumerate(zip(self.said, self.stated, strict=True)):
+            ended = simulate([Reply(one) for one in said], rules, _Known(stated))
+            finals = [self.table.finals[row][column] for column in ended.arrived]
+            is_right = float(self.table.scores[row, ended.arrived[leader(finals)]])
+            right.append(is_right)
+            calls.append(len(ended.started))
+            if ended.agreed and rules.sure is not None:
+                sure.append((stated[len(ended.arrived) - 1] or 0.0, is_right))
+        told = np.array(sure).mean(axis=0) if sure else (np.nan, np.nan)
+        return float(np.mean(right)), float(np.mean(calls)), float(told[0]), float(told[1])
+
+
+class _Known:
+    """Confidences that were worked out before, by the number of those that have answered."""
+
+    def __init__(self, stated: Sequence[float | None]) -> None:
+        self._stated = stated
+
+    def __call__(self, said: Sequence[Said]) -> float | None:
+        return self._stated[len(said) - 1]
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--splits", type=int, default=100)
+    given = parser.parse_args()
+    for name in SETS:
+        measured(name, table_of(given.data / "answers" / name), given.splits)
+
+
+def measured(name: str, table: Table, splits: int) -> None:
+    """Print what the splits of a set come to, in percent."""
+    errors: dict[int, list[tuple[float, ...]]] = defaultdict(list)
+    rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
+    validated = []
+    for number in range(splits):
+        split = Split(table, np.random.default_rng(number))
+        validated.append(split.calibration.error or np.nan)
+        for count in AFTER:
+            errors[count].append(split.error_after(count))
+        for first, agree in COUNTS:
+            rules = Rules(ask_first=first, agree=agree, enough=WORKERS)
+            rows[f"ask_first: {first}, agree: {agree}"].append(split.asked(rules))
+        for sure in SURE:
+            rules = Rules(ask_first=1, sure=sure, enough=WORKERS)
+            rows[f"ask_first: 1, agree: {sure}"].append(split.asked(rules))
+    print(f"\n{name}: {len(table.ids)} questions, {splits} splits, CPU {time.process_time():.0f} s\n")
+    print("| after | error, 15 bins | error, 10 bins | possible, 15 bins |\n|---|---:|---:|---:|")
+    for count, found in errors.items():
+        print(f"| {count} | {' | '.join(f'{100 * value:.2f}' for value in np.mean(found, axis=0))} |")
+    print(f"\ncross-validated on the fitting half, after {WORKERS}: {100 * np.nanmean(validated):.2f}\n")
+    print("| rules | right | calls | sure: stated | sure: right |\n|---|---:|---:|---:|---:|")
+    for rule, outcomes in rows.items():
+        right, calls = np.mean(outcomes, axis=0)[:2]
+        sure = np.array([row for row in outcomes if not np.isnan(row[2])])
+        told = f"{100 * sure[:, 2].mean():.1f} | {100 * sure[:, 3].mean():.1f}" if len(sure) else " | "
+        print(f"| {rule} | {100 * right:.2f} | {calls:.2f} | {told} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Where a calibration cannot be what a mixture needs; what its file holds shows when the mixture is built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mollm.config.problem import MIXTURES, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mollm.config.mixtures import MixtureConfig
+    from mollm.config.places import KeyPath
+
+
+def calibration_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]:
+    """Find what is wrong with `calibration`, and with a probability in `agree`."""
+    key: KeyPath = (*MIXTURES, name)
+    agree, calibration, workers = (*key, "agree"), (*key, "calibration"), (*key, "workers")
+    if mixture.sure is not None:
+        if mixture.calibration is None:
+            text = "a probability needs `calibration`: a file that `mollm eval mixtures --calibrate --out FILE` writes"
+            yield Problem(agree, text, [agree, calibration])
+        if mixture.quorum > 1:
+            text = f"{mixture.quorum} is more than the proposals that may be sure enough for `agree` (1)"
+            yield Problem((*key, "quorum"), text, [agree, (*key, "quorum")])
+        if mixture.enough == 1 and mixture.grace is None:
+            text = "has no effect: `enough` (1) ends the layer at the first proposal, sure or not"
+            yield Problem(agree, text, [agree, (*key, "enough"), (*key, "grace")])
+    if mixture.calibration is None:
+        return
+    if mixture.choose:
+        text = "cannot be used where workers are picked for each question; it holds for all of them, in listed order"
+        yield Problem(calibration, text, [calibration, workers])
+    if mixture.layers > 1:
+        text = "cannot be used with several `layers`; it holds for workers that have not read each other"
+        yield Problem(calibration, text, [calibration, (*key, "layers")])
+    for index, worker in enumerate(mixture.listed):
+        if worker.samples > 1:
+            text = "cannot be calibrated: samples of one LLM have no answers of their own to learn from"
+            yield Problem((*workers, index, "samples"), text, [calibration, (*workers, index, "samples")])
+    if mixture.is_bypass:
+        text = "has no effect: with a single proposal there is nothing that leads"
+        yield Problem(calibration, text, [calibration, workers])
