@@ -42,13 +42,14 @@ class Gain:
     """The mixture against the best member, which was chosen on other questions than those it is compared on."""
 
     member: str
-    """Whom it is compared with: the member that is best on either half, or the better one on all where these differ."""
+    """Whom it is compared with: the member that is best on either half, or the better one on all where these differ. Of
+    the comparison with the plain vote: its name."""
     difference: float
     """Mean score of the mixture less that of the best member, -1 to 1."""
     interval: tuple[float, float]
-    """Paired bootstrap, 95 %."""
+    """Paired bootstrap, 95 %, as `gains.paired_interval` draws it."""
     p: float
-    """Two-sided."""
+    """Two-sided: exact sign test of scores that are 0 or 1 (McNemar), else signs flipped."""
     gains: int
     """Questions that the mixture answers better; `losses`: worse."""
     losses: int
@@ -158,7 +159,7 @@ class MixtureReport:
 
     name: str
     digest: str
-    """Of its members and rules, as `mollm.evaluation.mixtures.digest` makes it."""
+    """Of its members and rules, as `mollm.config.members.mixture_digest` makes it."""
     questions: int
     arms: tuple[Arm, ...]
     gain: Gain | None
@@ -172,6 +173,8 @@ class MixtureReport:
     domains: Domains | None = None
     lost: tuple[Lost, ...] = ()
     excluded: tuple[Excluded, ...] = ()
+    vote: Gain | None = None
+    """The mixture against the plain vote of all members, all of which that asks; None for a mixture of one member."""
 
 
 @dataclass(frozen=True, slots=True)
