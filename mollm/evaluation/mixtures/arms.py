@@ -61,10 +61,10 @@ class Field:
     """The plain vote of all members."""
 
     @property
-    def best_name(self) -> str:
-        """The best member: of those that are best on either half the better one on all questions."""
-        means = {int(pick): self.members[pick].scores.mean() for pick in np.unique(self.picks)}
-        return self.members[max(means, key=lambda pick: means[pick])].name.removesuffix(ALONE)
+    def best_names(self) -> list[str]:
+        """Who is best on either half: one, or two, the better one on all questions first."""
+        found = [self.members[pick] for pick in np.unique(self.picks)]
+        return [m.name.removesuffix(ALONE) for m in sorted(found, key=lambda member: -float(member.scores.mean()))]
 
     @property
     def is_single(self) -> bool:

@@ -122,10 +122,12 @@ async def _reported(one: Scored, routed: list[Answers | Lacking], score: Score, 
     arms = arms_of([field.mixture, *field.members, *unscored, field.best, *field.others, *routed])
     report = replace(report, arms=arms, lost=await _lost(one, field, score))
     if field.is_single:
-        text = f"is {field.best_name} alone, so there is nothing to compare"
+        text = f"is {field.members[0].name}, so there is nothing to compare"
         return replace(report, verdict=Verdict("cannot be told", text))
-    gain = gain_of(field.best_name, field.mixture, field.best)
-    vote = gain_of(field.everybody.name, field.mixture, field.everybody)
+    best = field.best_names
+    whom = f"{best[0]}{ALONE}" if len(best) == 1 else f"the best member ({' or '.join(best)})"
+    gain = gain_of(best[0], whom, field.mixture, field.best)
+    vote = gain_of(field.everybody.name, f"a {field.everybody.name}", field.mixture, field.everybody)
     verdict = verdict_of(gain, field.mixture.scores - field.best.scores, least_gain)
     return replace(report, gain=gain, verdict=verdict, vote=vote)
 

@@ -29,7 +29,7 @@ _SLACK = 1e-9
 """Of sums that are equal but for rounding."""
 
 
-def gain_of(member: str, mixture: Answers, other: Answers) -> Gain:
+def gain_of(member: str, whom: str, mixture: Answers, other: Answers) -> Gain:
     """Compare a mixture with another way to answer the same questions, of which there is at least one."""
     differences = mixture.scores - other.scores
     ratio, of = mixture.taken.ratio_to(other.taken) if mixture.taken and other.taken else (None, "calls")
@@ -43,6 +43,7 @@ def gain_of(member: str, mixture: Answers, other: Answers) -> Gain:
         questions=len(differences),
         cost_ratio=ratio,
         ratio_of=of,
+        whom=whom,
     )
 
 
@@ -133,6 +134,7 @@ def enough(differences: Floats, least_gain: float = LEAST_GAIN) -> int:
     seen = max(abs(mean), least_gain - mean)
     z_level, z_power = NormalDist().inv_cdf(1 - LEVEL / 2), NormalDist().inv_cdf(POWER)
     pairs = ((z_level * math.sqrt(spread) + z_power * math.sqrt(max(0.0, spread - seen**2))) / seen) ** 2
+    pairs += 1 / seen  # an exact test takes so many more
     found = max(count + 1, math.ceil(min(pairs, MOST_QUESTIONS)))
     unit = int(10 ** max(0, len(str(found)) - 2))
     return min(-(-found // unit) * unit, max(MOST_QUESTIONS, count + 1))

@@ -43,7 +43,7 @@ class Gain:
 
     member: str
     """Whom it is compared with: the member that is best on either half, or the better one on all where these differ. Of
-    the comparison with the plain vote: its name."""
+    the comparison with the plain vote, the name of that."""
     difference: float
     """Mean score of the mixture less that of the best member, -1 to 1."""
     interval: tuple[float, float]
@@ -57,6 +57,9 @@ class Gain:
     cost_ratio: float | None
     """What the mixture takes over what the member takes: in USD, or in tokens where there are no prices."""
     ratio_of: Literal["cost", "tokens", "calls"] = "cost"
+    whom: str = ""
+    """As a sentence names it: `coder alone`, or `the best member (coder or claude)` where the halves differ: each is
+    then compared on the half for which it was chosen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,18 +44,17 @@ def sentence(kind: VerdictKind, gain: Gain, *, is_as_good: bool, enough: int | N
         is_as_good: It is not worse either, by as little as a gain would have to be.
         enough: How many questions would be enough to tell, if these are too few.
     """
-    member = f"{gain.member} alone"
     these = "this question" if gain.questions == 1 else f"these {gain.questions:,} questions"
     if kind == "cannot be told":
         more = f"; about {enough:,} questions would be enough" if enough else ""
-        return f"whether it is better than {member} cannot be told from {these}: {compared(gain)}{more}"
+        return f"whether it is better than {gain.whom} cannot be told from {these}: {compared(gain)}{more}"
     is_cheaper = gain.cost_ratio is not None and gain.cost_ratio < 1 - SAME
     if kind == "not better" and is_cheaper:
-        said = f"as good as {member}" if is_as_good else f"not better than {member}"
+        said = f"as good as {gain.whom}" if is_as_good else f"not better than {gain.whom}"
         counted = f"{count(gain.gains, 'gain')}, {count(gain.losses, 'loss', 'losses')}"
         cheaper = f"{'at' if is_as_good else 'but at'} {times(gain.cost_ratio, gain.ratio_of)}"
         return f"{said} on {these}, {cheaper}: {counted}"
-    return f"{kind} than {member} on {these}: {compared(gain)}"
+    return f"{kind} than {gain.whom} on {these}: {compared(gain)}"
 
 
 def _digits(ratio: float) -> str:
