@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -65,6 +66,15 @@ def check(
     path: PathArgument = None,
     config: ConfigOption = None,
     online: Annotated[bool, typer.Option("--online", help="Also call every LLM that is used.")] = False,
+    evaluated: Annotated[
+        Path | None,
+        typer.Option(
+            "--evaluated",
+            metavar="REPORT",
+            help="Also warn of mixtures that the report.json of `mollm eval mixtures` shows not to be worth it.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Find everything that is wrong with a configuration at once."""
     from mollm.cli.checks import check_config, check_online
@@ -73,6 +83,10 @@ def check(
     report = check_config(named_once(path, config))
     if online and not report.problems and report.catalog:
         report = asyncio.run(check_online(report))
+    if evaluated is not None:
+        from mollm.cli.evaluated import with_evaluated
+
+        report = with_evaluated(report, evaluated)
     print_findings(report)
     if report.problems:
         raise typer.Exit(2)
