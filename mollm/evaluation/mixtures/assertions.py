@@ -12,16 +12,13 @@ import ast
 import json
 import operator
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+    from collections.abc import Callable, Iterator, Mapping
 
 OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
@@ -74,11 +71,11 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Tests:
+class Assertions:
     """Tests that can be run."""
 
     code: str
-    """What runs behind the answer's code; `{name}` of the reports is in it."""
+    """What runs behind the answer's code."""
     expected: tuple[Expected, ...]
     """What is reported, by number."""
     required: frozenset[int]
@@ -143,7 +140,7 @@ def decoded(value: Any) -> Any:
     raise ValueError(kind)
 
 
-def tests_of(code: str) -> Tests:
+def assertions_of(code: str) -> Assertions:
     """Take tests apart: `assert` statements, alone or in functions `test_...` that take nothing, which are called.
 
     Raises:
@@ -166,7 +163,7 @@ def tests_of(code: str) -> Tests:
         ast.Expr(ast.Call(ast.Name(name, ast.Load()), [], []))
         for name in sorted(_test_functions(tree), key=lambda name: _line_of(tree, name))
     ]
-    return Tests(ast.unparse(ast.fix_missing_locations(tree)), tuple(taking.expected), frozenset(taking.required))
+    return Assertions(ast.unparse(ast.fix_missing_locations(tree)), tuple(taking.expected), frozenset(taking.required))
 
 
 def _test_functions(tree: ast.Module) -> set[str]:
@@ -231,7 +228,7 @@ class _Taking:
             self.counted += is_run and any(isinstance(inner, ast.Assert) for inner in ast.walk(node))
         return node
 
-    def _is_helper(self, node: Function) -> bool:
+    def _is_helper(self, node: ast.FunctionDef) -> bool:
         return not node.name.startswith("test")
 
     def _assertion(self, test: ast.expr, *, is_outright: bool) -> Iterator[ast.stmt]:

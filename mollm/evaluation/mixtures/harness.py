@@ -11,7 +11,8 @@ import operator
 import os
 import sys
 import types
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NoReturn
@@ -34,6 +35,9 @@ DEEPEST = 100
 """Levels of a value that is reported."""
 BITS = 1000
 """Larger numbers are written in hexadecimal digits."""
+FLAGS = type.__dict__["__flags__"].__get__
+HEAP_TYPE = 1 << 9
+"""Flag of a class that is made by a program (`Py_TPFLAGS_HEAPTYPE`); those of C code often have none."""
 
 
 class NotPlainError(Exception):
@@ -68,11 +72,11 @@ def encoded(value: Any, depth: int = 0) -> dict[str, Any]:
         return {"decimal": str(value)}
     for name, one in (("list", list), ("tuple", tuple), ("set", set), ("frozenset", frozenset)):
         if issubclass(kind, one):
-            return {name: [encoded(item, depth + 1) for item in one.__iter__(value)]}  # type: ignore[attr-defined]
+            return {name: [encoded(item, depth + 1) for item in one.__iter__(value)]}
     if issubclass(kind, dict):
         return {"dict": [[encoded(key, depth + 1), encoded(item, depth + 1)] for key, item in dict.items(value)]}
     if not is_own(value):
-        if issubclass(kind, Set):
+        if issubclass(kind, AbstractSet):
             return {"set": [encoded(item, depth + 1) for item in value]}
         if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # a number of NumPy's
             return encoded(value.item(), depth + 1)
@@ -80,8 +84,10 @@ def encoded(value: Any, depth: int = 0) -> dict[str, Any]:
 
 
 def is_own(value: Any) -> bool:
-    """Whether the class of a value is the answer's, rather than of a module that can be imported."""
+    """Whether the class of a value is the answer's, rather than one of Python's or of a module that can be imported."""
     kind = type(value)
+    if not FLAGS(kind) & HEAP_TYPE:
+        return False
     found: Any = sys.modules.get(kind.__module__) if kind.__module__ != ANSWER else None
     for part in kind.__qualname__.split("."):
         found = getattr(found, part, None)

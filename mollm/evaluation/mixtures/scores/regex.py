@@ -69,7 +69,9 @@ class Regex:
             if len(found) < len(given):
                 found.append(None)  # it is the next one that took too long, or too much
         scores = dict(zip(texts, found, strict=True))
-        self._late += [f"{row.place}: no score for {who}: the search was given up" for who in texts if scores[who] is None]
+        self._late += [
+            f"{row.place}: no score for {who}: the search was given up" for who in texts if scores[who] is None
+        ]
         return scores
 
     def notes(self) -> tuple[str, ...]:

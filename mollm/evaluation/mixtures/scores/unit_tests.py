@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mollm.errors import SandboxError
 from mollm.evaluation.mixtures import harness
-from mollm.evaluation.mixtures.assertions import NAME, Tests, tests_of
+from mollm.evaluation.mixtures.assertions import NAME, Assertions, assertions_of
 from mollm.evaluation.mixtures.scores.base import told
 from mollm.loops import all_of
 from mollm.sandbox import Limits, arun, code_of, run
@@ -32,7 +32,7 @@ class UnitTests:
 
     The longest Python block of the answer runs as a module, without input, and the tests behind it in the same
     namespace: `assert` statements, or functions `test_...` that take nothing and are called. All of it happens in the
-    sandbox, with no network and no files of this machine. See `mollm.evaluation.mixtures.assertions` for what code
+    sandbox, without a network. See `mollm.evaluation.mixtures.assertions` for what code
     can do to pass that is wrong.
     """
 
@@ -47,7 +47,9 @@ class UnitTests:
         try:
             run("", limits=limits)
         except SandboxError as error:
-            raise SandboxError(f"answers cannot be tested here, since their code would not be isolated: {error}") from error
+            raise SandboxError(
+                f"answers cannot be tested here, since their code would not be isolated: {error}"
+            ) from error
         self._limits = limits
         self._harness = Path(harness.__file__).read_text("utf-8")
         self._places = asyncio.Semaphore(os.cpu_count() or 1)
@@ -71,12 +73,12 @@ class UnitTests:
 
     def notes(self) -> tuple[str, ...]:
         how = (
-            f"the code of answers was tested in the sandbox: without a network, without files of this machine, in "
-            f"processes and namespaces of its own, for at most {self._limits.seconds:g} s"
+            "the code of answers was tested in the sandbox: without a network, and without files of this machine but "
+            f"those of the system and of Python, to be read; for at most {self._limits.seconds:g} s"
         )
         return (f"{how} ({self._runs} runs)", *told(self._late, "answers whose tests took too long"))
 
-    async def _passes(self, row: Row, code: str, tests: Tests) -> bool:
+    async def _passes(self, row: Row, code: str, tests: Assertions) -> bool:
         secret = secrets.token_hex(16)
         async with self._places:
             self._runs += 1
@@ -92,5 +94,5 @@ class UnitTests:
 
 
 @lru_cache(maxsize=4096)
-def _tests(code: str) -> Tests:
-    return tests_of(code)
+def _tests(code: str) -> Assertions:
+    return assertions_of(code)
