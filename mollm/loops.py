@@ -160,3 +160,35 @@ async def all_of(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+async def in_thread(function: Any, arguments: Sequence[object], threads: threading.BoundedSemaphore) -> Any:
+    """Call a function of somebody's own in a thread of its own, which is left alone where nobody waits any longer.
+
+    Args:
+        function: It may raise anything.
+        arguments: What it is called with.
+        threads: Released when it returns, which may be after nobody waits any longer; the caller has acquired it.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def settle(result: object, error: BaseException | None) -> None:
+        if not done.done():
+            done.set_exception(error) if error is not None else done.set_result(result)
+
+    def work() -> None:
+        result, error = None, None
+        try:
+            result = function(*arguments)
+        except BaseException as raised:  # noqa: BLE001 - raised where it is waited for
+            # An event loop takes no `StopIteration`, and one that ends threads is not the question's.
+            error = raised if isinstance(raised, Exception) and not isinstance(raised, StopIteration) else None
+            error = error or RuntimeError(f"it raised {type(raised).__name__}")
+        finally:
+            threads.release()
+        with suppress(RuntimeError):  # the loop was closed
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=work, name="mollm-own", daemon=True).start()
+    return await done

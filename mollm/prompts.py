@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mollm.config.config import Config
     from mollm.types import Message
 
-Role: TypeAlias = Literal["router", "worker", "aggregator", "reviewer", "analyst", "chooser"]
+Role: TypeAlias = Literal["router", "worker", "aggregator", "reviewer", "analyst", "chooser", "judge"]
 
 PLACEHOLDERS: dict[Role, tuple[frozenset[str], frozenset[str]]] = {
     "router": (frozenset({"question", "mixtures"}), frozenset({"question", "mixtures"})),
@@ -37,6 +37,7 @@ PLACEHOLDERS: dict[Role, tuple[frozenset[str], frozenset[str]]] = {
     "reviewer": (frozenset({"question", "proposals", "criteria"}), frozenset({"proposals"})),
     "analyst": (frozenset({"question", "proposals", "criteria"}), frozenset({"proposals"})),
     "chooser": (frozenset({"question", "llms", "most"}), frozenset({"question", "llms"})),
+    "judge": (frozenset({"question", "answers", "reference"}), frozenset({"question", "answers"})),
 }
 """Role to the placeholders it may use and those it must use."""
 
@@ -209,6 +210,12 @@ def fence_analysis(analysis: str, mark: str | None = None) -> str:
     """Mark what an LLM wrote about proposals as quoted material; the delimiter is as for `fence`."""
     mark = _mark([analysis], mark)
     return f"<comparison-{mark}>\n{without_control_tokens(analysis.strip())}\n</comparison-{mark}>"
+
+
+def fence_reference(reference: str, mark: str | None = None) -> str:
+    """Mark a right answer as quoted material; the delimiter is as for `fence`."""
+    mark = _mark([reference], mark)
+    return f"<right-answer-{mark}>\n{without_control_tokens(reference.strip())}\n</right-answer-{mark}>"
 
 
 def _mark(texts: Sequence[str], mark: str | None) -> str:

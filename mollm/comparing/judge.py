@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mollm.comparing.times import latest
 from mollm.errors import ConfigError, MollmError
-from mollm.loops import all_of, cancellations
+from mollm.loops import all_of, cancellations, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -114,7 +114,7 @@ class Judge:
             return await self.function(question, proposal)  # type: ignore[misc]
         if not self.threads.acquire(blocking=False):
             raise NoScoreError(f"{MOST_THREADS} calls of {self.name} have not returned yet")
-        found = await _in_thread(self.function, (question, proposal), self.threads)
+        found = await in_thread(self.function, (question, proposal), self.threads)
         return await found if inspect.isawaitable(found) else found
 
     def _failed(self, proposal: Proposal, error: BaseException) -> NoScoreError:
@@ -139,29 +139,3 @@ def _number(found: object, name: str) -> float:
 
 def _shown(found: object) -> str:
     return repr(found) if found is None or isinstance(found, float) else f"a {type(found).__name__}"
-
-
-async def _in_thread(function: Any, arguments: Sequence[object], threads: threading.BoundedSemaphore) -> Any:
-    """Call a function in a thread of its own, which is left alone where nobody waits any longer."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
-
-    def settle(result: object, error: BaseException | None) -> None:
-        if not done.done():
-            done.set_exception(error) if error is not None else done.set_result(result)
-
-    def work() -> None:
-        result, error = None, None
-        try:
-            result = function(*arguments)
-        except BaseException as raised:  # noqa: BLE001 - raised where it is waited for
-            # An event loop takes no `StopIteration`, and one that ends threads is not the question's.
-            error = raised if isinstance(raised, Exception) and not isinstance(raised, StopIteration) else None
-            error = error or RuntimeError(f"it raised {type(raised).__name__}")
-        finally:
-            threads.release()
-        with suppress(RuntimeError):  # the loop was closed
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=work, name="mollm-score", daemon=True).start()
-    return await done

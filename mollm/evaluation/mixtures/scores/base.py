@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from mollm.types import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,3 +37,29 @@ class Score(Protocol):
 
     def notes(self) -> Sequence[str]:
         """What a reader of the report has to know about the figures, such as how far a judge can be trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What scoring took: the calls of a judge."""
+
+    calls: int = 0
+    usage: Usage = Usage()
+    cost_usd: float | None = None
+    """None without calls, or where the LLM has no price."""
+
+
+def spent_by(score: Score) -> Spent:
+    """What a score has taken so far; nothing, unless it says so by a property `spent`."""
+    found = getattr(score, "spent", None)
+    return found if isinstance(found, Spent) else Spent()
+
+
+SHOWN = 5
+"""Lines that tell of single rows."""
+
+
+def told(lines: Sequence[str], what: str) -> tuple[str, ...]:
+    """Say a few of many lines, and how many more there are of `what`; nothing of no lines."""
+    left = len(lines) - SHOWN
+    return (*lines[:SHOWN], *([f"and {left} more {what}"] if left > 0 else []))

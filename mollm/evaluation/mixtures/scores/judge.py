@@ -1,0 +1,165 @@
+"""An LLM judges which of two answers is better."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from mollm.comparing.review import ranks_of, schema_of
+from mollm.errors import ConfigError, MollmError, UserError
+from mollm.evaluation.mixtures.scores.base import Spent, told
+from mollm.evaluation.mixtures.scores.trust import Pair, trust_of
+from mollm.final.replies import is_right, is_value
+from mollm.loops import all_of
+from mollm.prompts import fence, fence_question, fence_reference, load_prompt
+from mollm.types import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from mollm.api import MoLLM
+    from mollm.evaluation.mixtures.rows import Row
+    from mollm.limits import Budget
+    from mollm.options import RequestOptions
+
+Preference: TypeAlias = Literal["first", "second", "neither"]
+
+PROMPT = "prompts/judge/default.md"
+AT_ONCE = 8
+"""Calls of the judge at the same time, of all questions."""
+WIN, TIE, LOSS = 1.0, 0.5, 0.0
+
+
+class NoVerdictError(Exception):
+    """The judge said nothing that counts, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What the judge says of a text beside the anchor."""
+
+    score: float
+    orders_differ: bool
+
+
+class LLMJudge:
+    """Scores by an LLM that reads each answer beside the first one: 1 if it wins, 0.5 for a tie, 0 if it loses.
+
+    The first of the answers to a question, which is that of the first member as it is listed, is the anchor of all
+    others, and has 0.5 itself. The judge reads each pair in both orders, without names, and an answer wins only if it
+    does in both. Equal answers are a tie without a call. Where the judge fails, or does not reply as it should, there
+    is no score.
+    """
+
+    name, is_exact = "judge", False
+
+    def __init__(self, mollm: MoLLM, llm: str, budget: Budget | None = None) -> None:
+        """Take an LLM of a configuration, which is asked as any question is: with its retries, limits and prices.
+
+        Args:
+            mollm: Has it. Must not be one that replays recorded answers, among which there are no verdicts.
+            llm: Its name.
+            budget: From which each call takes its worst case; what it refuses has no verdict.
+
+        Raises:
+            ConfigError: The configuration has no such LLM.
+            PromptError: The prompt cannot be used.
+        """
+        config = mollm.config
+        if llm not in config.llms:
+            known = ", ".join(sorted(config.llms))
+            raise ConfigError(f"the judge must be an LLM of the configuration ({known}), and {llm!r} is none")
+        self._mollm, self._llm, self._budget = mollm, llm, budget
+        self._prompt = load_prompt(config, PROMPT, "judge", "judge")
+        self._options: RequestOptions = {"mixture": llm}
+        if mollm.catalog.llms.add(llm).dialect is not None:
+            form: dict[str, Any] = {"name": "judge", "schema": schema_of(2), "strict": True}
+            self._options["response_format"] = {"type": "json_schema", "json_schema": form}
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._pairs: list[Pair] = []
+        self._failures: list[str] = []
+        self._is_member = False
+        self._calls, self._usage, self._cost = 0, Usage(), 0.0
+        self._has_cost = False
+
+    @property
+    def spent(self) -> Spent:
+        """What judging took."""
+        return Spent(self._calls, self._usage, self._cost if self._has_cost else None)
+
+    def problem(self, row: Row) -> str | None:  # noqa: ARG002 - any text is a reference to a reader
+        return None
+
+    async def score(self, row: Row, texts: Mapping[str, str]) -> Mapping[str, float | None]:
+        if not texts:
+            return {}
+        anchor, *others = dict.fromkeys(text.strip() for text in texts.values())
+        self._is_member |= self._llm in texts
+        verdicts = await all_of([self._verdict(row, anchor, text) for text in others]) if others else []
+        scores: dict[str, float | None] = {anchor: TIE}
+        for text, verdict in zip(others, verdicts, strict=True):
+            scores[text] = verdict.score if verdict else None
+            if verdict:
+                self._pairs.append(_pair(row, anchor, text, verdict))
+        return {who: scores[text.strip()] for who, text in texts.items()}
+
+    def notes(self) -> tuple[str, ...]:
+        member = [f"the judge {self._llm} gave some of the answers itself, and LLMs prefer what they wrote"]
+        return (
+            f"judged by {self._llm}: each answer beside the first member's, in both orders; a win counts 1, a tie or "
+            "a judge that contradicts itself 0.5, a loss 0",
+            *(member if self._is_member else []),
+            *trust_of(self._pairs),
+            *told(self._failures, "pairs without a verdict"),
+        )
+
+    async def _verdict(self, row: Row, anchor: str, text: str) -> _Verdict | None:
+        """Ask in both orders; None if either says nothing that counts."""
+        try:
+            forth, back = await all_of([self._asked(row, (anchor, text)), self._asked(row, (text, anchor))])
+        except NoVerdictError as error:
+            self._failures.append(f"{row.place}: no verdict: {error}")
+            return None
+        wins = (forth == "second", back == "first")
+        losses = (forth == "first", back == "second")
+        score = WIN if all(wins) else LOSS if all(losses) else TIE
+        return _Verdict(score, orders_differ=score == TIE and (any(wins) or any(losses)))
+
+    async def _asked(self, row: Row, pair: Sequence[str]) -> Preference:
+        """Have one pair judged in one order.
+
+        Raises:
+            NoVerdictError: The call failed, or its reply is not what was asked for.
+        """
+        prompt = self._prompt.render(
+            question=fence_question(row.question),
+            answers=fence(pair),
+            reference=fence_reference(row.reference),
+        )
+        async with self._places:
+            try:
+                answer = await self._mollm.arun(prompt, budget=self._budget, **self._options)
+            except MollmError as error:
+                self._count(0 if isinstance(error, UserError) else 1, Usage(), None)
+                raise NoVerdictError(str(error)) from error
+        self._count(answer.calls, answer.usage, answer.cost_usd)
+        try:
+            first, *_ = ranks_of(answer.text, 2)
+        except ValueError as error:
+            raise NoVerdictError(f"the reply of {self._llm} cannot be read: {error}") from error
+        return "neither" if len(first) > 1 else "first" if first[0] == 1 else "second"
+
+    def _count(self, calls: int, usage: Usage, cost_usd: float | None) -> None:
+        self._calls += calls
+        self._usage += usage
+        self._cost += cost_usd or 0.0
+        self._has_cost |= cost_usd is not None
+
+
+def _pair(row: Row, anchor: str, text: str, verdict: _Verdict) -> Pair:
+    rights = None
+    if is_value(row.reference):
+        rights = is_right(anchor, row.reference), is_right(text, row.reference)
+    return Pair(verdict.score, verdict.orders_differ, (len(anchor), len(text)), rights)
