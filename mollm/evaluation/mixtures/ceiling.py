@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mollm.limits import WorstCase
 
 
-class CeilingReached(Exception):  # noqa: N818 - named for what happened, and caught where it is of use
+class CeilingReached(Exception):
     """What is left of a ceiling is too little for a question, and no question runs that could give something back."""
 
 
@@ -60,7 +60,9 @@ class Ceiling:
         others = [held for held in self._held if held is not share]
         if self._most_cost is not None and worst.cost_usd is None:
             unpriced = ", ".join(worst.unpriced)
-            raise LimitError(f"{unpriced} has no price, so a ceiling of USD cannot be kept; give it one, or count calls")
+            raise LimitError(
+                f"{unpriced} has no price, so a ceiling of USD cannot be kept; give it one, or count calls"
+            )
         calls = self.calls - share.calls + sum(held.calls_left for held in others) + worst.calls
         cost = self.cost_usd - share.cost_usd + sum(held.cost_left for held in others) + (worst.cost_usd or 0.0)
         return (self._most_calls is None or calls <= self._most_calls) and (
@@ -105,9 +107,11 @@ class Share:
         return max(0.0, self._most_cost - self.cost_usd)
 
     def allows(self, worst: WorstCase) -> bool:
+        """As `mollm.limits.Budget` says."""
         return self._ceiling.allows(self, worst)
 
     def reserve(self, worst: WorstCase) -> None:
+        """As `mollm.limits.Budget` says. Raises `LimitError`."""
         if not self._ceiling.allows(self, worst):
             self.is_refused = True
             raise LimitError(self._ceiling.why)

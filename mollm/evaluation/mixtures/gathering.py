@@ -59,6 +59,8 @@ class Found:
     """What came of it."""
 
     gathered: tuple[Gathered, ...]
+    routes: tuple[str | None, ...]
+    """The mixture that the router picked for each question, None where it picked none; empty if it was not asked."""
     unrouted: Mapping[str, str]
     """Questions of which the router failed, by id, and why."""
     reached: str | None
@@ -78,9 +80,9 @@ async def gather(asker: Asker, what: Gathering) -> Found:
     records = [record for one in gathered for record in one.answers if record.id not in one.unasked]
     if records and all(record.error is not None for record in records):
         raise RunError(f"nothing was answered at all; the first failure: {records[0].error}")
-    return Found(
-        tuple([await gatherer.with_itself(one) for one in gathered]), gatherer.unrouted, gatherer.reached or None
-    )
+    whole = tuple([await gatherer.with_itself(one) for one in gathered])
+    routes = tuple(gatherer.routes.get(row.id) for row in what.rows) if what.routes else ()
+    return Found(whole, routes, gatherer.unrouted, gatherer.reached or None)
 
 
 class _Gatherer:
@@ -90,7 +92,7 @@ class _Gatherer:
         self._members = {name: members_of(catalog.mixtures[name], catalog.config) for name in what.mixtures}
         self._answers: defaultdict[str, dict[str, Record]] = defaultdict(dict)
         self._alone: defaultdict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
-        self._routes: dict[str, str | None] = {}
+        self.routes: dict[str, str | None] = {}
         self.unrouted: dict[str, str] = {}
         self.reached = ""
         self._done, self._total = 0, len(what.rows)
@@ -107,7 +109,7 @@ class _Gatherer:
     async def _ask_all(self, row: Row) -> None:
         if self._what.routes:
             found = await self._asker.route(row, Key("route", "", row.id))
-            self._routes[row.id] = found.route
+            self.routes[row.id] = found.route
             if found.error is not None:
                 self.unrouted[row.id] = found.error
         answers: dict[str, Record] = {}
@@ -137,9 +139,9 @@ class _Gatherer:
         def records(found: Mapping[str, Record]) -> tuple[Record, ...]:
             return tuple(found.get(row.id) or _not_asked(row, unasked[row.id]) for row in rows)
 
-        answers = [replace(record, route=self._routes.get(record.id)) for record in records(self._answers[name])]
+        answers = [replace(record, route=self.routes.get(record.id)) for record in records(self._answers[name])]
         alone = {
-            member: records({id: r for id, r in self._alone[name, member].items() if id not in unasked})
+            member: records({row: r for row, r in self._alone[name, member].items() if row not in unasked})
             for member in self._members[name]
         }
         digest = what.digests.get(name, "")
@@ -175,9 +177,7 @@ class _Gatherer:
         if len(found) < len(rows):
             why = f"{self.reached} after {len(found)} of {len(rows)} questions"
             return replace(gathered, why_not_itself=why)
-        itself = tuple(
-            found.get(row.id) or _not_asked(row, gathered.unasked[row.id]) for row in gathered.rows
-        )
+        itself = tuple(found.get(row.id) or _not_asked(row, gathered.unasked[row.id]) for row in gathered.rows)
         return replace(gathered, itself=itself)
 
     def _step(self) -> None:

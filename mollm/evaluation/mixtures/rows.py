@@ -1,7 +1,7 @@
 """Questions with references: JSON lines of `{"id", "question", "reference", "kind"}`.
 
-`question` is a text, or a conversation as `MoLLM.ask` takes it. A number as `id`, `reference` or `kind` is the text that
-stands there: 18.50 stays "18.50". Further keys are read by nobody.
+`question` is a text, or a conversation as `MoLLM.ask` takes it. A number as `id`, `reference` or `kind` is the text
+that stands there: 18.50 stays "18.50". Further keys are read by nobody.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LONGEST_LINE = 4 * 1024 * 1024
 """Characters: what is longer is no question, but a file of another kind."""
 MOST_TOLD = 10
-"""Lines of which it is said what is wrong; who has more has to mend these first."""
+"""Different things that are said to be wrong; who has more has to mend these first."""
 INSTEAD = ("gold", "answer", "target", "label", "expected", "solution", "output")
 """Keys under which other data hold the reference."""
 
@@ -59,27 +59,30 @@ def read_rows(path: Path) -> list[Row]:
         DataError: It cannot be read, a line is no such object, or an id stands there twice; says which lines.
     """
     rows: dict[str, Row] = {}
-    wrong: list[str] = []
+    wrong: dict[str, list[int]] = {}
     # Not `splitlines`: a text in JSON may hold separators of lines as they are, such as U+2028.
     for number, line in enumerate(text_of_file(path).split("\n"), 1):
         if not line.strip():
             continue
-        place = f"{path}:{number}"
         try:
-            row = _row(line, place)
+            row = _row(line, f"{path}:{number}")
             if row.id in rows:
-                raise DataError(f"{place}: the id {row.id!r} stands in {rows[row.id].place} as well")
+                raise DataError(f"the id {row.id!r} stands in {rows[row.id].place} as well")
             rows[row.id] = row
         except DataError as error:
-            wrong.append(str(error))
+            wrong.setdefault(str(error), []).append(number)
             if len(wrong) == MOST_TOLD:
-                wrong.append("and maybe more: no further line was read")
                 break
     if wrong:
-        raise DataError("\n".join(wrong))
+        raise DataError("\n".join(_told(path, text, numbers) for text, numbers in wrong.items()))
     if not rows:
         raise DataError(f'{path}: has no questions; a line is {{"id": "1", "question": "2 + 2?", "reference": "4"}}')
     return list(rows.values())
+
+
+def _told(path: Path, text: str, numbers: Sequence[int]) -> str:
+    more = f" (and so in {len(numbers) - 1:,} further lines)" if len(numbers) > 1 else ""
+    return f"{path}:{numbers[0]}: {text}{more}"
 
 
 def questions_digest(rows: Sequence[Row]) -> str:
@@ -115,26 +118,26 @@ class _Object(dict[str, Any]):
 
 
 def _row(line: str, place: str) -> Row:
-    found = _object(line, place)
-    name, reference, kind = (_text(found, key, place) for key in ("id", "reference", "kind"))
+    found = _object(line)
+    name, reference, kind = (_text(found, key) for key in ("id", "reference", "kind"))
     if name is None:
-        raise DataError(f"{place}: `id` is missing")
+        raise DataError("`id` is missing")
     if reference is None:
-        raise DataError(f"{place}: `reference` is missing; {_instead(found)}")
+        raise DataError(f"`reference` is missing; {_instead(found)}")
     question = found.get("question")
     conversation: tuple[Message, ...] = ()
     if isinstance(question, list):
-        conversation = _conversation(line, place)
+        conversation = _conversation(line)
         question = text_of(conversation[-1].get("content"))
     if not isinstance(question, str) or isinstance(question, _Written) or not question.strip():
         problem = "is missing" if question is None else "must be text, or a list of messages that the user's ends"
-        raise DataError(f"{place}: `question` {problem}")
+        raise DataError(f"`question` {problem}")
     return Row(name, question, reference, kind, place, conversation)
 
 
-def _object(line: str, place: str) -> _Object:
+def _object(line: str) -> _Object:
     if len(line) > LONGEST_LINE:
-        raise DataError(f"{place}: has {len(line):,} characters, and a line may have {LONGEST_LINE:,}")
+        raise DataError(f"has {len(line):,} characters, and a line may have {LONGEST_LINE:,}")
     try:
         found = json.loads(
             line, object_pairs_hook=_Object, parse_int=_Written, parse_float=_Written, parse_constant=_Written
@@ -143,25 +146,25 @@ def _object(line: str, place: str) -> _Object:
         json.dumps(found, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         hint = "; each line has to be one object" if line.strip() in ("[", "{") else ""
-        raise DataError(f"{place}: is not JSON (column {error.colno}: {error.msg}){hint}") from None
+        raise DataError(f"is not JSON (column {error.colno}: {error.msg}){hint}") from None
     except UnicodeEncodeError:
-        raise DataError(f"{place}: holds half of a character (an escape such as \\ud800)") from None
+        raise DataError("holds half of a character (an escape such as \\ud800)") from None
     except RecursionError:
-        raise DataError(f"{place}: is nested too deeply") from None
+        raise DataError("is nested too deeply") from None
     if not isinstance(found, _Object):
-        raise DataError(f"{place}: is not a JSON object; each line has to be one")
+        raise DataError("is not a JSON object; each line has to be one")
     if found.twice:
-        raise DataError(f"{place}: `{found.twice[0][:60]}` stands there twice")
+        raise DataError(f"`{found.twice[0][:60]}` stands there twice")
     return found
 
 
-def _text(found: _Object, key: str, place: str) -> str | None:
+def _text(found: _Object, key: str) -> str | None:
     """A text, or a number as it is written; None where there is neither."""
     value = found.get(key)
     if value is None or (key == "kind" and value == ""):
         return None
     if not isinstance(value, str) or not value.strip():
-        raise DataError(f"{place}: `{key}` must be text, or a number")
+        raise DataError(f"`{key}` must be text, or a number")
     return str(value)
 
 
@@ -173,11 +176,11 @@ def _instead(found: _Object) -> str:
     return f"there are {', '.join(f'`{key[:60]}`' for key in list(found)[:20])}"
 
 
-def _conversation(line: str, place: str) -> tuple[Message, ...]:
+def _conversation(line: str) -> tuple[Message, ...]:
     try:
         messages = messages_of(json.loads(line)["question"])
     except (RequestError, ValueError) as error:  # the latter of a number with thousands of digits
-        raise DataError(f"{place}: `question`: {error}") from None
+        raise DataError(f"`question`: {error}") from None
     if not messages or messages[-1]["role"] != "user":
-        raise DataError(f"{place}: `question`: the last message has to be the user's")
+        raise DataError("`question`: the last message has to be the user's")
     return messages
