@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mollm.errors import LimitError, MollmError, RunError
+from mollm.errors import LimitError, MollmError, RoutingError, RunError
 from mollm.evaluation.mixtures.records import Record
 from mollm.final.replies import final_answer
 from mollm.types import Usage
@@ -81,7 +81,12 @@ class Asker:
         """Ask the router. Raises as `answer`."""
 
         async def ask(share: Share) -> Record:
-            route = await self.mollm.aroute(row.asked, share, budget=share)
+            try:
+                route = await self.mollm.aroute(row.asked, share, budget=share)
+            except MollmError:
+                raise
+            except Exception as error:  # of a router that somebody else wrote; it is told as any other failure
+                raise RoutingError(f"the router failed: {type(error).__name__}: {error}") from error
             took = sum((event.call.usage for event in share.ended), Usage())
             return Record(row.id, "", calls=share.calls, usage=took, seconds=route.seconds, route=route.mixture)
 
