@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from mollm.cli.arms import arms
+from mollm.cli.mixtures import mixtures
 from mollm.cli.options import ConfigOption, JsonOption  # noqa: TC001 - typer reads the annotations
 from mollm.cli.review import review
 from mollm.errors import DataError
@@ -32,6 +33,7 @@ Source: TypeAlias = "Path | Config"
 evaluate = typer.Typer(name="eval", help="Measure on data.", no_args_is_help=True)
 evaluate.command()(arms)
 evaluate.command()(review)
+evaluate.command()(mixtures)
 
 RouterOption = Annotated[
     Path | None,

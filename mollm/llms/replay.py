@@ -172,11 +172,23 @@ class ReplayLLM:
                     raise ConfigError(f"{place}: no `seconds`, which `pace: recorded` needs")
             self._answers = answers
 
+    def lacks(self, text: str) -> str | None:
+        """Say why a question has no answer here; None if it has one. Raises as `load`."""
+        self.load()
+        try:
+            self._answer_to(text)
+        except BadRequest as error:
+            return error.message
+        return None
+
     async def _find(self, request: Request) -> _Answer:
         if self._answers is None:
             await asyncio.to_thread(self.load)
         users = (m.get("content") for m in reversed(request.messages) if m.get("role") == "user")
-        name = self._questions.find(text_of(next(users, "")))
+        return self._answer_to(text_of(next(users, "")))
+
+    def _answer_to(self, text: str) -> _Answer:
+        name = self._questions.find(text)
         answer = (self._answers or {}).get(name)
         if answer is None:
             raise BadRequest(f"{self._path} holds no answer to the question {name!r}")
@@ -221,9 +233,14 @@ def _file(folder: Path, stem: str) -> Path | None:
     return next((path for suffix in SUFFIXES if is_file(path := folder / f"{stem}{suffix}")), None)
 
 
-def _choice(folder: Path) -> str:
+def recorded_llms(folder: Path) -> list[str]:
+    """The LLMs of which a folder has answers, by the names of their files."""
     found = {path.name.removesuffix(".gz").removesuffix(".jsonl") for path in folder.glob("*.jsonl*") if is_file(path)}
-    names = sorted(found - {QUESTIONS})
+    return sorted(found - {QUESTIONS}) if QUESTIONS in found else []
+
+
+def _choice(folder: Path) -> str:
+    names = recorded_llms(folder)
     if not names:
         return "there are none at all"
     more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""

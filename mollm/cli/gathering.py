@@ -1,0 +1,155 @@
+"""Asking for `mollm eval mixtures`: what it may take is said first, what came of it is kept, what failed is named."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from mollm.api import MoLLM
+from mollm.cli.printing.gathering import named, print_failures, print_outlook, progress
+from mollm.cli.printing.layout import count
+from mollm.cli.printing.output import say
+from mollm.errors import DataError, LimitError
+from mollm.evaluation.mixtures.asking import Asker
+from mollm.evaluation.mixtures.best import best_by
+from mollm.evaluation.mixtures.ceiling import Ceiling
+from mollm.evaluation.mixtures.gathering import Gathering, gather
+from mollm.evaluation.mixtures.journal import Journal
+from mollm.evaluation.mixtures.members import mixtures_digest
+from mollm.evaluation.mixtures.planning import outlook
+from mollm.evaluation.mixtures.rows import questions_digest
+from mollm.evaluation.mixtures.subject import lacking
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mollm.catalog import Catalog
+    from mollm.evaluation.mixtures.gathering import Found
+    from mollm.evaluation.mixtures.planning import Outlook
+    from mollm.evaluation.mixtures.rows import Row
+    from mollm.evaluation.mixtures.scores.base import Score
+    from mollm.evaluation.mixtures.subject import Subject
+
+NO_SAMPLES = "a recording has one answer of each LLM to a question"
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How it is asked."""
+
+    journal: Path | None
+    calls: int | None = None
+    cost_usd: float | None = None
+    concurrency: int = 8
+    itself: bool = True
+    """Whether the best member is asked as often as the mixture has workers."""
+    is_sure: bool = False
+    """Nobody is asked whether to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What came of it."""
+
+    found: Found
+    calls: int
+    """Made for it, those of earlier starts included."""
+    cost_usd: float | None
+    notes: tuple[str, ...]
+
+
+async def evaluated(subject: Subject, rows: list[Row], all_rows: list[Row], score: Score, ways: Ways) -> Evaluated:
+    """Ask everything.
+
+    Args:
+        subject: What is evaluated.
+        rows: The questions to be asked.
+        all_rows: All questions of the data, which a journal is of.
+        score: Tells which member is the best one.
+        ways: How it is asked.
+
+    Raises:
+        typer.Abort: The user does not want to.
+        LimitError: A ceiling cannot be kept.
+        RunError: Nobody answers.
+    """
+    async with MoLLM(subject.config) as mollm:
+        await mollm.prepare()
+        without = lacking(mollm.catalog, subject.mixtures, rows)
+        itself = ways.itself and not subject.is_replayed
+        journal = _opened(ways.journal, all_rows, mollm.catalog)
+        try:
+            plan = outlook(mollm.catalog, subject.mixtures, rows, without, itself=itself, routes=subject.routes)
+            _check(plan, subject, ways, len(rows), len(journal.records) - journal.failed)
+            asker = Asker(mollm, journal, Ceiling(ways.calls, ways.cost_usd))
+            with progress() as told:
+                what = Gathering(
+                    rows,
+                    subject.mixtures,
+                    subject.digests,
+                    without,
+                    subject.routes,
+                    best_by(score) if itself else None,
+                    NO_SAMPLES if subject.is_replayed else "it was not asked for",
+                    ways.concurrency,
+                    told,
+                )
+                found = await gather(asker, what)
+        finally:
+            journal.close()
+    print_failures(asker.failures)
+    records = journal.records.values()
+    costs = [record.cost_usd for record in records if record.cost_usd is not None]
+    calls = sum(record.calls for record in records)
+    return Evaluated(found, calls, sum(costs) if costs else None, tuple(_notes(found, rows, without, len(all_rows))))
+
+
+def _opened(path: Path | None, rows: list[Row], catalog: Catalog) -> Journal:
+    if path is None:
+        return Journal()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{path.parent}: cannot be made: {error.strerror}") from error
+    journal = Journal.open(path, questions_digest(rows), mixtures_digest(catalog))
+    if journal.is_torn:
+        say(f"{path}: the last line was cut off and is dropped; what it was of is asked again")
+    if journal.failed:
+        say(f"{path}: {count(journal.failed, 'question')} failed at an earlier start, and are asked again")
+    return journal
+
+
+def _check(plan: Outlook, subject: Subject, ways: Ways, questions: int, kept: int) -> None:
+    """Say what it may take, refuse what cannot be kept, and ask whether to go on where that costs money."""
+    if subject.is_replayed:
+        return
+    worst, llms = plan.worst, subject.config.llms
+    print_outlook(plan, questions, len(subject.mixtures), kept)
+    if ways.cost_usd is not None and worst.unpriced:
+        raise LimitError(f"--cost cannot be kept: no price of {named(list(worst.unpriced))}; give `price`, or --calls")
+    asked = {name for mixture in subject.mixtures for name in subject.config.mixtures[mixture].llms}
+    costs = bool(worst.cost_usd) or any(llms[name].is_remote and not llms[name].is_private for name in asked)
+    if costs and not ways.is_sure and sys.stdin.isatty() and sys.stderr.isatty():
+        typer.confirm("Go on?", abort=True, err=True)
+
+
+def _notes(found: Found, rows: list[Row], without: Mapping[str, Mapping[str, str]], of: int) -> list[str]:
+    """What a reader of the report has to know of the asking."""
+    notes = [f"the first {len(rows)} of {of} questions"] if len(rows) < of else []
+    places = {row.id: row.place for row in rows}
+    if found.reached:
+        missed = {row for one in found.gathered for row in one.unasked if row not in without.get(one.mixture, ())}
+        notes.append(f"{found.reached}: {count(len(missed), 'question')} of {len(rows)} were not asked of all")
+    for mixture, lacking_rows in without.items():
+        if lacking_rows:
+            examples = named([f"{places[row]} ({why})" for row, why in lacking_rows.items()])
+            head = f"{mixture}: {count(len(lacking_rows), 'question')} without recorded answers"
+            notes.append(f"{head} count for nobody: {examples}")
+    if found.unrouted:
+        examples = named([f"{places[row]} ({why})" for row, why in found.unrouted.items()])
+        notes.append(f"the router failed on {count(len(found.unrouted), 'question')}: {examples}")
+    return notes

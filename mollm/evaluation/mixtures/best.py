@@ -1,0 +1,56 @@
+"""Which member is the best one on all questions, and scores that are not asked for twice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from mollm.evaluation.mixtures.records import Gathered
+    from mollm.evaluation.mixtures.rows import Row
+    from mollm.evaluation.mixtures.scores.base import Score
+
+
+class Remembered:
+    """A score that says the same of the same answer, and asks a judge of it once."""
+
+    def __init__(self, score: Score) -> None:
+        self._score = score
+        self.name, self.is_exact = score.name, score.is_exact
+        self._known: defaultdict[str, dict[str, float | None]] = defaultdict(dict)
+
+    def problem(self, row: Row) -> str | None:
+        """As the score says."""
+        return self._score.problem(row)
+
+    async def score(self, row: Row, texts: Mapping[str, str]) -> Mapping[str, float | None]:
+        """As the score says, of texts that it has not seen yet."""
+        known = self._known[row.id]
+        new = {who: text for who, text in texts.items() if text not in known}
+        if new:
+            found = await self._score.score(row, new)
+            known |= {text: found.get(who) for who, text in new.items()}
+        return {who: known[text] for who, text in texts.items()}
+
+    def notes(self) -> Sequence[str]:
+        """As the score says."""
+        return self._score.notes()
+
+
+def best_by(score: Score) -> Callable[[Gathered], Awaitable[str]]:
+    """Name the member with the highest score on all questions; of several, the first."""
+
+    async def best(gathered: Gathered) -> str:
+        totals = dict.fromkeys(gathered.alone, 0.0)
+        for number, row in enumerate(gathered.rows):
+            if row.id in gathered.unasked or score.problem(row) is not None:
+                continue
+            records = {name: found[number] for name, found in gathered.alone.items()}
+            texts = {name: record.text for name, record in records.items() if record.error is None}
+            for name, value in (await score.score(row, texts)).items():
+                totals[name] += value or 0.0
+        return max(totals, key=totals.__getitem__)
+
+    return best

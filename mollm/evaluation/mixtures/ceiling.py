@@ -1,0 +1,139 @@
+"""The most that an evaluation may take: held at worst before a question is asked, counted as its calls end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from mollm.errors import LimitError
+from mollm.events import CallEnded
+
+if TYPE_CHECKING:
+    from mollm.events import Event, Token
+    from mollm.limits import WorstCase
+
+
+class CeilingReached(Exception):
+    """What is left of a ceiling is too little for a question, and no question runs that could give something back."""
+
+
+class Ceiling:
+    """Calls and USD that all questions together may take; as in `limits`, retries are not counted.
+
+    Attributes:
+        calls: Calls that have ended.
+        cost_usd: What they cost, as far as LLMs have prices.
+        failures: Calls that failed.
+    """
+
+    def __init__(self, calls: int | None = None, cost_usd: float | None = None) -> None:
+        """Nothing is spent yet; None: there is no such ceiling."""
+        self._most_calls, self._most_cost = calls, cost_usd
+        self.calls, self.failures, self.cost_usd = 0, 0, 0.0
+        self._held: set[Share] = set()
+        self._changed = asyncio.Event()
+
+    @property
+    def why(self) -> str:
+        """What to say of a question that was not asked."""
+        parts = [f"{self._most_calls} calls"] if self._most_calls is not None else []
+        parts += [f"{self._most_cost:g} USD"] if self._most_cost is not None else []
+        return f"the ceiling of {' and '.join(parts)} was reached"
+
+    def question(self) -> Share:
+        """Begin a question."""
+        return Share(self)
+
+    async def gives_back(self) -> None:
+        """Wait until a question that runs has ended.
+
+        Raises:
+            CeilingReached: None runs.
+        """
+        if not self._held:
+            raise CeilingReached(self.why)
+        self._changed.clear()
+        await self._changed.wait()
+
+    def allows(self, share: Share, worst: WorstCase) -> bool:
+        """Whether a question may hold so much. Raises `LimitError` where an LLM has no price to be counted."""
+        others = [held for held in self._held if held is not share]
+        if self._most_cost is not None and worst.cost_usd is None:
+            unpriced = ", ".join(worst.unpriced)
+            raise LimitError(
+                f"{unpriced} has no price, so a ceiling of USD cannot be kept; give it one, or count calls"
+            )
+        calls = self.calls - share.calls + sum(held.calls_left for held in others) + worst.calls
+        cost = self.cost_usd - share.cost_usd + sum(held.cost_left for held in others) + (worst.cost_usd or 0.0)
+        return (self._most_calls is None or calls <= self._most_calls) and (
+            self._most_cost is None or cost <= self._most_cost
+        )
+
+    def hold(self, share: Share) -> None:
+        """Count what a question may still take."""
+        self._held.add(share)
+
+    def release(self, share: Share) -> None:
+        """Count what a question took, and no more."""
+        self._held.discard(share)
+        self._changed.set()
+
+
+class Share:
+    """The part of a ceiling that one question takes: its `Budget`, and the observer that counts its calls.
+
+    Attributes:
+        calls: That have ended.
+        cost_usd: What they cost.
+        is_refused: There was not enough left for the question.
+    """
+
+    __slots__ = ("_ceiling", "_most_calls", "_most_cost", "calls", "cost_usd", "ended", "is_refused")
+
+    def __init__(self, ceiling: Ceiling) -> None:
+        self._ceiling = ceiling
+        self._most_calls, self._most_cost = 0, 0.0
+        self.calls, self.cost_usd, self.is_refused = 0, 0.0, False
+        self.ended: list[CallEnded] = []
+
+    @property
+    def calls_left(self) -> int:
+        """Calls that are held and have not ended."""
+        return max(0, self._most_calls - self.calls)
+
+    @property
+    def cost_left(self) -> float:
+        """USD that are held and not spent."""
+        return max(0.0, self._most_cost - self.cost_usd)
+
+    def allows(self, worst: WorstCase) -> bool:
+        """As `mollm.limits.Budget` says."""
+        return self._ceiling.allows(self, worst)
+
+    def reserve(self, worst: WorstCase) -> None:
+        """As `mollm.limits.Budget` says. Raises `LimitError`."""
+        if not self._ceiling.allows(self, worst):
+            self.is_refused = True
+            raise LimitError(self._ceiling.why)
+        self._most_calls, self._most_cost = worst.calls, worst.cost_usd or 0.0
+        self._ceiling.hold(self)
+
+    def tell(self, event: Event) -> None:
+        """Count a call that ended."""
+        if isinstance(event, CallEnded):
+            self.ended.append(event)
+            cost = event.call.cost_usd or 0.0
+            self.calls += 1
+            self.cost_usd += cost
+            self._ceiling.calls += 1
+            self._ceiling.cost_usd += cost
+            self._ceiling.failures += event.call.error is not None and event.call.error.kind != "cancelled"
+
+    async def show(self, token: Token) -> None:
+        """Nobody reads along."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ceiling.release(self)
