@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mollm.evaluation.mixtures.page import axes, labels
 from mollm.evaluation.mixtures.page.drawing import NARROW, across, line, picture, upright, words
 from mollm.evaluation.mixtures.page.markup import Markup, tag
-from mollm.evaluation.mixtures.page.words import counted, finite, percent, points, short, span
+from mollm.evaluation.mixtures.page.words import finite, percent, points, short, span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,9 @@ def forest(gains: Sequence[tuple[str, Gain]], width: float, shape: str, id_: str
     axis = axes.linear([0.0, *(end for end in ends if end is not None)], 14, width - 14)
     bottom = 30.0 + _ROW * len(known)
     zero, most = axis.at(0.0), 30 if width == NARROW else 60
-    ticks = [(tick, points(tick)) for tick in axis.ticks(5 if width == NARROW else 9)]
+    shown = axis.ticks(5 if width == NARROW else 9)
+    is_whole = all(abs(100 * tick - round(100 * tick)) < 1e-6 for tick in shown)
+    ticks = [(tick, points(tick, 0 if is_whole else 1)) for tick in shown]
     rows = [_difference(name, gain, axis, 30.0 + _ROW * n, width, most) for n, (name, gain, _, _) in enumerate(known)]
     said = "; ".join(
         f"{short(name, 60)}: {_interval(gain)} against {short(gain.member, 60)}" for name, gain in gains[:40]
@@ -115,7 +117,7 @@ def bars(rows: Sequence[tuple[str, float, str]], name: str, heads: tuple[str, st
 
 def reliability(bins: Sequence[Bin], id_: str) -> Markup:
     """The share that is right against the stated confidence; on the diagonal they are the same."""
-    left, top, right, bottom = 50.0, 24.0, NARROW - 14.0, NARROW - 60.0
+    left, top, right, bottom = 50.0, 24.0, NARROW - 24.0, NARROW - 70.0
     low = min(0.0, *(value for b in bins for value in (b.mean, b.right)))
     high = max(1.0, *(value for b in bins for value in (b.mean, b.right)))
     wide, tall = axes.Axis(low, high, left, right), axes.Axis(low, high, bottom, top)
@@ -131,7 +133,7 @@ def reliability(bins: Sequence[Bin], id_: str) -> Markup:
     return picture(
         "Confidence against correctness",
         f"{said}.",
-        (NARROW, NARROW - 14),
+        (NARROW, NARROW - 24),
         words("right", 4, 14, "tick"),
         across(wide, ticks, top, bottom),
         upright(tall, ticks, left, right),
@@ -163,4 +165,4 @@ def bin_name(b: Bin) -> str:
 
 def counted_right(b: Bin) -> str:
     """What is written behind its bar."""
-    return f"{percent(b.right, 0)} of {counted(b.questions, 'question')}"
+    return f"{percent(b.right, 0)} of {b.questions:,}"

@@ -45,7 +45,7 @@ def page_of(report: Report) -> str:
 def _about(report: Report) -> Markup:
     answers = "recorded answers; no LLM was called" if report.is_replayed else f"{counted(report.calls, 'call')} made"
     said = f"{counted(report.questions, 'question')}, scored by {short(report.score, 200)}, {answers}."
-    return tag("p", said, " ", tag("span", short(report.date, 40), class_="quiet"))
+    return tag("p", said, " ", tag("span", short(report.date.partition("T")[0], 40), class_="quiet"))
 
 
 def _contents(report: Report) -> Markup:
@@ -122,7 +122,7 @@ def _agreement(mixture: MixtureReport, id_: str) -> Iterator[Markup]:
     if agreement:
         rows = [(charts.bin_name(b), b.right, charts.counted_right(b)) for b in agreement]
         bars = charts.bars(rows, "Agreement against correctness", ("agreement", "right"), f"{id_}-agreement")
-        caption = "How often the answer is right, by the share of proposals that agree on it."
+        caption = "How often the answer is right, of how many questions, by the share of proposals that agree on it."
         halves.append(tag("div", tag("h3", "Agreement against correctness"), figure(caption, bars)))
     if confidence:
         drawn = figure(_calibrated(mixture), charts.reliability(confidence, f"{id_}-confidence"))

@@ -16,8 +16,9 @@ HEIGHT = 16
 _NARROW, _WIDE = "iIjl.,:;'|!()[] ", "mwMW@%\u2026"
 _NEAR = 15
 """A label further from its point than this has a line that leads to it."""
-_CROSSES, _COVERS = 60, 14
-"""What a leading line across another label, and a label on a line, are worth, in pixels of distance."""
+_CROSSES, _COVERS, _CONFUSES = 60, 20, 20
+"""What a leading line across another label, a label on a line, and one that is nearer to another point, are worth, in
+pixels of distance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,9 @@ def place(
         inside: Where labels may stand.
         lines: What else is drawn, on which a label lies only where it has to.
     """
-    dots = [Box(x - 7, y - 7, x + 7, y + 7) for x, y in points]
     placed: list[Placed] = []
     for point, width in zip(points, widths, strict=True):
-        best = _best(point, width, inside, dots, placed, lines)
+        best = _best(point, width, inside, points, placed, lines)
         if best is None:
             return None
         placed.append(best)
@@ -107,11 +107,11 @@ def _best(
     point: tuple[float, float],
     width: float,
     inside: Box,
-    dots: Sequence[Box],
+    points: Sequence[tuple[float, float]],
     placed: Sequence[Placed],
     lines: Sequence[Line],
 ) -> Placed | None:
-    taken = [*dots, *(other.box for other in placed)]
+    taken = [*(Box(x - 7, y - 7, x + 7, y + 7) for x, y in points), *(other.box for other in placed)]
     found: tuple[float, Placed] | None = None
     for least, box in _near(point, width, inside):
         if found and least >= found[0]:
@@ -120,10 +120,15 @@ def _best(
         if not inside.holds(box) or any(box.meets(other) for other in taken):
             continue
         candidate = Placed(box, (*point, *box.nearest(*point)) if far > _NEAR else None)
-        worth = far + _spoils(candidate, placed, lines)
+        worth = far + _spoils(candidate, placed, lines) + _CONFUSES * _confuses(box, point, far, points)
         if found is None or worth < found[0]:
             found = worth, candidate
     return found[1] if found else None
+
+
+def _confuses(box: Box, point: tuple[float, float], far: float, points: Sequence[tuple[float, float]]) -> int:
+    """How many other points are about as near to it as its own."""
+    return sum(other != point and math.dist(other, box.nearest(*other)) < far + 4 for other in points)
 
 
 def _spoils(candidate: Placed, placed: Sequence[Placed], lines: Sequence[Line]) -> float:

@@ -82,15 +82,21 @@ def _folded(one: Lost, most: int) -> Markup:
 
 
 def _inside(one: Lost, most: int, preview: int) -> Markup:
-    more = len(one.proposals) - _MOST_SIDES
+    others = [side for side in one.proposals if side != one.best]
+    more = len(others) - _MOST_SIDES
     return together(
         _text(one.question, None, most, preview),
         tag("p", "Reference: ", tag("strong", tag("bdi", short(one.reference, 200)))),
         tag(
             "ul",
             _side("the mixture", one.answer, most, preview, is_main=True),
-            _side("best member", one.best, most, preview),
-            [_side("proposal", side, most, preview) for side in one.proposals[:_MOST_SIDES]],
+            _side(
+                "best member and proposal" if len(others) < len(one.proposals) else "best member",
+                one.best,
+                most,
+                preview,
+            ),
+            [_side("proposal", side, most, preview) for side in others[:_MOST_SIDES]],
             class_="sides",
         ),
         tag("p", f"{counted(more, 'proposal')} more, in report.json.") if more > 0 else None,

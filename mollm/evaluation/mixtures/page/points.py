@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.report import Arm
 
 _LEFT, _TOP, _BELOW, _RIGHT = 50, 26, 46, 14
+_ASIDE = 0.12
+"""Share of the width that is kept for names to the right of the dearest arm."""
 _SAID = 40
 """Arms that the description of a drawing lists."""
 
@@ -36,7 +38,7 @@ class Chart:
     def across(self) -> axes.Axis:
         """Costs."""
         known = [cost for arm in self.arms if (cost := self.cost.of(arm)) is not None]
-        return axes.of_costs(known or [0.0, 1.0], _LEFT + 12, self.right - 12)
+        return axes.of_costs(known or [0.0, 1.0], _LEFT + 12, self.right - _ASIDE * self.width)
 
     @cached_property
     def upright(self) -> axes.Axis:

@@ -29,7 +29,7 @@ a:focus-visible, summary:focus-visible, [tabindex]:focus-visible {
 .verdict { border: 1px solid var(--line); border-left: 6px solid var(--soft); border-radius: 6px; padding: .5rem 1rem;
   margin: .75rem 0; background: var(--panel) }
 .verdict.better { border-left-color: var(--good) } .verdict.worse { border-left-color: var(--bad) }
-.verdict h3 { margin: .25rem 0 }
+.verdict h3 { margin: .25rem 0 } .verdict p { max-width: none }
 .verdict.better .said { color: var(--good) } .verdict.worse .said { color: var(--bad) }
 .said { white-space: nowrap }
 .sign { display: inline-block; width: .8em; height: .8em; margin-right: .35em; vertical-align: -.05em;
@@ -49,9 +49,10 @@ figure { margin: 1rem 0 }
 figcaption { color: var(--quiet); font-size: .875rem; max-width: 48rem }
 .pair { display: grid; gap: 0 2rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)) }
 svg { display: block; width: 100%; height: auto; font: 12px system-ui, "DejaVu Sans", sans-serif; fill: var(--text) }
-svg.wide { max-width: 56rem } svg.small { max-width: 30rem } svg.narrow { display: none; max-width: 30rem }
+svg.wide { max-width: 45rem } svg.small { max-width: 24rem } svg.narrow { display: none; max-width: 30rem }
 svg .grid { stroke: var(--line); stroke-width: 1 } svg .zero { stroke: var(--text); stroke-width: 1.5 }
-svg .tick { fill: var(--quiet) } svg .name { font-size: 12px } svg .strong { font-weight: 700 }
+svg .tick { fill: var(--quiet) } svg .strong, svg .main.name { font-weight: 700 }
+svg .name { paint-order: stroke; stroke: var(--page); stroke-width: 3px; stroke-linejoin: round }
 svg .leader { stroke: var(--quiet); stroke-width: 1 } svg .span { stroke: var(--soft); stroke-width: 2 }
 svg .main.span { stroke: var(--accent); stroke-width: 3 }
 svg .front { fill: none; stroke: var(--accent); stroke-width: 1.5; stroke-dasharray: 6 4 }
@@ -64,12 +65,13 @@ svg .curve { fill: none; stroke: var(--accent); stroke-width: 2 }
 
 .scroll { overflow-x: auto; max-width: 100% }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; overflow-wrap: normal }
-caption { text-align: left; color: var(--quiet); font-size: .875rem; padding-bottom: .4rem; max-width: 48rem }
 th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: right; vertical-align: top }
 thead th { background: var(--panel); vertical-align: bottom }
-th.text, td.text { text-align: left } tbody th { text-align: left; font-weight: 600; min-width: 8rem }
+th.text, td.text { text-align: left } tbody th { text-align: left; font-weight: 600; min-width: 8rem; max-width: 20rem;
+  overflow-wrap: break-word }
+thead th:first-child { text-align: left }
 td.text { min-width: 12rem; max-width: 32rem; overflow-wrap: anywhere }
-th.text, thead th { max-width: 14rem; overflow-wrap: anywhere }
+th.text, thead th { max-width: 14rem; overflow-wrap: break-word }
 td .quiet, th .quiet { display: block; font-weight: 400 } .figure { white-space: nowrap }
 tr.main th, tr.main td { background: var(--h1) }
 .h0 { background: var(--h0) } .h1 { background: var(--h1) } .h2 { background: var(--h2) } .h3 { background: var(--h3) }
@@ -89,7 +91,7 @@ details { margin: .25rem 0 } summary { cursor: pointer; color: var(--accent); pa
 .words { white-space: pre-wrap; overflow: hidden; font-size: .875rem; margin: .25rem 0; max-width: none }
 .words.long { max-height: 24rem; overflow: auto }
 .cut { color: var(--quiet); font-style: italic }
-mark { background: var(--mark); color: inherit; font-weight: 700; print-color-adjust: exact }
+mark { background: var(--mark); color: var(--text); font-weight: 700; print-color-adjust: exact }
 dl.made { display: grid; grid-template-columns: minmax(min-content, max-content) 1fr; gap: .25rem 1rem }
 dl.made dt { color: var(--quiet) } dl.made dd { margin: 0; min-width: 0 }
 

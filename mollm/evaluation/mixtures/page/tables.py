@@ -20,9 +20,10 @@ _FEW = 20
 
 
 def scrolled(caption: Child, id_: str, head: Sequence[Child], rows: Iterable[Child]) -> Markup:
-    """A table that scrolls by itself where the page is narrow, with the keyboard too."""
-    table = tag("table", tag("caption", caption, id=id_), tag("thead", tag("tr", *head)), tag("tbody", rows))
-    return tag("div", table, class_="scroll", tabindex=0, role="region", aria_labelledby=id_)
+    """A table below its caption, which scrolls by itself where the page is narrow, with the keyboard too."""
+    table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", rows), aria_labelledby=id_)
+    box = tag("div", table, class_="scroll", tabindex=0, role="region", aria_labelledby=id_)
+    return together(tag("p", caption, id=id_, class_="quiet"), box)
 
 
 def column(name: Child, class_: str | None = None) -> Markup:
@@ -85,7 +86,9 @@ def of_domains(domains: Domains, id_: str) -> Markup:
         tag("tr", row_head(name), [_score(score, best[n] if n < len(best) else None) for n, score in enumerate(scores)])
         for name, scores in zip(domains.names[:MOST], domains.scores, strict=False)
     ]
-    caption = ["Score of each on each kind of question. The darker, the higher; the best of a kind is underlined. "]
+    caption = [
+        "Score of each on each kind of question. The stronger the shade, the higher; the best of a kind is underlined. "
+    ]
     return scrolled([*caption, _left_out(len(domains.names))], id_, head, rows)
 
 
@@ -114,7 +117,9 @@ def of_confusion(confusion: Confusion, id_: str) -> Markup:
         tag("tr", row_head(kind), [_count(count, sum(counts)) for count in counts])
         for kind, counts in zip(confusion.kinds[:MOST], confusion.counts, strict=False)
     ]
-    caption = ["Where the router sends the questions of each kind. The darker, the larger the share of the row. "]
+    caption = [
+        "Where the router sends the questions of each kind. The stronger the shade, the larger the share of the row. "
+    ]
     return scrolled([*caption, _left_out(len(confusion.kinds))], id_, head, rows)
 
 

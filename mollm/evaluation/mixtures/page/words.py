@@ -41,12 +41,12 @@ def percents(interval: Sequence[float] | None) -> str:
     return NONE if known is None else f"{_signed(100 * known[0], 1)} to {percent(known[1])}"
 
 
-def points(value: float | None) -> str:
+def points(value: float | None, decimals: int = 1) -> str:
     """A difference of two shares in percentage points, with its sign."""
     known = finite(value)
     if known is None:
         return NONE
-    return ("+" if round(100 * known, 1) > 0 else "") + _signed(100 * known, 1)
+    return ("+" if round(100 * known, decimals) > 0 else "") + _signed(100 * known, decimals)
 
 
 def number(value: float | None) -> str:
