@@ -1,0 +1,49 @@
+"""What an arm takes per question: in USD, in calls or in tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mollm.evaluation.mixtures.page.words import finite, number, usd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mollm.evaluation.mixtures.report import Arm
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the arms are compared by."""
+
+    name: str
+    fewer: str
+    of: Callable[[Arm], float | None]
+    written: Callable[[float | None], str]
+
+
+def tokens(arm: Arm) -> float | None:
+    """Of prompts and completions together."""
+    if arm.prompt_tokens is None or arm.completion_tokens is None:
+        return None
+    return arm.prompt_tokens + arm.completion_tokens
+
+
+def _known(value: float | None) -> float | None:
+    known = finite(value)
+    return None if known is None or known < 0 else known
+
+
+USD = Cost("USD per question", "is cheaper", lambda arm: _known(arm.cost_usd), usd)
+CALLS = Cost("calls per question", "takes fewer calls", lambda arm: _known(arm.calls), number)
+TOKENS = Cost("tokens per question", "takes fewer tokens", lambda arm: _known(tokens(arm)), number)
+
+
+def cost_of(arms: Sequence[Arm]) -> Cost:
+    """Prices where all that makes calls has one, else calls, else tokens; else what most have."""
+    asked = [arm for arm in arms if arm.calls is not None]
+    for cost in (USD, CALLS, TOKENS):
+        if asked and all(cost.of(arm) is not None for arm in asked):
+            return cost
+    return max((USD, CALLS, TOKENS), key=lambda cost: sum(cost.of(arm) is not None for arm in arms))
