@@ -6,7 +6,7 @@ import gzip
 import json
 import random
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from mollm.workers import Rules
 
-    Label: TypeAlias = tuple[object, object] | None
+    Label: TypeAlias = int | str | tuple[str, str] | None
 
 SETS = {"gsm8k": "GSM8K", "math-l5": "MATH level 5"}
 """Name of the folder to how it is called."""
@@ -85,6 +85,17 @@ def halves(table: Table, splits: int, seed: int, members: Sequence[int] | None =
         yield Half(measured, others, tuple(sorted(kept, key=lambda member: -accuracy[member])))
 
 
+def only(table: Table, members: Sequence[int]) -> Table:
+    """The same of some of the members, in this order."""
+    columns = list(members)
+    named = {
+        name: getattr(table, name)[:, columns]
+        for name in ("scores", "arrived", "tokens", "cost_usd", "seconds", "logprobs", "lengths")
+    }
+    finals = tuple(tuple(row[member] for member in columns) for row in table.finals)
+    return replace(table, members=tuple(table.members[member] for member in columns), finals=finals, **named)
+
+
 class Played(NamedTuple):
     """What came of one question."""
 
@@ -95,44 +106,50 @@ class Played(NamedTuple):
 
 @dataclass
 class Layers:
-    """Layers on the answers of a table. What only depends on who agrees with whom is worked out once."""
+    """Layers on the answers of a table, by the rules that serve.
+
+    Who agrees with whom decides everything but the time. So what calls that take equally long come to is worked out
+    once for all questions on which the same ones agree.
+    """
 
     table: Table
-    _known: dict[tuple[object, ...], Played] = field(default_factory=dict)
+    _known: dict[Rules, dict[tuple[Label, ...], Played]] = field(default_factory=dict)
 
     def labels(self, row: int, order: Sequence[int]) -> tuple[Label, ...]:
         """The answers in this order by what can be told of them: which are equal, and in which units."""
         finals = [self.table.finals[row][member] for member in order]
         if any(final is not None and unit_of(final) == PERCENT for final in finals):
-            return tuple(None if final is None else (str(final), unit_of(final)) for final in finals)
-        first: dict[object, int] = {}
-        return tuple(
-            None
-            if final is None
-            else (first.setdefault(str(final), len(first)), unit_of(final) and first.setdefault((unit_of(final),), len(first)))
-            for final in finals
-        )
+            return tuple(final and (str(final), unit_of(final)) for final in finals)
+        values: dict[str, int] = {}
+        units: dict[str, int] = {"": 0}
+
+        def label(final: str) -> int:
+            value = values.setdefault(str(final), len(values))
+            return value * len(finals) * 2 + units.setdefault(unit_of(final), len(units))
+
+        return tuple(None if final is None else label(final) for final in finals)
 
     def played(self, row: int, order: Sequence[int], rules: Rules, labels: tuple[Label, ...]) -> Played:
-        """Ask the members of `order` by `rules`; all take equally long. `labels` are those of `order`, or of more."""
-        key = (labels[: len(order)], rules)
-        if key not in self._known:
-            replies = [Reply(self.said(row, member)) for member in order]
-            ended = simulate(replies, rules)
-            self._known[key] = Played(len(ended.started), self.chosen(row, order, ended.arrived))
-        return self._known[key]
+        """Ask the members of `order`, all of whom take equally long; `labels` are theirs, or those of more."""
+        known = self._known.setdefault(rules, {})
+        key = labels[: len(order)]
+        if key not in known:
+            ended = simulate([Reply(self.said(row, member)) for member in order], rules)
+            known[key] = Played(len(ended.started), self.chosen(row, order, ended.arrived))
+        return known[key]
 
     def said(self, row: int, member: int) -> Said | None:
         """What a member says; None if its call failed."""
-        if not self.table.arrived[row, member]:
+        table = self.table
+        if not table.arrived[row, member]:
             return None
-        return Said(self.table.members[member], self.table.finals[row][member], None, int(self.table.lengths[row, member]))
+        return Said(table.members[member], table.finals[row][member], None, int(table.lengths[row, member]))
 
     def chosen(self, row: int, order: Sequence[int], arrived: Sequence[int]) -> int:
-        """Return the place in `order` of the proposal that `vote` and the best proposal take."""
+        """Return the place in `order` of the proposal that `vote` takes: the best proposal; 0 if none arrived."""
         places = {str(place): place for place in sorted(arrived)}
         proposals = [
             Proposal(name, name, 1, "", self.table.finals[row][order[place]], None, False, Usage(), None, 0.0)
             for name, place in places.items()
         ]
-        return places[best_proposal(proposals).worker]
+        return places[best_proposal(proposals).worker] if proposals else 0
