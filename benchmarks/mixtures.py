@@ -23,7 +23,7 @@ import numpy as np
 from machine import shape
 from mixtures_data import SETS, Half, Layers, halves, recorded
 
-from mollm.workers import Rules
+from mollm.asking import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import TypeAlias
 
-    from mollm.workers import Rules
+    from mollm.asking import Rules
 
     Label: TypeAlias = int | str | tuple[str, str] | None
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mixtures_data import Layers
 
+from mollm.asking import Rules
 from mollm.evaluation.mixtures.simulating import Reply, simulate
-from mollm.workers import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

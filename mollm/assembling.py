@@ -10,6 +10,7 @@ from mollm.aggregation.acting import Acting
 from mollm.aggregation.best import Best
 from mollm.aggregation.guarding import Guard
 from mollm.aggregation.highest import Highest
+from mollm.aggregation.keeping import Keeping
 from mollm.aggregation.rewriting import Rewriter
 from mollm.aggregation.synthesize import Synthesize
 from mollm.aggregation.vote import Vote
@@ -115,6 +116,7 @@ class _Assembly:
             rewriter=Rewriter(replace(self.writers, prompt=form), tuple(dict.fromkeys(w.llm for w in workers))),
             guard=self.guard,
             alike=self.alike,
+            keeping=None if section.aggregator.keep_above is None else Keeping(section.aggregator.keep_above),
             shuffle=section.shuffle,
             review=self.review,
             analyst=self.analyst,

@@ -71,7 +71,7 @@ def _joined(config: Config, first: str, second: str, *, is_picked: bool) -> Mixt
         )
     changes = {
         "workers": [*one.listed, *other.listed],
-        "aggregator": aggregator,
+        "aggregator": aggregator.model_copy(update={"keep_above": None}),
         "ask_first": "all",
         "agree": None,
         "alike": None,

@@ -265,8 +265,10 @@ async def aggregate_proposals(run: Run, context: Context) -> tuple[Run, str]:
         bound=mixture.is_bound(run.layer),
         ranking=run.ranking,
         analysis=run.analysis,
+        confidence=run.confidence,
     )
-    written = await aggregate(mixture.aggregator, brief, context.calls, mixture.rewriter, mixture.guard)
+    aggregator, rewriter = mixture.aggregator, mixture.rewriter
+    written = await aggregate(aggregator, brief, context.calls, rewriter, mixture.guard, mixture.keeping)
     return replace(run, written=replace(written, degraded=(*run.degraded, *written.degraded))), END
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mollm.aggregation.base import Aggregator
     from mollm.aggregation.guarding import Guard
+    from mollm.aggregation.keeping import Keeping
     from mollm.aggregation.rewriting import Rewriter
     from mollm.asking import Rules
     from mollm.comparing.analysis import Analyst
@@ -61,6 +62,8 @@ class Mixture:
     """Holds an answer to the facts on which most proposals agree; None: nobody does."""
     alike: Alike | None = None
     """Compares open texts, for agreement; None: they agree with no other."""
+    keeping: Keeping | None = None
+    """Keeps an agreed proposal against an aggregator that contradicts it; None: nobody does."""
     shuffle: bool = True
     review: Review | None = None
     """Ranks the proposals; None: nobody does."""

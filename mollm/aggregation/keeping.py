@@ -16,6 +16,7 @@ from mollm.types import Written
 
 if TYPE_CHECKING:
     from mollm.aggregation.base import Brief, Result
+    from mollm.types import Proposal
 
 LONGEST = 40
 """Characters of a final answer that `degraded` shows."""
@@ -34,16 +35,16 @@ class Keeping:
     def holds(self, brief: Brief) -> bool:
         """Whether there is such a group, so that nothing the aggregator writes may be shown before it was read."""
         is_probable = brief.confidence is not None and brief.confidence >= self.above
-        return is_probable and _leading(brief) > 1
+        return is_probable and len(_leading(brief)) > 1
 
     def kept(self, result: Result, brief: Brief) -> Result:
         """Return what the aggregator made, or the proposal of the group that it contradicts."""
-        proposal = by_count(brief.proposals, brief.format)[0]
+        proposal = by_count(_leading(brief), brief.format)[0]
         said = _said(result, brief)
         if said is None or proposal.final is None or is_same(said, proposal.final):
             return result
         degraded = () if isinstance(result, str) else result.degraded
-        group = f"{_leading(brief)} of {len(brief.proposals)} proposals"
+        group = f"{len(_leading(brief))} of {len(brief.proposals)} proposals"
         why = (
             f"the aggregator's {_shown(said)} contradicts {group}, whose {_shown(proposal.final)} is right with a "
             f"probability of {brief.confidence:.2f}; the proposal of {proposal.worker} is the answer"
@@ -51,9 +52,9 @@ class Keeping:
         return Picked(proposal, (*degraded, why))
 
 
-def _leading(brief: Brief) -> int:
+def _leading(brief: Brief) -> list[Proposal]:
     groups = Tally(p.final for p in brief.proposals).groups
-    return len(groups[0]) if groups else 0
+    return [brief.proposals[index] for index in groups[0]] if groups else []
 
 
 def _said(result: Result, brief: Brief) -> str | None:

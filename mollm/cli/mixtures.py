@@ -10,9 +10,6 @@ import typer
 
 from mollm.cli.options import ConfigOption, JsonOption  # noqa: TC001 - typer evaluates annotations
 
-JOURNAL = "journal.jsonl"
-"""Name of the journal beside a report."""
-
 DataArgument = Annotated[Path, typer.Argument(help='JSON lines of {"id", "question", "reference", "kind"}.')]
 ReplayOption = Annotated[
     Path | None,
@@ -56,6 +53,14 @@ JournalOption = Annotated[
 ]
 
 
+ScoreOption = Annotated[
+    str,
+    typer.Option(
+        "--score", help="exact, rouge-1, rouge-2, rouge-l, regex, tests, judge, ratings, or your module:function."
+    ),
+]
+
+
 def mixtures(
     data: DataArgument,
     config: ConfigOption = None,
@@ -63,7 +68,7 @@ def mixtures(
     workers: WorkersOption = None,
     mixture: MixturesOption = None,
     limit: LimitOption = None,
-    score: Annotated[str, typer.Option("--score", help="How answers are held against references.")] = "exact",
+    score: ScoreOption = "exact",
     out: OutOption = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Fit how likely answers are right, and write that to --out.")
@@ -75,50 +80,32 @@ def mixtures(
     cost: CostOption = None,
     concurrency: ConcurrencyOption = 8,
     journal: JournalOption = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", metavar="LLM", help="Who judges, for --score judge.", show_default=False)
+    ] = None,
+    ratings: Annotated[
+        Path | None,
+        typer.Option("--ratings", metavar="FILE", help="What people said, for --score ratings.", show_default=False),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which questions the best member is chosen on.")] = 0,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to go on.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Ask every mixture and each of its members, and tell whether the mixture is worth it."""
-    from mollm.cli.gathering import Ways, evaluated
-    from mollm.cli.printing.output import print_json, say
-    from mollm.evaluation.mixtures.best import Remembered
-    from mollm.evaluation.mixtures.rows import read_rows
-    from mollm.evaluation.mixtures.scores.exact import Exact
-    from mollm.evaluation.mixtures.subject import subject_of
+    from mollm.cli.gathering import Ways
+    from mollm.cli.printing.mixtures import print_mixtures_report
+    from mollm.cli.reporting import Wanted, reported
+    from mollm.evaluation.mixtures.reports import to_json
 
     if workers and mixture:
         raise typer.BadParameter("takes the place of mixtures; leave one of them out", param_hint="--workers")
     if calibrate and out is None:
         raise typer.BadParameter("needs --out FILE", param_hint="--calibrate")
-    if score != Exact.name:
-        raise typer.BadParameter(f"{score!r} is no score; there is: exact", param_hint="--score")
-    rows = read_rows(data)
     names = [name for part in (workers or "").split(",") if (name := part.strip())]
-    subject = subject_of(config, replay, mixture or (), names)
-    folder = None if calibrate else out
-    kept = journal or _default_journal(data, folder, is_replayed=subject.is_replayed)
-    counted = Remembered(Exact())
-    ways = Ways(kept, calls, cost, concurrency, itself=itself, is_sure=yes)
-    done = asyncio.run(evaluated(subject, rows[:limit], rows, counted, ways))
-    for note in (*subject.notes, *done.notes):
-        say(f"note: {note}")
-    counts = [
-        {
-            "mixture": one.mixture,
-            "questions": len(one.rows),
-            "unasked": dict(one.unasked),
-            "answered": sum(record.error is None for record in one.answers),
-            "members": {name: sum(r.error is None for r in records) for name, records in one.alone.items()},
-            "itself": len(one.itself) or one.why_not_itself,
-        }
-        for one in done.found.gathered
-    ]
-    print_json(counts)
-    del json, seed
-
-
-def _default_journal(data: Path, folder: Path | None, *, is_replayed: bool) -> Path | None:
-    if is_replayed:
-        return None  # asking a recording again takes no longer than reading a journal
-    return folder / JOURNAL if folder else Path(f"{data.stem}.mollm-eval.jsonl")
+    wanted = Wanted(data, config, replay, tuple(mixture or ()), tuple(names), limit, score, judge, ratings, seed)
+    ways = Ways(journal, calls, cost, concurrency, itself=itself and not calibrate, is_sure=yes)
+    report = asyncio.run(reported(wanted, ways, out, calibrate=calibrate))
+    if json:
+        typer.echo(to_json(report))
+    else:
+        print_mixtures_report(report)

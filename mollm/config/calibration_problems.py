@@ -27,6 +27,9 @@ def calibration_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]
         if mixture.enough == 1 and mixture.grace is None:
             text = "has no effect: `enough` (1) ends the layer at the first proposal, sure or not"
             yield Problem(agree, text, [agree, (*key, "enough"), (*key, "grace")])
+    if mixture.aggregator.keep_above is not None and (why := _why_not_kept(mixture)):
+        keep, aggregator = (*key, "aggregator", "keep_above"), (*key, "aggregator")
+        yield Problem(keep, why, [keep, aggregator, calibration, agree, workers])
     if mixture.calibration is None:
         return
     if mixture.choose:
@@ -42,3 +45,21 @@ def calibration_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]
     if mixture.is_bypass:
         text = "has no effect: with a single proposal there is nothing that leads"
         yield Problem(calibration, text, [calibration, workers])
+
+
+def _why_not_kept(mixture: MixtureConfig) -> str | None:
+    """Say why no agreed proposal could be kept against the aggregator; None if one could."""
+    keep, method = mixture.aggregator.keep_above, mixture.aggregator.method
+    if mixture.calibration is None:
+        return "needs `calibration`: a file that `mollm eval mixtures --calibrate --out FILE` writes"
+    if mixture.awaited == 1:
+        return "has no effect on a single proposal"
+    if method == "vote":
+        return "has no effect where `vote` takes what most agree on"
+    if mixture.aggregator.score is not None:
+        return "has no effect where a function of yours scores the proposals"
+    if mixture.votes == 2:
+        return "has no effect with `agree: 2`: where two agree, no aggregator is called"
+    if mixture.sure is not None and keep is not None and mixture.sure <= keep:
+        return f"has no effect with `agree: {mixture.sure:g}`: nobody is asked to aggregate what is as probable"
+    return None

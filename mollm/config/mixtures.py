@@ -51,6 +51,13 @@ class AggregatorConfig(Section):
         "none",
         description="`facts`: those on which most proposals agree have to stand in an answer that an LLM writes.",
     )
+    keep_above: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Probability from which on the proposal of a group that agrees is the answer although the LLM "
+        "contradicts it; needs `calibration`.",
+    )
     analysis: Analysis = Field(
         None, description="`true`, or how an LLM compares the proposals before the answer is written."
     )

@@ -1,0 +1,141 @@
+"""From answers that were gathered to a report, its page, or a calibration."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from mollm.api import MoLLM
+from mollm.cli.gathering import evaluated
+from mollm.cli.printing.output import say
+from mollm.config.members import members_digest
+from mollm.errors import DataError
+from mollm.evaluation.mixtures.best import Remembered
+from mollm.evaluation.mixtures.calibrating import calibrate as fitted
+from mollm.evaluation.mixtures.calibrating import write_calibration
+from mollm.evaluation.mixtures.ceiling import Ceiling
+from mollm.evaluation.mixtures.comparing import About, report_of
+from mollm.evaluation.mixtures.page import page_of
+from mollm.evaluation.mixtures.reports import write_report
+from mollm.evaluation.mixtures.rows import data_digest, read_rows
+from mollm.evaluation.mixtures.scores.registry import Given, score_of
+from mollm.evaluation.mixtures.scoring import scored, scores_of
+from mollm.evaluation.mixtures.subject import subject_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mollm.cli.gathering import Evaluated, Ways
+    from mollm.evaluation.mixtures.report import Report
+    from mollm.evaluation.mixtures.rows import Row
+    from mollm.evaluation.mixtures.scores.base import Score
+    from mollm.evaluation.mixtures.subject import Subject
+
+JOURNAL = "journal.jsonl"
+"""Name of the journal beside a report."""
+PAGE = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be evaluated, and by what."""
+
+    data: Path
+    config: Path | None = None
+    replay: Path | None = None
+    mixtures: tuple[str, ...] = ()
+    workers: tuple[str, ...] = ()
+    limit: int | None = None
+    score: str = "exact"
+    judge: str | None = None
+    ratings: Path | None = None
+    seed: int = 0
+
+
+async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: bool) -> Report:
+    """Ask, score and compare, and write what is to be written.
+
+    Args:
+        wanted: What is evaluated.
+        ways: How it is asked; without a journal, the default one is kept.
+        out: Folder of the report and its page, or the file of the calibration; None: nothing is written.
+        calibrate: A calibration is written, in place of a report.
+
+    Raises:
+        MollmError: Something cannot be read, asked, scored or written.
+    """
+    rows = read_rows(wanted.data)
+    subject = subject_of(wanted.config, wanted.replay, wanted.mixtures, wanted.workers)
+    if calibrate and len(subject.mixtures) > 1:
+        raise typer.BadParameter(
+            f"is for one mixture, and there are {', '.join(subject.mixtures)}; name it with --mixture",
+            param_hint="--calibrate",
+        )
+    kept = ways.journal or _default_journal(wanted.data, None if calibrate else out, subject)
+    asked = rows[: wanted.limit]
+    async with _judging(wanted, subject, rows, ways) as score:
+        counted = Remembered(score)
+        done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept))
+        about = About(
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            data=str(wanted.data),
+            data_digest=data_digest(asked),
+            config=subject.name,
+            is_replayed=subject.is_replayed,
+            calls=done.calls,
+            cost_usd=done.cost_usd,
+            notes=(*subject.notes, *done.notes),
+            routes=done.found.routes,
+        )
+        report = await report_of(done.found.gathered, counted, about)
+        if calibrate and out is not None:
+            await _write_calibration(out, wanted.data, subject, done, counted)
+    if out is not None and not calibrate:
+        _write(out, report)
+    return report
+
+
+@asynccontextmanager
+async def _judging(wanted: Wanted, subject: Subject, rows: list[Row], ways: Ways) -> AsyncIterator[Score]:
+    """The score; a judge is an LLM of the file, also where recorded answers are judged."""
+    given = Given(rows, wanted.ratings, wanted.judge, config=subject.original.path)
+    if wanted.score != "judge" or wanted.judge is None:
+        yield score_of(wanted.score, given)
+        return
+    async with MoLLM(subject.original) as mollm:
+        budget = Ceiling(ways.calls, ways.cost_usd).question()
+        yield score_of(wanted.score, replace(given, mollm=mollm, budget=budget))
+
+
+async def _write_calibration(out: Path, data: Path, subject: Subject, done: Evaluated, score: Score) -> None:
+    (gathered,) = done.found.gathered
+    found, problems = await scores_of([gathered], score)
+    counted = scored(gathered, found, problems)
+    section = subject.original.mixtures[gathered.mixture]
+    calibration = fitted(replace(gathered, rows=counted.rows, alone=counted.alone), counted.of_members)
+    try:
+        write_calibration(out, calibration, members=members_digest(subject.original, section), data=data)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written: {error.strerror}") from error
+    say(f"{out}: `mixtures.{gathered.mixture}.calibration` loads it")
+
+
+def _write(folder: Path, report: Report) -> None:
+    path = write_report(folder, report)
+    page = folder / PAGE
+    try:
+        page.write_text(page_of(report), "utf-8")
+    except OSError as error:
+        raise DataError(f"{page}: cannot be written: {error.strerror}") from error
+    say(f"{path} and {page.name} are written")
+
+
+def _default_journal(data: Path, folder: Path | None, subject: Subject) -> Path | None:
+    if subject.is_replayed:
+        return None  # asking a recording again takes no longer than reading a journal
+    return folder / JOURNAL if folder else Path(f"{data.stem}.mollm-eval.jsonl")
