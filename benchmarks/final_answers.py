@@ -147,7 +147,8 @@ def _begins_with(answer: str, reference: str) -> bool:
 
 def _is_json(reply: str) -> bool:
     """Say whether the object with the answer field can be read, line breaks and LaTeX in its strings allowed."""
-    whole = reply[reply.find("{") : reply.rfind("}") + 1]
+    begun = re.search(r"\{\s*\"", reply)
+    whole = reply[begun.start() if begun else 0 : reply.rfind("}") + 1]
     try:
         json.loads(re.sub(r'\\(?!["\\/])', r"\\\\", whole), strict=False)
     except ValueError:
