@@ -6,8 +6,9 @@
 The rows are those of the tests. `--data` is a folder with `README.md` (a table of published accuracies) and `answers/`
 with `gsm8k/` and `math-l5/`: `questions.jsonl` (`id, question, prompt, gold`) and one `LLM.jsonl.gz` (`id, output`) per
 LLM, as recorded. Accuracy is counted with mollm's own equality. A published one counts a reply as right if the first
-number in its answer is the reference, so it counts `4√6 - 5` for 4; the last columns say how many of those there are,
-and what remains of the difference without them.
+number in its answer field is that of the reference, so it counts `4√6 - 5` for 4, and nothing of a reply without such
+a field. Every reply that only one of the two counts is listed: that rule's by question, and for each LLM above the
+published accuracy what is counted here alone.
 """
 
 from __future__ import annotations
@@ -38,6 +39,21 @@ SETS = ("gsm8k", "math-l5")
 _FIELD = re.compile(r'"answer"\s{0,9}:\s{0,9}"?(.{0,300}?)(?:"\s{0,9}\n|"\s{0,9}\}|\n|\Z)', re.S)
 
 
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+LOST = {("math-l5", "378"): "10879, -10879", ("math-l5", "698"): "2, -1"}
+"""Questions that ask for all values, where the reference has the first of them alone, and what it should be."""
+_EXAMPLES = 5
+
+
+class Row(NamedTuple):
+    """A reply that only one of the two ways to count calls right."""
+
+    question: str
+    final: str
+    reference: str
+    why: str
+
+
 class Recorded(NamedTuple):
     """The replies of one LLM to one set."""
 
@@ -45,8 +61,14 @@ class Recorded(NamedTuple):
     right: int
     of: int
     without: int
-    only_first_number: int
     published: float | None
+    only_there: list[Row]
+    """Right by the published rule alone."""
+    only_here: list[Row]
+    broken: list[str]
+    """Questions that are right in an object that is no JSON: a comma or a quotation mark is missing."""
+    lost: int
+    """Replies that have all the values of which the reference has one."""
 
 
 def by_kind(file: Path) -> list[str]:
@@ -81,45 +103,142 @@ def recorded(data: Path, place: int, seconds: list[float], fields: Counter[tuple
     }
     for file in sorted(folder.glob("*.jsonl.gz")):
         counts: Counter[str] = Counter()
+        rows_of: dict[bool, list[Row]] = {True: [], False: []}
+        broken: list[str] = []
         with gzip.open(file, "rt", encoding="utf-8") as lines:
             for row in map(json.loads, lines):
-                reply, reference = row["output"], gold[row["id"]]
+                reply, reference, question = row["output"], gold[row["id"]], str(row["id"]).rpartition("#")[2]
                 begun = time.thread_time()
                 final = final_answer(reply)
                 seconds.append(time.thread_time() - begun)
-                is_counted = is_right(reply, reference)
-                counts.update(of=1, right=is_counted, without=final is None)
-                if said := _FIELD.findall(reply):
+                is_counted, said = is_right(reply, reference), _FIELD.findall(reply)
+                complete = LOST.get((SETS[place], question))
+                is_lost = not is_counted and complete is not None and is_right(reply, complete)
+                counts.update(of=1, right=is_counted, without=final is None, lost=is_lost)
+                if said:
                     fields[said[-1], reference] += 1
-                    counts.update(first=final is not None and not is_counted and _begins_with(said[-1], reference))
+                if is_counted and said and not _is_json(reply):
+                    broken.append(question)
+                if is_counted != (bool(said) and _begins_with(said[-1], reference)):
+                    why = _why_here(said) if is_counted else _why_there(final, reference, is_lost=is_lost)
+                    rows_of[is_counted].append(Row(question, (final or "none")[:40], reference, why))
         llm = file.name.removesuffix(".jsonl.gz")
         share = accuracies.get(llm, [None, None])[place]
-        results.append(Recorded(llm, counts["right"], counts["of"], counts["without"], counts["first"], share))
+        results.append(
+            Recorded(
+                llm,
+                counts["right"],
+                counts["of"],
+                counts["without"],
+                share,
+                rows_of[False],
+                rows_of[True],
+                broken,
+                counts["lost"],
+            )
+        )
     return results
 
 
 def _begins_with(answer: str, reference: str) -> bool:
-    number = re.search(r"-?[0-9]+(?:\.[0-9]+)?", re.sub(r"[,$%]", "", answer))
-    return number is not None and number[0] == reference.replace(",", "")
+    number, wanted = (_NUMBER.search(re.sub(r"[,$%]", "", text)) for text in (answer, reference))
+    return number is not None and wanted is not None and float(number[0]) == float(wanted[0])
+
+
+def _is_json(reply: str) -> bool:
+    """Say whether the object with the answer field can be read, line breaks and LaTeX in its strings allowed."""
+    begun = re.search(r"\{\s*\"", reply)
+    whole = reply[begun.start() if begun else 0 : reply.rfind("}") + 1]
+    try:
+        json.loads(re.sub(r'\\(?!["\\/])', r"\\\\", whole), strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _why_here(said: list[str]) -> str:
+    """Say why the published rule misses what is right."""
+    if not said:
+        return "no answer field"
+    return "the result of an equation" if "=" in said[-1] else "said again behind the field, or in words"
+
+
+def _why_there(final: str | None, reference: str, *, is_lost: bool) -> str:
+    """Say why the number at the beginning is not the answer."""
+    if final is None:
+        return "a number in a text that says more"
+    if is_lost:
+        return "all values, of which the reference has lost one"
+    kinds = {
+        "one of several values": r"^[{\[(].*,|\bor\b",
+        "another number, where all of it is read": r"^-?[0-9.]+$|=",
+        "a part of a fraction, a root or a sum": r"[√/+π]|log|-.*[a-z]|[a-z].*-",
+    }
+    return next((kind for kind, pattern in kinds.items() if re.search(pattern, final)), "words that bound or compare")
 
 
 def recorded_lines(name: str, results: list[Recorded]) -> list[str]:
-    """Write the results of one set as a table."""
+    """Write the results of one set as a table, and the replies that only one way to count calls right."""
+    has_lost = any(result.lost for result in results)
     lines = [
-        f"| {name} | replies | without an answer | right, % | published, % | difference | only the first number |"
-        " without those |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        f"| {name} | replies | without an answer | right, % | published, % | difference |"
+        f" only the first number |{' with lost values |' if has_lost else ''}",
+        f"|---|---:|---:|---:|---:|---:|---:|{'---:|' if has_lost else ''}",
     ]
-    for llm, right, of, without, first, share in results:
-        difference = 100 * right / of - share if share is not None else None
-        cells = (
-            [f"{difference:+.2f}", str(first), f"{difference + 100 * first / of:+.2f}"]
-            if difference is not None
-            else []
+    for llm, right, of, without, share, only_there, _, _, lost in results:
+        difference = "" if share is None else f"{100 * right / of - share:+.2f}"
+        restored = "" if share is None else f"{100 * (right + lost) / of - share:+.2f}"
+        lines.append(
+            f"| {llm} | {of} | {without} | {100 * right / of:.2f} | {share or ''} | {difference} | {len(only_there)} |"
+            + (f" {restored} |" if has_lost else "")
         )
-        cells = cells or ["", str(first), ""]
-        lines.append(f"| {llm} | {of} | {without} | {100 * right / of:.2f} | {share or ''} | {' | '.join(cells)} |")
+    return [*lines, "", *_there_lines(name, results), *_here_lines(name, results)]
+
+
+def _there_lines(name: str, results: list[Recorded]) -> list[str]:
+    """Each question where the first number alone is the reference, with who said it."""
+    who: dict[Row, list[str]] = defaultdict(list)
+    for result in results:
+        for row in result.only_there:
+            who[row].append(result.llm)
+    lines = [
+        f"{name}, right by the first number alone, and wrong here:",
+        "",
+        "| question | final answer | reference | LLMs | why |",
+        "|---|---|---|---|---|",
+    ]
+    for row, llms in sorted(who.items(), key=lambda entry: (int(entry[0].question), entry[0].final)):
+        lines.append(f"| {row.question} | `{_cell(row.final)}` | {row.reference} | {', '.join(llms)} | {row.why} |")
     return [*lines, ""]
+
+
+def _here_lines(name: str, results: list[Recorded]) -> list[str]:
+    """What is counted here alone, for each LLM above the published accuracy."""
+    lines = [
+        f"{name}, LLMs above the published accuracy, and what is right here alone (final answer for reference;"
+        " which of the objects that are no JSON the published extraction could read is not known):",
+        "",
+    ]
+    for result in results:
+        if result.published is None or round(100 * result.right / result.of, 2) <= result.published:
+            continue
+        lines.append(f"- {result.llm}, {100 * result.right / result.of - result.published:+.2f}:")
+        for why, count in Counter(row.why for row in result.only_here).most_common():
+            examples = [
+                f"{row.question} (`{_cell(row.final)}` for {row.reference})"
+                for row in result.only_here
+                if row.why == why
+            ]
+            lines.append(f"  {count} {why}, such as {', '.join(examples[:_EXAMPLES])};")
+        if result.broken:
+            examples = result.broken[:_EXAMPLES]
+            lines.append(f"  {len(result.broken)} in an object that is no JSON, such as {', '.join(examples)};")
+        lines[-1] = lines[-1].removesuffix(";") + "."
+    return [*lines, ""]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def oracle_lines(name: str, fields: Counter[tuple[str, str]]) -> list[str]:

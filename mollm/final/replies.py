@@ -37,8 +37,8 @@ def final_answer(text: str) -> Form | None:
     Of a longer reply the first 4,000 and the last 12,000 characters are read.
 
     Returns:
-        Its canonical form, never empty; None if the reply is open text (an essay, a program, a chat), or says that
-        it has no answer.
+        Its canonical form, never empty: an answer field or a literal with nothing in it has the form `""`. None if the
+        reply is open text (an essay, a program, a chat), or says that it has no answer.
     """
     text = _window(text)
     prose, blocks = _parts(text)

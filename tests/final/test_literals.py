@@ -109,7 +109,7 @@ PLACES = (
 LITERALS = ("[1, 2]", "(1, 2)", "{'a': 1}", "'abc'", '"abc"', "True", "None", "42", "-3.5", "[]", "['  a']", "''")
 
 
-@settings(max_examples=cases(150))
+@settings(max_examples=cases(100))
 @given(
     place=st.sampled_from(PLACES),
     literal=st.sampled_from(LITERALS),
