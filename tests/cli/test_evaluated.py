@@ -13,6 +13,7 @@ from mollm.cli.evaluated import is_not_worth_it
 from mollm.cli.main import app
 from mollm.config.load import load_config
 from mollm.config.members import mixture_digest
+from mollm.errors import DataError
 from mollm.evaluation.mixtures.comparing import report_of
 from mollm.evaluation.mixtures.reports import write_report
 from tests.evaluation.mixtures.pools import ABOUT, Final, equals, gathered, lopsided
@@ -97,11 +98,11 @@ def test_mixtures_that_one_has_and_the_other_has_not(path: Path) -> None:
 
 
 def test_a_report_that_is_none_is_an_error(path: Path) -> None:
-    """With exit code 2, and the file."""
+    """It names the file; the command ends with the exit code of what one can mend."""
     result = CliRunner().invoke(app, ["check", str(path), "--evaluated", str(path)])
 
-    assert result.exit_code != 0
-    assert result.exception is not None
+    assert isinstance(result.exception, DataError)
+    assert str(result.exception).startswith(f"{path}: is not JSON")
 
 
 def test_a_mixture_of_one_member_is_worth_it() -> None:

@@ -34,12 +34,9 @@ def test_the_verdicts_come_first_and_then_every_arm(capsys: pytest.CaptureFixtur
     """With score, interval, calls, tokens and seconds; money only where there are prices."""
     lines = printed(made(gathered({"a": ["1"] * 8, "b": ["2"] * 8})), capsys)
 
-    assert lines[:4] == [
-        "questions.jsonl: 8 questions, scored by final, recorded",
-        "answers",
-        "maths: not better than a alone on these 8 questions: 0",
-        "gains, 0 losses, twice the tokens",
-    ] or lines[2].startswith("maths: whether it is better than a alone cannot be")
+    assert lines[:2] == ["questions.jsonl: 8 questions, scored by final, recorded", "answers"]
+    assert lines[2] == "maths: whether it is better than a alone cannot be told from"
+    assert lines[3].startswith("these 8 questions: 0 gains, 0 losses, 2.0 times the")
     at = lines.index("maths: 8 questions")
     assert lines[at + 1].split() == ["score", "95", "%", "calls", "tokens", "s"]
     assert lines[at + 2].split() == ["maths", "100.0", "100.0-100.0", "2.00", "60", "2.0"]

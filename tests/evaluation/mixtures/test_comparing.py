@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from mollm.errors import DataError
 from mollm.evaluation.mixtures.comparing import report_of
 from mollm.evaluation.mixtures.halves import best_elsewhere, halves
 from mollm.evaluation.mixtures.records import Gathered, Record
@@ -19,7 +20,10 @@ from mollm.types import Failure, Proposal
 from tests.evaluation.mixtures.pools import ABOUT, Final, column, equals, gathered, lopsided, pool, rows_of, voted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mollm.evaluation.mixtures.report import Arm, MixtureReport, Report
+    from mollm.evaluation.mixtures.rows import Row
     from mollm.evaluation.mixtures.scores.base import Score
 
 SAID = {"a": ["1", "1", "1", "2"], "b": ["1", "2", "2", "2"], "c": ["1", "1", "2", "1"]}
@@ -170,15 +174,54 @@ def test_without_members_that_are_scored_the_mixture_stands_alone() -> None:
     assert alone.verdict.sentence == "cannot be told: no member's answers are scored on enough questions"
 
 
-def test_every_text_is_scored_once_with_the_others_of_its_question() -> None:
-    """Whoever wrote it, in whichever mixture: a judge costs money."""
+def test_all_answers_to_a_question_are_scored_together() -> None:
+    """By who gave them, the first member first: a judge holds the others against it, and people rate by name."""
     score = Final()
-    first, second = gathered(SAID), replace(gathered({"a": ["1", "3", "1", "2"]}), mixture="other")
+    found = gathered({**SAID, "d": [None] * 4})
+    first = replace(found, answers=(replace(found.answers[0], text="written"), *found.answers[1:]))
+    second = replace(gathered({"a": ["3"] * 4}), mixture="other")
 
-    reported(first, second, score=score)
+    reported(first, second, score=score, routes=("other",) * 4)
 
-    assert sorted(name for name, _ in score.asked) == ["q0", "q1", "q2", "q3"]
-    assert dict(score.asked)["q1"] == {"maths": "1", "b": "2", "other": "3"}
+    assert [name for name, _ in score.asked[:8]] == ["q0", "q1", "q2", "q3"] * 2
+    assert list(score.asked[0][1].items()) == [
+        ("a", "1"),
+        ("b", "1"),
+        ("c", "1"),
+        ("maths", "written"),
+        ("maths routed", "3"),
+    ]
+    assert score.asked[4][1] == {"a": "3", "other": "3", "other routed": "3"}
+
+
+def test_one_text_may_have_several_scores() -> None:
+    """As people rate: what one said of the mixture's answer was not said of the member's."""
+
+    class Rated(Final):
+        async def score(self, row: Row, texts: Mapping[str, str]) -> Mapping[str, float | None]:
+            return {who: {"a": 0.25, "b": 0.5, "maths": 1.0}[who] for who in texts if row.id}
+
+    report = one(gathered({"a": ["1"] * 3, "b": ["1"] * 3}), Rated())
+
+    assert [a.score for a in report.arms if a.kind in ("mixture", "member")] == [1.0, 0.25, 0.5]
+
+
+def test_a_member_may_have_the_name_of_its_mixture() -> None:
+    """Both are scored."""
+    report = one(replace(gathered({"a": ["1", "1"], "b": ["1", "2"]}), mixture="b"))
+
+    assert [(a.kind, a.score) for a in report.arms[:3]] == [("mixture", 1.0), ("member", 1.0), ("member", 0.5)]
+
+
+def test_a_score_that_cannot_go_on_says_why() -> None:
+    """Its own error, not a group of all that were cancelled with it."""
+
+    class Broken(Final):
+        async def score(self, row: Row, texts: Mapping[str, str]) -> Mapping[str, float | None]:
+            raise DataError(f"{row.place}: no rating of {', '.join(texts)}")
+
+    with pytest.raises(DataError, match="no rating"):
+        one(gathered(SAID), Broken())
 
 
 def test_the_router_is_an_arm() -> None:
@@ -213,11 +256,13 @@ def test_what_is_worth_its_price_is_on_the_front() -> None:
     assert on_front == {"a alone", "b alone"}
     assert not arm(report, "mixture").is_on_front
     assert report.gain is not None
-    assert (report.gain.ratio_of, report.gain.cost_ratio) == ("cost", pytest.approx(0.006 / 0.003))
+    assert report.gain.ratio_of == "cost"
+    assert report.gain.cost_ratio == pytest.approx(0.006 / 0.003)
     without = one(gathered(said))
     assert {a.name for a in without.arms if a.is_on_front and a.kind == "member"} == {"a alone"}
     assert without.gain is not None
-    assert (without.gain.ratio_of, without.gain.cost_ratio) == ("tokens", pytest.approx(3.0))
+    assert without.gain.ratio_of == "tokens"
+    assert without.gain.cost_ratio == pytest.approx(3.0)
 
 
 def test_an_llm_without_a_price_leaves_the_mixture_without_one() -> None:
