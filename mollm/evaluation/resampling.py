@@ -36,21 +36,21 @@ def bootstrap(
     return float(low), float(high)
 
 
-def intervals_of_means(columns: Floats, resamples: int = RESAMPLES, seed: int = 0) -> list[tuple[float, float]]:
-    """As `bootstrap` of the means of k columns of the same n rows, all of them of the same draws.
+def interval_of_mean(
+    values: Floats, size: int | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """As `bootstrap` of a mean, but drawn by how often each value comes up: of few different values in no time.
 
     Args:
-        columns: Without NaN, shape (n, k).
-        resamples: How often n rows are drawn.
+        values: One at least, without NaN, shape (n,).
+        size: How many are drawn each time; None: n.
+        resamples: How often; rounded up to hundreds.
         seed: Of the draws.
-
-    Returns:
-        A range for each column; NaN twice where n is 0.
     """
-    count, width = columns.shape
-    if not count:
-        return [(np.nan, np.nan)] * width
-    generator = np.random.default_rng(seed)
-    draws = (np.bincount(generator.integers(count, size=count), minlength=count) for _ in range(resamples))
-    means = np.array([drawn @ columns for drawn in draws]) / count
-    return [(float(low), float(high)) for low, high in np.quantile(means, [0.025, 0.975], axis=0).T]
+    different, counts = np.unique(values, return_counts=True)
+    size, generator = size or len(values), np.random.default_rng(seed)
+    shares = counts / len(values)
+    draws = (generator.multinomial(size, shares, size=100) for _ in range(-(-resamples // 100)))
+    means = np.concatenate([drawn @ different for drawn in draws]) / size
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)

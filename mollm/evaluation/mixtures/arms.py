@@ -10,7 +10,7 @@ import numpy as np
 from mollm.evaluation.mixtures.halves import best_elsewhere, halves
 from mollm.evaluation.mixtures.report import Arm
 from mollm.evaluation.mixtures.taking import Taken
-from mollm.evaluation.resampling import intervals_of_means
+from mollm.evaluation.resampling import interval_of_mean
 from mollm.final.tally import Tally
 
 if TYPE_CHECKING:
@@ -152,14 +152,13 @@ def _voted(records: Sequence[Record]) -> int:
 
 def arms_of(ways: Sequence[Answers | Lacking]) -> tuple[Arm, ...]:
     """What each way to answer comes to, and which of them are worth their price."""
-    columns = [way.scores for way in ways if isinstance(way, Answers)]
-    intervals = iter(intervals_of_means(np.stack(columns, axis=1)) if columns else ())
-    arms = [_arm(way, next(intervals)) if isinstance(way, Answers) else _lacking(way) for way in ways]
+    arms = [_arm(way) if isinstance(way, Answers) else _lacking(way) for way in ways]
     return _with_front(arms)
 
 
-def _arm(way: Answers, interval: tuple[float, float]) -> Arm:
+def _arm(way: Answers) -> Arm:
     score, failed = float(way.scores.mean()), round(float(way.failed.sum()))
+    interval = interval_of_mean(way.scores)
     if way.taken is None:
         return Arm(way.kind, way.name, score, interval, failed=failed)
     return Arm(way.kind, way.name, score, interval, *way.taken.means, failed=failed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,12 @@ from mollm.evaluation.mixtures.looking import (
     calibration_of,
     confusion_of,
     domains_of,
-    known,
     lost_of,
     turned_of,
 )
 from mollm.evaluation.mixtures.records import Record
 from mollm.evaluation.mixtures.report import MixtureReport, Report, Verdict
-from mollm.evaluation.mixtures.scoring import scored, scored_texts, scores_of, value_of
+from mollm.evaluation.mixtures.scoring import ROUTED, name_of, said_of, scored, scores_of
 from mollm.evaluation.mixtures.sentences import count
 from mollm.evaluation.mixtures.taking import Taken
 
@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.records import Gathered
     from mollm.evaluation.mixtures.report import ArmKind, Lost
     from mollm.evaluation.mixtures.scores.base import Score
-    from mollm.evaluation.mixtures.scoring import Scored, Scores
+    from mollm.evaluation.mixtures.scoring import Scored
 
 
 NOTHING_COUNTS = "no question counts"
 NO_MEMBER = "no member's answers are scored on enough questions"
-ROUTED = "routed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +65,13 @@ async def report_of(gathered: Sequence[Gathered], score: Score, about: About, le
         about: What the report says of itself.
         least_gain: The least difference of mean scores for which a mixture is worth anything, above 0.
     """
-    found, problems = await scores_of(gathered, score)
     rows = gathered[0].rows
-    routes = dict(zip((row.id for row in rows), about.routes, strict=True)) if about.routes else {}
+    routed = _routed(gathered, dict(zip((row.id for row in rows), about.routes, strict=True))) if about.routes else {}
     mixtures = []
     for one in gathered:
-        counted = scored(one, found, problems)
-        routed = [_routed(counted, gathered, found, routes)] if routes else []
-        mixtures.append(await _reported(counted, routed, score, least_gain))
+        said = await said_of(one, score, routed)
+        counted = scored(one, said, score)
+        mixtures.append(await _reported(counted, [_routed_arm(counted)] if about.routes else [], score, least_gain))
     return Report(
         date=about.date,
         data=about.data,
@@ -83,7 +81,7 @@ async def report_of(gathered: Sequence[Gathered], score: Score, about: About, le
         score=score.name,
         is_replayed=about.is_replayed,
         mixtures=tuple(mixtures),
-        router=confusion_of(rows, about.routes, [one.mixture for one in gathered]) if routes else None,
+        router=confusion_of(rows, about.routes, [one.mixture for one in gathered]) if about.routes else None,
         notes=(*about.notes, *score.notes()),
         calls=about.calls,
         cost_usd=about.cost_usd,
@@ -145,38 +143,39 @@ def _without(why: str) -> list[Lacking]:
 
 async def _lost(one: Scored, field: Field, score: Score) -> tuple[Lost, ...]:
     """The questions lost, with scores for all their proposals: those that nobody gave alone are not scored yet."""
-    lost = lost_of(one, field.picks)
-    rows = {row.id: (row, texts) for row, texts in zip(one.rows, one.of_texts, strict=True)}
+    there = {row.id: (row, said) for row, said in zip(one.rows, one.said, strict=True)}
     found = []
-    for entry in lost:
-        row, texts = rows[entry.id]
-        new = {side.text: side.who for side in entry.proposals if side.error is None and side.text not in texts}
-        more = await scored_texts(score, row, new) if new else {}
-        sides = (replace(side, score=known(side.text, more)) if side.text in more else side for side in entry.proposals)
-        found.append(replace(entry, proposals=tuple(sides)))
+    for lost in lost_of(one, field.picks):
+        row, said = there[lost.id]
+        new = {f"proposal {n}": side.text for n, side in enumerate(lost.proposals) if side.score is None}
+        more = await scores_of(score, row, {**said.texts, **new}) if new else {}
+        sides = []
+        for number, side in enumerate(lost.proposals):
+            value = more.get(f"proposal {number}", math.nan)
+            sides.append(side if math.isnan(value) else replace(side, score=value))
+        found.append(replace(lost, proposals=tuple(sides)))
     return tuple(found)
 
 
-def _routed(
-    one: Scored, gathered: Sequence[Gathered], found: Scores, routes: Mapping[str, str | None]
-) -> Answers | Lacking:
-    """For each question the answer of the mixture that the router picked."""
+def _routed(gathered: Sequence[Gathered], routes: Mapping[str, str | None]) -> dict[str, Record]:
+    """The answers of the mixtures that the router picked, by question; those that were not asked are left out."""
     answers = {
-        mixture.mixture: {
-            row.id: record
-            for row, record in zip(mixture.rows, mixture.answers, strict=True)
-            if row.id not in mixture.unasked
-        }
+        (mixture.mixture, row.id): record
         for mixture in gathered
+        for row, record in zip(mixture.rows, mixture.answers, strict=True)
+        if row.id not in mixture.unasked
     }
     failed = Record("", "", error="the router failed", calls=0)
-    picked = [(row.id, routes.get(row.id)) for row in one.rows]
-    records = [failed if name is None else answers.get(name, {}).get(row) for row, name in picked]
-    there = [record for record in records if record is not None]
-    scores = np.array([value_of(record, found) for record in there])
-    lacking = len(records) - len(there) + int(np.isnan(scores).sum())
-    if lacking or not there:
+    found = {row: failed if name is None else answers.get((name, row)) for row, name in routes.items()}
+    return {row: record for row, record in found.items() if record is not None}
+
+
+def _routed_arm(one: Scored) -> Answers | Lacking:
+    who = f"{name_of(one.gathered)} {ROUTED}"
+    records = [said.records[who] for said in one.said if who in said.records]
+    scores = np.array([said.value(who) for said in one.said])
+    lacking = int(np.isnan(scores).sum())
+    if lacking or not records:
         return Lacking("routed", ROUTED, f"{count(lacking, 'question')} without an answer of the mixture picked")
-    return Answers(
-        "routed", ROUTED, scores, Taken.of(there), np.array([r.error is not None for r in there], dtype=float)
-    )
+    failures = np.array([record.error is not None for record in records], dtype=float)
+    return Answers("routed", ROUTED, scores, Taken.of(records), failures)

@@ -10,7 +10,7 @@ import numpy as np
 
 from mollm.evaluation.mixtures.report import Gain, Verdict
 from mollm.evaluation.mixtures.sentences import sentence
-from mollm.evaluation.resampling import RESAMPLES
+from mollm.evaluation.resampling import interval_of_mean
 
 if TYPE_CHECKING:
     from mollm.evaluation.metrics import Floats
@@ -23,6 +23,8 @@ LEVEL, POWER = 0.05, 0.8
 """How often equal ones may seem different, and how often a difference has to be seen for questions to be enough."""
 MOST_QUESTIONS = 1_000_000
 """More are called so many: nobody asks them."""
+LEAST_QUESTIONS = 6
+"""Of fewer no test can tell, even if all of them differ alike: half of the level is 1/40, and 1/2 to the fifth more."""
 FLIPS, EXACT_FLIPS = 10_000, 12
 """Signs are flipped so often; up to so many differences in every way there is."""
 _SLACK = 1e-9
@@ -60,11 +62,7 @@ def paired_interval(differences: Floats, seed: int = 0) -> tuple[float, float]:
         seed: Of the draws: the same differences have the same interval.
     """
     pool = np.concatenate([np.repeat(differences, 2), [1.0, -1.0, 0.0, 0.0]])
-    generator = np.random.default_rng(seed)
-    size = len(differences) + 2
-    means = [pool[generator.integers(len(pool), size=size)].mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
-    return float(low), float(high)
+    return interval_of_mean(pool, size=len(differences) + 2, seed=seed)
 
 
 def p_value(differences: Floats, seed: int = 0) -> float:
@@ -112,7 +110,7 @@ def verdict_of(gain: Gain, differences: Floats, least_gain: float = LEAST_GAIN) 
     elif high < 0 and is_told:
         kind = "worse"
     else:
-        kind = "not better" if high < least_gain else "cannot be told"
+        kind = "not better" if high < least_gain and gain.questions >= LEAST_QUESTIONS else "cannot be told"
     needed = enough(differences, least_gain) if kind == "cannot be told" else None
     return Verdict(kind, sentence(kind, gain, is_as_good=low > -least_gain, enough=needed), needed)
 

@@ -9,15 +9,14 @@ import numpy as np
 
 from mollm.evaluation.metrics import calibration_error
 from mollm.evaluation.mixtures.report import Bin, Confusion, Domains, Lost, Side, Turned
-from mollm.evaluation.mixtures.scoring import best_of
+from mollm.evaluation.mixtures.scoring import best_of, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from mollm.evaluation.metrics import Floats, Ints
-    from mollm.evaluation.mixtures.records import Record
     from mollm.evaluation.mixtures.rows import Row
-    from mollm.evaluation.mixtures.scoring import Scored
+    from mollm.evaluation.mixtures.scoring import Said, Scored
     from mollm.types import Proposal
 
 BINS = 10
@@ -56,11 +55,11 @@ def calibration_of(values: Sequence[float | None], scores: Floats) -> float | No
 def turned_of(scored: Scored) -> Turned | None:
     """Compare the answers with the proposals that they would have been; None where no aggregator wrote or picked."""
     wrong = right = questions = 0
-    for record, after, texts in zip(scored.answers, scored.of_mixture, scored.of_texts, strict=True):
+    for record, after, said in zip(scored.answers, scored.of_mixture, scored.said, strict=True):
         best = best_of(record) if record.error is None else None
         if best is None or (record.text == best.text and record.calls <= len(record.proposals)):
             continue
-        before = texts.get(best.text, math.nan)
+        before = said.of_text(best.text)
         if not math.isnan(before):
             questions += 1
             wrong += before >= RIGHT > after
@@ -126,31 +125,22 @@ def lost_of(scored: Scored, picks: Ints) -> tuple[Lost, ...]:
 
 
 def _lost(scored: Scored, number: int, member: str) -> Lost:
-    row, record, texts = scored.rows[number], scored.answers[number], scored.of_texts[number]
+    row, record, said = scored.rows[number], scored.answers[number], scored.said[number]
+    mixture, best = name_of(scored.gathered), scored.alone[member][number]
     return Lost(
         id=row.id,
         question=row.question,
         reference=row.reference,
         kind=row.kind,
-        answer=_side(scored.gathered.mixture, record, texts),
-        best=_side(member, scored.alone[member][number], texts),
-        proposals=tuple(_proposed(proposal, texts) for proposal in record.proposals),
+        answer=Side(scored.gathered.mixture, record.text, record.final, said.value(mixture), record.error),
+        best=Side(member, best.text, best.final, said.value(member), best.error),
+        proposals=tuple(_proposed(proposal, said) for proposal in record.proposals),
         mixture=scored.gathered.mixture,
     )
 
 
-def _side(who: str, record: Record, texts: Mapping[str, float]) -> Side:
-    score = 0.0 if record.error is not None else known(record.text, texts)
-    return Side(who, record.text, record.final, score, record.error)
-
-
-def _proposed(proposal: Proposal, texts: Mapping[str, float]) -> Side:
-    error = proposal.error.message if proposal.error else None
-    score = 0.0 if error is not None else known(proposal.text, texts)
-    return Side(proposal.worker, proposal.text, proposal.final, score, error)
-
-
-def known(text: str, texts: Mapping[str, float]) -> float | None:
-    """The score of a text; None where nothing can be said of it."""
-    score = texts.get(text, math.nan)
-    return None if math.isnan(score) else score
+def _proposed(proposal: Proposal, said: Said) -> Side:
+    if proposal.error:
+        return Side(proposal.worker, proposal.text, proposal.final, 0.0, proposal.error.message)
+    score = said.of_text(proposal.text)
+    return Side(proposal.worker, proposal.text, proposal.final, None if math.isnan(score) else score)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mollm.aggregation.base import best_proposal
+from mollm.evaluation.mixtures.records import Record
 from mollm.evaluation.mixtures.report import Excluded
 from mollm.evaluation.mixtures.sentences import count
+from mollm.loops import all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
     from mollm.evaluation.metrics import Floats
-    from mollm.evaluation.mixtures.records import Gathered, Record
+    from mollm.evaluation.mixtures.records import Gathered
     from mollm.evaluation.mixtures.rows import Row
     from mollm.evaluation.mixtures.scores.base import Score
     from mollm.types import Proposal
@@ -28,8 +29,30 @@ AT_ONCE = 16
 LEAST_SCORED = 0.5
 """Share of the questions on which the answers of a member have to be scored for it to be compared."""
 
-Scores: TypeAlias = "dict[str, dict[str, float]]"
-"""Of each question, by id, the score of each text; NaN for one of which nothing can be said."""
+BEST, ITSELF, ROUTED = "best proposal", "itself", "routed"
+"""Who gives further answers, after the name of the mixture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """All answers to one question, and what they score."""
+
+    records: Mapping[str, Record]
+    """By who gave them: the members as they are listed, then the mixture, and further ones after its name."""
+    texts: Mapping[str, str]
+    """Of those that did not fail."""
+    scores: Mapping[str, float]
+    """Of as many; NaN for one of which nothing can be said."""
+
+    def value(self, who: str) -> float:
+        """The score of an answer, 0 for a failure; NaN where nothing can be said of it."""
+        record = self.records.get(who)
+        return 0.0 if record is not None and record.error is not None else self.scores.get(who, math.nan)
+
+    def of_text(self, text: str) -> float:
+        """The score of a text, whoever gave it; NaN where nothing can be said of it."""
+        found = (self.scores[who] for who, said in self.texts.items() if said == text)
+        return next((value for value in found if not math.isnan(value)), math.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +61,8 @@ class Scored:
 
     gathered: Gathered
     rows: tuple[Row, ...]
+    said: tuple[Said, ...]
+    """To each question."""
     answers: tuple[Record, ...]
     of_mixture: Floats
     """Shape (n,), as the next but one."""
@@ -48,38 +73,60 @@ class Scored:
     itself: tuple[Record, ...]
     """Of the self-mixture; empty without one."""
     of_itself: Floats
-    of_texts: tuple[Mapping[str, float], ...]
-    """For each question the scores of all texts, whoever wrote them; NaN for those of which nothing can be said."""
     unscored: Mapping[str, str]
     """Members that cannot be compared, and why."""
     excluded: tuple[Excluded, ...]
 
 
-async def scores_of(gathered: Sequence[Gathered], score: Score) -> tuple[Scores, dict[str, str]]:
-    """Score all texts, those of one question together and each only once, whoever wrote it.
+async def said_of(gathered: Gathered, score: Score, routed: Mapping[str, Record]) -> dict[str, Said]:
+    """Score all answers, those to one question together.
+
+    Args:
+        gathered: What came of a mixture.
+        score: Says how good an answer is.
+        routed: The answers of the mixtures that the router picked, by the id of the question.
 
     Returns:
-        The scores, and why nothing can be held against the references of some questions, by id.
+        By the ids of those questions that were asked of all and have a reference.
     """
-    rows, texts = _texts(gathered)
-    problems = {name: problem for name, row in rows.items() if (problem := score.problem(row))}
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def of(name: str) -> dict[str, float]:
+    async def of(number: int) -> Said:
+        row = gathered.rows[number]
+        records = _records(gathered, number, routed.get(row.id))
+        texts = {who: record.text for who, record in records.items() if record.error is None}
         async with places:
-            return await scored_texts(score, rows[name], texts[name])
+            return Said(records, texts, await scores_of(score, row, texts))
 
-    asked = [name for name in rows if name not in problems and texts[name]]
-    async with asyncio.TaskGroup() as group:
-        tasks = {name: group.create_task(of(name)) for name in asked}
-    return {name: task.result() for name, task in tasks.items()}, problems
+    asked = [n for n, row in enumerate(gathered.rows) if row.id not in gathered.unasked and not score.problem(row)]
+    found = await all_of([of(number) for number in asked])
+    return {gathered.rows[number].id: said for number, said in zip(asked, found, strict=True)}
 
 
-async def scored_texts(score: Score, row: Row, texts: Mapping[str, str]) -> dict[str, float]:
-    """Score texts to one question, given with who wrote them; NaN for those of which nothing can be said."""
-    found = await score.score(row, {who: text for text, who in texts.items()})
-    values = {text: found.get(who) for text, who in texts.items()}
-    return {text: math.nan if value is None else float(value) for text, value in values.items()}
+async def scores_of(score: Score, row: Row, texts: Mapping[str, str]) -> dict[str, float]:
+    """Score texts to one question, by who gave them; NaN for those of which nothing can be said."""
+    found = await score.score(row, texts) if texts else {}
+    values = {who: found.get(who) for who in texts}
+    return {who: math.nan if value is None else float(value) for who, value in values.items()}
+
+
+def _records(gathered: Gathered, number: int, routed: Record | None) -> dict[str, Record]:
+    """Who says what to one question, the first member first: a judge may hold the others against it."""
+    name, answer = name_of(gathered), gathered.answers[number]
+    records = {who: column[number] for who, column in gathered.alone.items()} | {name: answer}
+    if gathered.itself:
+        records[f"{name} {ITSELF}"] = gathered.itself[number]
+    if routed is not None:
+        records[f"{name} {ROUTED}"] = routed
+    best = best_of(answer) if answer.error is None else None
+    if best and all(best.text != record.text for record in records.values()):
+        records[f"{name} {BEST}"] = Record(answer.id, best.text, best.final)
+    return records
+
+
+def name_of(gathered: Gathered) -> str:
+    """The name of a mixture among those of its members."""
+    return f"{gathered.mixture} (mixture)" if gathered.mixture in gathered.alone else gathered.mixture
 
 
 def best_of(record: Record) -> Proposal | None:
@@ -89,78 +136,39 @@ def best_of(record: Record) -> Proposal | None:
     return best_proposal([proposal for proposal in arrived if proposal.layer == last]) if arrived else None
 
 
-def scored(gathered: Gathered, found: Scores, problems: Mapping[str, str]) -> Scored:
+def scored(gathered: Gathered, said: Mapping[str, Said], score: Score) -> Scored:
     """Keep the questions that count: asked of all, with a reference, and with a score for every answer."""
-    why = {**gathered.unasked, **{row.id: problems[row.id] for row in gathered.rows if row.id in problems}}
+    name = name_of(gathered)
+    why = dict(gathered.unasked)
+    why |= {row.id: problem for row in gathered.rows if row.id not in why and (problem := score.problem(row))}
     asked = [number for number, row in enumerate(gathered.rows) if row.id not in why]
-
-    def column(records: Sequence[Record]) -> Floats:
-        return np.array([value_of(records[number], found) for number in asked], dtype=float)
-
-    members = {name: column(records) for name, records in gathered.alone.items()}
-    shares = {name: float(np.isnan(values).mean()) if asked else 0.0 for name, values in members.items()}
-    compared = [name for name, share in shares.items() if share <= LEAST_SCORED]
+    found = [said[gathered.rows[number].id] for number in asked]
+    members = {who: np.array([one.value(who) for one in found]) for who in gathered.alone}
+    shares = {who: float(np.isnan(values).mean()) if asked else 0.0 for who, values in members.items()}
     unscored = {
-        name: f"its answers are scored on {round((1 - share) * len(asked))} of {count(len(asked), 'question')} only"
-        for name, share in shares.items()
-        if name not in compared
+        who: f"its answers are scored on {round((1 - share) * len(asked))} of {count(len(asked), 'question')} only"
+        for who, share in shares.items()
+        if share > 1 - LEAST_SCORED
     }
-    columns = {gathered.mixture: column(gathered.answers), **{name: members[name] for name in compared}}
-    if gathered.itself:
-        columns["the self-mixture"] = column(gathered.itself)
-    values = np.stack(list(columns.values()), axis=1) if asked else np.zeros((0, len(columns)))
+    compared = [who for who in members if who not in unscored]
+    others = [f"{name} {ITSELF}"] if gathered.itself else []
+    columns = [name, *compared, *others]
+    values = np.array([[one.value(who) for who in columns] for one in found]).reshape(len(found), len(columns))
     for number, row in zip(asked, values, strict=True):
         if lacking := [who for who, value in zip(columns, row, strict=True) if math.isnan(value)]:
             why[gathered.rows[number].id] = f"the answer of {', '.join(lacking)} could not be scored"
     kept = [number for number in asked if gathered.rows[number].id not in why]
     values = values[~np.isnan(values).any(axis=1)]
-    rows = tuple(gathered.rows[number] for number in kept)
     return Scored(
         gathered=gathered,
-        rows=rows,
+        rows=tuple(gathered.rows[number] for number in kept),
+        said=tuple(said[gathered.rows[number].id] for number in kept),
         answers=tuple(gathered.answers[number] for number in kept),
         of_mixture=values[:, 0],
-        alone={name: tuple(gathered.alone[name][number] for number in kept) for name in compared},
+        alone={who: tuple(gathered.alone[who][number] for number in kept) for who in compared},
         of_members=values[:, 1 : 1 + len(compared)],
         itself=tuple(gathered.itself[number] for number in kept) if gathered.itself else (),
         of_itself=values[:, -1] if gathered.itself else np.zeros(0),
-        of_texts=tuple(found.get(row.id, {}) for row in rows),
         unscored=unscored,
         excluded=tuple(Excluded(row.id, row.place, why[row.id]) for row in gathered.rows if row.id in why),
     )
-
-
-def value_of(record: Record, found: Scores) -> float:
-    """The score of an answer, 0 for a failure; NaN where nothing can be said of it."""
-    return 0.0 if record.error is not None else found.get(record.id, {}).get(record.text, math.nan)
-
-
-def _texts(gathered: Sequence[Gathered]) -> tuple[dict[str, Row], dict[str, dict[str, str]]]:
-    """The questions, and for each the texts with who wrote each first, all by id."""
-    rows: dict[str, Row] = {}
-    texts: dict[str, dict[str, str]] = {}
-    names: dict[str, Counter[str]] = {}
-    for mixture in gathered:
-        for number, row in enumerate(mixture.rows):
-            rows.setdefault(row.id, row)
-            known = texts.setdefault(row.id, {})
-            taken = names.setdefault(row.id, Counter())
-            if row.id in mixture.unasked:
-                continue
-            for who, text in _said(mixture, number):
-                if text not in known:
-                    # Workers of two mixtures may have one name, and say different things.
-                    taken[who] += 1
-                    known[text] = who if taken[who] == 1 else f"{who} ({taken[who]})"
-    return rows, texts
-
-
-def _said(gathered: Gathered, number: int) -> Iterator[tuple[str, str]]:
-    """Who says what to one question, the mixture first; what several say is scored as said by the first of them."""
-    record = gathered.answers[number]
-    records = {gathered.mixture: record, **{who: records[number] for who, records in gathered.alone.items()}}
-    if gathered.itself:
-        records[f"{gathered.mixture} itself"] = gathered.itself[number]
-    yield from ((who, one.text) for who, one in records.items() if one.error is None)
-    if record.error is None and (best := best_of(record)):
-        yield f"{best.worker} in {gathered.mixture}", best.text

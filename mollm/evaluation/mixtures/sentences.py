@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 SAME = 0.05
 """Ratios that are no further from 1 are called the same."""
-_PARTS = ((1 / 4, "a quarter"), (1 / 3, "a third"), (1 / 2, "half"), (2 / 3, "two thirds"))
+_PARTS = ((1 / 4, "a quarter of"), (1 / 3, "a third of"), (1 / 2, "half"), (2 / 3, "two thirds of"))
 
 
 def count(number: int, what: str, several: str | None = None) -> str:
@@ -25,8 +25,8 @@ def times(ratio: float | None, of: Literal["cost", "tokens", "calls"]) -> str:
         return f"the same {of}" if of == "cost" else f"as many {of}"
     if ratio > 1:
         return f"{_digits(ratio)} times the {of}"
-    part = next((words for share, words in _PARTS if abs(ratio - share) <= 0.02), _digits(ratio))
-    return f"{part} of the {of}"
+    part = next((words for share, words in _PARTS if abs(ratio - share) <= 0.02), f"{_digits(ratio)} of")
+    return f"{part} the {of}"
 
 
 def compared(gain: Gain) -> str:
