@@ -78,7 +78,8 @@ async def evaluated(subject: Subject, rows: list[Row], all_rows: list[Row], scor
         RunError: Nobody answers.
     """
     async with MoLLM(subject.config) as mollm:
-        await mollm.prepare()
+        if subject.routes:
+            await mollm.prepare()
         without = lacking(mollm.catalog, subject.mixtures, rows)
         itself = ways.itself and not subject.is_replayed
         journal = _opened(ways.journal, all_rows, mollm.catalog)
