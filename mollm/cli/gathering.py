@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -62,7 +63,7 @@ class Evaluated:
     notes: tuple[str, ...]
 
 
-async def evaluated(subject: Subject, rows: list[Row], all_rows: list[Row], score: Score, ways: Ways) -> Evaluated:
+def evaluated(subject: Subject, rows: list[Row], all_rows: list[Row], score: Score, ways: Ways) -> Evaluated:
     """Ask everything.
 
     Args:
@@ -77,36 +78,41 @@ async def evaluated(subject: Subject, rows: list[Row], all_rows: list[Row], scor
         LimitError: A ceiling cannot be kept.
         RunError: Nobody answers.
     """
-    async with MoLLM(subject.config) as mollm:
-        if subject.routes:
-            await mollm.prepare()
-        without = lacking(mollm.catalog, subject.mixtures, rows)
-        itself = ways.itself and not subject.is_replayed
-        journal = _opened(ways.journal, all_rows, mollm.catalog)
-        try:
-            plan = outlook(mollm.catalog, subject.mixtures, rows, without, itself=itself, routes=subject.routes)
-            _check(plan, subject, ways, len(rows), len(journal.records) - journal.failed)
-            asker = Asker(mollm, journal, Ceiling(ways.calls, ways.cost_usd))
-            with progress() as told:
-                what = Gathering(
-                    rows,
-                    subject.mixtures,
-                    subject.digests,
-                    without,
-                    subject.routes,
-                    best_by(score) if itself else None,
-                    NO_SAMPLES if subject.is_replayed else "it was not asked for",
-                    ways.concurrency,
-                    told,
-                )
-                found = await gather(asker, what)
-        finally:
-            journal.close()
+    mollm = MoLLM(subject.config)
+    without = lacking(mollm.catalog, subject.mixtures, rows)
+    itself = ways.itself and not subject.is_replayed
+    journal = _opened(ways.journal, all_rows, mollm.catalog)
+    asker = Asker(mollm, journal, Ceiling(ways.calls, ways.cost_usd))
+    what = Gathering(
+        rows,
+        subject.mixtures,
+        subject.digests,
+        without,
+        subject.routes,
+        best_by(score) if itself else None,
+        NO_SAMPLES if subject.is_replayed else "it was not asked for",
+        ways.concurrency,
+    )
+    try:
+        plan = outlook(mollm.catalog, subject.mixtures, rows, without, itself=itself, routes=subject.routes)
+        # Outside of the event loop, whose Ctrl-C would not reach somebody who is asked.
+        _check(plan, subject, ways, len(rows), len(journal.records) - journal.failed)
+        found = asyncio.run(_asked(asker, what))
+    finally:
+        journal.close()
     print_failures(asker.failures)
     records = journal.records.values()
     costs = [record.cost_usd for record in records if record.cost_usd is not None]
     calls = sum(record.calls for record in records)
     return Evaluated(found, calls, sum(costs) if costs else None, tuple(_notes(found, rows, without, len(all_rows))))
+
+
+async def _asked(asker: Asker, what: Gathering) -> Found:
+    async with asker.mollm as mollm:
+        if what.routes:
+            await mollm.prepare()
+        with progress() as told:
+            return await gather(asker, replace(what, told=told))
 
 
 def _opened(path: Path | None, rows: list[Row], catalog: Catalog) -> Journal:
