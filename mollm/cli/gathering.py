@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import signal
 import sys
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
@@ -25,7 +26,7 @@ from mollm.evaluation.mixtures.rows import questions_digest
 from mollm.evaluation.mixtures.subject import lacking
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from mollm.catalog import Catalog
@@ -63,7 +64,7 @@ class Evaluated:
     notes: tuple[str, ...]
 
 
-def evaluated(subject: Subject, rows: list[Row], all_rows: list[Row], score: Score, ways: Ways) -> Evaluated:
+async def evaluated(subject: Subject, rows: list[Row], all_rows: list[Row], score: Score, ways: Ways) -> Evaluated:
     """Ask everything.
 
     Args:
@@ -78,41 +79,36 @@ def evaluated(subject: Subject, rows: list[Row], all_rows: list[Row], score: Sco
         LimitError: A ceiling cannot be kept.
         RunError: Nobody answers.
     """
-    mollm = MoLLM(subject.config)
-    without = lacking(mollm.catalog, subject.mixtures, rows)
-    itself = ways.itself and not subject.is_replayed
-    journal = _opened(ways.journal, all_rows, mollm.catalog)
-    asker = Asker(mollm, journal, Ceiling(ways.calls, ways.cost_usd))
-    what = Gathering(
-        rows,
-        subject.mixtures,
-        subject.digests,
-        without,
-        subject.routes,
-        best_by(score) if itself else None,
-        NO_SAMPLES if subject.is_replayed else "it was not asked for",
-        ways.concurrency,
-    )
-    try:
-        plan = outlook(mollm.catalog, subject.mixtures, rows, without, itself=itself, routes=subject.routes)
-        # Outside of the event loop, whose Ctrl-C would not reach somebody who is asked.
-        _check(plan, subject, ways, len(rows), len(journal.records) - journal.failed)
-        found = asyncio.run(_asked(asker, what))
-    finally:
-        journal.close()
+    async with MoLLM(subject.config) as mollm:
+        if subject.routes:
+            await mollm.prepare()
+        without = lacking(mollm.catalog, subject.mixtures, rows)
+        itself = ways.itself and not subject.is_replayed
+        journal = _opened(ways.journal, all_rows, mollm.catalog)
+        try:
+            plan = outlook(mollm.catalog, subject.mixtures, rows, without, itself=itself, routes=subject.routes)
+            _check(plan, subject, ways, len(rows), len(journal.records) - journal.failed)
+            asker = Asker(mollm, journal, Ceiling(ways.calls, ways.cost_usd))
+            with progress() as told:
+                what = Gathering(
+                    rows,
+                    subject.mixtures,
+                    subject.digests,
+                    without,
+                    subject.routes,
+                    best_by(score) if itself else None,
+                    NO_SAMPLES if subject.is_replayed else "it was not asked for",
+                    ways.concurrency,
+                    told,
+                )
+                found = await gather(asker, what)
+        finally:
+            journal.close()
     print_failures(asker.failures)
     records = journal.records.values()
     costs = [record.cost_usd for record in records if record.cost_usd is not None]
     calls = sum(record.calls for record in records)
     return Evaluated(found, calls, sum(costs) if costs else None, tuple(_notes(found, rows, without, len(all_rows))))
-
-
-async def _asked(asker: Asker, what: Gathering) -> Found:
-    async with asker.mollm as mollm:
-        if what.routes:
-            await mollm.prepare()
-        with progress() as told:
-            return await gather(asker, replace(what, told=told))
 
 
 def _opened(path: Path | None, rows: list[Row], catalog: Catalog) -> Journal:
@@ -141,7 +137,18 @@ def _check(plan: Outlook, subject: Subject, ways: Ways, questions: int, kept: in
     asked = {name for mixture in subject.mixtures for name in subject.config.mixtures[mixture].llms}
     costs = bool(worst.cost_usd) or any(llms[name].is_remote and not llms[name].is_private for name in asked)
     if costs and not ways.is_sure and sys.stdin.isatty() and sys.stderr.isatty():
-        typer.confirm("Go on?", abort=True, err=True)
+        with _interruptible():
+            typer.confirm("Go on?", abort=True, err=True)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end what waits for a person: the handler of an event loop would only cancel what awaits."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _notes(found: Found, rows: list[Row], without: Mapping[str, Mapping[str, str]], of: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -99,7 +100,7 @@ def mixtures(
     kept = journal or _default_journal(data, folder, is_replayed=subject.is_replayed)
     counted = Remembered(Exact())
     ways = Ways(kept, calls, cost, concurrency, itself=itself, is_sure=yes)
-    done = evaluated(subject, rows[:limit], rows, counted, ways)
+    done = asyncio.run(evaluated(subject, rows[:limit], rows, counted, ways))
     for note in (*subject.notes, *done.notes):
         say(f"note: {note}")
     counts = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,8 +21,6 @@ from mollm.evaluation.mixtures.rows import read_rows
 from mollm.evaluation.mixtures.subject import lacking, subject_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mollm.evaluation.mixtures.gathering import Found
     from mollm.evaluation.mixtures.subject import Subject
 
@@ -168,12 +167,11 @@ def test_a_configuration_of_ones_own_comes_before_a_vote_of_all(folder: Path) ->
         ({"replay": "nowhere"}, "--replay nowhere: holds no recording"),
     ],
 )
-def test_what_is_not_there_is_named(folder: Path, arguments: dict[str, Any], problem: str) -> None:
+@pytest.mark.usefixtures("folder")
+def test_what_is_not_there_is_named(arguments: dict[str, Any], problem: str) -> None:
     """With what there is, where that is known."""
     given = {"config": None, "replay": "recorded", **arguments}
-    paths = {key: None if given[key] is None else folder / given[key] for key in ("config", "replay")}
-    if arguments.get("replay") == "nowhere":
-        paths["replay"] = paths["replay"].relative_to(folder)
+    paths = {key: Path(given[key]) if given[key] else None for key in ("config", "replay")}
 
     with pytest.raises(ConfigError, match=problem):
         subject_of(**{**given, **paths})
