@@ -236,8 +236,8 @@ async def test_the_best_member_has_the_most_right_answers_and_a_judge_is_asked_o
 @pytest.mark.parametrize("concurrency", [1, 3, 50])
 async def test_results_do_not_depend_on_what_is_asked_at_the_same_time(concurrency: int) -> None:
     """Every record is in the order of the questions, whoever answered first."""
-    one = {"workers": ["a", "b"], "ask_first": 1, "agree": 2}
-    mixtures: dict[str, Any] = {"one": one, "two": {"workers": ["b", "c"]}}
+    first = {"workers": ["a", "b"], "ask_first": 1, "agree": 2}
+    mixtures: dict[str, Any] = {"one": first, "two": {"workers": ["b", "c"]}}
 
     def script(request: Request) -> Reply:
         number = int(request.messages[-1]["content"].split()[2])
