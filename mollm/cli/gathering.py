@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,7 @@ from mollm.evaluation.mixtures.rows import questions_digest
 from mollm.evaluation.mixtures.subject import lacking
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from mollm.catalog import Catalog
@@ -78,7 +80,8 @@ async def evaluated(subject: Subject, rows: list[Row], all_rows: list[Row], scor
         RunError: Nobody answers.
     """
     async with MoLLM(subject.config) as mollm:
-        await mollm.prepare()
+        if subject.routes:
+            await mollm.prepare()
         without = lacking(mollm.catalog, subject.mixtures, rows)
         itself = ways.itself and not subject.is_replayed
         journal = _opened(ways.journal, all_rows, mollm.catalog)
@@ -134,7 +137,18 @@ def _check(plan: Outlook, subject: Subject, ways: Ways, questions: int, kept: in
     asked = {name for mixture in subject.mixtures for name in subject.config.mixtures[mixture].llms}
     costs = bool(worst.cost_usd) or any(llms[name].is_remote and not llms[name].is_private for name in asked)
     if costs and not ways.is_sure and sys.stdin.isatty() and sys.stderr.isatty():
-        typer.confirm("Go on?", abort=True, err=True)
+        with _interruptible():
+            typer.confirm("Go on?", abort=True, err=True)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end what waits for a person: the handler of an event loop would only cancel what awaits."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _notes(found: Found, rows: list[Row], without: Mapping[str, Mapping[str, str]], of: int) -> list[str]:

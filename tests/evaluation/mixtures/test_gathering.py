@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from tests.upstream import Upstream
 from tests.upstream import answer as reply
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from mollm.calling.base import Request
@@ -57,7 +58,7 @@ def row(number: int, conversation: Sequence[Message] = ()) -> Row:
 ROWS = [row(1), row(2, TALK), row(3, [SYSTEM])]
 
 
-def described(mixtures: dict[str, dict[str, Any]], **more: Any) -> dict[str, Any]:
+def described(mixtures: Mapping[str, Mapping[str, Any]], **more: Any) -> dict[str, Any]:
     """A configuration of these mixtures; they vote if they say nothing else, and `more` holds for all of them."""
     vote = {"description": "All & sundry.", "aggregator": {"method": "vote"}}
     sections = {name: {**vote, **section, **more} for name, section in mixtures.items()}
@@ -87,7 +88,8 @@ def scripted(script: Any = "The answer is 1.") -> dict[str, ScriptedLLM]:
 def sent(received: Sequence[Received]) -> Counter[str]:
     """The requests of an upstream, each as it was written, with how often it came."""
     calls = [r for r in received if r.method == "POST"]  # an LLM's window is asked for once
-    return Counter(f"{r.path} {r.headers['Content-Length']} {json.dumps(r.body)}" for r in calls)
+    bodies = [re.sub("answer-[0-9a-f]{8}", "answer-drawn", json.dumps(r.body)) for r in calls]  # the marks of fences
+    return Counter(f"{r.path} {r.headers['Content-Length']} {body}" for r, body in zip(calls, bodies, strict=True))
 
 
 def over_http(upstream: Upstream, config: dict[str, Any]) -> dict[str, Any]:
@@ -138,7 +140,7 @@ async def test_a_member_alone_is_sent_what_the_mixture_would_send_it(name: str) 
 
 async def test_members_of_several_mixtures_are_asked_once() -> None:
     """Where they are sent the same; who is sent something else is asked for it."""
-    mixtures = {
+    mixtures: dict[str, Any] = {
         "one": {"workers": ["a", "b", "c"], "ask_first": 1, "enough": 1},
         "two": {"workers": ["c", "b", {"llm": "b", "prompt": "Be terse."}], "ask_first": 1, "enough": 1},
     }
@@ -169,7 +171,11 @@ async def test_a_member_that_nobody_waited_for_is_asked_alone() -> None:
 
 async def test_the_self_mixture_is_the_best_member_asked_as_often_by_the_same_rules() -> None:
     """With its own prompt, the same aggregator, and a temperature where it has none."""
-    mixture = {"workers": ["a", "b", {"llm": "b", "prompt": "Be terse."}], "aggregator": {"llm": "c"}, "shuffle": False}
+    mixture: dict[str, Any] = {
+        "workers": ["a", "b", {"llm": "b", "prompt": "Be terse."}],
+        "aggregator": {"llm": "c"},
+        "shuffle": False,
+    }
     llms = scripted()
     async with MoLLM(described({"team": mixture}), llms=llms) as mollm:
         before = await gathered(mollm, [row(1)])
@@ -230,7 +236,8 @@ async def test_the_best_member_has_the_most_right_answers_and_a_judge_is_asked_o
 @pytest.mark.parametrize("concurrency", [1, 3, 50])
 async def test_results_do_not_depend_on_what_is_asked_at_the_same_time(concurrency: int) -> None:
     """Every record is in the order of the questions, whoever answered first."""
-    mixtures = {"one": {"workers": ["a", "b"], "ask_first": 1, "agree": 2}, "two": {"workers": ["b", "c"]}}
+    first = {"workers": ["a", "b"], "ask_first": 1, "agree": 2}
+    mixtures: dict[str, Any] = {"one": first, "two": {"workers": ["b", "c"]}}
 
     def script(request: Request) -> Reply:
         number = int(request.messages[-1]["content"].split()[2])

@@ -1,0 +1,166 @@
+"""`mollm eval mixtures`, as a process: killed, interrupted, gone on with, limited."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mollm.cli.main import app
+from mollm.errors import DataError, LimitError, RunError
+from tests.command import MOLLM, in_terminal, plain
+from tests.upstream import Upstream, hang
+from tests.upstream import answer as reply
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.upstream import Received, Reply
+
+QUESTIONS = 12
+SECRET = "sk-never-to-be-seen"  # noqa: S105 - it is what is looked for
+
+
+def call(*arguments: str) -> None:
+    """Run the command in this process."""
+    app(list(arguments), prog_name="mollm", standalone_mode=False)
+
+
+def write(folder: Path, base_url: str | None = None, **settings: Any) -> None:
+    """Write questions, and a configuration of a team and one alone."""
+    rows = [{"id": n, "question": f"What is {n} + 0?", "reference": n} for n in range(QUESTIONS)]
+    (folder / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    model = {"model": "openai/m", "api_base": base_url, "api_key": SECRET} if base_url else {"model": "scripted/1"}
+    vote = {"workers": ["a", "b"], "aggregator": {"method": "vote"}}
+    mixtures = {"team": {"description": "Two.", **vote}, "solo": {"description": "One.", "workers": ["a"]}}
+    config = {
+        "llms": {name: {**model, "retries": 0, **settings} for name in "ab"},
+        "router": {"kind": "fixed", "fallback": "team"},
+        "mixtures": mixtures,
+    }
+    (folder / "mollm.yaml").write_text(json.dumps(config))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be in, with what is asked."""
+    write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MOLLM_CONFIG", raising=False)
+    return tmp_path
+
+
+async def test_what_was_answered_before_a_kill_is_not_asked_again(tmp_path: Path) -> None:
+    """A process that is killed loses what it was being asked, one that is interrupted exits with 130 and says so."""
+    arguments = [*MOLLM, "eval", "mixtures", "data.jsonl", "-m", "team", "--no-self", "--concurrency", "2"]
+    env = {key: value for key, value in os.environ.items() if key != "MOLLM_CONFIG"}
+    answered: list[str] = []
+    most = 0
+    is_stuck = asyncio.Event()
+
+    def answers(received: Received) -> Reply:
+        if len(answered) == most:
+            is_stuck.set()
+            return hang()
+        answered.append(received.body["messages"][-1]["content"])
+        return reply("The answer is 1.")
+
+    async with Upstream() as upstream:
+        write(tmp_path, upstream.base_url)
+        upstream.reply_to = answers
+        codes, journals = [], []
+        for end, most in ((signal.SIGKILL, 8), (signal.SIGINT, 16), (None, 1000)):  # noqa: B007 - read above
+            is_stuck.clear()
+            process = await asyncio.create_subprocess_exec(*arguments, cwd=tmp_path, env=env, stderr=-1, stdout=-1)
+            if end is not None:
+                await is_stuck.wait()
+                await asyncio.sleep(0.3)  # what was answered arrives
+                process.send_signal(end)
+            said = b"".join(await process.communicate())
+            codes.append(process.returncode)
+            journals.append((tmp_path / "data.mollm-eval.jsonl").read_text())
+    assert codes == [-signal.SIGKILL, 130, 0], said
+    assert SECRET not in "".join(journals)
+    done = [{str(json.loads(line)["record"]["id"]) for line in text.splitlines()[1:]} for text in journals]
+    assert len(done[0]) >= 3  # of four questions, each answered by two
+    # Only a question that was being asked is asked again, of both if one had answered.
+    again = {number for number in done[2] if answered.count(f"What is {number} + 0?") > 2}
+    assert len(again) <= 4
+    assert not again & done[0]
+    records = [json.loads(line)["record"] for line in journals[-1].splitlines()[1:]]
+    assert sorted(int(record["id"]) for record in records) == list(range(QUESTIONS))
+    assert all(journals[2].startswith(journal) for journal in journals[:2])
+
+
+def test_what_it_may_take_is_said_first_and_a_ceiling_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What there is then is reported, with a warning, and the exit code is that of success."""
+    call("eval", "mixtures", "data.jsonl", "--calls", "9", "--concurrency", "1", "--no-self")
+
+    said = capsys.readouterr()
+    # Two for the team, one for the one alone, and each member once more where it was not waited for.
+    assert said.err.splitlines()[0] == "12 questions, 2 mixtures: 60 calls at most, 36 if nobody is late"
+    words = " ".join(f"{said.err} {said.out}".split())
+    assert "the ceiling of 9 calls was reached: 9 questions of 12 were not asked of all" in words
+    assert len((folder / "data.mollm-eval.jsonl").read_text().splitlines()) == 1 + 3 * 2
+
+
+def test_a_ceiling_of_money_needs_prices() -> None:
+    """Before anything is called."""
+    with pytest.raises(LimitError, match=r"--cost cannot be kept: no price of a, b; give `price`, or --calls"):
+        call("eval", "mixtures", "data.jsonl", "--cost", "1")
+
+
+def test_a_journal_of_another_configuration_is_refused(folder: Path) -> None:
+    """With what to do; the answers in it are worth something."""
+    call("eval", "mixtures", "data.jsonl", "--limit", "2", "--no-self")
+    write(folder, temperature=0.5)
+
+    with pytest.raises(DataError, match=r"is the journal of another configuration.*--journal, or delete this one"):
+        call("eval", "mixtures", "data.jsonl")
+
+
+def test_more_questions_go_on_with_the_journal_of_a_few(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A first try of some is not lost."""
+    call("eval", "mixtures", "data.jsonl", "--limit", "2", "--no-self", "-m", "team")
+    said = capsys.readouterr()
+    assert "the first 2 of 12 questions" in f"{said.err} {said.out}"
+
+    call("eval", "mixtures", "data.jsonl", "--no-self", "-m", "team")
+
+    assert "in the journal already: 2 answers" in capsys.readouterr().err.splitlines()
+    assert len((folder / "data.mollm-eval.jsonl").read_text().splitlines()) == 1 + QUESTIONS
+
+
+def test_a_terminal_of_sixty_columns_shows_one_line_and_is_asked_where_it_costs_money(folder: Path) -> None:
+    """Nobody is asked with --yes, nor of LLMs without a price in this process."""
+    write(folder, price={"input": 1, "output": 1})
+    shown = ("eval", "mixtures", "data.jsonl", "--no-self")
+
+    code, screen = in_terminal(*shown, "--yes", cwd=folder, columns=60)
+
+    assert code == 0
+    assert "Go on?" not in screen
+    assert "12/12 36 calls" in plain(screen)
+    lines = [line for line in plain(screen).replace("\r", "\n").splitlines() if "calls" in line and "/12" in line]
+    assert max(map(len, lines)) <= 60
+    (folder / "data.mollm-eval.jsonl").unlink()
+    code, screen = in_terminal(*shown, cwd=folder, columns=60, interrupt_at=b"Go on?")
+    assert code == 130
+    assert (folder / "data.mollm-eval.jsonl").read_text().count("\n") == 1
+
+
+def test_a_dead_upstream_is_named_and_nothing_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A report of zeros would look like an answer."""
+    write(folder, "http://127.0.0.1:9/v1")
+
+    with pytest.raises(
+        RunError, match=r"given up: 25 questions in a row were answered by nobody; the last: "
+    ) as caught:
+        call("eval", "mixtures", "data.jsonl", "--no-self")
+
+    assert "a: the connection was refused" in str(caught.value)
+    assert capsys.readouterr().out == ""
