@@ -32,6 +32,20 @@ _QUESTIONS = (
     "A train leaves at {a}:00 at {b}0 km/h. Another follows {c} minutes later at {c}0 km/h. When does it catch up?",
 )
 
+HOSTILE = (
+    "<script>document.title='run'</script>",
+    "<img src=x onerror=\"document.title='run'\">",
+    "</title></style></svg></details><script>document.title='run'</script>",
+    "\"'><a href=javascript:alert(1)>",
+    "]]><!-- --!> &amp; &#0; <![CDATA[",
+    "\u202eright to left\u2066\x00\x1b[31m\ufffe\U0001ffff\ud800",
+    "\u0627\u0644\u0639\u0631\u0628\u064a\u0629 (1) 2.5",
+    "W" * 150,
+    "\ufdfd" * 40,
+    "\u6f22\u5b57" * 30,
+)
+"""Texts such as an LLM may write."""
+
 
 def sample_report(lost: int = 14, words: int = 60) -> Report:
     """Two mixtures of a pool, one worth it and one that is not, with everything that a report may have.
