@@ -74,6 +74,40 @@ def sample_report(lost: int = 14, words: int = 60) -> Report:
     )
 
 
+def hostile_report(*texts: str) -> Report:
+    """A mixture for each text, which stands in every field that holds somebody's text."""
+    text = texts[0]
+    return Report(
+        *(text, text, text, 1, text, text, True, tuple(map(_hostile, texts))),
+        router=Confusion((text,), (text,), ((1,),), 1.0),
+        notes=texts,
+    )
+
+
+def _hostile(text: str) -> MixtureReport:
+    one = losses(1, 20)[0]
+    side = Side(text, f"a {text}", f"a {text}", 1.0, f"a {text}")
+    lost = replace(one, id=text, question=f"a {text}", reference=text, answer=side, best=side, proposals=(side,))
+    return replace(
+        _worth_it(0, 0),
+        name=text,
+        digest=text,
+        arms=(replace(members()[0], name=text, why=f"a {text}"),),
+        gain=gain(member=text),
+        verdict=Verdict("better", text),
+        domains=Domains((text,), (1,), (text,), ((0.5,),)),
+        lost=(lost,),
+        excluded=(Excluded(text, text, text),),
+    )
+
+
+def crowded_report(step: float) -> Report:
+    """Forty arms whose costs are so far apart, with long names."""
+    arms = [replace(members()[n % 5], name=f"W{'w' * 30}-{n}", cost_usd=1 + n * step) for n in range(40)]
+    whole = sample_report(lost=0)
+    return replace(whole, mixtures=(replace(whole.mixtures[0], arms=tuple(arms)),))
+
+
 def gain(**changes: object) -> Gain:
     """A mixture that is better than its best member."""
     found = Gain("qwen-72b", 0.036, (0.009, 0.064), 0.0083, 31, 16, 417, 3.14)

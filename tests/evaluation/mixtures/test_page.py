@@ -8,6 +8,7 @@ import typing
 from dataclasses import replace
 from types import NoneType, UnionType
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,9 +17,10 @@ from hypothesis import strategies as st
 from mollm.evaluation.mixtures.page import axes, labels, page_of
 from mollm.evaluation.mixtures.page.document import POLICY
 from mollm.evaluation.mixtures.page.words import number, percent, points, usd
-from mollm.evaluation.mixtures.report import Arm, Bin, Confusion, Domains, Excluded, Report, Side, Verdict
+from mollm.evaluation.mixtures.report import Arm, Bin, Excluded, Report, Side
 from tests.evaluation.mixtures.pages import drawings, names, read
-from tests.evaluation.mixtures.reports import HOSTILE, gain, members, sample_report
+from tests.evaluation.mixtures.picture import PICTURE, picture
+from tests.evaluation.mixtures.reports import HOSTILE, crowded_report, hostile_report, members, sample_report
 from tests.fuzz import cases
 
 TEXTS = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=20))
@@ -100,25 +102,7 @@ def test_a_text_is_a_text_wherever_it_stands(text: str) -> None:
 
 def shape(text: str) -> list[str]:
     """The elements of a page in which a text stands everywhere."""
-    lost = sample_report(lost=1).mixtures[0].lost[0]
-    side = Side(text, f"a {text}", f"a {text}", 1.0, f"a {text}")
-    lost = replace(lost, id=text, question=f"a {text}", reference=text, answer=side, best=side, proposals=(side,))
-    arm = replace(members()[0], name=text, why=f"a {text}")
-    mixture = replace(
-        sample_report(0).mixtures[0],
-        name=text,
-        digest=text,
-        arms=(arm,),
-        gain=gain(member=text),
-        verdict=Verdict("better", text),
-        domains=Domains((text,), (1,), (text,), ((0.5,),)),
-        lost=(lost,),
-        excluded=(Excluded(text, text, text),),
-    )
-    report = Report(
-        text, text, text, 1, text, text, True, (mixture,), Confusion((text,), (text,), ((1,),), 1.0), (text,)
-    )
-    page = page_of(report)
+    page = page_of(hostile_report(text))
     drawings(page)
     return [tag for tag, _ in read(page).tags]
 
@@ -246,8 +230,7 @@ def test_names_lie_on_nothing(spots: list[tuple[float, float, float]]) -> None:
 @pytest.mark.parametrize("step", [0.0, 0.001], ids=["equal", "close"])
 def test_forty_arms_are_all_named(step: float) -> None:
     """However close they lie; a drawing grows until there is room."""
-    arms = [replace(members()[0], name=f"W{'W' * 30}-{n}", cost_usd=1 + n * step) for n in range(40)]
-    wide, narrow = drawings(page_of(with_arms(*arms)))[2:4]
+    wide, narrow = drawings(page_of(crowded_report(step)))[2:4]
 
     assert len(set(names(wide))) == len(set(names(narrow))) == 40
 
@@ -273,6 +256,12 @@ def test_right_and_wrong_are_words_and_shapes() -> None:
     assert found.text.count("wrong; ") == kinds.count("wrong")
     assert "timeout: no answer within 30 s" in found.text
     assert len([attributes for attributes in found.named("span") if attributes.get("class") == "sign"]) > len(kinds)
+
+
+def test_the_picture_in_the_docs_is_that_of_the_page() -> None:
+    """`python -m tests.evaluation.mixtures.picture` writes it."""
+    assert PICTURE.read_text("utf-8") == picture()
+    assert ET.fromstring(picture()).tag.endswith("svg")  # noqa: S314 - our own
 
 
 @pytest.mark.parametrize(

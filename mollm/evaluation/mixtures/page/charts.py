@@ -45,7 +45,7 @@ def forest(gains: Sequence[tuple[str, Gain]], width: float, shape: str, id_: str
         across(axis, ticks, 24, bottom),
         line(zero, 20, zero, bottom, "zero"),
         rows,
-        words("percentage points to the best member", width / 2, bottom + 36, "tick", "middle"),
+        words("percentage points to the best member", width / 2, bottom + 38, "tick", "middle"),
         shape=shape,
         id_=id_,
     )
@@ -138,7 +138,7 @@ def reliability(bins: Sequence[Bin], id_: str) -> Markup:
             words(text, spot.box.left + 1, spot.box.bottom - 4, "name")
             for text, spot in zip(texts, placed or (), strict=False)
         ],
-        words("stated confidence", (left + right) / 2, bottom + 36, "tick", "middle"),
+        words("stated confidence", (left + right) / 2, bottom + 38, "tick", "middle"),
         shape="small",
         id_=id_,
     )

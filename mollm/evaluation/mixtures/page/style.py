@@ -73,7 +73,7 @@ th.text, td.text { text-align: left } tbody th { text-align: left; font-weight: 
 thead th:first-child { text-align: left }
 td.text { min-width: 12rem; max-width: 32rem; overflow-wrap: anywhere }
 th.text, thead th { max-width: 14rem; overflow-wrap: break-word }
-td .quiet, th .quiet { display: block; font-weight: 400 } .figure { white-space: nowrap }
+td .quiet, th .quiet { display: block; font-weight: 400; color: var(--text) } .figure { white-space: nowrap }
 tr.main th, tr.main td { background: var(--h1) }
 .h0 { background: var(--h0) } .h1 { background: var(--h1) } .h2 { background: var(--h2) } .h3 { background: var(--h3) }
 .h4 { background: var(--h4) } .h5 { background: var(--h5) }
