@@ -42,13 +42,14 @@ class Gain:
     """The mixture against the best member, which was chosen on other questions than those it is compared on."""
 
     member: str
-    """Whom it is compared with: the member that is best on either half, or the better one on all where these differ."""
+    """Whom it is compared with: the member that is best on either half, or the better one on all where these differ. Of
+    the comparison with the plain vote, the name of that."""
     difference: float
     """Mean score of the mixture less that of the best member, -1 to 1."""
     interval: tuple[float, float]
-    """Paired bootstrap, 95 %."""
+    """Paired bootstrap, 95 %, as `gains.paired_interval` draws it."""
     p: float
-    """Two-sided."""
+    """Two-sided: exact sign test of scores that are 0 or 1 (McNemar), else signs flipped."""
     gains: int
     """Questions that the mixture answers better; `losses`: worse."""
     losses: int
@@ -56,6 +57,9 @@ class Gain:
     cost_ratio: float | None
     """What the mixture takes over what the member takes: in USD, or in tokens where there are no prices."""
     ratio_of: Literal["cost", "tokens", "calls"] = "cost"
+    whom: str = ""
+    """As a sentence names it: `coder alone`, or `the best member (coder or claude)` where the halves differ: each is
+    then compared on the half for which it was chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,7 @@ class MixtureReport:
 
     name: str
     digest: str
-    """Of its members and rules, as `mollm.evaluation.mixtures.digest` makes it."""
+    """Of its members and rules, as `mollm.config.members.mixture_digest` makes it."""
     questions: int
     arms: tuple[Arm, ...]
     gain: Gain | None
@@ -172,6 +176,8 @@ class MixtureReport:
     domains: Domains | None = None
     lost: tuple[Lost, ...] = ()
     excluded: tuple[Excluded, ...] = ()
+    vote: Gain | None = None
+    """The mixture against the plain vote of all members, all of which that asks; None for a mixture of one member."""
 
 
 @dataclass(frozen=True, slots=True)

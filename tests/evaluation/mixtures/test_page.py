@@ -74,7 +74,15 @@ def test_everything_is_on_the_page() -> None:
     assert mixture.domains
     assert report.router
 
-    told = [mixture.verdict.sentence, "+3.6 percentage points", "+0.9 to +6.4", "p = 0.008", "4,100 questions would be"]
+    told = [
+        mixture.verdict.sentence[1:],
+        "Against plain vote of 5: +0.7",
+        "+3.6 percentage points",
+        "+0.9 to +6.4",
+        "p = 0.008",
+        "4,100 questions would be",
+        "better on 31 and worse on 16 of 417",
+    ]
     told += [arm.name for arm in mixture.arms] + [arm.why for arm in mixture.arms if arm.why]
     told += [*mixture.domains.kinds, *mixture.domains.names, *report.router.mixtures, "13 of 181", "4 of 181"]
     told += [text for row in mixture.excluded for text in (row.id, row.place, row.why)]
@@ -172,12 +180,17 @@ def test_every_arm_with_a_score_has_its_name_in_the_drawing() -> None:
     """Those without a cost as well; those without a score are listed with the reason."""
     report = sample_report()
     wide, narrow = drawings(page_of(report))[2:4]
-    known = {arm.name for arm in report.mixtures[0].arms if arm.score is not None}
+    known = [arm.name for arm in report.mixtures[0].arms if arm.score is not None]
 
-    assert set(names(wide)) == known
+    assert sorted(map(name_begins, names(wide))) == sorted(map(name_begins, known))
     assert len(names(narrow)) == len(known)
     assert "routed" not in known
     assert "Not drawn" in read(page_of(report)).text
+
+
+def name_begins(name: str) -> str:
+    """What every drawing shows of a name."""
+    return name[:6]
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf, 17.0])

@@ -18,10 +18,10 @@ _ROW = 50
 
 
 def forest(gains: Sequence[tuple[str, Gain]], width: float, shape: str, id_: str) -> Markup:
-    """The difference of each mixture to its best member, with its interval and the line of no difference.
+    """Differences of mixtures to what they are held against, with their intervals and the line of no difference.
 
     Args:
-        gains: The mixture's name and its gain, each of which `is_drawn`; at least one.
+        gains: What is held against what, and the difference, each of which `is_drawn`; at least one.
         width: In pixels.
         shape: Class of the picture.
         id_: Of the picture.
@@ -33,11 +33,9 @@ def forest(gains: Sequence[tuple[str, Gain]], width: float, shape: str, id_: str
     is_whole = all(abs(100 * tick - round(100 * tick)) < 1e-6 for tick in shown)
     ticks = [(tick, points(tick, 0 if is_whole else 1)) for tick in shown]
     rows = [_difference(name, gain, axis, 30.0 + _ROW * n, width) for n, (name, gain) in enumerate(gains)]
-    said = "; ".join(
-        f"{short(name, 60)}: {_interval(gain)} against {short(gain.member, 60)}" for name, gain in gains[:40]
-    )
+    said = "; ".join(f"{short(name, 120)}: {_interval(gain)}" for name, gain in gains[:40])
     return picture(
-        "Difference to the best member",
+        "How much better each mixture is",
         f"In percentage points, with 95 % intervals. {said}.",
         (width, bottom + 44),
         words("worse", 4, 14, "tick"),
@@ -45,7 +43,7 @@ def forest(gains: Sequence[tuple[str, Gain]], width: float, shape: str, id_: str
         across(axis, ticks, 24, bottom),
         line(zero, 20, zero, bottom, "zero"),
         rows,
-        words("percentage points to the best member", width / 2, bottom + 38, "tick", "middle"),
+        words("difference in percentage points", width / 2, bottom + 38, "tick", "middle"),
         shape=shape,
         id_=id_,
     )
@@ -59,12 +57,12 @@ def is_drawn(gain: Gain | None) -> bool:
 def _difference(name: str, gain: Gain, axis: axes.Axis, top: float, width: float) -> Markup:
     low, high = sorted(gain.interval)
     x, y = axis.at(gain.difference), top + 34
-    figures = _interval(gain)
+    figures = points(gain.difference) if width == NARROW else _interval(gain)
     room = width - 16 - labels.width_of(figures)
     return tag(
         "g",
-        tag("title", f"{short(name, 200)} {figures}"),
-        words(labels.fitted(name, room / labels.BOLD), 4, top + 16, "main name"),
+        tag("title", f"{short(name, 200)} {_interval(gain)}"),
+        words(labels.fitted(name, room / labels.BOLD, 60), 4, top + 16, "main name"),
         words(figures, width - 4, top + 16, "name", "end"),
         line(axis.at(low), y, axis.at(high), y, "main span"),
         *(line(axis.at(end), y - 5, axis.at(end), y + 5, "main span") for end in (low, high)),

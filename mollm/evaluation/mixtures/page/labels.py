@@ -75,15 +75,14 @@ class Placed:
     leader: Line | None
 
 
-def width_of(text: str, font: float = FONT) -> float:
+def width_of(text: str) -> float:
     """How wide a text is at most in the fonts that browsers have, in pixels."""
-    return font * sum(map(_width, text)) + 2
+    return FONT * sum(map(_width, text)) + 2
 
 
-def fitted(text: str, pixels: float, font: float = FONT) -> str:
-    """A name of one line, as much of it as fits; names of LLMs differ at their ends, so it is cut in the middle."""
-    most = 28
-    while most > 2 and width_of(squeezed(text, most), font) > pixels:
+def fitted(text: str, pixels: float, most: int = 28) -> str:
+    """A name of one line with `most` characters at most, as much of it as fits; it is cut in the middle."""
+    while most > 2 and width_of(squeezed(text, most)) > pixels:
         most -= 1
     return squeezed(text, most)
 

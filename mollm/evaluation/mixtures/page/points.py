@@ -86,7 +86,7 @@ class Chart:
 
 def drawn(arms: Sequence[Arm], cost: Cost, width: float, shape: str, id_: str) -> Markup:
     """Draw arms that have a score; the more there are, the higher it is."""
-    names = [labels.fitted(arm.name, 0.5 * width) for arm in arms]
+    names = [labels.fitted(_brief(arm, width), 0.5 * width) for arm in arms]
     widths = [
         labels.width_of(name) * (labels.BOLD if arm.kind == "mixture" else 1)
         for name, arm in zip(names, arms, strict=True)
@@ -108,6 +108,13 @@ def drawn(arms: Sequence[Arm], cost: Cost, width: float, shape: str, id_: str) -
         shape=shape,
         id_=id_,
     )
+
+
+def _brief(arm: Arm, width: float) -> str:
+    """Its name, without what stands in brackets or behind a comma where that is long; the table has all of it."""
+    if arm.kind == "member" or len(arm.name) <= width // 30:
+        return arm.name
+    return arm.name.partition(" (")[0].partition(", ")[0]
 
 
 def _axes(chart: Chart) -> Iterator[Markup]:
