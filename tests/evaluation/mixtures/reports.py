@@ -32,6 +32,20 @@ _QUESTIONS = (
     "A train leaves at {a}:00 at {b}0 km/h. Another follows {c} minutes later at {c}0 km/h. When does it catch up?",
 )
 
+HOSTILE = (
+    "<script>document.title='run'</script>",
+    "<img src=x onerror=\"document.title='run'\">",
+    "</title></style></svg></details><script>document.title='run'</script>",
+    "\"'><a href=javascript:alert(1)>",
+    "]]><!-- --!> &amp; &#0; <![CDATA[",
+    "\u202eright to left\u2066\x00\x1b[31m\ufffe\U0001ffff\ud800",
+    "\u0627\u0644\u0639\u0631\u0628\u064a\u0629 (1) 2.5",
+    "W" * 150,
+    "\ufdfd" * 40,
+    "\u6f22\u5b57" * 30,
+)
+"""Texts such as an LLM may write."""
+
 
 def sample_report(lost: int = 14, words: int = 60) -> Report:
     """Two mixtures of a pool, one worth it and one that is not, with everything that a report may have.
@@ -60,9 +74,43 @@ def sample_report(lost: int = 14, words: int = 60) -> Report:
     )
 
 
+def hostile_report(*texts: str) -> Report:
+    """A mixture for each text, which stands in every field that holds somebody's text."""
+    text = texts[0]
+    return Report(
+        *(text, text, text, 1, text, text, True, tuple(map(_hostile, texts))),
+        router=Confusion((text,), (text,), ((1,),), 1.0),
+        notes=texts,
+    )
+
+
+def _hostile(text: str) -> MixtureReport:
+    one = losses(1, 20)[0]
+    side = Side(text, f"a {text}", f"a {text}", 1.0, f"a {text}")
+    lost = replace(one, id=text, question=f"a {text}", reference=text, answer=side, best=side, proposals=(side,))
+    return replace(
+        _worth_it(0, 0),
+        name=text,
+        digest=text,
+        arms=(replace(members()[0], name=text, why=f"a {text}"),),
+        gain=gain(member=text),
+        verdict=Verdict("better", text),
+        domains=Domains((text,), (1,), (text,), ((0.5,),)),
+        lost=(lost,),
+        excluded=(Excluded(text, text, text),),
+    )
+
+
+def crowded_report(step: float) -> Report:
+    """Forty arms whose costs are so far apart, with long names."""
+    arms = [replace(members()[n % 5], name=f"W{'w' * 30}-{n}", cost_usd=1 + n * step) for n in range(40)]
+    whole = sample_report(lost=0)
+    return replace(whole, mixtures=(replace(whole.mixtures[0], arms=tuple(arms)),))
+
+
 def gain(**changes: object) -> Gain:
     """A mixture that is better than its best member."""
-    found = Gain("qwen-72b", 0.036, (0.009, 0.064), 0.0083, 31, 16, 417, 3.14)
+    found = Gain("qwen-72b", 0.036, (0.009, 0.064), 0.0083, 31, 16, 417, 3.14, whom="qwen-72b alone")
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
@@ -85,9 +133,9 @@ def _worth_it(lost: int, words: int) -> MixtureReport:
         *members(),
         Arm("best", "best member (qwen-72b)", 0.871, (0.838, 0.902), 1.0, 212.0, 240.0, 0.00121, 2.1, is_on_front=True),
         Arm("random", "random member", 0.832, (0.801, 0.861), 1.0, 212.0, 320.0, 0.00093, 4.1),
-        Arm("self", "qwen-72b 3 times", 0.879, (0.847, 0.909), 3.0, 636.0, 720.0, 0.00363, 3.0),
-        Arm("vote", "plain vote of 3", 0.894, (0.864, 0.921), 3.0, 636.0, 840.0, 0.00427, 4.1),
-        Arm("oracle", "oracle of 5", 0.964, (0.945, 0.981)),
+        Arm("self", "self-mixture", 0.879, (0.847, 0.909), 3.0, 636.0, 720.0, 0.00363, 3.0),
+        Arm("vote", "plain vote of 3, for 2.41 calls", 0.894, (0.864, 0.921), 3.0, 636.0, 840.0, 0.00427, 4.1),
+        Arm("oracle", "oracle (best for each question)", 0.964, (0.945, 0.981)),
         Arm("routed", "routed", None, why="the recorded answers have no router's decisions for 38 questions"),
     )
     agreement = (
@@ -107,6 +155,9 @@ def _worth_it(lost: int, words: int) -> MixtureReport:
         questions=417,
         arms=arms,
         gain=gain(),
+        vote=gain(
+            member="plain vote of 5", whom="", difference=0.007, interval=(-0.012, 0.026), p=0.53, gains=12, losses=9
+        ),
         verdict=Verdict(
             "better",
             "better than qwen-72b alone on these 417 questions: 31 gains, 16 losses, 3.1 times the cost",
@@ -130,12 +181,33 @@ def _not_worth_it() -> MixtureReport:
         Arm("mixture", "quick", 0.806, (0.769, 0.842), 2.0, 424.0, 510.0, 0.00038, 3.3),
         *members()[3:],
         Arm(
-            "best", "best member (gemma-27b)", 0.812, (0.775, 0.848), 1.0, 212.0, 400.0, 0.00027, 6.1, is_on_front=True
+            "best",
+            "best member (gemma-27b on one half, phi-14b on the other)",
+            0.812,
+            (0.775, 0.848),
+            1.0,
+            212.0,
+            400.0,
+            0.00027,
+            6.1,
+            is_on_front=True,
         ),
     )
-    verdict = Verdict("cannot be told", "cannot be told from gemma-27b alone on these 417 questions", 4100)
+    verdict = Verdict(
+        "cannot be told",
+        "whether it is better than the best member (gemma-27b or phi-14b) cannot be told from these 417 questions: "
+        "11 gains, 14 losses, 1.4 times the cost; about 4,100 questions would be enough",
+        4100,
+    )
     lopsided = gain(
-        member="gemma-27b", difference=-0.006, interval=(-0.029, 0.017), p=0.61, gains=11, losses=14, cost_ratio=1.4
+        member="gemma-27b",
+        whom="the best member (gemma-27b or phi-14b)",
+        difference=-0.006,
+        interval=(-0.029, 0.017),
+        p=0.61,
+        gains=11,
+        losses=14,
+        cost_ratio=1.4,
     )
     return MixtureReport("quick", "sha256:11ce09f3d2", 417, arms, lopsided, verdict, turned=Turned(6, 3, 90))
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _BROAD = 10
 """An axis whose values span more than this factor is logarithmic."""
+_CLOSE = 0.4
+"""An axis of values that are all more than this share of the largest does not start at 0."""
 _SLOT = 34
 """Pixels at the start of a logarithmic axis that are kept for 0, which has no logarithm."""
 
@@ -63,8 +65,8 @@ def of_costs(values: Sequence[float], start: float, end: float) -> Axis:
     """An axis of what is not negative: logarithmic where the values span more than a factor of ten."""
     paid = [value for value in values if value > 0]
     if not paid or max(paid) <= _BROAD * min(paid):
-        axis = linear([0.0, *values], start, end)
-        return Axis(0.0, axis.high, start, end)
+        begin = 0.0 if min(values) < _CLOSE * max(values) else min(values)
+        return linear([begin, *values], start, end, (0.0, math.inf))
     is_free = len(paid) < len(values)
     first = start + (2 * _SLOT if is_free else 0)
     room = (max(paid) / min(paid)) ** 0.06

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mollm.evaluation.mixtures.page import axes, labels
 from mollm.evaluation.mixtures.page.drawing import NARROW, across, line, picture, upright, words
 from mollm.evaluation.mixtures.page.markup import Markup, tag
-from mollm.evaluation.mixtures.page.words import finite, percent, points, short, span
+from mollm.evaluation.mixtures.page.words import percent, points, share, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,28 +18,24 @@ _ROW = 50
 
 
 def forest(gains: Sequence[tuple[str, Gain]], width: float, shape: str, id_: str) -> Markup:
-    """The difference of each mixture to its best member, with its interval and the line of no difference.
+    """Differences of mixtures to what they are held against, with their intervals and the line of no difference.
 
     Args:
-        gains: The mixture's name and its gain, at least one of which `is_drawn`.
+        gains: What is held against what, and the difference, each of which `is_drawn`; at least one.
         width: In pixels.
         shape: Class of the picture.
         id_: Of the picture.
     """
-    known = [(name, gain, finite(gain.difference), span(gain.interval)) for name, gain in gains]
-    ends = [end for _, _, difference, ends in known for end in (difference, *(ends or ()))]
-    axis = axes.linear([0.0, *(end for end in ends if end is not None)], 14, width - 14)
-    bottom = 30.0 + _ROW * len(known)
-    zero, most = axis.at(0.0), 30 if width == NARROW else 60
+    ends = [end for _, gain in gains for end in (gain.difference, *gain.interval)]
+    axis = axes.linear([0.0, *ends], 14, width - 14)
+    zero, bottom = axis.at(0.0), 30.0 + _ROW * len(gains)
     shown = axis.ticks(5 if width == NARROW else 9)
     is_whole = all(abs(100 * tick - round(100 * tick)) < 1e-6 for tick in shown)
     ticks = [(tick, points(tick, 0 if is_whole else 1)) for tick in shown]
-    rows = [_difference(name, gain, axis, 30.0 + _ROW * n, width, most) for n, (name, gain, _, _) in enumerate(known)]
-    said = "; ".join(
-        f"{short(name, 60)}: {_interval(gain)} against {short(gain.member, 60)}" for name, gain in gains[:40]
-    )
+    rows = [_difference(name, gain, axis, 30.0 + _ROW * n, width) for n, (name, gain) in enumerate(gains)]
+    said = "; ".join(f"{short(name, 120)}: {_interval(gain)}" for name, gain in gains[:40])
     return picture(
-        "Difference to the best member",
+        "How much better each mixture is",
         f"In percentage points, with 95 % intervals. {said}.",
         (width, bottom + 44),
         words("worse", 4, 14, "tick"),
@@ -47,7 +43,7 @@ def forest(gains: Sequence[tuple[str, Gain]], width: float, shape: str, id_: str
         across(axis, ticks, 24, bottom),
         line(zero, 20, zero, bottom, "zero"),
         rows,
-        words("percentage points to the best member", width / 2, bottom + 36, "tick", "middle"),
+        words("difference in percentage points", width / 2, bottom + 38, "tick", "middle"),
         shape=shape,
         id_=id_,
     )
@@ -55,30 +51,28 @@ def forest(gains: Sequence[tuple[str, Gain]], width: float, shape: str, id_: str
 
 def is_drawn(gain: Gain | None) -> bool:
     """There is something of it to draw."""
-    return gain is not None and finite(gain.difference) is not None and span(gain.interval) is not None
+    return gain is not None and all(share(value) is not None for value in (gain.difference, *gain.interval))
 
 
-def _difference(name: str, gain: Gain, axis: axes.Axis, top: float, width: float, most: int) -> Markup:
-    low, high = span(gain.interval) or (0.0, 0.0)
+def _difference(name: str, gain: Gain, axis: axes.Axis, top: float, width: float) -> Markup:
+    low, high = sorted(gain.interval)
     x, y = axis.at(gain.difference), top + 34
-    square = tag("rect", x=x - 5, y=y - 5, width=10, height=10, class_="main dot")
-    text = f"{short(name, 200)} {_interval(gain)}"
-    cut = short(name, max(8, most - len(_interval(gain)) - 1))
-    behind = labels.Box(0, 0, min(width, labels.width_of(f"{cut} {_interval(gain)}") * 1.05), 18)
+    figures = points(gain.difference) if width == NARROW else _interval(gain)
+    room = width - 16 - labels.width_of(figures)
     return tag(
         "g",
-        tag("title", text),
-        tag("rect", x=3, y=top + 3, width=behind.right, height=18, class_="paper"),
-        tag("text", tag("tspan", cut, class_="strong"), f" {_interval(gain)}", x=4, y=top + 16, class_="name"),
+        tag("title", f"{short(name, 200)} {_interval(gain)}"),
+        words(labels.fitted(name, room / labels.BOLD, 60), 4, top + 16, "main name"),
+        words(figures, width - 4, top + 16, "name", "end"),
         line(axis.at(low), y, axis.at(high), y, "main span"),
         *(line(axis.at(end), y - 5, axis.at(end), y + 5, "main span") for end in (low, high)),
-        square,
+        tag("rect", x=x - 5, y=y - 5, width=10, height=10, class_="main dot"),
     )
 
 
 def _interval(gain: Gain) -> str:
-    ends = span(gain.interval)
-    return f"{points(gain.difference)} ({points(ends[0])} to {points(ends[1])})" if ends else points(gain.difference)
+    low, high = sorted(gain.interval)
+    return f"{points(gain.difference)} ({points(low)} to {points(high)})"
 
 
 def bars(rows: Sequence[tuple[str, float, str]], name: str, heads: tuple[str, str], id_: str) -> Markup:
@@ -94,12 +88,12 @@ def bars(rows: Sequence[tuple[str, float, str]], name: str, heads: tuple[str, st
     behind = 8 + max(labels.width_of(row[2]) for row in rows)
     width = max(60.0, NARROW - left - behind)
     drawn = []
-    for n, (label, share, text) in enumerate(rows):
+    for n, (label, length, text) in enumerate(rows):
         top = 24 + 26 * n
         drawn += [
             words(label, left - 8, top + 15, "name", "end"),
             tag("rect", x=left, y=top + 2, width=width, height=18, class_="track"),
-            tag("rect", x=left, y=top + 2, width=width * min(1.0, max(0.0, share)), height=18, class_="bar"),
+            tag("rect", x=left, y=top + 2, width=width * length, height=18, class_="bar"),
             words(text, left + width + 6, top + 15, "name"),
         ]
     said = "; ".join(f"{label}: {text}" for label, _, text in rows)
@@ -118,9 +112,7 @@ def bars(rows: Sequence[tuple[str, float, str]], name: str, heads: tuple[str, st
 def reliability(bins: Sequence[Bin], id_: str) -> Markup:
     """The share that is right against the stated confidence; on the diagonal they are the same."""
     left, top, right, bottom = 50.0, 24.0, NARROW - 24.0, NARROW - 70.0
-    low = min(0.0, *(value for b in bins for value in (b.mean, b.right)))
-    high = max(1.0, *(value for b in bins for value in (b.mean, b.right)))
-    wide, tall = axes.Axis(low, high, left, right), axes.Axis(low, high, bottom, top)
+    wide, tall = axes.Axis(0.0, 1.0, left, right), axes.Axis(0.0, 1.0, bottom, top)
     ticks = [(tick, percent(tick, 0)) for tick in wide.ticks(5)]
     spots = sorted((wide.at(b.mean), tall.at(b.right)) for b in bins)
     curve = tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in spots), class_="curve")
@@ -137,14 +129,14 @@ def reliability(bins: Sequence[Bin], id_: str) -> Markup:
         words("right", 4, 14, "tick"),
         across(wide, ticks, top, bottom),
         upright(tall, ticks, left, right),
-        line(wide.at(low), tall.at(low), wide.at(high), tall.at(high), "level"),
+        line(left, bottom, right, top, "level"),
         curve,
         [tag("circle", cx=x, cy=y, r=4.5, class_="main dot") for x, y in spots],
         [
             words(text, spot.box.left + 1, spot.box.bottom - 4, "name")
             for text, spot in zip(texts, placed or (), strict=False)
         ],
-        words("stated confidence", (left + right) / 2, bottom + 36, "tick", "middle"),
+        words("stated confidence", (left + right) / 2, bottom + 38, "tick", "middle"),
         shape="small",
         id_=id_,
     )
@@ -152,12 +144,17 @@ def reliability(bins: Sequence[Bin], id_: str) -> Markup:
 
 def binned(bins: Sequence[Bin]) -> list[Bin]:
     """Those that can be drawn."""
-    return [b for b in bins if finite(b.mean) is not None and finite(b.right) is not None and b.questions > 0]
+    return [b for b in bins if b.questions > 0 and _is_drawn(b.mean) and _is_drawn(b.right)]
+
+
+def _is_drawn(value: float) -> bool:
+    known = share(value)
+    return known is not None and known >= 0
 
 
 def bin_name(b: Bin) -> str:
     """What the answers of a bin have in common."""
-    low, high = finite(b.low), finite(b.high)
+    low, high = share(b.low), share(b.high)
     if low is None or high is None or low == high:
         return percent(b.mean, 0)
     return f"{100 * low:.0f} to {percent(high, 0)}"

@@ -41,9 +41,10 @@ TOKENS = Cost("tokens per question", "takes fewer tokens", lambda arm: _known(to
 
 
 def cost_of(arms: Sequence[Arm]) -> Cost:
-    """Prices where all that makes calls has one, else calls, else tokens; else what most have."""
+    """Prices where all that makes calls has one and something costs, else calls, else tokens; else what most have."""
     asked = [arm for arm in arms if arm.calls is not None]
     for cost in (USD, CALLS, TOKENS):
-        if asked and all(cost.of(arm) is not None for arm in asked):
+        found = [cost.of(arm) for arm in asked]
+        if any(found) and None not in found:
             return cost
-    return max((USD, CALLS, TOKENS), key=lambda cost: sum(cost.of(arm) is not None for arm in arms))
+    return max((CALLS, TOKENS, USD), key=lambda cost: sum(cost.of(arm) is not None for arm in arms))

@@ -9,7 +9,7 @@ from mollm.evaluation.mixtures.page.drawing import figure, twice
 from mollm.evaluation.mixtures.page.markup import Markup, tag
 from mollm.evaluation.mixtures.page.scatter import scatter
 from mollm.evaluation.mixtures.page.style import STYLE
-from mollm.evaluation.mixtures.page.words import counted, finite, number, percent, points, short, span, usd
+from mollm.evaluation.mixtures.page.words import counted, finite, percent, points, short, span, usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,27 +62,40 @@ def _section(id_: str, heading: Markup | str, *children: Markup | list[Markup] |
 
 
 def _verdicts(report: Report) -> Markup:
-    gains = [(mixture.name, mixture.gain) for mixture in report.mixtures if mixture.gain]
-    shown = [(name, gain) for name, gain in gains if charts.is_drawn(gain)]
+    shown = [row for mixture in report.mixtures for row in _differences(mixture)]
     drawn = None
     if shown:
         pictures = twice(lambda width, shape: charts.forest(shown, width, shape, f"forest-{shape.split()[0]}"))
-        drawn = figure("Score of the mixture less that of its best member. The line is the 95 % interval.", *pictures)
+        drawn = figure(
+            "Score of the mixture less that of what it is held against. Lines are 95 % intervals.", *pictures
+        )
     none = None if report.mixtures else tag("p", "There is no mixture in this report.")
     return _section("verdicts", "Is it worth it?", [_verdict(mixture) for mixture in report.mixtures], none, drawn)
 
 
+def _differences(mixture: MixtureReport) -> Iterator[tuple[str, Gain]]:
+    for gain in (mixture.gain, mixture.vote):
+        if gain is not None and charts.is_drawn(gain):
+            yield f"{short(mixture.name, 40)} \u2212 {_whom(gain)}", gain
+
+
+def _whom(gain: Gain) -> str:
+    return short(gain.whom or gain.member, 80)
+
+
 def _verdict(mixture: MixtureReport) -> Markup:
-    kind = _KINDS.get(mixture.verdict.kind, "open")
-    said = tag("span", tag("span", class_="sign", aria_hidden="true"), short(mixture.verdict.kind, 40), class_="said")
-    enough = mixture.verdict.enough
+    kind, sentence, enough = mixture.verdict.kind, short(mixture.verdict.sentence, 600), mixture.verdict.enough
+    said = tag("span", tag("span", class_="sign", aria_hidden="true"), short(kind, 40), class_="said")
+    more = (
+        f"{counted(enough, 'question')} would be enough to tell." if enough and f"{enough:,}" not in sentence else None
+    )
     return tag(
         "div",
         tag("h3", tag("bdi", short(mixture.name, 60)), ": ", said),
-        tag("p", short(mixture.verdict.sentence, 600)),
-        tag("p", f"{counted(enough, 'question')} would be enough to tell.") if enough else None,
-        tag("p", _in_figures(mixture.gain), class_="quiet") if mixture.gain else None,
-        class_=f"verdict {kind}",
+        tag("p", sentence[:1].upper() + sentence[1:]),
+        tag("p", more) if more else None,
+        [tag("p", _in_figures(gain), class_="quiet") for gain in (mixture.gain, mixture.vote) if gain],
+        class_=f"verdict {_KINDS.get(kind, 'open')}",
     )
 
 
@@ -91,12 +104,9 @@ def _in_figures(gain: Gain) -> str:
     between = f" (95 %: {points(ends[0])} to {points(ends[1])})" if ends else ""
     known = finite(gain.p)
     p = "" if known is None else ", p < 0.001" if known < 0.001 else f", p = {known:.3f}"
-    ratio = finite(gain.cost_ratio)
-    cost = "" if ratio is None else f"; {number(ratio)} times the {gain.ratio_of}"
     return (
-        f"{points(gain.difference)} percentage points{between} against {short(gain.member, 60)}{p}; "
-        f"{counted(gain.gains, 'gain')} and {gain.losses:,} {'loss' if gain.losses == 1 else 'losses'} "
-        f"on {counted(gain.questions, 'question')}{cost}."
+        f"Against {_whom(gain)}: {points(gain.difference)} percentage points{between}{p}; better on "
+        f"{gain.gains:,} and worse on {gain.losses:,} of {counted(gain.questions, 'question')}."
     )
 
 

@@ -72,7 +72,7 @@ def across(axis: Axis, ticks: Iterable[tuple[float, str]], top: float, bottom: f
     for value, text in ticks:
         x = axis.at(value)
         yield line(x, top, x, bottom, "grid")
-        yield words(text, x, bottom + 16, "tick", "middle")
+        yield words(text, x, bottom + 19, "tick", "middle")
 
 
 def upright(axis: Axis, ticks: Iterable[tuple[float, str]], left: float, right: float) -> Iterator[Markup]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import unicodedata
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
+
+from mollm.evaluation.mixtures.page.words import squeezed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 FONT = 12
 """Pixels."""
 HEIGHT = 16
+BOLD = 1.1
+"""How much wider a name is in bold."""
 _NARROW, _WIDE = "iIjl.,:;'|!()[] ", "mwMW@%\u2026"
 _NEAR = 15
 """A label further from its point than this has a line that leads to it."""
@@ -47,12 +52,16 @@ class Box:
     def is_crossed(self, line: Line) -> bool:
         """A line goes through it."""
         x, y, to_x, to_y = line
-        steps = max(2, math.ceil(math.hypot(to_x - x, to_y - y) / 6))
-        for n in range(steps + 1):
-            at_x, at_y = x + (to_x - x) * n / steps, y + (to_y - y) * n / steps
-            if self.left <= at_x <= self.right and self.top <= at_y <= self.bottom:
-                return True
-        return False
+        if (
+            max(x, to_x) < self.left
+            or self.right < min(x, to_x)
+            or max(y, to_y) < self.top
+            or self.bottom < min(y, to_y)
+        ):
+            return False
+        corners = [(a, b) for a in (self.left, self.right) for b in (self.top, self.bottom)]
+        sides = [(to_x - x) * (b - y) - (to_y - y) * (a - x) for a, b in corners]
+        return min(sides) <= 0 <= max(sides)
 
 
 Line = tuple[float, float, float, float]
@@ -66,9 +75,16 @@ class Placed:
     leader: Line | None
 
 
-def width_of(text: str, font: float = FONT) -> float:
+def width_of(text: str) -> float:
     """How wide a text is at most in the fonts that browsers have, in pixels."""
-    return font * sum(map(_width, text)) + 2
+    return FONT * sum(map(_width, text)) + 2
+
+
+def fitted(text: str, pixels: float, most: int = 28) -> str:
+    """A name of one line with `most` characters at most, as much of it as fits; it is cut in the middle."""
+    while most > 2 and width_of(squeezed(text, most)) > pixels:
+        most -= 1
+    return squeezed(text, most)
 
 
 def _width(letter: str) -> float:
@@ -117,27 +133,32 @@ def _best(
         if found and least >= found[0]:
             break
         far = math.dist(point, box.nearest(*point))
-        if not inside.holds(box) or any(box.meets(other) for other in taken):
+        if (found and far >= found[0]) or not inside.holds(box) or any(box.meets(other) for other in taken):
             continue
         candidate = Placed(box, (*point, *box.nearest(*point)) if far > _NEAR else None)
-        worth = far + _spoils(candidate, placed, lines) + _CONFUSES * _confuses(box, point, far, points)
+        worth = far + _spoils(candidate, point, points, placed)
+        if found and worth >= found[0]:
+            continue
+        worth += _COVERS * sum(1 for _ in islice(filter(box.is_crossed, lines), 2))
         if found is None or worth < found[0]:
             found = worth, candidate
     return found[1] if found else None
 
 
-def _confuses(box: Box, point: tuple[float, float], far: float, points: Sequence[tuple[float, float]]) -> int:
-    """How many other points are about as near to it as its own."""
-    return sum(other != point and math.dist(other, box.nearest(*other)) < far + 4 for other in points)
-
-
-def _spoils(candidate: Placed, placed: Sequence[Placed], lines: Sequence[Line]) -> float:
-    """What it covers and crosses, as a distance."""
-    covers = sum(candidate.box.is_crossed(line) for line in lines)
-    crosses = sum(other.leader is not None and candidate.box.is_crossed(other.leader) for other in placed)
-    if candidate.leader:
-        crosses += sum(other.box.is_crossed(candidate.leader) for other in placed)
-    return covers * _COVERS + crosses * _CROSSES
+def _spoils(
+    candidate: Placed, point: tuple[float, float], points: Sequence[tuple[float, float]], placed: Sequence[Placed]
+) -> float:
+    """How far it crosses other names, or might be taken for that of another point, as a distance."""
+    box, leader = candidate.box, candidate.leader
+    far = math.dist(point, box.nearest(*point))
+    worth = 0.0
+    if any(other != point and math.dist(other, box.nearest(*other)) < far + 4 for other in points):
+        worth += _CONFUSES
+    if any(other.leader is not None and box.is_crossed(other.leader) for other in placed):
+        worth += _CROSSES
+    if leader and any(other.box.is_crossed(leader) for other in placed):
+        worth += _CROSSES
+    return worth
 
 
 def _near(point: tuple[float, float], width: float, inside: Box) -> Iterator[tuple[float, Box]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mollm.evaluation.mixtures.page import axes, labels
 from mollm.evaluation.mixtures.page.drawing import NARROW, across, line, picture, upright, words
 from mollm.evaluation.mixtures.page.markup import Markup, tag
-from mollm.evaluation.mixtures.page.words import counted, finite, percent, percents, short, span
+from mollm.evaluation.mixtures.page.words import counted, finite, percent, percents, share, short, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ class Chart:
     @cached_property
     def upright(self) -> axes.Axis:
         """Scores."""
-        ends = [end for arm in self.arms for end in (arm.score, *(span(arm.interval) or ()))]
+        ends = [share(end) for arm in self.arms for end in (arm.score, *(span(arm.interval) or ()))]
         return axes.linear([end for end in ends if end is not None], self.bottom, _TOP, (0.0, 1.0))
 
     @property
@@ -64,7 +64,7 @@ class Chart:
     def interval(self, arm: Arm) -> labels.Line | None:
         """Its interval, upright."""
         ends = span(arm.interval)
-        if ends is None or self.cost.of(arm) is None:
+        if ends is None or any(share(end) is None for end in ends) or self.cost.of(arm) is None:
             return None
         x, _ = self.spot(arm)
         return x, self.upright.at(ends[0]), x, self.upright.at(ends[1])
@@ -86,9 +86,10 @@ class Chart:
 
 def drawn(arms: Sequence[Arm], cost: Cost, width: float, shape: str, id_: str) -> Markup:
     """Draw arms that have a score; the more there are, the higher it is."""
-    names = [short(arm.name, 22 if width == NARROW else 28) for arm in arms]
+    names = [labels.fitted(_brief(arm, width), 0.5 * width) for arm in arms]
     widths = [
-        labels.width_of(name) * (1.1 if arm.kind == "mixture" else 1) for name, arm in zip(names, arms, strict=True)
+        labels.width_of(name) * (labels.BOLD if arm.kind == "mixture" else 1)
+        for name, arm in zip(names, arms, strict=True)
     ]
     chart = Chart(arms, cost, width, max(380.0, 24.0 * len(arms)))
     while (placed := chart.placed(widths)) is None:
@@ -103,10 +104,17 @@ def drawn(arms: Sequence[Arm], cost: Cost, width: float, shape: str, id_: str) -
         [line(*found, _class(arm, "span")) for arm in arms if (found := chart.interval(arm))],
         [line(*spot.leader, "leader") for spot in placed if spot.leader],
         [_point(chart, arm) for arm in reversed(arms)],
-        [words(name, spot.box.left + 1, spot.box.bottom - 4, _class(arm, "name")) for name, arm, spot in named],
+        [_name(chart, name, arm, spot) for name, arm, spot in named],
         shape=shape,
         id_=id_,
     )
+
+
+def _brief(arm: Arm, width: float) -> str:
+    """Its name, without what stands in brackets or behind a comma where that is long; the table has all of it."""
+    if arm.kind == "member" or len(arm.name) <= width // 30:
+        return arm.name
+    return arm.name.partition(" (")[0].partition(", ")[0]
 
 
 def _axes(chart: Chart) -> Iterator[Markup]:
@@ -136,6 +144,14 @@ def _point(chart: Chart, arm: Arm) -> Markup:
     if arm.kind == "member":
         return tag("circle", cx=x, cy=y, r=4.5, class_="dot")
     return tag("rect", x=x - 4.5, y=y - 4.5, width=9, height=9, class_="dot")
+
+
+def _name(chart: Chart, name: str, arm: Arm, spot: labels.Placed) -> Markup:
+    """It ends at its point where it stands to the left of it: a box is as wide as the widest font."""
+    x, _ = chart.spot(arm)
+    if spot.box.right <= x:
+        return words(name, spot.box.right - 1, spot.box.bottom - 4, _class(arm, "name"), "end")
+    return words(name, spot.box.left + 1, spot.box.bottom - 4, _class(arm, "name"))
 
 
 def _class(arm: Arm, class_: str) -> str:

@@ -8,7 +8,7 @@ from mollm.evaluation.mixtures.page.costs import cost_of
 from mollm.evaluation.mixtures.page.drawing import figure, twice
 from mollm.evaluation.mixtures.page.markup import Markup, tag, together
 from mollm.evaluation.mixtures.page.points import drawn
-from mollm.evaluation.mixtures.page.words import finite, short
+from mollm.evaluation.mixtures.page.words import share, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ _ORDER = ("mixture", "best", "routed", "vote", "self", "random", "oracle", "memb
 
 def scatter(arms: Sequence[Arm], id_: str) -> Markup:
     """The chart, how it is read, and arms that are not drawn, each with the reason."""
-    scored = sorted((arm for arm in arms if finite(arm.score) is not None), key=_rank)[:MOST]
+    scored = sorted((arm for arm in arms if share(arm.score) is not None), key=_rank)[:MOST]
     absent = [arm for arm in arms if not any(arm is other for other in scored)]
     if not scored:
         return together(tag("p", "No arm has a score, so there is nothing to draw."), _listed(absent))
@@ -48,7 +48,7 @@ def _read(arms: Sequence[Arm], cost: Cost) -> Iterator[str]:
     if sum(arm.is_on_front and cost.of(arm) is not None for arm in arms) > 1:
         yield "The dashed line joins the arms that nothing beats at as low a cost (the Pareto front)."
     if any(cost.of(arm) is None for arm in arms):
-        yield f"A dotted line is an arm without {cost.name}."
+        yield "A dotted line is the score of an arm that has no cost."
 
 
 def _listed(arms: Sequence[Arm]) -> Markup | None:
@@ -60,6 +60,6 @@ def _listed(arms: Sequence[Arm]) -> Markup | None:
 
 
 def _why(arm: Arm) -> str:
-    if finite(arm.score) is not None:
+    if share(arm.score) is not None:
         return "there is no room for so many; it stands in the table"
     return short(arm.why or "it has no score", 300)

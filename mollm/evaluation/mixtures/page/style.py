@@ -53,8 +53,9 @@ svg.wide { max-width: 45rem } svg.small { max-width: 24rem } svg.narrow { displa
 svg .grid { stroke: var(--line); stroke-width: 1 } svg .zero { stroke: var(--text); stroke-width: 1.5 }
 svg .tick { fill: var(--quiet) } svg .strong, svg .main.name { font-weight: 700 }
 svg .name { paint-order: stroke; stroke: var(--page); stroke-width: 3px; stroke-linejoin: round }
-svg .leader { stroke: var(--quiet); stroke-width: 1 } svg .span { stroke: var(--soft); stroke-width: 2 }
-svg .main.span { stroke: var(--accent); stroke-width: 3 }
+svg .leader { stroke: var(--quiet); stroke-width: 1 }
+svg .span { stroke: var(--soft); stroke-width: 2; stroke-opacity: .7 }
+svg .main.span { stroke: var(--accent); stroke-width: 3; stroke-opacity: 1 }
 svg .front { fill: none; stroke: var(--accent); stroke-width: 1.5; stroke-dasharray: 6 4 }
 svg .level { stroke: var(--quiet); stroke-width: 1.5; stroke-dasharray: 2 4 }
 svg .dot { fill: var(--page); stroke: var(--text); stroke-width: 2 }
@@ -72,7 +73,7 @@ th.text, td.text { text-align: left } tbody th { text-align: left; font-weight: 
 thead th:first-child { text-align: left }
 td.text { min-width: 12rem; max-width: 32rem; overflow-wrap: anywhere }
 th.text, thead th { max-width: 14rem; overflow-wrap: break-word }
-td .quiet, th .quiet { display: block; font-weight: 400 } .figure { white-space: nowrap }
+td .quiet, th .quiet { display: block; font-weight: 400; color: var(--text) } .figure { white-space: nowrap }
 tr.main th, tr.main td { background: var(--h1) }
 .h0 { background: var(--h0) } .h1 { background: var(--h1) } .h2 { background: var(--h2) } .h3 { background: var(--h3) }
 .h4 { background: var(--h4) } .h5 { background: var(--h5) }

@@ -22,6 +22,12 @@ def finite(value: float | None) -> float | None:
     return 0.0 if abs(value) < _LEAST else float(value)
 
 
+def share(value: float | None) -> float | None:
+    """A share, or the difference of two; None for what is none."""
+    known = finite(value)
+    return known if known is not None and -1 <= known <= 1 else None
+
+
 def span(interval: Sequence[float] | None) -> tuple[float, float] | None:
     """An interval that can be drawn, the lower end first."""
     ends = [finite(end) for end in interval or ()]
@@ -79,6 +85,13 @@ def short(text: str, most: int) -> str:
     """A text of one line with `most` characters at most; an ellipsis stands for what is cut."""
     line = " ".join(clean(text[: 4 * most]).split())
     return line if len(line) <= most and len(text) <= 4 * most else f"{line[: most - 1].rstrip()}\u2026"
+
+
+def squeezed(text: str, most: int) -> str:
+    """As `short`, but cut in the middle: names of LLMs differ at their ends."""
+    line = short(text, 200)
+    half = most // 2
+    return line if len(line) <= most else f"{line[: most - half - 1].rstrip()}\u2026{line[-half:].lstrip()}"
 
 
 def _signed(value: float, decimals: int) -> str:
