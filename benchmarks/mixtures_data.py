@@ -36,7 +36,15 @@ SETS = {"gsm8k": "GSM8K", "math-l5": "MATH level 5"}
 CHARACTERS_PER_TOKEN = 4
 
 
-def recorded(data: Path, name: str) -> Table:
+class Recorded(NamedTuple):
+    """All replies to one set."""
+
+    table: Table
+    texts: list[tuple[str, ...]]
+    """Of the replies, n tuples of m."""
+
+
+def recorded(data: Path, name: str) -> Recorded:
     """Read all replies to one set; an empty one did not arrive."""
     folder = data / "answers" / name
     rows = [json.loads(line) for line in (folder / "questions.jsonl").read_text("utf-8").splitlines()]
@@ -50,7 +58,7 @@ def recorded(data: Path, name: str) -> Table:
     right = [[is_right(text, gold) for text, gold in zip(texts, golds, strict=True)] for texts in columns.values()]
     lengths = np.array([[float(len(text)) for text in texts] for texts in columns.values()]).T
     unknown = np.full(lengths.shape, np.nan)
-    return Table(
+    table = Table(
         ids=tuple(row["id"] for row in rows),
         members=tuple(columns),
         finals=tuple(zip(*finals.values(), strict=True)),
@@ -62,6 +70,7 @@ def recorded(data: Path, name: str) -> Table:
         logprobs=unknown,
         lengths=lengths,
     )
+    return Recorded(table, list(zip(*columns.values(), strict=True)))
 
 
 class Half(NamedTuple):
