@@ -21,7 +21,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from machine import shape
-from mixtures_data import SETS, Half, Layers, halves, recorded
+from mixtures_data import SETS, Half, Layers, halves, put, recorded
+from mixtures_depth import depth_lines
+from mixtures_orders import loss_lines, read_lines, wrong_answers
+from mixtures_time import time_lines
 
 from mollm.asking import Rules
 
@@ -29,13 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
+    from mollm.evaluation.metrics import Floats
     from mollm.evaluation.mixtures.table import Table
 
     Way: TypeAlias = Callable[[Half], "tuple[list[float], list[int]]"]
 
 SEED = 13
-MOST = 9
-"""Members that are asked at most."""
 
 
 def asked(workers: int, first: int, agree: int | None = None, widen: int = 1) -> tuple[str, int, Rules]:
@@ -56,6 +58,9 @@ SETTINGS = (
     asked(7, 3, 3, 2),
     *(asked(workers, 4, 4) for workers in (7, 9)),
 )
+OF_A_POOL = (asked(5, 5), asked(5, 2, 2), asked(5, 3, 3))
+DEPTHS = {"gsm8k": (5,), "math-l5": (5, 7)}
+"""How many workers are asked until it is sure."""
 STAGES = ((3,), (5,), (7,), (9,), (2, 3, 5), (2, 3, 5, 7), (2, 3, 5, 7, 9), (3, 5), (3, 5, 7), (3, 5, 7, 9))
 
 
@@ -120,10 +125,10 @@ def measure(table: Table, found: Sequence[Half], ways: dict[str, Way]) -> list[A
 def controls(table: Table, size: int = 5) -> dict[str, Way]:
     """The best single LLM, a random member of the best five, and the oracle among them."""
 
-    def of(value: Callable[[Half], Sequence[float]], calls: int) -> Way:
-        return lambda half: (list(value(half)), [calls] * len(half.rows))
+    def of(value: Callable[[Half], Floats], calls: int) -> Way:
+        return lambda half: (value(half).tolist(), [calls] * len(half.rows))
 
-    def rows(half: Half) -> np.ndarray:
+    def rows(half: Half) -> Floats:
         return table.scores[half.rows][:, half.order[:size]]
 
     return {
@@ -138,7 +143,7 @@ def served(layers: Layers, workers: int, rules: Rules) -> Way:
 
     def way(half: Half) -> tuple[list[float], list[int]]:
         order = half.order[:workers]
-        played = [layers.played(row, order, rules, layers.labels(row, half.order[:MOST])) for row in half.rows]
+        played = [layers.played(row, order, rules) for row in half.rows]
         return [layers.table.scores[row, order[p.place]] for row, p in zip(half.rows, played, strict=True)], [
             p.calls for p in played
         ]
@@ -181,14 +186,41 @@ def front(ours: Sequence[Arm], plain: Sequence[Arm]) -> list[str]:
     return lines
 
 
+def pools(table: Table) -> dict[str, list[int]]:
+    """The best LLM with the four worst, and the five that are closest together."""
+    accuracy = table.scores.mean(axis=0)
+    ranked = sorted(range(len(table.members)), key=lambda member: -accuracy[member])
+    begin = min(range(len(ranked) - 4), key=lambda at: accuracy[ranked[at]] - accuracy[ranked[at + 4]])
+    return {"one strong, four weak": [ranked[0], *ranked[-4:]], "five equals": ranked[begin : begin + 5]}
+
+
+def pool_lines(table: Table, splits: int) -> list[str]:
+    """A pool that is not worth it beside one that is."""
+    lines, layers = [], Layers(table)
+    for name, members in pools(table).items():
+        shares = ", ".join(f"{100 * table.scores[:, member].mean():.1f}" for member in members)
+        found = list(halves(table, splits, SEED, members))
+        ways = controls(table) | {name: served(layers, workers, rules) for name, workers, rules in OF_A_POOL}
+        lines += [f"{name.capitalize()} ({shares} % right):", "", *HEAD]
+        lines += [*(arm.line for arm in measure(table, found, ways)), ""]
+    return lines
+
+
 def report(data: Path, splits: int) -> list[str]:
     """All sections that are made of recorded answers."""
     lines = []
     for name, called in SETS.items():
-        table = recorded(data, name)
+        table, texts = recorded(data, name)
         found = list(halves(table, splits, SEED))
+        wrong = wrong_answers(table)
+        replies = [said[row % len(said)] for row, said in enumerate(texts)]
         lines += [f"## {called}", "", f"{len(table.ids)} questions, {len(table.members)} LLMs.", ""]
-        lines += accuracy_lines(table, found)
+        lines += ["### Accuracy against calls", "", *accuracy_lines(table, found)]
+        if depth := [line for workers in DEPTHS[name] for line in depth_lines(table, found, workers)]:
+            lines += ["### Until it is sure", "", *depth]
+        lines += ["### Time to answer", "", *time_lines(table, found, SEED)]
+        lines += ["### One is wrong and gives orders", "", *loss_lines(table, found, wrong)]
+        lines += [*read_lines(wrong, replies), "### Pools", "", *pool_lines(table, splits)]
     return lines
 
 
@@ -201,16 +233,9 @@ def main() -> None:
     args = parser.parse_args()
     began = time.process_time()
     lines = report(args.data, args.splits)
-    lines.append(
-        f"{date.today().isoformat()}, {shape()}; {args.splits} splits, seed {SEED}, "
-        f"{time.process_time() - began:.0f} s of CPU."
-    )
-    text = "\n".join(lines) + "\n"
-    if args.write:
-        before = args.write.read_text("utf-8") if args.write.exists() else ""
-        args.write.write_text(before.split("<!-- figures -->")[0] + "<!-- figures -->\n\n" + text, "utf-8")
-    else:
-        print(text, end="")
+    took = time.process_time() - began
+    lines.append(f"{date.today().isoformat()}, {shape()}; {args.splits} splits, seed {SEED}; {took:.0f} s of CPU.")
+    put(args.write, "figures", lines)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,15 @@ SETS = {"gsm8k": "GSM8K", "math-l5": "MATH level 5"}
 CHARACTERS_PER_TOKEN = 4
 
 
-def recorded(data: Path, name: str) -> Table:
+class Recorded(NamedTuple):
+    """All replies to one set."""
+
+    table: Table
+    texts: list[tuple[str, ...]]
+    """Of the replies, n tuples of m."""
+
+
+def recorded(data: Path, name: str) -> Recorded:
     """Read all replies to one set; an empty one did not arrive."""
     folder = data / "answers" / name
     rows = [json.loads(line) for line in (folder / "questions.jsonl").read_text("utf-8").splitlines()]
@@ -50,7 +58,7 @@ def recorded(data: Path, name: str) -> Table:
     right = [[is_right(text, gold) for text, gold in zip(texts, golds, strict=True)] for texts in columns.values()]
     lengths = np.array([[float(len(text)) for text in texts] for texts in columns.values()]).T
     unknown = np.full(lengths.shape, np.nan)
-    return Table(
+    table = Table(
         ids=tuple(row["id"] for row in rows),
         members=tuple(columns),
         finals=tuple(zip(*finals.values(), strict=True)),
@@ -62,6 +70,7 @@ def recorded(data: Path, name: str) -> Table:
         logprobs=unknown,
         lengths=lengths,
     )
+    return Recorded(table, list(zip(*columns.values(), strict=True)))
 
 
 class Half(NamedTuple):
@@ -113,6 +122,7 @@ class Layers:
     """
 
     table: Table
+    _labels: dict[tuple[int, tuple[int, ...]], tuple[Label, ...]] = field(default_factory=dict)
     _known: dict[Rules, dict[tuple[Label, ...], Played]] = field(default_factory=dict)
 
     def labels(self, row: int, order: Sequence[int]) -> tuple[Label, ...]:
@@ -129,10 +139,12 @@ class Layers:
 
         return tuple(None if final is None else label(final) for final in finals)
 
-    def played(self, row: int, order: Sequence[int], rules: Rules, labels: tuple[Label, ...]) -> Played:
-        """Ask the members of `order`, all of whom take equally long; `labels` are theirs, or those of more."""
+    def played(self, row: int, order: tuple[int, ...], rules: Rules) -> Played:
+        """Ask the members of `order` by `rules`; all take equally long."""
         known = self._known.setdefault(rules, {})
-        key = labels[: len(order)]
+        key = self._labels.get((row, order))
+        if key is None:
+            key = self._labels[row, order] = self.labels(row, order)
         if key not in known:
             ended = simulate([Reply(self.said(row, member)) for member in order], rules)
             known[key] = Played(len(ended.started), self.chosen(row, order, ended.arrived))
@@ -153,3 +165,15 @@ class Layers:
             for name, place in places.items()
         ]
         return places[best_proposal(proposals).worker] if proposals else 0
+
+
+def put(page: Path | None, mark: str, lines: Sequence[str]) -> None:
+    """Write `lines` between the marks `<!-- mark -->` and `<!-- /mark -->` of a page; print them if there is none."""
+    text = "\n".join(lines).strip()
+    if page is None:
+        print(text)
+        return
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    before, _, rest = page.read_text("utf-8").partition(begin)
+    after = rest.partition(end)[2]
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", "utf-8")

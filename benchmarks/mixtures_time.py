@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mixtures_data import Half
 
+    from mollm.evaluation.metrics import Floats
     from mollm.evaluation.mixtures.table import Table
 
 MEDIAN, BETWEEN, WITHIN = 60.0, 0.4, 0.3
@@ -77,16 +78,16 @@ SETTINGS = (
     setting(5, 5, 2),
     setting(5, 5, enough=3),
     setting(5, 5, enough=3, grace=0.5),
-    setting(5, 5, 2, enough=3, grace=0.5),
-    setting(3, 3),
     setting(3, 3, 2),
     setting(5, 3, 2),
     setting(5, 3, 2, after=2.0),
     setting(5, 2, 2),
-    *(setting(5, 2, 2, after=after) for after in (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)),
-    setting(5, 2, 2, after=2.0, enough=3, grace=0.5),
+    *(setting(5, 2, 2, after=after) for after in (1.0, 1.5, 2.0, 3.0, 4.0, 8.0)),
+    *(setting(5, 2, 2, enough=4, after=after) for after in (1.5, 2.0)),
     setting(6, 2, 2),
-    *(setting(6, 2, 2, after=after) for after in (1.5, 2.0, 3.0, 4.0)),
+    *(setting(6, 2, 2, enough=enough, after=3.0) for enough in (4, 5)),
+    setting(6, 2, 2, enough=5, after=2.0),
+    *(setting(7, 2, 2, enough=5, grace=0.5, after=after) for after in (1.5, 2.0)),
 )
 
 
@@ -101,12 +102,13 @@ class Times:
     seconds: list[float]
 
 
-def drawn(tokens: np.ndarray, rng: random.Random) -> np.ndarray:
+def drawn(tokens: Floats, rng: random.Random) -> Floats:
     """Seconds of each call, for tokens of shape (n, m): n questions, m LLMs."""
     own = np.array([rng.gauss(math.log(MEDIAN), BETWEEN) for _ in range(tokens.shape[1])])
     speeds = np.exp(own + np.array([[rng.gauss(0, WITHIN) for _ in row] for row in tokens]))
     slower = np.array([[SLOWER if rng.random() < STRAGGLES else 1.0 for _ in row] for row in tokens])
-    return np.maximum(tokens, 1.0) / speeds * slower
+    seconds: Floats = np.maximum(tokens, 1.0) / speeds * slower
+    return seconds
 
 
 def simulated(table: Table, found: Sequence[Half], seed: int) -> list[Times]:
