@@ -106,7 +106,8 @@ class Assertions:
             if not self.expected[number].holds(report):
                 return False
             reported.add(number)
-        return is_through and self.required <= reported
+        # Where none of several came, a function with all of them was never called.
+        return is_through and self.required <= reported and (bool(reported) or not self.expected)
 
 
 def decoded(value: Any) -> Any:
@@ -154,11 +155,13 @@ def assertions_of(code: str) -> Assertions:
         raise ValueError(f"the tests are no Python: {error.msg} (line {error.lineno})") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"the tests cannot be read: {error}") from None
-    outright = _called(tree) | _test_functions(tree)
-    taking = _Taking(outright)
+    taking = _Taking(_called(tree) | _test_functions(tree), _spoken_of(tree))
     tree.body = taking.block(tree.body, is_outright=True, is_run=True)
     if not taking.counted:
-        raise ValueError("the tests assert nothing: write `assert` statements, alone or in functions `test_...()`")
+        idle = f", and nobody calls {', '.join(taking.idle)}" if taking.idle else ""
+        raise ValueError(
+            f"the tests assert nothing: write `assert` statements, alone or in functions `test_...()`{idle}"
+        )
     tree.body += [
         ast.Expr(ast.Call(ast.Name(name, ast.Load()), [], []))
         for name in sorted(_test_functions(tree), key=lambda name: _line_of(tree, name))
@@ -184,6 +187,11 @@ def _called(tree: ast.Module) -> set[str]:
     return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
 
 
+def _spoken_of(tree: ast.Module) -> set[str]:
+    """Names that are used, of whatever."""
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
 def _line_of(tree: ast.Module, name: str) -> int:
     return next(node.lineno for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
 
@@ -194,10 +202,14 @@ class _Taking:
 
     outright: set[str]
     """Functions at the top that are surely called."""
+    spoken_of: set[str]
+    """Names that are used."""
     expected: list[Expected] = field(default_factory=list)
     required: set[int] = field(default_factory=set)
     counted: int = 0
     """Assertions that are run, or may be."""
+    idle: list[str] = field(default_factory=list)
+    """Functions and classes that nobody names."""
 
     def block(self, body: list[ast.stmt], *, is_outright: bool, is_run: bool) -> list[ast.stmt]:
         """Replace the assertions of a block.
@@ -217,19 +229,20 @@ class _Taking:
         return found
 
     def _statement(self, node: ast.stmt, *, is_outright: bool, is_run: bool) -> ast.stmt:
-        if isinstance(node, ast.FunctionDef):
-            is_surely = is_outright and node.name in self.outright
-            node.body = self.block(node.body, is_outright=is_surely, is_run=is_surely or self._is_helper(node))
-        elif isinstance(node, ast.If | ast.For | ast.While):
-            node.body = self.block(node.body, is_outright=False, is_run=is_run)
-            node.orelse = self.block(node.orelse, is_outright=False, is_run=is_run)
-        elif isinstance(node, ast.Try | ast.With):
-            # They may be about an assertion that fails: what is in them runs as it stands.
-            self.counted += is_run and any(isinstance(inner, ast.Assert) for inner in ast.walk(node))
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                is_surely = is_outright and isinstance(node, ast.FunctionDef) and node.name in self.outright
+                may_be = is_surely or node.name in self.spoken_of
+                self.idle += [] if may_be else [node.name]
+                node.body = self.block(node.body, is_outright=is_surely, is_run=may_be)
+            case ast.If() | ast.For() | ast.While():
+                node.body = self.block(node.body, is_outright=False, is_run=is_run)
+                node.orelse = self.block(node.orelse, is_outright=False, is_run=is_run)
+            case ast.ClassDef() if node.name not in self.spoken_of:
+                self.idle.append(node.name)
+            case _:  # `try` and `with` may be about an assertion that fails: what is in them runs as it stands
+                self.counted += is_run and any(isinstance(inner, ast.Assert) for inner in ast.walk(node))
         return node
-
-    def _is_helper(self, node: ast.FunctionDef) -> bool:
-        return not node.name.startswith("test")
 
     def _assertion(self, test: ast.expr, *, is_outright: bool) -> Iterator[ast.stmt]:
         if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):

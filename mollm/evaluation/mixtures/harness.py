@@ -147,6 +147,7 @@ def main() -> NoReturn:
         secret, name, tests = json.load(file)
     reporting = Reporting(told, secret)
     setattr(module, name, reporting)
+    module.__dict__["__name__"] = "__main__"  # behind which some tests call theirs
     exec(compile(tests, "tests.py", "exec"), module.__dict__)
     reporting.tell("through")
     os._exit(0)

@@ -83,6 +83,7 @@ class LLMJudge:
             named = {"name": "judge", "schema": FORM, "strict": True}
             self._options["response_format"] = {"type": "json_schema", "json_schema": named}
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._known: dict[tuple[str, str, str], _Verdict] = {}
         self._pairs: list[Pair] = []
         self._failures: list[str] = []
         self._is_member = False
@@ -106,8 +107,6 @@ class LLMJudge:
         scores: dict[str, float | None] = {anchor: TIE}
         for text, verdict in zip(others, verdicts, strict=True):
             scores[text] = verdict.score if verdict else None
-            if verdict:
-                self._pairs.append(_pair(row, anchor, text, verdict))
         return {who: scores[text.strip()] for who, text in texts.items()}
 
     def notes(self) -> tuple[str, ...]:
@@ -121,7 +120,10 @@ class LLMJudge:
         )
 
     async def _verdict(self, row: Row, anchor: str, text: str) -> _Verdict | None:
-        """Ask in both orders; None if either says nothing that counts."""
+        """Ask in both orders, once for all mixtures with the same first member; None if either says nothing."""
+        key = (row.id, anchor, text)
+        if key in self._known:
+            return self._known[key]
         try:
             forth, back = await all_of([self._asked(row, (anchor, text)), self._asked(row, (text, anchor))])
         except NoVerdictError as error:
@@ -130,7 +132,10 @@ class LLMJudge:
         wins = (forth == SECOND, back == FIRST)
         losses = (forth == FIRST, back == SECOND)
         score = WIN if all(wins) else LOSS if all(losses) else TIE
-        return _Verdict(score, orders_differ=score == TIE and (any(wins) or any(losses)))
+        verdict = _Verdict(score, orders_differ=score == TIE and (any(wins) or any(losses)))
+        if self._known.setdefault(key, verdict) is verdict:
+            self._pairs.append(_pair(row, anchor, text, verdict))
+        return verdict
 
     async def _asked(self, row: Row, pair: Sequence[str]) -> int:
         """Have one pair judged in one order.

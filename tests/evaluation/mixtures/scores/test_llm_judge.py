@@ -68,12 +68,13 @@ def judge_of(script: Any) -> tuple[LLMJudge, ScriptedLLM]:
 
 
 async def test_a_win_counts_only_in_both_orders() -> None:
-    """The first answer is the anchor of all; equal answers are not asked about."""
+    """The first answer is the anchor of all; equal answers are not asked about, and a pair only once."""
     judge, llm = judge_of(preferring(len))
 
     found = await judge.score(row("4"), {"a": "four", "b": "fourteen", "c": "iv", "d": "four ", "e": "five"})
 
     assert found == {"a": 0.5, "b": 1.0, "c": 0.0, "d": 0.5, "e": 0.5}
+    await judge.score(row("4"), {"a": "four", "of another mixture": "fourteen"})
     pairs = [tuple(shown(request)) for request in llm.requests]
     assert sorted(pairs) == sorted(
         pair for other in ("fourteen", "iv", "five") for pair in (("four", other), (other, "four"))
