@@ -32,6 +32,8 @@ OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.In: lambda item, items: item in items,
     ast.NotIn: lambda item, items: item not in items,
 }
+ANSWER = "answer"
+"""The module that the answer's code is, as `harness.ANSWER`."""
 HIDDEN = object()
 """In place of a side that is reported, where the other one is the constant."""
 
@@ -48,6 +50,8 @@ class Expected:
     """Between its sides; None: what is reported is whether it holds."""
     left: Any = HIDDEN
     right: Any = HIDDEN
+    imported: frozenset[str] = frozenset()
+    """Sides that are made by what the tests import, such as `approx(...)`: what they are equal to, they may say."""
 
     def holds(self, report: Mapping[str, Any]) -> bool:
         """Whether a report is what it says; whatever cannot be read or compared is not."""
@@ -59,11 +63,12 @@ class Expected:
                 value = decoded(report.get("left" if self.right is not HIDDEN else "right"))
                 return bool(compare(value, self.right) if self.right is not HIDDEN else compare(self.left, value))
             left, right = decoded(report.get("left")), decoded(report.get("right"))
-            is_plain = not isinstance(left, Opaque), not isinstance(right, Opaque)
-            if all(is_plain) and self.operator not in (ast.Is, ast.IsNot):
+            opaque = {name for name, value in (("left", left), ("right", right)) if isinstance(value, Opaque)}
+            if not opaque and self.operator not in (ast.Is, ast.IsNot):
                 return bool(compare(left, right))
-            # A class of the answer's own may call itself equal to anything.
-            if any(is_plain) and report.get("own") is True and self.operator in (ast.Eq, ast.In):
+            # An object may call itself equal to anything, and plain data know better.
+            decides = {ast.Eq: ({"left"}, {"right"}), ast.In: ({"left"},)}.get(self.operator, ())
+            if opaque in decides and not opaque <= self.imported:
                 return False
             return report.get("truth") is True
         except (TypeError, ValueError, ArithmeticError, LookupError, RecursionError):
@@ -155,7 +160,7 @@ def assertions_of(code: str) -> Assertions:
         raise ValueError(f"the tests are no Python: {error.msg} (line {error.lineno})") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"the tests cannot be read: {error}") from None
-    taking = _Taking(_called(tree) | _test_functions(tree), _spoken_of(tree))
+    taking = _Taking(_called(tree) | _test_functions(tree), _spoken_of(tree), _imported(tree))
     tree.body = taking.block(tree.body, is_outright=True, is_run=True)
     if not taking.counted:
         idle = f", and nobody calls {', '.join(taking.idle)}" if taking.idle else ""
@@ -192,6 +197,22 @@ def _spoken_of(tree: ast.Module) -> set[str]:
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
+def _imported(tree: ast.Module) -> set[str]:
+    """Names that are imported, from elsewhere than the answer."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module != ANSWER):
+            found |= {(name.asname or name.name).partition(".")[0] for name in node.names}
+    return found - {ANSWER}
+
+
+def _root(node: ast.expr) -> str | None:
+    """The name that an expression begins with: `pytest` of `pytest.approx(1)`."""
+    while isinstance(node, ast.Attribute | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
 def _line_of(tree: ast.Module, name: str) -> int:
     return next(node.lineno for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
 
@@ -204,6 +225,8 @@ class _Taking:
     """Functions at the top that are surely called."""
     spoken_of: set[str]
     """Names that are used."""
+    imported: set[str]
+    """Names that the tests import, but for those of the answer."""
     expected: list[Expected] = field(default_factory=list)
     required: set[int] = field(default_factory=set)
     counted: int = 0
@@ -255,12 +278,15 @@ class _Taking:
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
             kind, sides = type(test.ops[0]), {"left": test.left, "right": test.comparators[0]}
             known = {name: value for name, side in sides.items() if (value := _constant(side)) is not HIDDEN}
+            if kind in (ast.In, ast.NotIn):  # what a container holds, it alone may know
+                known.pop("left", None)
             if len(known) == 1:
                 self.expected.append(Expected(kind, **known))
                 (shown,) = sides.keys() - known.keys()
                 yield _call("shown", [*arguments, ast.Constant(shown), sides[shown]])
                 return
-            self.expected.append(Expected(kind))
+            imported = frozenset(name for name, side in sides.items() if _root(side) in self.imported)
+            self.expected.append(Expected(kind, imported=imported))
             yield _call("compared", [*arguments, sides["left"], ast.Constant(kind.__name__), sides["right"]])
             return
         self.expected.append(Expected())

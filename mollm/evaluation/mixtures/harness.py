@@ -113,8 +113,7 @@ class Reporting:
     def compared(self, number: int, left: Any, operator: str, right: Any) -> None:
         """Report both sides of a comparison, and whether it holds here."""
         truth = bool(OPERATORS[operator](left, right))
-        own = is_own(left) or is_own(right)
-        self.tell({"number": number, "left": _side(left), "right": _side(right), "truth": truth, "own": own})
+        self.tell({"number": number, "left": _side(left), "right": _side(right), "truth": truth})
 
     def held(self, number: int, truth: bool) -> None:
         """Report whether an assertion holds; one that does not ends what it stands in."""

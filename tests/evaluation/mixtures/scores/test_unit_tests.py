@@ -78,7 +78,8 @@ HONEST = [
         "class V:\n    def __init__(self, x):\n        self.x = x\n    def __add__(self, other):\n"
         "        return V(self.x + other.x)\n    def __eq__(self, other):\n"
         "        return isinstance(other, V) and self.x == other.x\n",
-        "assert V(1) + V(2) == V(3)\nassert V(1) != V(2)\nassert [V(1)] == [V(1)]\nassert V(1).x == 1\n",
+        "assert V(1) + V(2) == V(3)\nassert V(1) in [V(1)]\nassert V(1) != V(2)\n"
+        "assert [V(1)] == [V(1)]\nassert V(1).x == 1\n",
     ),
     (
         "class E(Exception):\n    pass\ndef f():\n    raise E('bad')\n",
@@ -101,6 +102,7 @@ HONEST = [
         "async def f(x):\n    return x + 1\n",
         "import asyncio\nasync def main():\n    assert await f(1) == 2\nasyncio.run(main())\n",
     ),
+    ("class S:\n    def __contains__(self, x):\n        return x == 3\n", "assert 3 in S()\nassert 4 not in S()\n"),
     ("def f(xs, g):\n    xs.sort(key=g)\n", "a = [1, 3]\nf(a, lambda x: -x)\nassert a == [3, 1]\n"),
     (
         "print('hello')\ndef f(n):\n    return 2 ** n\nif __name__ == '__main__':\n    input()\n",
@@ -170,10 +172,13 @@ async def test_code_cannot_pass_by_anything_but_the_values_that_are_asked_for() 
 
 
 async def test_what_is_equal_to_anything_is_told_where_no_constant_is_there_too() -> None:
-    """Values are compared outside, in data."""
-    tests = "for given, wanted in [(3, 9)]:\n    assert f(given) == wanted\n"
+    """Values are compared outside, in data; but what the tests import may say what it is equal to."""
+    tests = "for given, wanted in [(3, 9)]:\n    assert f(given) == wanted\n    assert f(given) in [wanted]\n"
+    anything = "from unittest.mock import ANY\ndef f(x):\n    return ANY\n"
 
-    assert await passed(tests, SQUARE, *(EQUAL.format(base=base) for base in ("object", "int"))) == [1.0, 0.0, 0.0]
+    found = await passed(tests, SQUARE, anything, *(EQUAL.format(base=base) for base in ("object", "int")))
+    assert found == [1.0, 0.0, 0.0, 0.0]
+    assert await passed("from unittest.mock import ANY\nassert f(3) == ANY\nassert f(3) == 9\n", SQUARE) == [1.0]
 
 
 async def test_code_finds_no_network_and_no_files() -> None:
