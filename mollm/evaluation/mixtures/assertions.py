@@ -32,6 +32,8 @@ OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.In: lambda item, items: item in items,
     ast.NotIn: lambda item, items: item not in items,
 }
+ANSWER = "answer"
+"""The module that the answer's code is, as `harness.ANSWER`."""
 HIDDEN = object()
 """In place of a side that is reported, where the other one is the constant."""
 
@@ -48,6 +50,8 @@ class Expected:
     """Between its sides; None: what is reported is whether it holds."""
     left: Any = HIDDEN
     right: Any = HIDDEN
+    imported: frozenset[str] = frozenset()
+    """Sides that are made by what the tests import, such as `approx(...)`: what they are equal to, they may say."""
 
     def holds(self, report: Mapping[str, Any]) -> bool:
         """Whether a report is what it says; whatever cannot be read or compared is not."""
@@ -59,11 +63,12 @@ class Expected:
                 value = decoded(report.get("left" if self.right is not HIDDEN else "right"))
                 return bool(compare(value, self.right) if self.right is not HIDDEN else compare(self.left, value))
             left, right = decoded(report.get("left")), decoded(report.get("right"))
-            is_plain = not isinstance(left, Opaque), not isinstance(right, Opaque)
-            if all(is_plain) and self.operator not in (ast.Is, ast.IsNot):
+            opaque = {name for name, value in (("left", left), ("right", right)) if isinstance(value, Opaque)}
+            if not opaque and self.operator not in (ast.Is, ast.IsNot):
                 return bool(compare(left, right))
-            # A class of the answer's own may call itself equal to anything.
-            if any(is_plain) and report.get("own") is True and self.operator in (ast.Eq, ast.In):
+            # An object may call itself equal to anything, and plain data know better.
+            decides = {ast.Eq: ({"left"}, {"right"}), ast.In: ({"left"},)}.get(self.operator, ())
+            if opaque in decides and not opaque <= self.imported:
                 return False
             return report.get("truth") is True
         except (TypeError, ValueError, ArithmeticError, LookupError, RecursionError):
@@ -106,7 +111,8 @@ class Assertions:
             if not self.expected[number].holds(report):
                 return False
             reported.add(number)
-        return is_through and self.required <= reported
+        # Where none of several came, a function with all of them was never called.
+        return is_through and self.required <= reported and (bool(reported) or not self.expected)
 
 
 def decoded(value: Any) -> Any:
@@ -154,11 +160,13 @@ def assertions_of(code: str) -> Assertions:
         raise ValueError(f"the tests are no Python: {error.msg} (line {error.lineno})") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"the tests cannot be read: {error}") from None
-    outright = _called(tree) | _test_functions(tree)
-    taking = _Taking(outright)
+    taking = _Taking(_called(tree) | _test_functions(tree), _spoken_of(tree), _imported(tree))
     tree.body = taking.block(tree.body, is_outright=True, is_run=True)
     if not taking.counted:
-        raise ValueError("the tests assert nothing: write `assert` statements, alone or in functions `test_...()`")
+        idle = f", and nobody calls {', '.join(taking.idle)}" if taking.idle else ""
+        raise ValueError(
+            f"the tests assert nothing: write `assert` statements, alone or in functions `test_...()`{idle}"
+        )
     tree.body += [
         ast.Expr(ast.Call(ast.Name(name, ast.Load()), [], []))
         for name in sorted(_test_functions(tree), key=lambda name: _line_of(tree, name))
@@ -184,6 +192,27 @@ def _called(tree: ast.Module) -> set[str]:
     return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
 
 
+def _spoken_of(tree: ast.Module) -> set[str]:
+    """Names that are used, of whatever."""
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Names that are imported, from elsewhere than the answer."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module != ANSWER):
+            found |= {(name.asname or name.name).partition(".")[0] for name in node.names}
+    return found - {ANSWER}
+
+
+def _root(node: ast.expr) -> str | None:
+    """The name that an expression begins with: `pytest` of `pytest.approx(1)`."""
+    while isinstance(node, ast.Attribute | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
 def _line_of(tree: ast.Module, name: str) -> int:
     return next(node.lineno for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
 
@@ -194,10 +223,16 @@ class _Taking:
 
     outright: set[str]
     """Functions at the top that are surely called."""
+    spoken_of: set[str]
+    """Names that are used."""
+    imported: set[str]
+    """Names that the tests import, but for those of the answer."""
     expected: list[Expected] = field(default_factory=list)
     required: set[int] = field(default_factory=set)
     counted: int = 0
     """Assertions that are run, or may be."""
+    idle: list[str] = field(default_factory=list)
+    """Functions and classes that nobody names."""
 
     def block(self, body: list[ast.stmt], *, is_outright: bool, is_run: bool) -> list[ast.stmt]:
         """Replace the assertions of a block.
@@ -217,19 +252,20 @@ class _Taking:
         return found
 
     def _statement(self, node: ast.stmt, *, is_outright: bool, is_run: bool) -> ast.stmt:
-        if isinstance(node, ast.FunctionDef):
-            is_surely = is_outright and node.name in self.outright
-            node.body = self.block(node.body, is_outright=is_surely, is_run=is_surely or self._is_helper(node))
-        elif isinstance(node, ast.If | ast.For | ast.While):
-            node.body = self.block(node.body, is_outright=False, is_run=is_run)
-            node.orelse = self.block(node.orelse, is_outright=False, is_run=is_run)
-        elif isinstance(node, ast.Try | ast.With):
-            # They may be about an assertion that fails: what is in them runs as it stands.
-            self.counted += is_run and any(isinstance(inner, ast.Assert) for inner in ast.walk(node))
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                is_surely = is_outright and isinstance(node, ast.FunctionDef) and node.name in self.outright
+                may_be = is_surely or node.name in self.spoken_of
+                self.idle += [] if may_be else [node.name]
+                node.body = self.block(node.body, is_outright=is_surely, is_run=may_be)
+            case ast.If() | ast.For() | ast.While():
+                node.body = self.block(node.body, is_outright=False, is_run=is_run)
+                node.orelse = self.block(node.orelse, is_outright=False, is_run=is_run)
+            case ast.ClassDef() if node.name not in self.spoken_of:
+                self.idle.append(node.name)
+            case _:  # `try` and `with` may be about an assertion that fails: what is in them runs as it stands
+                self.counted += is_run and any(isinstance(inner, ast.Assert) for inner in ast.walk(node))
         return node
-
-    def _is_helper(self, node: ast.FunctionDef) -> bool:
-        return not node.name.startswith("test")
 
     def _assertion(self, test: ast.expr, *, is_outright: bool) -> Iterator[ast.stmt]:
         if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
@@ -242,12 +278,15 @@ class _Taking:
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
             kind, sides = type(test.ops[0]), {"left": test.left, "right": test.comparators[0]}
             known = {name: value for name, side in sides.items() if (value := _constant(side)) is not HIDDEN}
+            if kind in (ast.In, ast.NotIn):  # what a container holds, it alone may know
+                known.pop("left", None)
             if len(known) == 1:
                 self.expected.append(Expected(kind, **known))
                 (shown,) = sides.keys() - known.keys()
                 yield _call("shown", [*arguments, ast.Constant(shown), sides[shown]])
                 return
-            self.expected.append(Expected(kind))
+            imported = frozenset(name for name, side in sides.items() if _root(side) in self.imported)
+            self.expected.append(Expected(kind, imported=imported))
             yield _call("compared", [*arguments, sides["left"], ast.Constant(kind.__name__), sides["right"]])
             return
         self.expected.append(Expected())

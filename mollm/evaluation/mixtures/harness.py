@@ -113,8 +113,7 @@ class Reporting:
     def compared(self, number: int, left: Any, operator: str, right: Any) -> None:
         """Report both sides of a comparison, and whether it holds here."""
         truth = bool(OPERATORS[operator](left, right))
-        own = is_own(left) or is_own(right)
-        self.tell({"number": number, "left": _side(left), "right": _side(right), "truth": truth, "own": own})
+        self.tell({"number": number, "left": _side(left), "right": _side(right), "truth": truth})
 
     def held(self, number: int, truth: bool) -> None:
         """Report whether an assertion holds; one that does not ends what it stands in."""
@@ -147,6 +146,7 @@ def main() -> NoReturn:
         secret, name, tests = json.load(file)
     reporting = Reporting(told, secret)
     setattr(module, name, reporting)
+    module.__dict__["__name__"] = "__main__"  # behind which some tests call theirs
     exec(compile(tests, "tests.py", "exec"), module.__dict__)
     reporting.tell("through")
     os._exit(0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from mollm.comparing.review import ranks_of, schema_of
+from mollm.comparing.replies import object_of
 from mollm.errors import ConfigError, MollmError, UserError
 from mollm.evaluation.mixtures.scores.base import Spent, told
 from mollm.evaluation.mixtures.scores.trust import Pair, trust_of
@@ -17,19 +17,24 @@ from mollm.types import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
     from mollm.api import MoLLM
     from mollm.evaluation.mixtures.rows import Row
     from mollm.limits import Budget
     from mollm.options import RequestOptions
 
-Preference: TypeAlias = Literal["first", "second", "neither"]
-
 PROMPT = "prompts/judge/default.md"
 AT_ONCE = 8
 """Calls of the judge at the same time, of all questions."""
 WIN, TIE, LOSS = 1.0, 0.5, 0.0
+NEITHER, FIRST, SECOND = 0, 1, 2
+FORM: dict[str, Any] = {
+    "type": "object",
+    "properties": {"better": {"type": "integer", "enum": [NEITHER, FIRST, SECOND]}},
+    "required": ["better"],
+    "additionalProperties": False,
+}
+"""The JSON schema of a verdict."""
 
 
 class NoVerdictError(Exception):
@@ -75,9 +80,10 @@ class LLMJudge:
         self._prompt = load_prompt(config, PROMPT, "judge", "judge")
         self._options: RequestOptions = {"mixture": llm}
         if mollm.catalog.llms.add(llm).dialect is not None:
-            form: dict[str, Any] = {"name": "judge", "schema": schema_of(2), "strict": True}
-            self._options["response_format"] = {"type": "json_schema", "json_schema": form}
+            named = {"name": "judge", "schema": FORM, "strict": True}
+            self._options["response_format"] = {"type": "json_schema", "json_schema": named}
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._known: dict[tuple[str, str, str], _Verdict] = {}
         self._pairs: list[Pair] = []
         self._failures: list[str] = []
         self._is_member = False
@@ -101,8 +107,6 @@ class LLMJudge:
         scores: dict[str, float | None] = {anchor: TIE}
         for text, verdict in zip(others, verdicts, strict=True):
             scores[text] = verdict.score if verdict else None
-            if verdict:
-                self._pairs.append(_pair(row, anchor, text, verdict))
         return {who: scores[text.strip()] for who, text in texts.items()}
 
     def notes(self) -> tuple[str, ...]:
@@ -116,18 +120,24 @@ class LLMJudge:
         )
 
     async def _verdict(self, row: Row, anchor: str, text: str) -> _Verdict | None:
-        """Ask in both orders; None if either says nothing that counts."""
+        """Ask in both orders, once for all mixtures with the same first member; None if either says nothing."""
+        key = (row.id, anchor, text)
+        if key in self._known:
+            return self._known[key]
         try:
             forth, back = await all_of([self._asked(row, (anchor, text)), self._asked(row, (text, anchor))])
         except NoVerdictError as error:
             self._failures.append(f"{row.place}: no verdict: {error}")
             return None
-        wins = (forth == "second", back == "first")
-        losses = (forth == "first", back == "second")
+        wins = (forth == SECOND, back == FIRST)
+        losses = (forth == FIRST, back == SECOND)
         score = WIN if all(wins) else LOSS if all(losses) else TIE
-        return _Verdict(score, orders_differ=score == TIE and (any(wins) or any(losses)))
+        verdict = _Verdict(score, orders_differ=score == TIE and (any(wins) or any(losses)))
+        if self._known.setdefault(key, verdict) is verdict:
+            self._pairs.append(_pair(row, anchor, text, verdict))
+        return verdict
 
-    async def _asked(self, row: Row, pair: Sequence[str]) -> Preference:
+    async def _asked(self, row: Row, pair: Sequence[str]) -> int:
         """Have one pair judged in one order.
 
         Raises:
@@ -146,10 +156,12 @@ class LLMJudge:
                 raise NoVerdictError(str(error)) from error
         self._count(answer.calls, answer.usage, answer.cost_usd)
         try:
-            first, *_ = ranks_of(answer.text, 2)
+            better = object_of(answer.text).get("better")
         except ValueError as error:
             raise NoVerdictError(f"the reply of {self._llm} cannot be read: {error}") from error
-        return "neither" if len(first) > 1 else "first" if first[0] == 1 else "second"
+        if type(better) is not int or better not in (NEITHER, FIRST, SECOND):
+            raise NoVerdictError(f"the reply of {self._llm} cannot be read: `better` must be 0, 1 or 2")
+        return better
 
     def _count(self, calls: int, usage: Usage, cost_usd: float | None) -> None:
         self._calls += calls

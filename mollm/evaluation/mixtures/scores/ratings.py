@@ -60,7 +60,7 @@ class Ratings:
         self._lines: dict[str, list[Line]] = {row.id: [] for row in rows}
         self._unknown: list[str] = []
         self._unseen: dict[tuple[str, str], str] = {}
-        self._changed: list[str] = []
+        self._changed: dict[str, None] = {}
         ids = {row.question.strip(): row.id for row in rows}
         for line in _lines(path, ids):
             if line.id in self._lines:
@@ -85,14 +85,14 @@ class Ratings:
         return (
             *told(self._unknown, "ratings of unknown questions"),
             *told(unseen, "ratings of answers that were not given"),
-            *told(self._changed, "ratings of another text"),
+            *told(list(self._changed), "ratings of another text"),
         )
 
     def _of(self, row: Row, who: str, text: str) -> float | None:
         lines = [line for line in self._lines.get(row.id, ()) if line.who == who]
         self._unseen.pop((row.id, who), None)
         about = [line for line in lines if line.text is None or line.text.strip() == text.strip()]
-        self._changed += [f"{line.place}: {who!r} answers otherwise now" for line in lines if line not in about]
+        self._changed |= {f"{line.place}: {who!r} answers otherwise now": None for line in lines if line not in about}
         return fmean(line.score for line in about) if about else None
 
 

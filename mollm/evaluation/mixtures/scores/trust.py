@@ -58,7 +58,8 @@ def _agreement(told_apart: Sequence[Pair]) -> str:
     wrong = sum(pair.score == (LOSS if pair.are_right == (False, True) else WIN) for pair in told_apart)
     return (
         f"of {len(told_apart)} pairs of a right and a wrong answer the judge prefers the right one in {sum(agreed)} "
-        f"({_percent(sum(agreed) / len(agreed))}, 95 % interval {low} to {high}), the wrong one in {wrong}"
+        f"({_percent(sum(agreed) / len(agreed))}, 95 % interval {low} to {high}), the wrong one in {wrong}, "
+        f"and neither in {len(agreed) - sum(agreed) - wrong}"
     )
 
 

@@ -56,6 +56,7 @@ TESTS = {
     "alone": ASKED,
     "functions as pytest calls them": "def test_f():\n    assert f(2) == 4\n\ndef test_g():\n    assert f(3) == 9\n",
     "a function that is called": "def check(candidate):\n    assert candidate(3) == 9\n\ncheck(f)\n",
+    "as a program": "def check(g):\n    assert g(3) == 9\n\nif __name__ == '__main__':\n    check(f)\n",
     "in a loop": "for given, wanted in [(2, 4), (3, 9)]:\n    assert f(given) == wanted\n",
     "joined": "assert f(2) == 4 and f(3) == 9\n",
     "the other way around": "assert 9 == f(3)\n",
@@ -70,6 +71,53 @@ TESTS = {
 async def test_tests_may_be_written_in_these_ways(tests: str) -> None:
     """Right code passes each, and code that is wrong does not."""
     assert await passed(tests, SQUARE, "def f(x):\n    return 5\n") == [1.0, 0.0]
+
+
+HONEST = [
+    (
+        "class V:\n    def __init__(self, x):\n        self.x = x\n    def __add__(self, other):\n"
+        "        return V(self.x + other.x)\n    def __eq__(self, other):\n"
+        "        return isinstance(other, V) and self.x == other.x\n",
+        "assert V(1) + V(2) == V(3)\nassert V(1) in [V(1)]\nassert V(1) != V(2)\n"
+        "assert [V(1)] == [V(1)]\nassert V(1).x == 1\n",
+    ),
+    (
+        "class E(Exception):\n    pass\ndef f():\n    raise E('bad')\n",
+        "try:\n    f()\n    assert False\nexcept E as error:\n    assert str(error) == 'bad'\n",
+    ),
+    (
+        "from collections import Counter, namedtuple\nT = namedtuple('T', 'a b')\ndef f():\n"
+        "    return Counter('aab'), T(1, 2), {'a': 1}.keys()\n",
+        "assert f()[0] == {'a': 2, 'b': 1}\nassert f()[1] == (1, 2)\nassert f()[2] == {'a'}\n",
+    ),
+    (
+        "import numpy as np\ndef f():\n    return np.float64(2.0), np.int64(3), np.array([1, 2])\n",
+        "assert f()[0] == 2.0\nassert f()[1] == 3\nassert (f()[2] == [1, 2]).all()\n",
+    ),
+    (
+        "import enum, datetime\nclass C(enum.Enum):\n    R = 1\ndef f():\n    return C.R, datetime.date(2024, 1, 2)\n",
+        "import datetime\nassert f()[0] is C.R\nassert f()[0] == C.R\nassert f()[1] == datetime.date(2024, 1, 2)\n",
+    ),
+    (
+        "async def f(x):\n    return x + 1\n",
+        "import asyncio\nasync def main():\n    assert await f(1) == 2\nasyncio.run(main())\n",
+    ),
+    ("class S:\n    def __contains__(self, x):\n        return x == 3\n", "assert 3 in S()\nassert 4 not in S()\n"),
+    ("def f(xs, g):\n    xs.sort(key=g)\n", "a = [1, 3]\nf(a, lambda x: -x)\nassert a == [3, 1]\n"),
+    (
+        "print('hello')\ndef f(n):\n    return 2 ** n\nif __name__ == '__main__':\n    input()\n",
+        "assert f(20_000) == 2**20_000\nassert 0 < f(2) < 10\nassert f(2) == 5 or f(2) == 4, 'either'\n",
+    ),
+]
+
+
+async def test_code_that_is_right_passes_whatever_it_returns() -> None:
+    """Objects of its own, errors, what libraries return, and what it changes in place."""
+    score = UnitTests()
+
+    for code, tests in HONEST:
+        assert score.problem(row(tests)) is None
+        assert await score.score(row(tests), {"a": code}) == {"a": 1.0}, tests
 
 
 EQUAL = """
@@ -124,10 +172,13 @@ async def test_code_cannot_pass_by_anything_but_the_values_that_are_asked_for() 
 
 
 async def test_what_is_equal_to_anything_is_told_where_no_constant_is_there_too() -> None:
-    """Values are compared outside, in data."""
-    tests = "for given, wanted in [(3, 9)]:\n    assert f(given) == wanted\n"
+    """Values are compared outside, in data; but what the tests import may say what it is equal to."""
+    tests = "for given, wanted in [(3, 9)]:\n    assert f(given) == wanted\n    assert f(given) in [wanted]\n"
+    anything = "from unittest.mock import ANY\ndef f(x):\n    return ANY\n"
 
-    assert await passed(tests, SQUARE, *(EQUAL.format(base=base) for base in ("object", "int"))) == [1.0, 0.0, 0.0]
+    found = await passed(tests, SQUARE, anything, *(EQUAL.format(base=base) for base in ("object", "int")))
+    assert found == [1.0, 0.0, 0.0, 0.0]
+    assert await passed("from unittest.mock import ANY\nassert f(3) == ANY\nassert f(3) == 9\n", SQUARE) == [1.0]
 
 
 async def test_code_finds_no_network_and_no_files() -> None:
@@ -151,6 +202,11 @@ async def test_code_finds_no_network_and_no_files() -> None:
         ("def test_f(fixture):\n    assert f(2) == 4\n", "the tests assert nothing"),
         ("async def test_f():\n    assert f(2) == 4\n", "the tests assert nothing"),
         ("x = '\0'", "the tests"),
+        (
+            "def check(candidate):\n    assert candidate(2) == 4\n",
+            "the tests assert nothing: write `assert` statements, alone or in functions `test_...()`, "
+            "and nobody calls check",
+        ),
     ],
 )
 def test_a_reference_that_tests_nothing_is_a_problem_of_its_row(tests: str, why: str) -> None:
@@ -182,6 +238,13 @@ def test_the_values_that_are_asked_for_are_not_in_what_runs_beside_the_answer() 
 
     assert "hidden" not in tests.code
     assert tests.required == {0, 1, 2}
+
+
+def test_tests_that_never_come_to_an_assertion_are_not_passed() -> None:
+    """A function that is only called where something holds, say."""
+    tests = assertions_of("def check(g):\n    assert g(2) == 4\n\nif missing:\n    check(f)\n")
+
+    assert not tests.passed('S"through"\n', "S")
 
 
 def test_a_report_that_is_none_is_no_pass() -> None:
