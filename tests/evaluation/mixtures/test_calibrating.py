@@ -59,26 +59,26 @@ def said(*finals: str | None, names: str = "abc", logprob: float | None = None, 
 def test_what_is_stated_comes_true() -> None:
     """On questions that it has not seen, after one, two and three members."""
     skills = {"a": 0.8, "b": 0.7, "c": 0.6}
-    found = fit(answered(400, skills))
-    fresh = answered(1000, skills, seed=1)
+    found = fit(answered(300, skills))
+    fresh = answered(600, skills, seed=1)
 
     for count in (1, 2, 3):
         stated, right = [], []
-        for row in range(1000):
+        for row in range(600):
             finals = fresh.finals[row][:count]
             stated.append(found.confidence(said(*finals)) or 0.0)
             leads = max(finals, key=lambda final: (finals.count(final), -finals.index(final)))
             right.append(leads == "0")
-        assert calibration_error(np.array(stated), np.array(right)) < 0.06
+        assert calibration_error(np.array(stated), np.array(right)) < 0.07
     assert found.error is not None
-    assert found.error < 0.06
-    assert found.questions == 400
+    assert found.error < 0.07
+    assert found.questions == 300
 
 
 def test_few_questions_say_little() -> None:
     """Three that were all answered right are no certainty, and none is told of the calibration error."""
     few = fit(answered(3, {"a": 1.0, "b": 1.0, "c": 1.0}))
-    many = fit(answered(300, {"a": 1.0, "b": 1.0, "c": 1.0}))
+    many = fit(answered(200, {"a": 1.0, "b": 1.0, "c": 1.0}))
 
     assert few.confidence(said("0", "0", "0")) == pytest.approx(3.5 / 4, abs=0.02)
     assert (many.confidence(said("0", "0", "0")) or 0) > 0.99
@@ -89,7 +89,7 @@ def test_few_questions_say_little() -> None:
 
 def test_one_that_is_strong_needs_nobody_and_is_not_outvoted() -> None:
     """Among three that guess, what the strong one says is probable alone, and without it two that agree are not."""
-    found = fit(answered(600, {"a": 0.97, "b": 0.3, "c": 0.3, "d": 0.3}))
+    found = fit(answered(300, {"a": 0.97, "b": 0.3, "c": 0.3, "d": 0.3}))
 
     alone = found.confidence(said("0")) or 0.0
     outvoted = found.confidence([Said("a", "1"), Said("b", "2"), Said("c", "2")]) or 1.0
@@ -102,9 +102,9 @@ def test_one_that_is_strong_needs_nobody_and_is_not_outvoted() -> None:
 def test_how_a_reply_looks_counts_where_it_tells_something() -> None:
     """Log-probabilities, and lengths, that go with being right make a single reply sure or doubtful."""
     skills = {"a": 0.6, "b": 0.6}
-    likely = fit(answered(300, skills, logprobs=True))
-    short = fit(answered(300, skills, lengths=True))
-    neither = fit(answered(300, skills))
+    likely = fit(answered(200, skills, logprobs=True))
+    short = fit(answered(200, skills, lengths=True))
+    neither = fit(answered(200, skills))
 
     assert likely.uses_logprobs
     assert (likely.confidence(said("0", logprob=-0.1)) or 0) > 0.8 > (likely.confidence(said("0", logprob=-0.5)) or 1)
