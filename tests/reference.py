@@ -161,6 +161,7 @@ def _kinds(field: dict[str, Any]) -> Iterator[str]:
 def _bounds(choice: dict[str, Any]) -> str:
     least, most = choice.get("minimum"), choice.get("maximum", UNBOUNDED)
     above = f", above {choice['exclusiveMinimum']:g}" if "exclusiveMinimum" in choice else ""
+    above += f" and below {choice['exclusiveMaximum']:g}" if "exclusiveMaximum" in choice else ""
     if least is not None and abs(least) <= UNBOUNDED:
         return f", {least:g} to {most:g}" if most < UNBOUNDED else f", at least {least:g}"
     return f"{above}, up to {most:g}" if most < UNBOUNDED else above

@@ -241,9 +241,7 @@ def test_the_metrics_of_the_serving_page_are_those_of_the_code() -> None:
     call = types.Call("worker", "a", types.Usage(), 0.1, 0.1, types.Failure("empty", None, ""))
     metrics.tell(events.CallEnded(1, call))
     route = types.Route("m", {}, "fixed", "")
-    answer = types.Answer(
-        "", "", {}, "m", route, (), 1.0, None, ("why",), 1, types.Usage(), None, 0.1, on_tools="after"
-    )
+    answer = types.Answer("", "", {}, "m", route, (), 1.0, 0.9, ("why",), 1, types.Usage(), None, 0.1, on_tools="after")
     metrics.tell(events.Routed(route))
     metrics.tell(events.Done(answer))
     metrics.answered("m", 0.1)

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import re
 import socket
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
@@ -18,12 +20,11 @@ from mollm.config.fields import keys_of as section_keys
 from mollm.errors import ConfigError, LimitError, MollmError, ProviderFailed, QuorumError
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.routing.learned import LearnedScorer
+from tests.calibrations import written
 from tests.clock import run_virtual
 from tests.upstream import Upstream, answer, error, hang, stream
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mollm.types import Answer
 
 Check: TypeAlias = Callable[[], None]
@@ -469,6 +470,20 @@ def agree() -> None:
 
     assert called(few) == {"a": 1, "b": 1, "c": 0}
     assert called(all_) == {"a": 2, "b": 1, "c": 1}
+
+
+@key("mixtures.NAME.calibration")
+def calibration() -> None:
+    """One that is sure enough alone spares all others, and the answer says how probable it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = written(Path(folder) / "c.json", config(), a=4.0)
+        four: dict[str, Any] = dict.fromkeys("abc", "The answer is 4.")
+
+        found, fakes, _ = ask(config({"ask_first": 1, "agree": 0.9, "calibration": str(path)}), **four)
+        without, _, _ = ask(config({"ask_first": 1}), **four)
+
+    assert called(fakes) == {"a": 1, "b": 0, "c": 0}
+    assert (found.confidence, without.confidence) == (pytest.approx(0.982, abs=1e-3), None)
 
 
 @key("mixtures.NAME.widen")

@@ -18,6 +18,7 @@ from mollm.config.effect_problems import effect_problems
 from mollm.config.mixtures import MixtureConfig, WorkerConfig
 from mollm.errors import ConfigError
 from mollm.events import STREAMED, Arrived, Event, Failed, Started, Token
+from mollm.final.calibration import SIGNALS, VOTES, Calibration, Member
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.workers import Layer, Worker, ask
 from tests.clock import run_virtual
@@ -63,7 +64,8 @@ def specification(script: list[Scripted], rules: Rules) -> Outcome:
 
     def agreed() -> bool:
         votes = Counter(script[i].final for i in arrived if script[i].final is not None)
-        return rules.agree is not None and max(votes.values(), default=0) >= rules.agree
+        is_sure = rules.sure is not None and (stated(script, arrived) or 0) >= rules.sure
+        return is_sure or (rules.agree is not None and max(votes.values(), default=0) >= rules.agree)
 
     start(rules.ask_first)
     while True:
@@ -94,8 +96,27 @@ def specification(script: list[Scripted], rules: Rules) -> Outcome:
         if len(settled) == len(started):
             if len(started) == len(script) or over is not None:
                 return Outcome(started, frozenset(arrived), False, now)
-            open_text = rules.agree is not None and arrived and all(script[i].final is None for i in arrived)
+            stops = rules.agree is not None or rules.sure is not None
+            open_text = stops and arrived and all(script[i].final is None for i in arrived)
             start(len(script) if open_text else rules.widen)
+
+
+CALIBRATION = Calibration(
+    {f"w{i}": Member() for i in range(6)},
+    base=0.0,
+    weights={**dict.fromkeys((*VOTES, *SIGNALS), 0.0), "leader": 2.0, "runner_up": 1.0},
+    questions=0,
+    error=None,
+)
+
+
+def stated(script: list[Scripted], arrived: set[int] | frozenset[int]) -> float | None:
+    """What the calibration above comes to, worked out from the votes for the two that have most."""
+    votes = Counter(script[i].final for i in arrived if script[i].final is not None)
+    if not votes:
+        return None
+    most, second = (*sorted(votes.values(), reverse=True), 0)[:2]
+    return most**2 / (most**2 + 1 + second)
 
 
 class Heard:
@@ -129,7 +150,7 @@ def play(script: list[Scripted], rules: Rules) -> tuple[Outcome, Layer, list[Scr
     heard = Heard()
 
     async def run() -> tuple[Layer, float]:
-        layer = await ask(workers, QUESTION, rules, Calls(llms), observer=heard)
+        layer = await ask(workers, QUESTION, rules, Calls(llms), observer=heard, calibration=CALIBRATION)
         return layer, asyncio.get_running_loop().time()
 
     layer, ended = run_virtual(run())
@@ -154,6 +175,7 @@ def scripts(draw: st.DrawFn) -> tuple[list[Scripted], Rules]:
     rules = Rules(
         ask_first=draw(st.integers(1, planned)),
         agree=draw(st.none() | st.integers(2, max(2, planned))),
+        sure=draw(st.none() | st.sampled_from([0.3, 0.45, 0.55, 0.72, 0.85, 0.95])),
         widen=draw(st.integers(1, planned)),
         widen_after=draw(st.none() | st.integers(1, 8).map(lambda n: n + 2.0**-9)),
         enough=enough,
@@ -176,6 +198,7 @@ def test_asking_follows_the_plain_specification(case: tuple[list[Scripted], Rule
     assert outcome.arrived == expected.arrived
     assert outcome.agreed == expected.agreed
     assert outcome.ended == pytest.approx(expected.ended)
+    assert layer.confidence == pytest.approx(stated(script, expected.arrived))
     assert len(layer.proposals) == len(expected.started), "one proposal per call started"
     unfinished = [
         i for i, at in expected.started.items() if i not in expected.arrived and at + script[i].seconds > expected.ended
@@ -203,6 +226,21 @@ def test_disagreement_widens_by_one() -> None:
 
     assert set(outcome.started) == {0, 1, 2}
     assert outcome.agreed
+
+
+def test_one_that_is_sure_enough_is_the_answer() -> None:
+    """With a probability, whoever comes first may do, and a second opinion counts as far as it makes it surer."""
+    alone, layer, _ = play(finals("7", "7", "7"), Rules(ask_first=1, sure=0.45, enough=3))
+    two, _, _ = play(finals("7", "7", "7"), Rules(ask_first=1, sure=0.75, enough=3))
+    all_, doubted, _ = play(finals("7", "8", "9"), Rules(ask_first=1, sure=0.75, enough=3))
+
+    assert set(alone.started) == {0}
+    assert alone.agreed
+    assert layer.confidence == pytest.approx(0.5)
+    assert set(two.started) == {0, 1}
+    assert set(all_.started) == {0, 1, 2}
+    assert not all_.agreed
+    assert doubted.confidence == pytest.approx(1 / 3)
 
 
 def test_open_text_starts_all_the_rest() -> None:
@@ -306,7 +344,9 @@ def test_nobody_is_waited_for_beyond_the_deadline() -> None:
 def test_a_grace_that_is_refused_when_loaded_could_not_have_had_an_effect(case: tuple[list[Scripted], Rules]) -> None:
     """Where the configuration says that grace has no effect, no script ends otherwise with it than without."""
     script, rules = case
-    counts = {name: getattr(rules, name) for name in ("ask_first", "agree", "widen", "widen_after", "enough")}
+    counts = {name: getattr(rules, name) for name in ("ask_first", "widen", "widen_after", "enough")}
+    counts["agree"] = rules.agree or rules.sure
+    rules = replace(rules, sure=None if rules.agree else rules.sure)
     mixture = MixtureConfig(description="x", workers=[WorkerConfig(llm="a", samples=len(script))], grace=5.0, **counts)
     if next(effect_problems("m", mixture), None):
         assert specification(script, replace(rules, grace=5.0)) == specification(script, replace(rules, grace=0.0))

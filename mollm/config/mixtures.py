@@ -118,8 +118,8 @@ class PanelConfig(Section):
     ask_first: NumberOrAll = Field("all", description="How many calls start at once.")
     agree: VotesOrProbability | None = Field(
         None,
-        description="Stop when so many have the same final answer, or when the leading one is right with this "
-        "probability, below 1, which needs `calibration`; unset: never.",
+        description="Stop when so many have the same final answer, or when the one that leads is right with this "
+        "probability, which needs `calibration`; unset: never.",
     )
     calibration: str | None = Field(
         None,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SECRET = "sk-very-secret"  # noqa: S105 - what must not show up
 GIANT = 10**5000
 """More digits than Python prints."""
+VOTES = "mixtures.chat.agree: must be a number of at least 2, or a probability above 0 and below 1"
 VALID: dict[str, Any] = {
     "llms": {
         "small": {"model": "scripted/yes", "timeout": {"total": 9}, "price": {"input": 1, "output": 2}},
@@ -145,8 +146,8 @@ def test_the_example_is_valid() -> None:
         ("limits.calls", 0, "limits.calls: must be greater than or equal to 1"),
         pytest.param("mixtures.chat.quorum", GIANT, "mixtures.chat.quorum: must be less than", id="quorum giant"),
         ("mixtures.chat.layers", 4, "mixtures.chat.layers: must be less than or equal to 3"),
-        ("mixtures.chat.agree", 1, "mixtures.chat.agree: must be greater than or equal to 2"),
-        pytest.param("mixtures.chat.agree", GIANT, "mixtures.chat.agree: must be less than", id="agree giant"),
+        *(("mixtures.chat.agree", value, VOTES) for value in (1, 0, -2, 1.0, 0.0, 1.5, -0.5, float("nan"), True, "2")),
+        pytest.param("mixtures.chat.agree", GIANT, VOTES, id="agree giant"),
         ("mixtures.chat.ask_first", 0, "mixtures.chat.ask_first: must be a number of at least 1, or 'all'"),
         pytest.param("mixtures.chat.widen", GIANT, "mixtures.chat.widen: must be a number", id="widen giant"),
         ("mixtures.chat.widen", "every", "mixtures.chat.widen: must be a number of at least 1, or 'all'"),

@@ -27,6 +27,7 @@ FAMILIES = {
     "mollm_first_token_seconds": "histogram",
     "mollm_request_seconds": "histogram",
     "mollm_agreement": "histogram",
+    "mollm_confidence": "histogram",
     "mollm_degraded_answers": "counter",
     "mollm_tools_answers": "counter",
     "mollm_calls": "counter",

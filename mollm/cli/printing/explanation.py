@@ -58,7 +58,7 @@ def print_summary(answer: Answer, config: Config) -> None:
         return
     agreement = agreement_of(counted(answer, config))
     agreed = f", {agreement.in_brief}" if agreement else ""
-    agreed += f", right with {answer.confidence:.0%}" if answer.confidence is not None else ""
+    agreed += f", {answer.confidence:.0%} sure" if answer.confidence is not None else ""
     in_all = took(answer.seconds, answer.usage, answer.cost_usd)
     screen.print(Text(f"{count(answer.calls, 'call')}, {in_all}{agreed}", style="dim"))
     for reason in answer.degraded:

@@ -272,6 +272,21 @@ def test_summary_and_explanation_agree_about_agreement(
     assert first.endswith(f", {brief}" if brief else " tokens")
 
 
+def test_how_probable_an_answer_is_stands_beside_who_agrees(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the summary and in the explanation, where it is known."""
+    config = mixture()
+    answer = replace(asked(config, **SAID), confidence=0.9342)
+
+    assert explained(answer, config, capsys)["confidence"] == "right with a probability of 0.934"
+    assert "confidence" not in explained(replace(answer, confidence=None), config, capsys)
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    print_summary(answer, config)
+    assert plain(screen.getvalue()).splitlines()[0].endswith(", 2 of 3 agree, 93% sure")
+
+
 def test_a_summary_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     """Where standard error is no terminal there is none."""
     config = mixture()
