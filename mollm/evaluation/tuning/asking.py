@@ -73,9 +73,7 @@ async def ask_members(
             async with room:
                 if cost_usd is not None and spent >= cost_usd:
                     return None
-                found = await asyncio.gather(
-                    *(_record(mollm, f"m{index}", row) for index in range(len(members)))
-                )
+                found = await asyncio.gather(*(_record(mollm, f"m{index}", row) for index in range(len(members))))
                 spent += sum(record.cost_usd or 0.0 for record in found)
                 return found
 

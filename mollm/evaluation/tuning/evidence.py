@@ -49,15 +49,15 @@ def lines(tuned: Tuned) -> Iterator[str]:
     found, confirmed = tuned.found, tuned.confirmed
     yield tuned.reason
     yield ""
-    yield "                                searched   held out   held out"
-    yield f"{'':<30}     score      score      {'USD' if _is_priced(confirmed.alone) else 'calls'}"
+    price = "USD" if _is_priced(confirmed.alone) else "calls"
+    yield f"  {'':<28}{'searched':>10}{'held out':>10}{price:>10}"
     yield _row("best LLM alone", found.alone, confirmed.alone)
     if confirmed.vote and found.setting:
         yield _row(f"plain vote of {len(found.setting.members)}", None, confirmed.vote)
     if found.setting and found.outcome and confirmed.outcome:
-        yield _row(f"found: {found.setting.label}", found.outcome, confirmed.outcome)
+        yield _row(found.setting.label, found.outcome, confirmed.outcome)
     if tuned.gap is not None:
-        yield f"The search half promised {100 * tuned.gap:+.1f} points more than the other half kept."
+        yield f"Searched less held out: {100 * tuned.gap:+.1f} points; what lies above 0 was chance."
     yield ""
     yield f"What each price buys, of {found.tried} settings:"
     for (setting, outcome), held_out in zip(found.front, confirmed.front, strict=True):
@@ -77,7 +77,7 @@ def _named(tuned: Tuned) -> Iterator[str]:
 def _row(name: str, searched: Outcome | None, held_out: Outcome) -> str:
     first = "" if searched is None else f"{100 * searched.score:.1f}"
     price = f"{held_out.mean_cost:.5f}" if _is_priced(held_out) else f"{held_out.mean_calls:.2f}"
-    return f"  {name:<28}{first:>10}{100 * held_out.score:>11.1f}{price:>11}"
+    return f"  {name:<28}{first:>10}{100 * held_out.score:>10.1f}{price:>10}"
 
 
 def _is_priced(outcome: Outcome) -> bool:

@@ -70,7 +70,7 @@ class Found:
         return self.by_score[0]
 
 
-def search(table: Table, *, most: int = MOST, dial: Dial = Dial(), fit: Fit | None = None, seed: int = 0) -> Found:  # noqa: B008
+def search(table: Table, *, most: int = MOST, dial: Dial = Dial(), fit: Fit | None = None, seed: int = 0) -> Found:
     """Try all settings on the questions of `table`.
 
     Each shape is scored by cross-validation: the members are ordered on four fifths of the questions, and asked on the
@@ -101,9 +101,7 @@ def search(table: Table, *, most: int = MOST, dial: Dial = Dial(), fit: Fit | No
     )
 
 
-def _cross_validated(
-    table: Table, listed: Sequence[Shape], most: int, fit: Fit | None, seed: int
-) -> Iterable[Outcome]:
+def _cross_validated(table: Table, listed: Sequence[Shape], most: int, fit: Fit | None, seed: int) -> Iterable[Outcome]:
     """What comes of each shape, on every question by an order of the others."""
     count = len(table.ids)
     fold_of = np.random.default_rng(seed).permutation(count) % min(FOLDS, count)

@@ -42,15 +42,15 @@ class Setting:
 
     @property
     def label(self) -> str:
-        """Such as `5 members, 2 first, 3 agree`; without their names."""
+        """Such as `5 LLMs, 3 first, 3 agree, +2`: widened by 2 at a time. Without their names, at most 28 columns."""
         size = len(self.members)
         if size == 1:
             return "alone"
         if self.agree is None and self.sure is None:
             return f"vote of {size}"
         enough = f"{self.agree} agree" if self.sure is None else f"sure {self.sure:g}"
-        widen = f", widen {self.widen}" if self.widen > 1 else ""
-        return f"{size} members, {self.ask_first} first, {enough}{widen}"
+        widen = f", +{self.widen}" if self.widen > 1 else ""
+        return f"{size} LLMs, {self.ask_first} first, {enough}{widen}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ def tune(
     Raises:
         DataError: There is only one question, or a ceiling of cost and an LLM without a price.
     """
-    if len(table.ids) < 2:  # noqa: PLR2004 - halves
+    if len(table.ids) < 2:
         raise DataError("one question has no halves; give as many as there are, some hundreds at best")
     unpriced = [name for name, cost in zip(table.members, costs_of(table), strict=True) if np.isnan(cost)]
     if unpriced:
