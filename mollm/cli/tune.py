@@ -54,6 +54,15 @@ def tune(
     cost_at_most: Annotated[
         float | None, typer.Option("--cost-at-most", min=0, help="USD per question, on average.")
     ] = None,
+    aggregators: Annotated[
+        str | None,
+        typer.Option(
+            "--aggregators",
+            metavar="A,B",
+            help="Also ask what is found with the best LLM as aggregator: synthesize, best, vote (writes where no two "
+            "agree). Not with --replay.",
+        ),
+    ] = None,
     calls: Annotated[int | None, typer.Option("--calls", min=1, help="Calls that tuning may make.")] = None,
     cost: Annotated[float | None, typer.Option("--cost", min=0, help="USD that tuning may spend.")] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Questions at once.")] = 8,
@@ -67,6 +76,7 @@ def tune(
     from mollm.config.load import load_config
     from mollm.evaluation.mixtures.rows import read_rows
     from mollm.evaluation.mixtures.scores.exact import Exact
+    from mollm.evaluation.tuning.aggregating import Ceiling, with_aggregators
     from mollm.evaluation.tuning.asking import ask_members, replayed
     from mollm.evaluation.tuning.evidence import Source
     from mollm.evaluation.tuning.members import members_of
@@ -75,22 +85,27 @@ def tune(
     from mollm.evaluation.tuning.tune import tune as tuned_of
 
     check_out(out, force=force)
+    methods = _methods(aggregators, is_replayed=replay is not None)
     settings = load_config(config)
     rows = read_rows(data)[:limit]
     asked = replayed(settings, replay) if replay else settings
     among = _recorded(members_of(settings, llms=_names(llms), mixture=mixture), asked)
 
     async def gathered() -> Tuned:
-        # TO BE JOINED: `gathering.ask_members`, with its journal and progress, in place of this one.
+        # TO BE JOINED: `gathering.ask_members`, with its journal, progress and ceiling, in place of this one.
         alone = await ask_members(asked, among, rows, calls=calls, cost_usd=cost, concurrency=concurrency)
+        records = [record for column in alone.values() for record in column]
+        ceiling = Ceiling(calls, cost)
+        ceiling.spend(len(records), sum(record.cost_usd or 0.0 for record in records))
         table, excluded = await table_of(rows, alone, Exact())
-        return tuned_of(
+        found = tuned_of(
             table,
             most=min(most, settings.limits.calls),
             dial=Dial(calls_at_most, cost_at_most),
             seed=seed,
             excluded=excluded,
         )
+        return await with_aggregators(found, methods, asked, among, rows, Exact(), ceiling, concurrency)
 
     found = asyncio.run(gathered())
     now = datetime.now(UTC).replace(microsecond=0).isoformat()
@@ -105,6 +120,19 @@ def tune(
 
 def _names(listed: str | None) -> list[str]:
     return [name.strip() for name in (listed or "").split(",") if name.strip()]
+
+
+def _methods(listed: str | None, *, is_replayed: bool) -> list[str]:
+    """How the answer is to be made beside counting votes."""
+    from mollm.config.mixtures import METHODS
+
+    found = _names(listed)
+    if found and is_replayed:
+        raise typer.BadParameter("no recording holds what an LLM makes of proposals", param_hint="--aggregators")
+    for method in found:
+        if method not in METHODS:
+            raise typer.BadParameter(f"{method!r} is none of {', '.join(METHODS)}", param_hint="--aggregators")
+    return found
 
 
 def _recorded(members: Sequence[Member], config: Config) -> list[Member]:

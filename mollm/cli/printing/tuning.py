@@ -33,7 +33,8 @@ def to_plain(found: Tuned, source: Source, out: Path) -> dict[str, Any]:
     confirmed, gain, setting = found.confirmed, found.confirmed.gain, found.found.setting
     return {
         "written": str(out),
-        "is_mixture": confirmed.is_mixture,
+        "is_mixture": found.is_mixture,
+        "method": found.method,
         "reason": found.reason,
         "date": source.date,
         "data": source.data,
@@ -62,6 +63,11 @@ def to_plain(found: Tuned, source: Source, out: Path) -> dict[str, Any]:
                 "questions": gain.questions,
             },
         },
+        "aggregated": [
+            {"method": tried.method, "questions": len(tried.outcome.scores), **_figures(tried.outcome)}
+            | {"verdict": tried.verdict.kind, "sentence": tried.verdict.sentence}
+            for tried in found.aggregated
+        ],
         "gap": found.gap,
         "front": [
             {**_setting(setting), **_both(outcome, held_out)}

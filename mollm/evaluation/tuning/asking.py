@@ -1,6 +1,6 @@
 """Every member asked alone, on every question, once."""
-# TO BE JOINED with `mollm.evaluation.mixtures.gathering`, whose `ask_members` has a journal, progress and a ceiling that
-# is held: then this module goes, and `cli/tune.py` calls that one.
+# TO BE JOINED with `mollm.evaluation.mixtures.gathering`, whose `ask_members` has a journal, progress and a ceiling
+# that is held: then this module goes, and `cli/tune.py` calls that one.
 
 from __future__ import annotations
 

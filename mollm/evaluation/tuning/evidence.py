@@ -56,6 +56,8 @@ def lines(tuned: Tuned) -> Iterator[str]:
         yield _row(f"plain vote of {len(found.setting.members)}", None, confirmed.vote)
     if found.setting and found.outcome and confirmed.outcome:
         yield _row(found.setting.label, found.outcome, confirmed.outcome)
+    for tried in tuned.aggregated:
+        yield _row(f"  with {tried.method}", None, tried.outcome)
     if tuned.gap is not None:
         yield f"Searched less held out: {100 * tuned.gap:+.1f} points; what lies above 0 was chance."
     yield ""
@@ -64,6 +66,8 @@ def lines(tuned: Tuned) -> Iterator[str]:
         yield _row(setting.label, outcome, held_out)
     yield ""
     yield from _named(tuned)
+    for tried in tuned.aggregated:
+        yield f"With {tried.method} it is {tried.verdict.sentence}."
 
 
 def _named(tuned: Tuned) -> Iterator[str]:

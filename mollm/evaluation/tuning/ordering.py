@@ -42,7 +42,7 @@ def by_gain(table: Table, by_score: Sequence[int], most: int) -> list[int]:
     """
     votes = votes_of(table)
     # Which of the values are right: those that a member gave who was.
-    right = ((table.scores >= RIGHT)[:, :, None] & votes).any(axis=1)
+    right: Bools = np.any((table.scores >= RIGHT)[:, :, None] & votes, axis=1)
     order, counts = [by_score[0]], votes[:, by_score[0]].astype(float)
     while len(order) < min(most, len(by_score)):
         rest = [member for member in by_score if member not in order]

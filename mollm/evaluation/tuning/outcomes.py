@@ -47,6 +47,10 @@ class Outcome:
     cost_usd: Floats
     """Shape (n,); NaN where a member that was asked has no price."""
 
+    def part(self, rows: Sequence[int]) -> Outcome:
+        """The same of some of the questions, by number."""
+        return Outcome(*(array[list(rows)] for array in (self.scores, self.calls, self.cost_usd)))
+
     @property
     def score(self) -> float:
         """Mean per question; so are the next two."""
@@ -105,7 +109,7 @@ class Outcomes:
             ended, pattern_of, one_by_one = [], np.zeros(count, np.int64), np.arange(count)
         pattern_of = pattern_of.copy()
         pattern_of[one_by_one] = len(ended) + np.arange(len(one_by_one))
-        ended += [self._simulated(setting, columns, row) for row in one_by_one]
+        ended += [self._simulated(setting, columns, int(row)) for row in one_by_one]
         picked = np.array([FAILED if end.picked is None else columns[end.picked] for end in ended])[pattern_of]
         started = np.zeros((len(ended), size), bool)
         for number, end in enumerate(ended):
@@ -190,9 +194,6 @@ def is_plain(finals: Sequence[str | None]) -> bool:
 
     They do not where some are percentages, or one number stands there in two units: see `Tally`.
     """
-    units: dict[str, str] = {}
-    for final in finals:
-        if final is not None and (unit := unit_of(final)):
-            if unit == PERCENT or units.setdefault(str(final), unit) != unit:
-                return False
-    return True
+    seen: dict[str, str] = {}
+    units = [(str(final), unit) for final in finals if final is not None and (unit := unit_of(final))]
+    return all(unit != PERCENT and seen.setdefault(value, unit) == unit for value, unit in units)

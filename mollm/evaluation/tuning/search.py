@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,7 +12,7 @@ from mollm.evaluation.tuning.outcomes import Outcome, Outcomes
 from mollm.evaluation.tuning.settings import ALONE, MOST, ORDERS, SURE, Setting, Shape, shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from mollm.evaluation.metrics import Floats
     from mollm.evaluation.mixtures.simulating import Confidence

@@ -19,10 +19,23 @@ if TYPE_CHECKING:
 
     from mollm.evaluation.metrics import Floats
     from mollm.evaluation.mixtures.records import Record
+    from mollm.evaluation.mixtures.report import Verdict
     from mollm.evaluation.mixtures.rows import Row
     from mollm.evaluation.mixtures.scores.base import Score
     from mollm.evaluation.tuning.confirming import Confirmed
+    from mollm.evaluation.tuning.outcomes import Outcome
     from mollm.evaluation.tuning.search import Fit, Found
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregated:
+    """What came of the setting with an LLM that makes the answer, on held-out questions."""
+
+    method: str
+    outcome: Outcome
+    """Of the questions that were asked."""
+    verdict: Verdict
+    """Beside what stood before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +47,43 @@ class Tuned:
     confirmed: Confirmed
     """On the other half."""
     searched: int
-    """Questions of the half that was searched; of the other half: `confirmed.alone.scores`."""
+    """Questions of the half that was searched."""
+    held_out: tuple[str, ...]
+    """Questions of the other half, by id."""
     seed: int
     excluded: Mapping[str, str] = field(default_factory=dict)
     """Questions that do not count, by id, and why."""
+    method: str = "vote"
+    """Of the aggregator."""
+    aggregator_llm: str | None = None
+    """Makes the answer of the proposals; None: it is counted."""
+    aggregated: tuple[Aggregated, ...] = ()
+    """What was asked with an LLM as the aggregator, the last one is taken if it was better."""
+
+    @property
+    def is_mixture(self) -> bool:
+        """A mixture is worth it; else the best member is the answer."""
+        return self.found.setting is not None and (self.confirmed.is_mixture or self.aggregator_llm is not None)
+
+    @property
+    def stands(self) -> tuple[str, Outcome]:
+        """What counting votes leaves: the setting if it is worth it, else the best member; by name."""
+        if self.confirmed.is_mixture and self.confirmed.outcome:
+            return "its plain vote", self.confirmed.outcome
+        return self.found.best_member, self.confirmed.alone
 
     @property
     def chosen(self) -> Setting:
         """What is worth it: the mixture, or the best member."""
         setting = self.found.setting
-        return setting if setting and self.confirmed.is_mixture else Setting(self.found.by_score[:1])
+        return setting if setting and self.is_mixture else Setting(self.found.by_score[:1])
 
     @property
     def reason(self) -> str:
         """Why, in one sentence."""
         told = self.confirmed.verdict.sentence
+        if self.aggregator_llm is not None:
+            return f"With {self.method} by {self.aggregator_llm} it is {self.aggregated[-1].verdict.sentence}."
         if self.confirmed.is_mixture:
             return f"On the held-out half it is {told}."
         if self.found.setting is None:
@@ -131,7 +166,8 @@ def tune(
     searched, held_out = halves(len(table.ids), seed)
     found = search(table.part(searched), most=most, dial=dial, fit=fit, seed=seed)
     confirmed = confirm(found, table.part(held_out))
-    return Tuned(found, confirmed, len(searched), seed, dict(excluded or {}))
+    ids = tuple(table.ids[number] for number in held_out)
+    return Tuned(found, confirmed, len(searched), ids, seed, dict(excluded or {}))
 
 
 def section_of(tuned: Tuned, entries: Mapping[str, Any], description: str) -> dict[str, Any]:
@@ -149,7 +185,7 @@ def section_of(tuned: Tuned, entries: Mapping[str, Any], description: str) -> di
     }
     if len(setting.members) == 1:
         return section
-    section["aggregator"] = {"method": "vote"}
+    section["aggregator"] = {"method": tuned.method, **({"llm": tuned.aggregator_llm} if tuned.aggregator_llm else {})}
     if setting.agree is not None or setting.sure is not None:
         section["ask_first"] = setting.ask_first
         section["agree"] = setting.agree if setting.sure is None else setting.sure

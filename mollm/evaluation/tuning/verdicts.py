@@ -68,7 +68,7 @@ def _sign_test(gains: int, losses: int) -> float:
     """Two-sided and exact, of questions on which they differ."""
     count = gains + losses
     tail = sum(math.comb(count, k) for k in range(min(gains, losses) + 1))
-    return min(1.0, 2 * tail / 2**count)
+    return min(1.0, tail / 2 ** (count - 1)) if count else 1.0
 
 
 def _enough(differences: Floats) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mollm.config.places import parse_yaml
+from mollm.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,16 +62,20 @@ def _faithful(verbatim: Callable[[], str], wanted: Mapping[str, Any]) -> str:
             key: value for key, value in wanted.items() if not key.startswith("x-")
         }:
             return text
-    except (ValueError, LookupError, AttributeError, yaml.YAMLError):
+    except (ConfigError, ValueError, yaml.YAMLError):
         pass  # anchors that stand elsewhere, another style: what was read is written instead
     return _dumped(wanted)
 
 
+def _mapping(node: yaml.Node | None) -> yaml.MappingNode:
+    if not isinstance(node, yaml.MappingNode) or node.flow_style:
+        raise ValueError("this is no mapping in block style")
+    return node
+
+
 def _blocks(text: str) -> dict[str, str]:
     """The lines of each section at the top of a file, without what stands between them."""
-    root = yaml.compose(text, yaml.SafeLoader)
-    if not isinstance(root, yaml.MappingNode) or root.flow_style:
-        raise ValueError("the file is no mapping in block style")
+    root = _mapping(yaml.compose(text, yaml.SafeLoader))
     lines = text.splitlines(keepends=False)
     starts = [(key.value, key.start_mark.line) for key, _ in root.value]
     ends = [start for _, start in starts[1:]] + [len(lines)]
@@ -78,10 +83,8 @@ def _blocks(text: str) -> dict[str, str]:
 
 
 def _put_in(text: str, name: str, section: Mapping[str, Any]) -> str:
-    root = yaml.compose(text, yaml.SafeLoader)
-    mixtures = next(value for key, value in root.value if key.value == "mixtures")
-    if mixtures.flow_style:
-        raise ValueError("the mixtures are not in block style")
+    root = _mapping(yaml.compose(text, yaml.SafeLoader))
+    mixtures = _mapping(next(value for key, value in root.value if key.value == "mixtures"))
     lines = text.splitlines(keepends=False)
     indent = mixtures.start_mark.column
     starts = [(key.value, key.start_mark.line) for key, _ in mixtures.value]
