@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
 import shlex
 import sys
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mollm.evaluation.tuning.tune import Tuned
 
 NAME = "tuned"
-"""Of the mixture, unless the caller says another."""
+"""Of the mixture in a file of its own, unless an LLM has it: then with a number behind it."""
 
 
 def tune(
@@ -87,6 +88,8 @@ def tune(
     check_out(out, force=force)
     methods = _methods(aggregators, is_replayed=replay is not None)
     settings = load_config(config)
+    if into is not None:
+        check_name(into, settings)
     rows = read_rows(data)[:limit]
     asked = replayed(settings, replay) if replay else settings
     among = _recorded(members_of(settings, llms=_names(llms), mixture=mixture), asked)
@@ -159,6 +162,21 @@ def check_out(out: Path, *, force: bool) -> None:
         raise DataError(f"{out}: there is no folder {out.parent}")
 
 
+def check_name(name: str, config: Config) -> None:
+    """Refuse, before anybody is asked, a name that a mixture cannot have.
+
+    Raises:
+        typer.BadParameter: It is not one, or that of an LLM.
+    """
+    from mollm.config.names import NAME as FORM
+    from mollm.config.names import NAMING, RESERVED_NAMES
+
+    if not FORM.fullmatch(name) or name in RESERVED_NAMES:
+        raise typer.BadParameter(f"{name!r} cannot be a mixture: a name has {NAMING}", param_hint="--into")
+    if name in config.llms:
+        raise typer.BadParameter(f"{name!r} is an LLM; LLMs and mixtures share one namespace", param_hint="--into")
+
+
 def yaml_of(found: Tuned, source: Source, config: Config, members: Sequence[Member], into: str | None) -> str:
     """The file that is written."""
     from mollm.evaluation.tuning import yaml_text
@@ -174,7 +192,8 @@ def yaml_of(found: Tuned, source: Source, config: Config, members: Sequence[Memb
     text = config.path.read_text("utf-8-sig")
     if into is not None:
         return yaml_text.into(text, into, section, above)
-    return yaml_text.fresh(text, NAME, section, above)
+    free = (NAME if number == 1 else f"{NAME}-{number}" for number in itertools.count(1))
+    return yaml_text.fresh(text, next(name for name in free if name not in config.llms), section, above)
 
 
 def write(out: Path, text: str) -> None:

@@ -122,16 +122,22 @@ def _cross_validated(table: Table, listed: Sequence[Shape], most: int, fit: Fit 
 
 
 def taken(allowed: Sequence[Tried], *, thrifty: bool) -> Tried:
-    """The one that scores highest; `thrifty`: the cheapest that is as good, as far as these questions can tell.
+    """One that is as good as the highest score, as far as these questions can tell.
 
-    As good is what lies within one standard error of the highest, which is how Breiman et al. (1984) take a tree.
+    As good is what lies within one standard error of it, which is how Breiman et al. (1984) take a tree. Of these the
+    members that score highest alone are preferred, since no other order was fitted to so little, and as many of them
+    as there are: a further one is asked only where those before disagree.
+
+    Args:
+        allowed: What was tried; at least one.
+        thrifty: Only of the cheapest that are as good.
     """
     best = min(allowed, key=_rank)
-    if not thrifty:
-        return best
     within = [pair for pair in allowed if _is_within_noise(pair[1].scores, best[1].scores)]
-    least = min(_cost(outcome) for _, outcome in within)
-    return min((pair for pair in within if _cost(pair[1]) <= SAME_COST * least), key=_rank)
+    if thrifty:
+        least = min(_cost(outcome) for _, outcome in within)
+        within = [pair for pair in within if _cost(pair[1]) <= SAME_COST * least]
+    return min(within, key=lambda pair: (pair[0].order != "score", -pair[0].size, *_rank(pair)))
 
 
 def front(tried: Sequence[Tried]) -> list[Tried]:

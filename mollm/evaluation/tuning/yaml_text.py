@@ -43,14 +43,25 @@ def fresh(text: str, name: str, section: Mapping[str, Any], comments: Sequence[s
 def into(text: str, name: str, section: Mapping[str, Any], comments: Sequence[str]) -> str:
     """Write the file `text` with one mixture put in, in place of the one of that name if there is one.
 
-    What the file says of that mixture for people and routers (`description`, `examples`, `arms`) stays.
+    What the file says of that mixture for people and routers (`description`, `examples`, `arms`) stays. Where it was
+    enough so far that there was one mixture, that one is the fallback.
     """
     data = parse_yaml(text.encode(), "the configuration").data
     before = data["mixtures"].get(name) or {}
     stays = {key: before[key] for key in ("description", "examples", "arms", "on_tools", "tools_llm") if key in before}
     section = {**section, **stays}
-    wanted = {**data, "mixtures": {**data["mixtures"], name: section}}
-    return _headed(comments, _faithful(lambda: _put_in(text, name, section), wanted))
+    mixtures = {**data["mixtures"], name: section}
+    wanted = {**data, "mixtures": mixtures}
+    router = data.get("router") or {}
+    lacks = len(mixtures) > 1 and "general" not in mixtures and "fallback" not in router
+    if lacks:
+        wanted["router"] = {**router, "fallback": next(iter(data["mixtures"]))}
+
+    def verbatim() -> str:
+        added = "\n" + _dumped({"router": wanted["router"]}) if lacks and not router else ""
+        return _put_in(text, name, section) + added
+
+    return _headed(comments, _faithful(verbatim, wanted))
 
 
 def _faithful(verbatim: Callable[[], str], wanted: Mapping[str, Any]) -> str:

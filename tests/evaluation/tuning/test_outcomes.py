@@ -31,7 +31,7 @@ FINALS = st.one_of(
     shape=st.sampled_from(list(shapes(ORDERS[:1], len(MEMBERS)))),
     order=st.permutations(MEMBERS),
 )
-@settings(max_examples=cases(60))
+@settings(max_examples=cases(60), deadline=None)
 def test_it_is_what_each_question_brings_by_itself(
     rows: list[tuple[str | None, ...]], shape: Shape, order: list[str]
 ) -> None:
@@ -68,8 +68,10 @@ def test_what_was_found_on_one_table_serves_another() -> None:
 
 def test_costs_are_those_of_whoever_was_asked() -> None:
     """The third is not asked where two agree."""
-    alone = {name: (Record("1", final, final, cost_usd=cost),) for name, final, cost in
-             (("a", "4", 0.5), ("b", "4", 0.25), ("c", "5", 8.0))}
+    alone = {
+        name: (Record("1", final, final, cost_usd=cost),)
+        for name, final, cost in (("a", "4", 0.5), ("b", "4", 0.25), ("c", "5", 8.0))
+    }
     table = Table.of(alone, np.array([[1.0, 1.0, 0.0]]))
 
     assert Outcomes(table).of(Setting(("a", "b", "c"), 2, 2)).mean_cost == 0.75

@@ -86,8 +86,9 @@ def test_a_mixture_is_put_into_the_whole_file(name: str, tmp_path: Path) -> None
         "mixtures:\n  m: &m {description: M., workers: [a]}\n  n: *m\nllms: &l\n  a: {model: scripted/4}\n  b: {model: "
         "scripted/5}\n",
         "llms:\n  a: &a {model: scripted/4}\n  b:\n    <<: *a\nmixtures: {m: {description: M., workers: [a]}}\n",
-        "limits: &l {calls: 9}\nllms: {a: {model: scripted/4}, b: {model: scripted/5}}\nmixtures:\n"
-        "- not\n".replace("- not\n", "    m:\n        description: M.\n        workers:\n        - a\n"),
+        "limits: &l {calls: 9}\nllms: {a: {model: scripted/4}, b: {model: scripted/5}}\nmixtures:\n- not\n".replace(
+            "- not\n", "    m:\n        description: M.\n        workers:\n        - a\n"
+        ),
         "llms:\r\n  a: {model: scripted/4}\r\n  b: {model: scripted/5}\r\nmixtures:\r\n  m: {description: M., "
         "workers: [a]}\r\n",
     ],
@@ -103,22 +104,25 @@ def test_any_style_of_yaml_is_written_again(source: str, tmp_path: Path) -> None
         assert set(config.llms) == {"a", "b"}
 
 
-NAMES = st.from_regex(NAME, fullmatch=True).filter(lambda name: name not in RESERVED_NAMES and "#" not in name)
+NAMES = st.one_of(
+    st.sampled_from(["no", "null", "~", "1.0", "1e3", "2024-01-01", "0x1f", "on", "=", "a:b"]),
+    st.text("aB1~@_.:+=-/", min_size=1, max_size=8),
+).filter(lambda name: bool(NAME.fullmatch(name)) and name not in RESERVED_NAMES)
 TEXTS = st.text(min_size=1, max_size=40).filter(str.strip)
 
 
 @given(
-    names=st.lists(NAMES, min_size=2, max_size=4, unique=True),
-    mixture=NAMES,
+    names=st.lists(NAMES, min_size=3, max_size=5, unique=True),
     comment=TEXTS,
     persona=st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20),
 )
-@settings(max_examples=cases(60))
-def test_what_is_written_can_always_be_loaded(names: list[str], mixture: str, comment: str, persona: str) -> None:
+@settings(max_examples=cases(40), deadline=None)
+def test_what_is_written_can_always_be_loaded(names: list[str], comment: str, persona: str) -> None:
     """Whatever LLMs, mixtures, comments and personas are called."""
+    mixture, *names = names  # LLMs and mixtures share one namespace
     llms = {name: {"model": "scripted/4"} for name in names}
     system = f"x {persona} y".replace("$", "").replace("{", "")
-    source = yaml.safe_dump({"llms": llms, "mixtures": {"m": {"description": "M.", "workers": names[:1]}}})
+    source = yaml.safe_dump({"llms": llms, "mixtures": {"mm": {"description": "M.", "workers": names[:1]}}})
     section = {
         "description": f"Tuned, {persona}",
         "workers": [{"llm": names[0], "system": system}, names[1]],
@@ -134,7 +138,7 @@ def test_what_is_written_can_always_be_loaded(names: list[str], mixture: str, co
 
 
 @given(comment=st.text(max_size=200))
-@settings(max_examples=cases(60))
+@settings(max_examples=cases(60), deadline=None)
 def test_no_comment_ends_early(comment: str) -> None:
     """Neither a line break of any script nor a control character makes a key of what follows."""
     text = "\n".join(commented(f"a: {comment}\nllms: {{}}"))
