@@ -170,13 +170,16 @@ def tune(
     return Tuned(found, confirmed, len(searched), ids, seed, dict(excluded or {}))
 
 
-def section_of(tuned: Tuned, entries: Mapping[str, Any], description: str) -> dict[str, Any]:
+def section_of(
+    tuned: Tuned, entries: Mapping[str, Any], description: str, calibration: str | None = None
+) -> dict[str, Any]:
     """The mixture as a file describes it.
 
     Args:
         tuned: What was chosen.
         entries: By name of the member, how a file lists it under `workers`.
         description: What the mixture is for.
+        calibration: The file that a setting needs which stops when it is sure.
     """
     setting = tuned.chosen
     section: dict[str, Any] = {
@@ -191,4 +194,6 @@ def section_of(tuned: Tuned, entries: Mapping[str, Any], description: str) -> di
         section["agree"] = setting.agree if setting.sure is None else setting.sure
         if setting.widen > 1:
             section["widen"] = setting.widen
+    if setting.sure is not None and calibration is not None:
+        section["calibration"] = calibration
     return section

@@ -81,8 +81,8 @@ def test_a_mixture_is_put_into_the_whole_file(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "source",
     [
-        '{"llms": {"a": {"model": "scripted/4"}, "b": {"model": "scripted/5"}}, "mixtures": {"m": {"description": "M.", '
-        '"workers": ["a"]}}}',
+        '{"llms": {"a": {"model": "scripted/4"}, "b": {"model": "scripted/5"}}, '
+        '"mixtures": {"m": {"description": "M.", "workers": ["a"]}}}',
         "mixtures:\n  m: &m {description: M., workers: [a]}\n  n: *m\nllms: &l\n  a: {model: scripted/4}\n  b: {model: "
         "scripted/5}\n",
         "llms:\n  a: &a {model: scripted/4}\n  b:\n    <<: *a\nmixtures: {m: {description: M., workers: [a]}}\n",
