@@ -23,6 +23,7 @@ from mollm.cli.printing.output import say
 from mollm.cli.routers import routers
 from mollm.cli.serve import serve
 from mollm.cli.train import train
+from mollm.cli.tune import tune
 from mollm.errors import MollmError, RunError, UserError
 
 INTERRUPTED = 130
@@ -36,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ask, chat, route, check, show, serve, mcp):
+for command in (ask, chat, route, check, show, tune, serve, mcp):
     app.command()(command)
 app.add_typer(train)
 app.add_typer(routers)

@@ -1,0 +1,97 @@
+"""What `mollm tune` found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.text import Text
+
+from mollm.cli.printing.layout import console
+from mollm.printable import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mollm.evaluation.tuning.evidence import Source
+    from mollm.evaluation.tuning.outcomes import Outcome
+    from mollm.evaluation.tuning.settings import Setting
+    from mollm.evaluation.tuning.tune import Tuned
+
+
+def print_tuned(found: Tuned, out: Path) -> None:
+    """Print the evidence, and where the mixture was written."""
+    from mollm.evaluation.tuning.evidence import lines
+
+    screen = console()
+    for line in (*lines(found), "", f"Written to {out}"):
+        screen.print(Text(printable(line)))
+
+
+def to_plain(found: Tuned, source: Source, out: Path) -> dict[str, Any]:
+    """The same as plain data."""
+    confirmed, gain, setting = found.confirmed, found.confirmed.gain, found.found.setting
+    return {
+        "written": str(out),
+        "is_mixture": found.is_mixture,
+        "method": found.method,
+        "reason": found.reason,
+        "date": source.date,
+        "data": source.data,
+        "data_digest": source.digest,
+        "seed": found.seed,
+        "questions": {
+            "searched": found.searched,
+            "held_out": len(confirmed.alone.scores),
+            "excluded": dict(found.excluded),
+        },
+        "tried": found.found.tried,
+        "best": {"llm": found.found.best_member, **_both(found.found.alone, confirmed.alone)},
+        "vote": None if confirmed.vote is None else _figures(confirmed.vote),
+        "found": None if setting is None else {**_setting(setting), **_both(found.found.outcome, confirmed.outcome)},
+        "verdict": {
+            "kind": confirmed.verdict.kind,
+            "enough": confirmed.verdict.enough,
+            "gain": None
+            if gain is None
+            else {
+                "difference": gain.difference,
+                "interval": list(gain.interval),
+                "p": gain.p,
+                "gains": gain.gains,
+                "losses": gain.losses,
+                "questions": gain.questions,
+            },
+        },
+        "aggregated": [
+            {"method": tried.method, "questions": len(tried.outcome.scores), **_figures(tried.outcome)}
+            | {"verdict": tried.verdict.kind, "sentence": tried.verdict.sentence}
+            for tried in found.aggregated
+        ],
+        "gap": found.gap,
+        "front": [
+            {**_setting(setting), **_both(outcome, held_out)}
+            for (setting, outcome), held_out in zip(found.found.front, confirmed.front, strict=True)
+        ],
+    }
+
+
+def _setting(setting: Setting) -> dict[str, Any]:
+    return {
+        "members": list(setting.members),
+        "ask_first": setting.ask_first,
+        "agree": setting.agree if setting.sure is None else setting.sure,
+        "widen": setting.widen,
+    }
+
+
+def _both(searched: Outcome | None, held_out: Outcome | None) -> dict[str, Any]:
+    return {
+        "searched": None if searched is None else _figures(searched),
+        "held_out": None if held_out is None else _figures(held_out),
+    }
+
+
+def _figures(outcome: Outcome) -> dict[str, float | None]:
+    cost = outcome.mean_cost
+    return {"score": outcome.score, "calls": outcome.mean_calls, "cost_usd": None if np.isnan(cost) else cost}

@@ -1,0 +1,94 @@
+"""Settings of a mixture that are tried: who is asked, in which order, how many at first, and when that is enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from mollm.workers import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+Order: TypeAlias = Literal["score", "gain", "cost"]
+"""By the score alone; by what each adds to the vote of those before; of those that score highest the cheapest first."""
+ORDERS: tuple[Order, ...] = get_args(Order)
+
+LEAST, MOST = 2, 8
+"""Members of a mixture; the most unless the caller says so."""
+SURE = (0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
+"""Probabilities that are tried where they are calibrated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A mixture of one layer whose answer is the vote of its members."""
+
+    members: tuple[str, ...]
+    """In the order in which they are listed, and asked."""
+    ask_first: int = 1
+    agree: int | None = None
+    """Members that agree, of which so many are enough; None: all are asked."""
+    widen: int = 1
+    sure: float | None = None
+    """Calibrated probability that is enough, in place of `agree`."""
+
+    @property
+    def rules(self) -> Rules:
+        """As the mixture that is served has them."""
+        return Rules(
+            ask_first=self.ask_first, agree=self.agree, sure=self.sure, widen=self.widen, enough=len(self.members)
+        )
+
+    @property
+    def label(self) -> str:
+        """Such as `5 LLMs, 3 first, 3 agree, +2`: widened by 2 at a time. Without their names, at most 28 columns."""
+        size = len(self.members)
+        if size == 1:
+            return "alone"
+        if self.agree is None and self.sure is None:
+            return f"vote of {size}"
+        enough = f"{self.agree} agree" if self.sure is None else f"sure {self.sure:g}"
+        widen = f", +{self.widen}" if self.widen > 1 else ""
+        return f"{size} LLMs, {self.ask_first} first, {enough}{widen}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A setting without the names of its members: the first `size` of an order."""
+
+    order: Order
+    size: int
+    ask_first: int
+    agree: int | None = None
+    widen: int = 1
+    sure: float | None = None
+
+    def of(self, orders: Mapping[Order, Sequence[str]]) -> Setting:
+        """The setting that it is with these orders of members."""
+        members = tuple(orders[self.order][: self.size])
+        return Setting(members, self.ask_first, self.agree, self.widen, self.sure)
+
+
+ALONE = Shape("score", 1, 1)
+"""The best member."""
+
+
+def shapes(orders: Sequence[Order], most: int, sure: Sequence[float] = ()) -> Iterator[Shape]:
+    """All that are tried, of 2 to `most` members; `sure`: probabilities that are tried in place of a count."""
+    for size in range(LEAST, most + 1):
+        for order in orders:
+            yield Shape(order, size, size)
+            for agree in range(2, size + 1):
+                # Fewer at first than have to agree would ask the same members, only later; two of two is a vote.
+                for first in range(agree, size if agree < size else size + 1):
+                    yield from _widened(order, size, first, agree)
+            for level in sure:
+                for first in range(1, min(3, size)):
+                    yield Shape(order, size, first, sure=level)
+
+
+def _widened(order: Order, size: int, first: int, agree: int) -> Iterator[Shape]:
+    # All at first leave nobody to widen by, and all of them agreeing is the plain vote.
+    for widen in range(1, size - first + 1):
+        yield Shape(order, size, first, agree, widen)

@@ -1,0 +1,137 @@
+"""`mollm tune`: from a file of questions to a YAML that `mollm check` accepts."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mollm.cli.checks import check_config
+from mollm.cli.main import USAGE_ERROR, app
+from mollm.cli.tune import check_out
+from mollm.config.load import load_config
+from mollm.config.places import parse_yaml
+from mollm.errors import DataError, UserError
+from tests.command import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+CONFIG = """\
+llms:
+  a: {model: openai/a, api_key: "${LETTERS}"}   # mine
+  b: {model: openai/b}
+  c: {model: openai/c}
+mixtures:
+  general: {description: Anything., workers: [a]}
+"""
+
+
+TUNE = ["tune", "data.jsonl", "--replay", "recording"]
+
+
+def recorded(folder: Path, shares: dict[str, float], count: int = 80) -> None:
+    """Write questions, and answers of LLMs that are right as often, by chance; and a configuration."""
+    draw, right = random.Random(1), [str(number) for number in range(count)]  # noqa: S311 - nothing secret
+    lines(folder / "data.jsonl", [{"id": n, "question": f"What is {n}?", "reference": n} for n in right])
+    recording = folder / "recording"
+    recording.mkdir()
+    lines(recording / "questions.jsonl", [{"id": n, "question": f"What is {n}?"} for n in right])
+    for name, share in shares.items():
+        said = [n if draw.random() < share else f"{n}.{draw.randrange(1, 99)}" for n in right]
+        lines(
+            recording / f"{name}.jsonl", [{"id": n, "output": f"It is {s}."} for n, s in zip(right, said, strict=True)]
+        )
+    (folder / "mollm.yaml").write_text(CONFIG)
+
+
+def lines(path: Path, rows: Sequence[object]) -> None:
+    """Write JSON lines."""
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+def test_it_writes_a_mixture_that_check_accepts(tmp_path: Path) -> None:
+    """Equals with errors of their own: with its evidence, the variable as it stands, and never over a file."""
+    recorded(tmp_path, {"a": 0.7, "b": 0.7, "c": 0.7}, 160)
+
+    done = run(*TUNE, cwd=tmp_path, LETTERS="sesame", COLUMNS="60")
+
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 60
+    text = (tmp_path / "tuned.yaml").read_text()
+    assert re.search(r"^# Made on \S+ by: mollm tune data.jsonl --replay recording$", text, re.MULTILINE)
+    assert "better than" in text
+    assert '  a: {model: openai/a, api_key: "${LETTERS}"}   # mine\n' in text
+    assert "sesame" not in text
+    mixture = load_config(tmp_path / "tuned.yaml").mixtures["tuned"]
+    assert len(mixture.listed) == 3
+    assert (mixture.ask_first, mixture.agree) == (2, 2)
+    assert run("check", "tuned.yaml", cwd=tmp_path, LETTERS="sesame").returncode == 0
+    with pytest.raises(DataError, match="is there already"):
+        check_out(tmp_path / "tuned.yaml", force=False)
+
+
+def test_one_strong_llm_is_written_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Into the whole file, with the reason; and the same as JSON."""
+    recorded(tmp_path, {"a": 0.3, "b": 0.95, "c": 0.3})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LETTERS", "sesame")
+
+    app([*TUNE, "--into", "sums", "--out", "new.yaml", "--json"], standalone_mode=False)
+
+    found = json.loads(capsys.readouterr().out)
+    assert not found["is_mixture"]
+    assert found["best"]["llm"] == "b"
+    assert found["questions"] == {"searched": 40, "held_out": 40, "excluded": {}}
+    config = load_config(tmp_path / "new.yaml")
+    assert [worker.llm for worker in config.mixtures["sums"].listed] == ["b"]
+    assert config.fallback == "general"
+    assert "since no mixture was better" in " ".join((tmp_path / "new.yaml").read_text().replace("#", "").split())
+    assert not check_config(tmp_path / "new.yaml").problems
+
+
+def test_the_workers_of_a_mixture_are_written_as_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With their prompts, samples apart, and under a name that no LLM has."""
+    recorded(tmp_path, {"a": 0.7, "b": 0.7, "c": 0.7, "tuned": 0.1}, 12)
+    workers = "[{llm: a, system: 'Be ${LETTERS}.', samples: 2}, b]"
+    mixtures = f"  tuned: {{model: openai/tuned}}\nmixtures:\n  general: {{description: All., workers: {workers}}}\n"
+    (tmp_path / "mollm.yaml").write_text(CONFIG[: CONFIG.index("mixtures:")] + mixtures)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LETTERS", "sesame")
+
+    app([*TUNE, "--mixture", "general"], standalone_mode=False)
+
+    data = parse_yaml((tmp_path / "tuned.yaml").read_bytes(), "tuned.yaml").data
+    assert list(data["mixtures"]) == ["tuned-2"]
+    assert data["mixtures"]["tuned-2"]["workers"] in ([{"llm": "a", "system": "Be ${LETTERS}."}], ["b"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--llms", "a,nobody"), "no LLM 'nobody'"),
+        (("--mixture", "nothing"), "no mixture 'nothing'"),
+        (("--aggregators", "synthesize"), "no recording holds"),
+        (("--into", "a"), "is an LLM"),
+        (("--into", "two words"), "cannot be a mixture"),
+        (("--out", "nowhere/tuned.yaml"), "there is no folder"),
+        (("--cost-at-most", "0.1"), "without a price"),
+        (("--calls", "2"), "too few to ask 3 LLMs"),
+    ],
+)
+def test_a_mistake_is_named(options: Sequence[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is written, and it is the user's."""
+    recorded(tmp_path, {"a": 0.7, "b": 0.7, "c": 0.7}, 6)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises((UserError, USAGE_ERROR)) as caught:
+        app([*TUNE, *options], standalone_mode=False)
+
+    assert said in str(caught.value)
+    assert not (tmp_path / "tuned.yaml").exists()
