@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mixtures_data import Layers, only
 
+from mollm.asking import Rules
 from mollm.evaluation.metrics import calibration_error
 from mollm.evaluation.mixtures.simulating import Reply, simulate
-from mollm.workers import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

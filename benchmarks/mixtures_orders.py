@@ -25,12 +25,12 @@ import numpy as np
 from machine import shape
 from mixtures_data import ROOT, Layers, put
 
+from mollm.asking import Rules
 from mollm.calling.base import Request
 from mollm.final.replies import final_answer
 from mollm.llms.local import LocalLLM
 from mollm.options import Settings
 from mollm.prompts import fence, parse_prompt, with_instructions
-from mollm.workers import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

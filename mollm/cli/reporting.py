@@ -24,7 +24,7 @@ from mollm.evaluation.mixtures.page import page_of
 from mollm.evaluation.mixtures.reports import write_report
 from mollm.evaluation.mixtures.rows import data_digest, read_rows
 from mollm.evaluation.mixtures.scores.registry import Given, score_of
-from mollm.evaluation.mixtures.scoring import scored, scores_of
+from mollm.evaluation.mixtures.scoring import said_of, scored
 from mollm.evaluation.mixtures.subject import subject_of
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
             notes=(*subject.notes, *done.notes),
             routes=done.found.routes,
         )
-        report = await report_of(done.found.gathered, counted, about)
+        report = await report_of(done.found.gathered, counted, about, seed=wanted.seed)
         if calibrate and out is not None:
             await _write_calibration(out, wanted.data, subject, done, counted)
     if out is not None and not calibrate:
@@ -114,8 +114,7 @@ async def _judging(wanted: Wanted, subject: Subject, rows: list[Row], ways: Ways
 
 async def _write_calibration(out: Path, data: Path, subject: Subject, done: Evaluated, score: Score) -> None:
     (gathered,) = done.found.gathered
-    found, problems = await scores_of([gathered], score)
-    counted = scored(gathered, found, problems)
+    counted = scored(gathered, await said_of(gathered, score, {}), score)
     section = subject.original.mixtures[gathered.mixture]
     calibration = fitted(replace(gathered, rows=counted.rows, alone=counted.alone), counted.of_members)
     try:

@@ -76,12 +76,12 @@ class Field:
 ALONE = " alone"
 
 
-def field_of(scored: Scored) -> Field:
-    """Work out every way to answer; the router's is not among them."""
+def field_of(scored: Scored, seed: int = 0) -> Field:
+    """Work out every way to answer; the router's is not among them. `seed` draws the halves."""
     names, columns = list(scored.alone), list(scored.alone.values())
     taken = [Taken.of(records) for records in columns]
     failed = np.stack([_failed(records) for records in columns])
-    second = halves([row.kind for row in scored.rows])
+    second = halves([row.kind for row in scored.rows], seed)
     picks = best_elsewhere(scored.of_members, second)
     numbers = np.arange(len(picks))
     members = tuple(

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Remembered:
-    """A score that says the same of the same answer, and asks a judge of it once."""
+    """A score that says the same of the same answer of the same member, and asks a judge of it once."""
 
     def __init__(self, score: Score) -> None:
         self._score = score
         self.name, self.is_exact = score.name, score.is_exact
-        self._known: defaultdict[str, dict[str, float | None]] = defaultdict(dict)
+        self._known: defaultdict[str, dict[tuple[str, str], float | None]] = defaultdict(dict)
 
     def problem(self, row: Row) -> str | None:
         """As the score says."""
@@ -28,11 +28,11 @@ class Remembered:
     async def score(self, row: Row, texts: Mapping[str, str]) -> Mapping[str, float | None]:
         """As the score says, of texts that it has not seen yet."""
         known = self._known[row.id]
-        new = {who: text for who, text in texts.items() if text not in known}
+        new = {who: text for who, text in texts.items() if (who, text) not in known}
         if new:
             found = await self._score.score(row, new)
-            known |= {text: found.get(who) for who, text in new.items()}
-        return {who: known[text] for who, text in texts.items()}
+            known |= {(who, text): found.get(who) for who, text in new.items()}
+        return {who: known[who, text] for who, text in texts.items()}
 
     def notes(self) -> Sequence[str]:
         """As the score says."""

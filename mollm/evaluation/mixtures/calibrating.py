@@ -49,7 +49,7 @@ def calibrate(gathered: Gathered, scores: Floats) -> Calibration:
     """
     if not gathered.alone or not gathered.rows:
         raise DataError(f"mixture {gathered.mixture!r}: no answers of its members, so nothing can be calibrated")
-    return fit(Table.of(dict(gathered.alone), scores))
+    return fit(Table.of(gathered.alone, scores))
 
 
 def write_calibration(path: Path, calibration: Calibration, *, members: str, data: Path) -> None:

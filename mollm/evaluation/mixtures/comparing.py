@@ -56,7 +56,9 @@ class About:
     """Which mixture the router picked for each question of the data, None where it failed; empty without a router."""
 
 
-async def report_of(gathered: Sequence[Gathered], score: Score, about: About, least_gain: float = LEAST_GAIN) -> Report:
+async def report_of(
+    gathered: Sequence[Gathered], score: Score, about: About, least_gain: float = LEAST_GAIN, seed: int = 0
+) -> Report:
     """Score all answers, and hold every mixture against all that it has to be better than.
 
     Args:
@@ -64,6 +66,7 @@ async def report_of(gathered: Sequence[Gathered], score: Score, about: About, le
         score: Says how good an answer is.
         about: What the report says of itself.
         least_gain: The least difference of mean scores for which a mixture is worth anything, above 0.
+        seed: Of the halves on which the best member is chosen.
     """
     rows = gathered[0].rows
     routed = _routed(gathered, dict(zip((row.id for row in rows), about.routes, strict=True))) if about.routes else {}
@@ -71,7 +74,9 @@ async def report_of(gathered: Sequence[Gathered], score: Score, about: About, le
     for one in gathered:
         said = await said_of(one, score, routed)
         counted = scored(one, said, score)
-        mixtures.append(await _reported(counted, [_routed_arm(counted)] if about.routes else [], score, least_gain))
+        mixtures.append(
+            await _reported(counted, [_routed_arm(counted)] if about.routes else [], score, least_gain, seed)
+        )
     return Report(
         date=about.date,
         data=about.data,
@@ -88,7 +93,9 @@ async def report_of(gathered: Sequence[Gathered], score: Score, about: About, le
     )
 
 
-async def _reported(one: Scored, routed: list[Answers | Lacking], score: Score, least_gain: float) -> MixtureReport:
+async def _reported(
+    one: Scored, routed: list[Answers | Lacking], score: Score, least_gain: float, seed: int
+) -> MixtureReport:
     gathered = one.gathered
     unscored = [Lacking("member", f"{name}{ALONE}", why) for name, why in one.unscored.items()]
     report = MixtureReport(
@@ -116,7 +123,7 @@ async def _reported(one: Scored, routed: list[Answers | Lacking], score: Score, 
     if not one.alone:
         arms = arms_of([mixture_of(one), *unscored, *_without(NO_MEMBER), *routed])
         return replace(report, arms=arms, verdict=Verdict("cannot be told", f"cannot be told: {NO_MEMBER}"))
-    field = field_of(one)
+    field = field_of(one, seed)
     arms = arms_of([field.mixture, *field.members, *unscored, field.best, *field.others, *routed])
     report = replace(report, arms=arms, lost=await _lost(one, field, score))
     if field.is_single:

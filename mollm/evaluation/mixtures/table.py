@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
     from mollm.evaluation.metrics import Bools, Floats
@@ -41,7 +41,7 @@ class Table:
     """Characters of the replies, shape (n, m)."""
 
     @classmethod
-    def of(cls, alone: dict[str, Sequence[Record]], scores: Floats) -> Self:
+    def of(cls, alone: Mapping[str, Sequence[Record]], scores: Floats) -> Self:
         """Make it of the records of each member, and of their scores, shape (n, m)."""
         columns = list(alone.values())
 

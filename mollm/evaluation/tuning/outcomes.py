@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from mollm.asking import Rules
     from mollm.evaluation.metrics import Bools, Floats
     from mollm.evaluation.mixtures.simulating import Confidence
     from mollm.evaluation.mixtures.table import Table
     from mollm.evaluation.tuning.settings import Setting
-    from mollm.workers import Rules
 
 Ints: TypeAlias = "npt.NDArray[np.int64]"
 Pattern: TypeAlias = "tuple[int, ...]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from mollm.workers import Rules
+from mollm.asking import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
