@@ -305,6 +305,7 @@ def test_the_picture_in_the_docs_is_that_of_the_page() -> None:
         (usd(1e300), "\u2013"),
         (number(2.41), "2.4"),
         (number(3.0), "3"),
+        (number(0.0412), "0.04"),
         (number(12345.6), "12,346"),
     ],
 )
