@@ -202,6 +202,16 @@ def test_what_is_no_share_is_not_drawn(score: float) -> None:
     assert "nan" not in read(page).text.lower()
 
 
+def test_where_nothing_costs_anything_arms_are_compared_by_calls() -> None:
+    """LLMs on one's own machine are free; the same where one of them has no price."""
+    free = [replace(arm, cost_usd=0.0) for arm in members()]
+    unknown = [replace(members()[0], cost_usd=None), *members()[1:]]
+    told = ["".join(drawings(page_of(with_arms(*arms)))[2].itertext()) for arms in (free, unknown, members())]
+
+    assert ["calls per question" in text for text in told] == [True, True, False]
+    assert "USD per question" in told[2]
+
+
 def test_a_cost_of_nothing_has_a_place_on_a_logarithmic_axis() -> None:
     """To the left of all that cost something."""
     axis = axes.of_costs([0.0, 0.001, 0.5], 10, 600)
@@ -295,6 +305,7 @@ def test_the_picture_in_the_docs_is_that_of_the_page() -> None:
         (usd(1e300), "\u2013"),
         (number(2.41), "2.4"),
         (number(3.0), "3"),
+        (number(0.0412), "0.04"),
         (number(12345.6), "12,346"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from mollm.evaluation.mixtures.page import charts, lost, tables
@@ -28,7 +29,7 @@ def page_of(report: Report) -> str:
     Texts of LLMs, of questions and of files are shown as texts, whatever stands in them. What is long is cut, with a
     word about it; `report.json` has the whole.
     """
-    title = f"Mixtures on {short(report.data, 80)}"
+    title = f"Mixtures on {short(PurePath(report.data).name, 80)}"
     head = tag(
         "head",
         tag("meta", charset="utf-8"),

@@ -56,11 +56,13 @@ def points(value: float | None, decimals: int = 1) -> str:
 
 
 def number(value: float | None) -> str:
-    """2.1 and 12,345."""
+    """12,345 and 2.1 and 0.04."""
     known = finite(value)
     if known is None:
         return NONE
-    return _signed(known, 0 if abs(known) >= 100 or known == int(known) else 1)
+    if abs(known) >= 100 or known == int(known):
+        return _signed(known, 0)
+    return _signed(known, 1 if abs(known) >= 1 else 2)
 
 
 def usd(value: float | None) -> str:
