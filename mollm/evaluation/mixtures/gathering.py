@@ -16,7 +16,7 @@ from mollm.errors import RunError
 from mollm.evaluation.mixtures.asking import Told
 from mollm.evaluation.mixtures.ceiling import CeilingReached
 from mollm.evaluation.mixtures.journal import Key
-from mollm.evaluation.mixtures.members import members_of, themselves, warmed
+from mollm.evaluation.mixtures.members import members_of, router_digest, themselves, warmed
 from mollm.evaluation.mixtures.records import Gathered, Record
 from mollm.loops import all_of
 
@@ -92,6 +92,7 @@ class _Gatherer:
         self._members = {name: members_of(catalog.mixtures[name], catalog.config) for name in what.mixtures}
         self._answers: defaultdict[str, dict[str, Record]] = defaultdict(dict)
         self._alone: defaultdict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
+        self._router = router_digest(catalog.config) if what.routes else ""
         self.routes: dict[str, str | None] = {}
         self.unrouted: dict[str, str] = {}
         self.reached = ""
@@ -108,7 +109,7 @@ class _Gatherer:
 
     async def _ask_all(self, row: Row) -> None:
         if self._what.routes:
-            found = await self._asker.route(row, Key("route", "", row.id))
+            found = await self._asker.route(row, Key("route", self._router, row.id))
             self.routes[row.id] = found.route
             if found.error is not None:
                 self.unrouted[row.id] = found.error

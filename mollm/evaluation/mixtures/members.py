@@ -12,7 +12,7 @@ from mollm.config.members import SAMPLING, mixture_digest
 from mollm.config.panels import KEYS, OwnPanel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mollm.catalog import Catalog
     from mollm.config.config import Config
@@ -86,10 +86,26 @@ def mixtures_digest(catalog: Catalog) -> str:
                 name,
                 mixture_digest(config, config.mixtures[name]),
                 [_sent(worker, config) for worker in mixture.workers],
+                list(_prompts(config, config.mixtures[name])),
             ]
             for name, mixture in catalog.mixtures.items()
         ]
     )
+
+
+def router_digest(config: Config) -> str:
+    """A digest of what a router decides by, as far as it stands in the configuration."""
+    texts = {name: mixture.description for name, mixture in config.mixtures.items()}
+    return _digest([config.router.model_dump(mode="json"), texts, config.examples()])
+
+
+def _prompts(config: Config, section: MixtureConfig) -> Iterator[str]:
+    """What stands in the prompts of a mixture that no worker reads, where they are files."""
+    for of in (section.aggregator, section.review, section.aggregator.analysis):
+        reference = of.prompt if of else None
+        path = config.find(reference.strip()) if reference and reference.strip() else None
+        if path is not None:
+            yield hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _as_listed(worker: Worker) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mollm import MoLLM
+from mollm.catalog import Catalog
 from mollm.config.load import load_config
 from mollm.config.members import mixture_digest
 from mollm.errors import ConfigError, DataError
@@ -17,6 +18,7 @@ from mollm.evaluation.mixtures.asking import Asker
 from mollm.evaluation.mixtures.ceiling import Ceiling
 from mollm.evaluation.mixtures.gathering import Gathering, gather
 from mollm.evaluation.mixtures.journal import Journal
+from mollm.evaluation.mixtures.members import mixtures_digest
 from mollm.evaluation.mixtures.rows import read_rows
 from mollm.evaluation.mixtures.subject import lacking, subject_of
 
@@ -200,3 +202,21 @@ def test_mixtures_answer_for_themselves_and_nothing_is_kept_for_ratings(folder: 
     assert subject.config.feedback.kind == "none"
     assert "pair: asked itself, without the mixtures that share its questions" in subject.notes
     assert subject.original.mixtures["pair"].arms
+
+
+def test_a_journal_is_of_the_prompts_that_are_read(folder: Path) -> None:
+    """A prompt that was changed makes other answers, also where only the aggregator or a worker reads it."""
+    digests = []
+    for changed in (None, "worker.md", "writer.md"):
+        for name in ("worker.md", "writer.md"):
+            ending = " Be terse." if name == changed else ""
+            (folder / name).write_text(
+                f"Look at {{{{ proposals }}}}.{ending}" if name == "writer.md" else f"Hi.{ending}"
+            )
+        workers = [{"llm": "a", "prompt": "worker.md"}, {"llm": "a"}]
+        mixture = {"description": "d", "workers": workers, "aggregator": {"prompt": "writer.md"}}
+        plain = {"llms": {"a": {"model": "scripted/x"}}, "mixtures": {"m": mixture}}
+        digests.append([mixtures_digest(Catalog(load_config(plain))) for _ in range(2)])
+
+    assert all(first == second for first, second in digests)
+    assert len({first for first, _ in digests}) == 3
