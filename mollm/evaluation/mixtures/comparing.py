@@ -104,7 +104,7 @@ async def _reported(
         questions=len(one.rows),
         arms=(),
         gain=None,
-        verdict=Verdict("cannot be told", NOTHING_COUNTS),
+        verdict=Verdict("cannot be told", f"cannot be told: {NOTHING_COUNTS}"),
         excluded=one.excluded,
     )
     if not one.rows:
@@ -126,6 +126,11 @@ async def _reported(
     field = field_of(one, seed)
     arms = arms_of([field.mixture, *field.members, *unscored, field.best, *field.others, *routed])
     report = replace(report, arms=arms, lost=await _lost(one, field, score))
+    return _told(report, field, least_gain)
+
+
+def _told(report: MixtureReport, field: Field, least_gain: float) -> MixtureReport:
+    """With the verdict, and the comparisons that it stands on."""
     if field.is_single:
         text = f"is {field.members[0].name}, so there is nothing to compare"
         return replace(report, verdict=Verdict("cannot be told", text))

@@ -14,6 +14,7 @@ from mollm.evaluation.mixtures.gains import MOST_QUESTIONS, enough, gain_of, p_v
 from mollm.evaluation.mixtures.halves import best_elsewhere, halves
 from mollm.evaluation.mixtures.sentences import times
 from mollm.evaluation.mixtures.taking import Taken
+from mollm.evaluation.resampling import bootstrap, interval_of_mean
 from tests.fuzz import cases
 
 if TYPE_CHECKING:
@@ -184,3 +185,11 @@ def test_scores_between_0_and_1_are_compared_as_well() -> None:
 
     assert verdict_of(found, differences).kind == "better"
     assert found.gains + found.losses == 200
+
+
+def test_drawing_values_by_their_number_is_drawing_rows() -> None:
+    """The interval of a mean is that of the plain bootstrap, but for the draws."""
+    values = np.random.default_rng(2).choice([0.0, 0.5, 1.0], size=200)
+
+    assert interval_of_mean(values) == pytest.approx(bootstrap(values), abs=0.01)
+    assert interval_of_mean(np.ones(1)) == (1.0, 1.0)
