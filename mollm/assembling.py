@@ -94,7 +94,7 @@ class _Assembly:
         """All parts; `aggregator`: the one that was given, None: a built-in one."""
         section, workers = self.section, workers_of(self.config, self.name, self.section)
         calibration = calibration_of(self.config, self.name, section, workers)
-        if calibration is not None and calibration.uses_logprobs:
+        if section.logprobs or (calibration is not None and calibration.uses_logprobs):
             workers = tuple(replace(worker, wants_logprobs=True) for worker in workers)
         # An aggregator that picks is asked for a number; a worker of a later layer is asked for an answer.
         is_asked_for_number = section.aggregator.method == "best"

@@ -486,6 +486,21 @@ def calibration() -> None:
     assert (found.confidence, without.confidence) == (pytest.approx(0.982, abs=1e-3), None)
 
 
+@key("mixtures.NAME.logprobs")
+def logprobs() -> None:
+    """Workers are asked for them, and their mean stands in the proposals."""
+    told = {"content": [{"token": "4", "logprob": -0.25}, {"token": ".", "logprob": -0.75}]}
+    four: dict[str, Any] = dict.fromkeys("abc", Reply("The answer is 4.", logprobs=told))
+
+    with_them, fakes, _ = ask(config({"logprobs": True}), **four)
+    without, bare, _ = ask(config(), **four)
+
+    assert fakes["a"].requests[0].settings.extra_body == {"logprobs": True}
+    assert bare["a"].requests[0].settings.extra_body == {}
+    assert with_them.proposals[0].logprob == pytest.approx(-0.5)
+    assert without.proposals[0].text == with_them.proposals[0].text
+
+
 @key("mixtures.NAME.widen")
 def widen() -> None:
     """So many start when those before have settled without agreement."""

@@ -70,7 +70,7 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
         MollmError: Something cannot be read, asked, scored or written.
     """
     rows = read_rows(wanted.data)
-    subject = subject_of(wanted.config, wanted.replay, wanted.mixtures, wanted.workers)
+    subject = subject_of(wanted.config, wanted.replay, wanted.mixtures, wanted.workers, logprobs=calibrate)
     if calibrate and len(subject.mixtures) > 1:
         raise typer.BadParameter(
             f"is for one mixture, and there are {', '.join(subject.mixtures)}; name it with --mixture",

@@ -22,13 +22,19 @@ def members_digest(config: Config, section: MixtureConfig) -> str:
 
 def mixture_digest(config: Config, section: MixtureConfig) -> str:
     """A digest of who answers, by which rules, and how the answer is made of the proposals."""
-    plain = section.model_dump(mode="json", exclude={"workers", "description", "examples", "arms"})
+    # Without defaults: a key that a later version brings says nothing about what was measured before.
+    plain = section.model_dump(
+        mode="json", exclude={"workers", "description", "examples", "arms"}, exclude_defaults=True
+    )
     writers = [_sampling(config, name) for name in section.llms if name in config.llms]
     return _digest([_members(config, section), plain, writers])
 
 
 def _members(config: Config, section: MixtureConfig) -> list[Any]:
-    return [[worker.model_dump(mode="json"), _sampling(config, worker.llm)] for worker in section.listed]
+    return [
+        [worker.model_dump(mode="json", exclude_defaults=True), _sampling(config, worker.llm)]
+        for worker in section.listed
+    ]
 
 
 def _sampling(config: Config, llm: str) -> dict[str, Any]:

@@ -126,6 +126,11 @@ class PanelConfig(Section):
         description="File that `mollm eval mixtures --calibrate` wrote for these workers; answers then say how "
         "probable it is that they are right.",
     )
+    logprobs: bool = Field(
+        False,
+        description="Ask workers for the log-probabilities of their replies, where their LLMs tell them: "
+        "`logprob` of a proposal is their mean, and a calibration may use it.",
+    )
     alike: float | None = Field(
         None,
         gt=0,

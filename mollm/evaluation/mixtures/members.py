@@ -36,7 +36,8 @@ class Member:
     @property
     def panel(self) -> OwnPanel:
         """Asks it alone, with the very request of the worker."""
-        return OwnPanel({"workers": [_as_listed(self.worker)]})
+        asks = {"logprobs": True} if self.worker.wants_logprobs else {}
+        return OwnPanel({"workers": [_as_listed(self.worker)], **asks})
 
 
 def members_of(mixture: Mixture, config: Config) -> dict[str, Member]:
@@ -65,8 +66,12 @@ def themselves(section: MixtureConfig, member: Member, temperature: float | None
         worker = replace(worker, settings=replace(worker.settings, temperature=temperature))
     plain = listed.model_dump(mode="json", include={*KEYS}, exclude_defaults=True, by_alias=True)
     plain["workers"] = [{**_as_listed(worker), "samples": planned}]
+    aggregator = plain.get("aggregator", {})
     if section.aggregator_llm is not None:  # unset, it would be the first worker's
-        plain["aggregator"] = {**plain.get("aggregator", {}), "llm": section.aggregator_llm}
+        aggregator = plain["aggregator"] = {**aggregator, "llm": section.aggregator_llm}
+    if plain.pop("calibration", None) is not None:  # it is of other workers, and so all are asked
+        aggregator.pop("keep_above", None)
+        plain |= {"ask_first": "all", "agree": section.votes} if section.sure is not None else {}
     return OwnPanel(plain)
 
 
@@ -138,7 +143,7 @@ def _sent(worker: Worker, config: Config, *, has_seed: bool = True) -> list[Any]
         settings.pop("seed", None)
     llm = config.llms[worker.llm]
     of_llm = llm.model_dump(mode="json", include=set(SAMPLING))
-    return [worker.llm, worker.persona, worker.system, settings, of_llm, llm.extra_body]
+    return [worker.llm, worker.persona, worker.system, settings, of_llm, llm.extra_body, worker.wants_logprobs]
 
 
 def _digest(value: Any) -> str:

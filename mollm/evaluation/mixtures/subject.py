@@ -53,7 +53,12 @@ class Subject:
 
 
 def subject_of(
-    config: Path | None, replay: Path | None = None, mixtures: Sequence[str] = (), workers: Sequence[str] = ()
+    config: Path | None,
+    replay: Path | None = None,
+    mixtures: Sequence[str] = (),
+    workers: Sequence[str] = (),
+    *,
+    logprobs: bool = False,
 ) -> Subject:
     """Find out what is evaluated.
 
@@ -62,6 +67,7 @@ def subject_of(
         replay: A folder of recorded answers that take the place of LLMs.
         mixtures: Names; none: all that the configuration has.
         workers: LLMs, or recorded ones, that vote, in place of mixtures.
+        logprobs: Workers are asked for log-probabilities, which a calibration may use.
 
     Raises:
         ConfigError: Something of this cannot be used; all of it is listed.
@@ -78,7 +84,7 @@ def subject_of(
     if unknown:
         raise ConfigError(f"--mixture {unknown[0]}: there is none; there are: {', '.join(original.mixtures)}")
     names = tuple(dict.fromkeys(mixtures)) or tuple(original.mixtures)
-    asked = _undisturbed(original)
+    asked = _undisturbed(original, logprobs=logprobs)
     asks_llms = bool(original.router_llms)
     routes = not mixtures and original.router_kind != "fixed" and not (replay and asks_llms)
     notes = list(_notes(original, names, replay))
@@ -112,9 +118,10 @@ def _lacking(catalog: Catalog, name: str, rows: Sequence[Row]) -> Iterator[tuple
             yield row.id, why
 
 
-def _undisturbed(config: Config) -> Config:
+def _undisturbed(config: Config, *, logprobs: bool) -> Config:
     """Mixtures answer for themselves, and nothing that is asked here is kept for ratings."""
-    sections = {name: section.model_copy(update={"arms": {}}) for name, section in config.mixtures.items()}
+    changes = {"arms": {}, **({"logprobs": True} if logprobs else {})}
+    sections = {name: section.model_copy(update=changes) for name, section in config.mixtures.items()}
     return config.model_copy(update={"mixtures": sections, "feedback": FeedbackConfig()})
 
 
