@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from mollm.asking import Rules  # noqa: E402
 from mollm.evaluation.metrics import calibration_error  # noqa: E402
-from mollm.evaluation.mixtures.calibrating import fit  # noqa: E402
+from mollm.evaluation.mixtures.calibrating import FOLDS, fit  # noqa: E402
 from mollm.evaluation.mixtures.simulating import Reply, simulate  # noqa: E402
 from mollm.evaluation.mixtures.table import Table  # noqa: E402
 from mollm.final.calibration import Said  # noqa: E402
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 SETS = ("gsm8k", "math-l5")
 WORKERS = 5
 AFTER = (1, 2, 3, 5)
+EVERY = 10
+"""Splits; of one of these the error is cross-validated as well."""
 SURE = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
 COUNTS = ((1, 2), (2, 2), (1, 3), (3, 3))
 """`ask_first` and `agree`."""
@@ -111,13 +113,13 @@ def leader(finals: Sequence[str | None]) -> int:
 class Split:
     """One half against the other."""
 
-    def __init__(self, table: Table, rng: np.random.Generator) -> None:
+    def __init__(self, table: Table, rng: np.random.Generator, folds: int) -> None:
         rows = rng.permutation(len(table.ids))
         half = len(rows) // 2
         fitting, held_out = table.part(np.sort(rows[:half])), table.part(np.sort(rows[half:]))
         order = np.argsort(-fitting.scores.mean(axis=0), kind="stable")[:WORKERS].tolist()
         self.table = columns_of(held_out, order)
-        self.calibration: Calibration = fit(columns_of(fitting, order))
+        self.calibration: Calibration = fit(columns_of(fitting, order), folds=folds)
         self.said = [said_of(self.table, row, WORKERS) for row in range(len(self.table.ids))]
         self.stated = [[self.calibration.confidence(said[: n + 1]) for n in range(len(said))] for said in self.said]
         self.rng = rng
@@ -175,8 +177,8 @@ def measured(name: str, table: Table, splits: int) -> None:
     rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
     validated = []
     for number in range(splits):
-        split = Split(table, np.random.default_rng(number))
-        validated.append(split.calibration.error or np.nan)
+        split = Split(table, np.random.default_rng(number), FOLDS if number % EVERY == 0 else 0)
+        validated.append(np.nan if split.calibration.error is None else split.calibration.error)
         for count in AFTER:
             errors[count].append(split.error_after(count))
         for first, agree in COUNTS:
@@ -193,8 +195,8 @@ def measured(name: str, table: Table, splits: int) -> None:
     print("| rules | right | calls | sure: stated | sure: right |\n|---|---:|---:|---:|---:|")
     for rule, outcomes in rows.items():
         right, calls = np.mean(outcomes, axis=0)[:2]
-        sure = np.array([row for row in outcomes if not np.isnan(row[2])])
-        told = f"{100 * sure[:, 2].mean():.1f} | {100 * sure[:, 3].mean():.1f}" if len(sure) else " | "
+        stated = np.array([outcome for outcome in outcomes if not np.isnan(outcome[2])])
+        told = f"{100 * stated[:, 2].mean():.1f} | {100 * stated[:, 3].mean():.1f}" if len(stated) else " | "
         print(f"| {rule} | {100 * right:.2f} | {calls:.2f} | {told} |", flush=True)
 
 

@@ -40,7 +40,7 @@ def team(folder: Path, *, supports: dict[str, float] | None = None, **mixture: A
     the next one, times e to the power of what its givers support it with."""
     whole = {"description": "d", "workers": ["a", "b", "c"], "aggregator": {"llm": "boss"}, **mixture}
     config = {"llms": {n: {"model": "x/y", "retries": 0} for n in ("a", "b", "c", "boss")}, "mixtures": {"m": whole}}
-    path = written(folder / "calibration.json", config, **(supports or {}))
+    path = written(folder / "calibration.json", config, supports=supports)
     return {**config, "mixtures": {"m": {**whole, "calibration": str(path)}}}
 
 
@@ -70,8 +70,10 @@ def test_one_that_is_not_sure_brings_in_the_next(tmp_path: Path) -> None:
     agreed, _ = ask(config)
     divided, llms = ask(config, b=FIVE, c="The answer is 6.", boss="It is 4.")
 
-    assert (agreed.calls, agreed.confidence) == (2, pytest.approx(0.8))
-    assert (divided.calls, divided.confidence) == (4, pytest.approx(1 / 3))
+    assert agreed.calls == 2
+    assert agreed.confidence == pytest.approx(0.8)
+    assert divided.calls == 4
+    assert divided.confidence == pytest.approx(1 / 3)
     assert divided.text == "It is 4."
     assert len(llms["boss"].requests) == 1
 
@@ -91,8 +93,10 @@ def test_how_sure_an_llm_is_of_its_words_decides_where_it_tells(tmp_path: Path) 
     assert "logprobs" not in llms["a"].requests[0].settings.payload()
     assert without.proposals[0].logprob is None
     assert asked["a"].requests[0].settings.payload()["logprobs"] is True
-    assert (sure.calls, sure.proposals[0].logprob) == (1, pytest.approx(-0.01))
-    assert (unsure.calls, unsure.proposals[0].logprob) == (2, pytest.approx(-3.0))
+    assert sure.calls == 1
+    assert sure.proposals[0].logprob == pytest.approx(-0.01)
+    assert unsure.calls == 2
+    assert unsure.proposals[0].logprob == pytest.approx(-3.0)
 
 
 REFUSALS = [
@@ -244,7 +248,7 @@ def test_the_next_request_of_a_turn_has_it_as_well(tmp_path: Path) -> None:
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     boss = [Reply(message=message, finish_reason="tool_calls"), Reply("It is 4.")]
     llms = {name: ScriptedLLM(FOUR) for name in "abc"} | {"boss": ScriptedLLM(boss)}
-    question = [{"role": "user", "content": "How many?"}]
+    question: list[dict[str, Any]] = [{"role": "user", "content": "How many?"}]
 
     with MoLLM(config, llms=llms) as asked:
         first = asked.ask(question, tools=[TOOL])
@@ -252,7 +256,8 @@ def test_the_next_request_of_a_turn_has_it_as_well(tmp_path: Path) -> None:
         second = asked.ask(step, tools=[TOOL])
 
     assert (first.finish_reason, first.confidence) == ("tool_calls", None)
-    assert (second.reused, second.confidence) == (True, pytest.approx(0.9))
+    assert second.reused
+    assert second.confidence == pytest.approx(0.9)
 
 
 def other_worker(config: dict[str, Any]) -> None:

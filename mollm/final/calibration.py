@@ -127,14 +127,14 @@ def features(said: Sequence[Said], members: Mapping[str, Member]) -> list[float]
     finals = sum(map(len, groups))
     # Shared out twice: a group that agrees makes what one of its replies looks like matter less.
     share = votes * votes
-    long, short, unlikely = (min(doubts) / share for doubts in zip(*[_doubts(one, members) for one in leading]))  # noqa: B905
+    doubts = [_doubts(one, members) for one in leading]
     found = [
         math.log(votes),
         -math.log1p(next_votes),
         -float(next_votes == votes),
         -math.log1p(finals - votes - next_votes),
         -math.log1p(len(said) - finals),
-        *(-long, -short, -unlikely),
+        *(-min(found) / share for found in zip(*doubts, strict=True)),
     ]
     supporting = {one.worker for one in leading}
     against = {said[index].worker for group in groups[1:] for index in group}

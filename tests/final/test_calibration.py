@@ -190,6 +190,13 @@ def test_a_file_that_is_none_is_refused_by_name_and_key(text: Callable[[], str],
     assert f"{path}: {message}" in str(caught.value)
 
 
+STRANGE: list[Any] = [
+    *(None, [], {}, "x", 7, {"content": None}, {"content": []}, {"content": "x"}, {"content": [None]}),
+    *({"content": [{"token": "x"}]}, {"tokens": ["4"], "token_logprobs": [-0.1]}),
+]
+NO_NUMBERS: list[Any] = [None, "-1", True, [], math.nan]
+
+
 @pytest.mark.parametrize(
     ("logprobs", "mean"),
     [
@@ -197,11 +204,8 @@ def test_a_file_that_is_none_is_refused_by_name_and_key(text: Callable[[], str],
         ({"content": [{"logprob": -9999.0}, {"logprob": 0}]}, -50.0),  # vLLM, of what could not be
         ({"content": [{"logprob": 1e-9}]}, 0.0),
         ({"content": [{"logprob": -math.inf}]}, -100.0),
-        *((strange, None) for strange in (None, [], {}, "x", 7, {"content": None}, {"content": []}, {"content": "x"})),
-        *(({"content": [{"logprob": value}]}, None) for value in (None, "-1", True, [], math.nan)),
-        ({"content": [{"token": "x"}]}, None),
-        ({"content": [None]}, None),
-        ({"tokens": ["4"], "token_logprobs": [-0.1]}, None),
+        *((strange, None) for strange in STRANGE),
+        *(({"content": [{"logprob": value}]}, None) for value in NO_NUMBERS),
     ],
 )
 def test_log_probabilities_are_read_or_left(logprobs: Any, mean: float | None) -> None:
