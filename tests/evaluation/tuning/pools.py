@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mollm.evaluation.mixtures.records import Record
 from mollm.evaluation.mixtures.table import Table
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 def table_of(answers: dict[str, list[str | None]], right: list[str], failed: str = "-") -> Table:
     """A table of final answers, by member; `failed` is a call that failed."""
-    alone = {
+    alone: dict[str, Sequence[Record]] = {
         name: tuple(
             Record(str(n), final or "", None if final == failed else final, "it hangs" if final == failed else None)
             for n, final in enumerate(finals)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +18,9 @@ from mollm.final.forms import Form
 from mollm.types import Proposal
 from tests.evaluation.tuning.pools import table_of
 from tests.fuzz import cases
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MEMBERS = "abcde"
 FINALS = st.one_of(
@@ -68,7 +73,7 @@ def test_what_was_found_on_one_table_serves_another() -> None:
 
 def test_costs_are_those_of_whoever_was_asked() -> None:
     """The third is not asked where two agree."""
-    alone = {
+    alone: dict[str, Sequence[Record]] = {
         name: (Record("1", final, final, cost_usd=cost),)
         for name, final, cost in (("a", "4", 0.5), ("b", "4", 0.25), ("c", "5", 8.0))
     }

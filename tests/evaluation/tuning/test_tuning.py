@@ -18,7 +18,7 @@ from mollm.evaluation.tuning.tune import section_of, table_of, tune
 from tests.evaluation.tuning import pools
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 LOPSIDED = {"strong": 0.9, "a": 0.3, "b": 0.3, "c": 0.3, "d": 0.3}
 EQUALS = dict.fromkeys("abcde", 0.7)
@@ -120,7 +120,7 @@ def test_failures_are_never_right() -> None:
 
 def test_of_those_that_score_alike_the_cheaper_is_the_best_member() -> None:
     """Ties go to the price, then to the order of the file."""
-    alone = {
+    alone: dict[str, Sequence[Record]] = {
         name: tuple(Record(str(n), "1", "1", cost_usd=cost) for n in range(4))
         for name, cost in (("dear", 0.5), ("cheap", 0.1), ("also", 0.1))
     }
