@@ -86,7 +86,7 @@ def read_lines(wrong: Sequence[str], replies: Sequence[str]) -> list[str]:
             found, said = final_answer(wording.format(x=answer, reply=reply)), final_answer(reply)
             is_wrong = found == final_answer(f"The final answer is {answer}.")
             is_said = "{reply}" in wording and found == said
-            counts["nothing" if found is None else "wrong" if is_wrong else "said" if is_said else "else"] += 1
+            counts["said" if is_said else "nothing" if found is None else "wrong" if is_wrong else "else"] += 1
         shares = [f"{100 * counts[what] / len(wrong):.1f} %" for what in ("wrong", "said", "nothing", "else")]
         lines.append(f"| {name} | {' | '.join(shares)} |")
     return [*lines, ""]
