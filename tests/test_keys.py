@@ -487,6 +487,19 @@ def calibration() -> None:
     assert without.confidence is None
 
 
+@key("mixtures.NAME.aggregator.keep_above")
+def keep_above() -> None:
+    """What two say and is probable enough is kept against an aggregator that says otherwise."""
+    said: dict[str, Any] = {"a": ["The answer is 4.", "The answer is 7."], "b": "It is 4.", "c": "The answer is 5."}
+    with tempfile.TemporaryDirectory() as folder:
+        path = written(Path(folder) / "c.json", config(), supports={"a": 4.0})
+
+        kept, _, _ = ask(config({"aggregator": {"keep_above": 0.6}, "calibration": str(path)}), **said)
+        left, _, _ = ask(config({"calibration": str(path)}), **said)
+
+    assert (kept.text, left.text) == ("The answer is 4.", "The answer is 7.")
+
+
 @key("mixtures.NAME.logprobs")
 def logprobs() -> None:
     """Workers are asked for them, and their mean stands in the proposals."""

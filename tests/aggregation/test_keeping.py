@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mollm import MoLLM, load_config
 from mollm.aggregation.aggregate import aggregate
 from mollm.aggregation.base import Brief, Picked
 from mollm.aggregation.keeping import Keeping
 from mollm.calling.calls import Calls
-from mollm.errors import BadRequest
+from mollm.errors import BadRequest, ConfigError
+from mollm.events import Token
 from mollm.final.replies import final_answer
+from mollm.llms.scripted import ScriptedLLM
 from mollm.types import Proposal, Written
+from tests.calibrations import written as calibration
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mollm.aggregation.base import Result
-    from mollm.events import Event, Token
+    from mollm.events import Event
 
 KEEPING = Keeping(0.9)
 
@@ -133,3 +140,56 @@ def test_an_aggregator_that_fails_leaves_the_group() -> None:
     assert answer.message["content"] == "Answer: 42"
     assert len(answer.degraded) == 2
     assert "contradicts" not in " ".join(answer.degraded)
+
+
+def configured(path: Path, aggregator: dict[str, Any], **mixture: Any) -> dict[str, Any]:
+    """Three workers that are calibrated, and an LLM that writes."""
+    llms = {name: {"model": "scripted/x", "retries": 0} for name in ("a", "b", "c", "boss")}
+    section = {"description": "x", "workers": ["a", "b", "c"], "aggregator": {"llm": "boss", **aggregator}, **mixture}
+    whole: dict[str, Any] = {"llms": llms, "mixtures": {"m": section}}
+    section["calibration"] = str(calibration(path, whole, supports={"a": 4.0}))
+    return whole
+
+
+@pytest.mark.parametrize("engine", ["auto", "graph"])
+def test_a_mixture_keeps_what_is_probable_enough(tmp_path: Path, engine: Any) -> None:
+    """From the file to the answer and the stream, in both engines."""
+    said = {"a": "Answer: 42", "b": "It is 42.", "c": "Answer: 5", "boss": "On reflection, the answer is 7."}
+    llms = {name: ScriptedLLM(text) for name, text in said.items()}
+    with MoLLM(configured(tmp_path / "c.json", {"keep_above": 0.6}), llms=llms, engine=engine) as mollm:
+        answer = mollm.ask("How many?")
+        shown = "".join(event.text for event in mollm.stream("How many?") if isinstance(event, Token))
+
+    assert answer.text == shown == "Answer: 42"
+    assert answer.confidence is not None
+    assert answer.confidence > 0.9
+    assert "contradicts 2 of 3 proposals" in answer.degraded[0]
+
+
+@pytest.mark.parametrize(
+    ("aggregator", "mixture", "why"),
+    [
+        ({}, {"agree": 2}, "has no effect with `agree: 2`"),
+        ({}, {"agree": 0.5}, "has no effect with `agree: 0.5`"),
+        ({"method": "vote"}, {}, "has no effect where `vote`"),
+        ({"llm": "a"}, {"enough": 1}, "has no effect on a single proposal"),
+    ],
+)
+def test_where_it_could_keep_nothing_it_is_an_error(
+    tmp_path: Path, aggregator: dict[str, Any], mixture: dict[str, Any], why: str
+) -> None:
+    """With the key, at load."""
+    whole = configured(tmp_path / "c.json", aggregator, **mixture)
+    whole["mixtures"]["m"]["aggregator"]["keep_above"] = 0.9
+
+    with pytest.raises(ConfigError, match=re.escape(f"mixtures.m.aggregator.keep_above: {why}")):
+        load_config(whole)
+
+
+def test_it_needs_a_calibration(tmp_path: Path) -> None:
+    """A probability comes from nowhere else."""
+    whole = configured(tmp_path / "c.json", {"keep_above": 0.9})
+    del whole["mixtures"]["m"]["calibration"]
+
+    with pytest.raises(ConfigError, match="keep_above: needs `calibration`"):
+        load_config(whole)

@@ -43,7 +43,17 @@ REMOTE = {
     *("aggregator.temperature", "aggregator.analysis", "aggregator.analysis.llm", "aggregator.analysis.criteria"),
     *("aggregator.analysis.max_tokens", "review", "review.by", "review.criteria", "review.keep", "review.max_tokens"),
     *("ask_first", "agree", "widen", "widen_after", "enough", "quorum", "deadline", "layers", "shuffle", "on_tools"),
-    *("tools_llm", "grace", "alike", "logprobs", "aggregator.guard", "privacy", "privacy.mask", "privacy.for"),
+    *(
+        "tools_llm",
+        "grace",
+        "alike",
+        "logprobs",
+        "aggregator.keep_above",
+        "aggregator.guard",
+        "privacy",
+        "privacy.mask",
+        "privacy.for",
+    ),
 }
 """What somebody may set through a network. Whoever adds a key decides here whether it is one of these, or stands in
 `NOT_REMOTE`."""
