@@ -228,7 +228,7 @@ def interval(part: int, whole: int) -> str:
     """A share in percent with its 95 % interval (Wilson)."""
     share, z = part / whole, 1.96
     middle, width = share + z * z / (2 * whole), z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole**2))
-    low, high = (middle - width) / (1 + z * z / whole), (middle + width) / (1 + z * z / whole)
+    low, high = max(0, (middle - width) / (1 + z * z / whole)), (middle + width) / (1 + z * z / whole)
     return f"{100 * share:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
 
 
