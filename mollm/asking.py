@@ -13,6 +13,8 @@ class Rules:
 
     ask_first: int
     agree: int | None = None
+    majority: bool = False
+    """More than half of those asked are enough, and two at least; one that failed counts as not asked."""
     sure: float | None = None
     """Probability that the leading answer is right, above 0 and below 1, from which on nobody else is asked."""
     widen: int = 1
@@ -27,7 +29,7 @@ class Rules:
     @property
     def may_agree(self) -> bool:
         """Whether proposals may end a layer by what they say."""
-        return self.agree is not None or self.sure is not None
+        return self.agree is not None or self.majority or self.sure is not None
 
 
 class Asking:
@@ -48,6 +50,7 @@ class Asking:
         self._rules = rules
         self._started = 0
         self._settled = 0
+        self._failed = 0
         self._tally = Tally()
         self.ended = False
         self.agreed = False
@@ -74,7 +77,8 @@ class Asking:
         votes = self._tally.add(self._settled, final)
         self._settled += 1
         is_sure = self._rules.sure is not None and confidence is not None and confidence >= self._rules.sure
-        self.agreed = is_sure or (self._rules.agree is not None and votes >= self._rules.agree)
+        is_agreed = self._rules.agree is not None and votes >= self._rules.agree
+        self.agreed = is_sure or is_agreed or self._has_majority
         is_enough = len(self._tally.answered) >= self._rules.enough
         self.is_in_grace = is_enough and not self.agreed and self._rules.grace > 0
         self.ended = self.agreed or (is_enough and not self.is_in_grace)
@@ -85,6 +89,10 @@ class Asking:
         if self.ended:
             return self._start(0)
         self._settled += 1
+        self._failed += 1
+        if self._has_majority:
+            self.agreed = self.ended = True
+            return self._start(0)
         if self.has_more and not self.is_in_grace:
             return self._start(1)
         return self._after_settling()
@@ -97,6 +105,13 @@ class Asking:
         """`grace` has passed since enough have arrived."""
         self.ended = True
         return self._start(0)
+
+    @property
+    def _has_majority(self) -> bool:
+        if not self._rules.majority or not self._tally.has_finals:
+            return False
+        votes = len(self._tally.groups[0])
+        return votes > 1 and 2 * votes > self._started - self._failed
 
     def _after_settling(self) -> range:
         if self._settled < self._started:

@@ -255,6 +255,7 @@ def rules_of(mixture: MixtureConfig) -> Rules:
     return Rules(
         ask_first=planned if mixture.ask_first == "all" else mixture.ask_first,
         agree=mixture.votes,
+        majority=mixture.majority,
         sure=mixture.sure,
         widen=planned if mixture.widen == "all" else mixture.widen,
         widen_after=mixture.widen_after,

@@ -466,9 +466,10 @@ def agree() -> None:
     four: dict[str, Any] = dict.fromkeys("abc", "The answer is 4.")
 
     _, few, _ = ask(config({"ask_first": 2, "agree": 2}), **four)
+    _, most, _ = ask(config({"ask_first": 2, "agree": "majority"}), **four)
     _, all_, _ = ask(config({"ask_first": 2}), **four)
 
-    assert called(few) == {"a": 1, "b": 1, "c": 0}
+    assert called(few) == called(most) == {"a": 1, "b": 1, "c": 0}
     assert called(all_) == {"a": 2, "b": 1, "c": 1}
 
 

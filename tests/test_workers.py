@@ -64,7 +64,11 @@ def specification(script: list[Scripted], rules: Rules) -> Outcome:
 
     def agreed() -> bool:
         votes = Counter(script[i].final for i in arrived if script[i].final is not None)
+        most = max(votes.values(), default=0)
+        asked = len(started) - sum(script[i].fails for i in settled)
         is_sure = rules.sure is not None and (stated(script, arrived) or 0) >= rules.sure
+        if rules.majority and most > 1 and most > asked / 2:
+            return True
         return is_sure or (rules.agree is not None and max(votes.values(), default=0) >= rules.agree)
 
     start(rules.ask_first)
@@ -84,6 +88,8 @@ def specification(script: list[Scripted], rules: Rules) -> Outcome:
             continue
         settled[index] = now
         if script[index].fails:
+            if rules.majority and agreed():
+                return Outcome(started, frozenset(arrived), True, now)
             if len(started) < len(script) and over is None:
                 start(1)
                 continue
@@ -96,7 +102,7 @@ def specification(script: list[Scripted], rules: Rules) -> Outcome:
         if len(settled) == len(started):
             if len(started) == len(script) or over is not None:
                 return Outcome(started, frozenset(arrived), False, now)
-            stops = rules.agree is not None or rules.sure is not None
+            stops = rules.agree is not None or rules.sure is not None or rules.majority
             open_text = stops and arrived and all(script[i].final is None for i in arrived)
             start(len(script) if open_text else rules.widen)
 
@@ -175,6 +181,7 @@ def scripts(draw: st.DrawFn) -> tuple[list[Scripted], Rules]:
     rules = Rules(
         ask_first=draw(st.integers(1, planned)),
         agree=draw(st.none() | st.integers(2, max(2, planned))),
+        majority=draw(st.booleans()),
         sure=draw(st.none() | st.sampled_from([0.3, 0.45, 0.55, 0.72, 0.85, 0.95])),
         widen=draw(st.integers(1, planned)),
         widen_after=draw(st.none() | st.integers(1, 8).map(lambda n: n + 2.0**-9)),
@@ -339,14 +346,36 @@ def test_nobody_is_waited_for_beyond_the_deadline() -> None:
     assert layer.proposals[1].error.kind == "timed_out"
 
 
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ("77...", 2),
+        ("787..", 3),
+        ("7897.", 5),
+        ("78977", 5),
+        ("7!7..", 3),
+        ("7!87.", 4),
+    ],
+)
+def test_a_majority_is_more_than_half_of_those_asked(said: str, asked: int) -> None:
+    """2 of 2, 2 of 3, 3 of 4, 3 of 5: two say less where more were asked. One that failed counts as not asked."""
+    script = [Scripted(1, None if final in ".!" else final, final == "!") for final in said]
+
+    outcome, layer, _ = play(script, Rules(ask_first=2, majority=True, enough=5))
+
+    assert len(outcome.started) == asked
+    assert layer.agreed is (asked < len(said) or said == "78977")
+
+
 @settings(max_examples=cases(200), deadline=None)
 @given(scripts())
 def test_a_grace_that_is_refused_when_loaded_could_not_have_had_an_effect(case: tuple[list[Scripted], Rules]) -> None:
     """Where the configuration says that grace has no effect, no script ends otherwise with it than without."""
     script, rules = case
     counts = {name: getattr(rules, name) for name in ("ask_first", "widen", "widen_after", "enough")}
-    counts["agree"] = rules.agree or rules.sure
-    rules = replace(rules, sure=None if rules.agree else rules.sure)
+    counts["agree"] = rules.agree or ("majority" if rules.majority else rules.sure)
+    is_counted = bool(rules.agree) or rules.majority
+    rules = replace(rules, majority=rules.majority and not rules.agree, sure=None if is_counted else rules.sure)
     mixture = MixtureConfig(description="x", workers=[WorkerConfig(llm="a", samples=len(script))], grace=5.0, **counts)
     if next(effect_problems("m", mixture), None):
         assert specification(script, replace(rules, grace=5.0)) == specification(script, replace(rules, grace=0.0))

@@ -69,9 +69,11 @@ class Brief:
 
     @property
     def first(self) -> Proposal:
-        """The proposal listed first, of those in the caller's format if any is."""
+        """The proposal listed first, of those in the caller's format if any is, else of those with a final answer."""
         form = self.format
-        return next((p for p in self.proposals if form and form.read(p.text)[1] is None), self.proposals[0])
+        if form and (found := next((p for p in self.proposals if form.read(p.text)[1] is None), None)):
+            return found
+        return next((p for p in self.proposals if p.said is not None), self.proposals[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,18 @@ def _number_or_all(value: Any) -> Any:
     raise ValueError("must be a number of at least 1, or 'all'")
 
 
+MAJORITY = "majority"
+"""More than half of those that were asked."""
+
+
 def _votes_or_probability(value: Any) -> Any:
-    if (type(value) is int and 2 <= value <= MAX_COUNT) or (type(value) is float and 0 < value < 1):
+    if (
+        value == MAJORITY
+        or (type(value) is int and 2 <= value <= MAX_COUNT)
+        or (type(value) is float and 0 < value < 1)
+    ):
         return value
-    raise ValueError("must be a number of at least 2, or a probability above 0 and below 1")
+    raise ValueError("must be a number of at least 2, 'majority', or a probability above 0 and below 1")
 
 
 T = TypeVar("T")
@@ -40,13 +48,14 @@ NumberOrAll: TypeAlias = Annotated[
     int | Literal["all"], BeforeValidator(_number_or_all, json_schema_input_type=int | Literal["all"])
 ]
 VotesOrProbability: TypeAlias = Annotated[
-    int | float,
+    int | float | Literal["majority"],
     BeforeValidator(_votes_or_probability),
     WithJsonSchema(
         {
             "anyOf": [
                 {"minimum": 2, "maximum": MAX_COUNT, "type": "integer"},
                 {"exclusiveMinimum": 0, "exclusiveMaximum": 1, "type": "number"},
+                {"const": MAJORITY, "type": "string"},
             ]
         }
     ),

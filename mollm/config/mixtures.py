@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from mollm.config.arms import Arms
 from mollm.config.comparing import Analysis, ReviewConfig, ScoreConfig
-from mollm.config.fields import Count, NumberOrAll, Sampling, Seconds, Section, VotesOrProbability
+from mollm.config.fields import MAJORITY, Count, NumberOrAll, Sampling, Seconds, Section, VotesOrProbability
 from mollm.types import OnTools
 
 if TYPE_CHECKING:
@@ -118,8 +118,9 @@ class PanelConfig(Section):
     ask_first: NumberOrAll = Field("all", description="How many calls start at once.")
     agree: VotesOrProbability | None = Field(
         None,
-        description="Stop when so many have the same final answer, or when the one that leads is right with this "
-        "probability, which needs `calibration`; unset: never.",
+        description="Stop when so many have the same final answer, when more than half of those asked have "
+        "(`majority`), or when the one that leads is right with this probability, which needs `calibration`; unset: "
+        "never.",
     )
     calibration: str | None = Field(
         None,
@@ -161,6 +162,11 @@ class PanelConfig(Section):
     def votes(self) -> int | None:
         """How many equal final answers `agree` asks for; None where it asks for none."""
         return self.agree if isinstance(self.agree, int) else None
+
+    @property
+    def majority(self) -> bool:
+        """Whether `agree` asks for more than half of those that were asked."""
+        return self.agree == MAJORITY
 
     @property
     def sure(self) -> float | None:
@@ -262,7 +268,7 @@ class MixtureConfig(PanelConfig, Described):
             "on_tools": on_tools,
             "tools_llm": self.tools_llm if self.is_bypass and on_tools == "alone" else self.acting_llm,
             "quorum": min(self.quorum, count),
-            "agree": min(self.votes, count) if self.votes and count > 1 else None,
+            "agree": None if count == 1 else min(self.votes, count) if self.votes else self.agree,
             "enough": min(self.enough, count) if self.enough else None,
             "ask_first": "all" if self.ask_first == "all" else min(self.ask_first, count),
         }

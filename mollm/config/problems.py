@@ -201,13 +201,14 @@ def _count_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]:
     planned, enough = mixture.planned, mixture.enough or mixture.planned
     workers = (*MIXTURES, name, "workers")
     samples: list[KeyPath] = [(*workers, index, "samples") for index in range(len(mixture.listed))]
-    agreed = mixture.votes or enough
+    votes = 2 if mixture.majority else mixture.votes
+    agreed = votes or enough
     least = (agreed, "`agree`") if agreed < enough else (enough, "`enough`")
     bounds = (
         ("enough", enough, planned, "the planned proposals"),
         # Agreement ends a layer, so it must not end one that is too small.
         ("quorum", mixture.quorum, *least),
-        ("agree", mixture.votes or 0, enough, "`enough`" if mixture.enough else "the planned proposals"),
+        ("agree", votes or 0, enough, "`enough`" if mixture.enough else "the planned proposals"),
         ("ask_first", 0 if mixture.ask_first == "all" else mixture.ask_first, planned, "the planned proposals"),
     )
     for field, value, most, what in bounds:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SECRET = "sk-very-secret"  # noqa: S105 - what must not show up
 GIANT = 10**5000
 """More digits than Python prints."""
-VOTES = "mixtures.chat.agree: must be a number of at least 2, or a probability above 0 and below 1"
+VOTES = "mixtures.chat.agree: must be a number of at least 2, 'majority', or a probability above 0 and below 1"
 VALID: dict[str, Any] = {
     "llms": {
         "small": {"model": "scripted/yes", "timeout": {"total": 9}, "price": {"input": 1, "output": 2}},

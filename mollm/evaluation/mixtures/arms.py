@@ -135,7 +135,7 @@ def _votes(scored: Scored, members: Sequence[Answers], everybody: Answers, calls
 
 
 def _vote(scored: Scored, members: Sequence[Answers], size: int, name: str) -> Answers:
-    """The first members side by side, and a proposal of the largest group; where no two agree, the first that came."""
+    """The first members side by side, and a proposal of the largest group; where no two agree, the first answer."""
     columns = list(scored.alone.values())[:size]
     picks = np.array([_voted(records) for records in zip(*columns, strict=True)])
     failed = np.stack([member.failed for member in members[:size]]).min(axis=0)
@@ -146,7 +146,7 @@ def _vote(scored: Scored, members: Sequence[Answers], size: int, name: str) -> A
 def _voted(records: Sequence[Record]) -> int:
     arrived = [number for number, record in enumerate(records) if record.error is None]
     groups = Tally(records[number].final for number in arrived).groups
-    leading = groups[0] if groups and len(groups[0]) > 1 else [0]
+    leading = groups[0] if groups else [0]
     return arrived[leading[0]] if arrived else 0
 
 

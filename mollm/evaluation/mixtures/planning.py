@@ -80,7 +80,7 @@ def _alone(catalog: Catalog, worker: Worker, question: Question) -> PlannedCall:
 
 def _waits_for_all(mixture: Mixture) -> bool:
     rules, planned = mixture.rules, mixture.planned
-    is_whole = min(rules.ask_first, rules.enough) >= planned and rules.agree is None and rules.sure is None
+    is_whole = min(rules.ask_first, rules.enough) >= planned and not rules.may_agree
     return is_whole and mixture.chooser is None
 
 
