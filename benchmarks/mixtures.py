@@ -55,13 +55,12 @@ SETTINGS = (
     asked(5, 2, 2, 2),
     asked(5, 3, 2, 2),
     *(asked(workers, 3, 3) for workers in (5, 6, 7, 9)),
-    asked(7, 3, 3, 2),
     *(asked(workers, 4, 4) for workers in (7, 9)),
 )
 OF_A_POOL = (asked(5, 5), asked(5, 2, 2), asked(5, 3, 3))
 DEPTHS = {"gsm8k": (5,), "math-l5": (5, 7)}
 """How many workers are asked until it is sure."""
-STAGES = ((3,), (5,), (7,), (9,), (2, 3, 5), (2, 3, 5, 7), (2, 3, 5, 7, 9), (3, 5), (3, 5, 7), (3, 5, 7, 9))
+STAGES = ((3,), (5,), (7,), (9,), (2, 3, 5), (2, 3, 5, 7), (2, 3, 5, 7, 9), (3, 5, 7))
 
 
 def plainly(finals: Sequence[str | None], stages: Sequence[int]) -> tuple[int, int]:

@@ -24,10 +24,7 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.table import Table
 
 _CALIBRATING = "mollm.evaluation.mixtures.calibrating"
-SURE = (
-    *((1, sure) for sure in (0.6, 0.7, 0.8, 0.9, 0.95, 0.97)),
-    *((2, sure) for sure in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)),
-)
+SURE = (*((1, sure) for sure in (0.7, 0.8, 0.9, 0.95, 0.97)), (2, 0.7), (2, 0.9))
 """`ask_first` and `agree`."""
 RIGHT = 0.5
 

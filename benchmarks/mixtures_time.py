@@ -80,14 +80,13 @@ SETTINGS = (
     setting(5, 5, enough=3, grace=0.5),
     setting(3, 3, 2),
     setting(5, 3, 2),
-    setting(5, 3, 2, after=2.0),
     setting(5, 2, 2),
-    *(setting(5, 2, 2, after=after) for after in (1.0, 1.5, 2.0, 3.0, 4.0, 8.0)),
+    *(setting(5, 2, 2, after=after) for after in (1.0, 2.0, 3.0, 4.0, 8.0)),
     *(setting(5, 2, 2, enough=4, after=after) for after in (1.5, 2.0)),
     setting(6, 2, 2),
     *(setting(6, 2, 2, enough=enough, after=3.0) for enough in (4, 5)),
     setting(6, 2, 2, enough=5, after=2.0),
-    *(setting(7, 2, 2, enough=5, grace=0.5, after=after) for after in (1.5, 2.0)),
+    setting(7, 2, 2, enough=5, grace=0.5, after=1.5),
 )
 
 
