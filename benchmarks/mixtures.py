@@ -40,9 +40,10 @@ if TYPE_CHECKING:
 SEED = 13
 
 
-def asked(workers: int, first: int, agree: int | None = None, widen: int = 1) -> tuple[str, int, Rules]:
+def asked(workers: int, first: int, agree: int | str | None = None, widen: int = 1) -> tuple[str, int, Rules]:
     """A setting as the YAML has it, how many workers it has, and its rules."""
-    rules = Rules(ask_first=first, agree=agree, widen=widen, enough=workers)
+    count = agree if isinstance(agree, int) else None
+    rules = Rules(ask_first=first, agree=count, majority=agree == "majority", widen=widen, enough=workers)
     if agree is None:
         return f"vote of {workers}", workers, rules
     further = f", widen: {widen}" if widen > 1 else ""
@@ -56,9 +57,12 @@ SETTINGS = (
     asked(5, 3, 2, 2),
     *(asked(workers, 3, 3) for workers in (5, 6, 7, 9)),
     *(asked(workers, 4, 4) for workers in (7, 9)),
+    *(asked(workers, 2, "majority") for workers in (3, 5, 7, 9)),
+    *(asked(workers, 3, "majority") for workers in (5, 7)),
+    *(asked(workers, 2, "majority", 2) for workers in (5, 7)),
 )
-OF_A_POOL = (asked(5, 5), asked(5, 2, 2), asked(5, 3, 3))
-DEPTHS = {"gsm8k": (5,), "math-l5": (5, 7)}
+OF_A_POOL = (asked(5, 5), asked(5, 2, 2), asked(5, 3, 3), asked(5, 2, "majority"))
+DEPTHS = {"gsm8k": (5,), "math-l5": (5,)}
 """How many workers are asked until it is sure."""
 STAGES = ((3,), (5,), (7,), (9,), (2, 3, 5), (2, 3, 5, 7), (2, 3, 5, 7, 9), (3, 5, 7))
 

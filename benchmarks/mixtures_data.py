@@ -15,7 +15,7 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mollm.aggregation.base import best_proposal  # noqa: E402
+from mollm.aggregation.base import voted  # noqa: E402
 from mollm.evaluation.mixtures.simulating import Reply, simulate  # noqa: E402
 from mollm.evaluation.mixtures.table import Table  # noqa: E402
 from mollm.final.calibration import Said  # noqa: E402
@@ -158,13 +158,13 @@ class Layers:
         return Said(table.members[member], table.finals[row][member], None, int(table.lengths[row, member]))
 
     def chosen(self, row: int, order: Sequence[int], arrived: Sequence[int]) -> int:
-        """Return the place in `order` of the proposal that `vote` takes: the best proposal; 0 if none arrived."""
+        """Return the place in `order` of the proposal that `vote` takes; 0 if none arrived."""
         places = {str(place): place for place in sorted(arrived)}
         proposals = [
             Proposal(name, name, 1, "", self.table.finals[row][order[place]], None, False, Usage(), None, 0.0)
             for name, place in places.items()
         ]
-        return places[best_proposal(proposals).worker] if proposals else 0
+        return places[voted(proposals).worker] if proposals else 0
 
 
 def put(page: Path | None, mark: str, lines: Sequence[str]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from mixtures_data import Layers, only
 
 from mollm.asking import Rules
 from mollm.evaluation.metrics import calibration_error
+from mollm.evaluation.mixtures.calibrating import fit
 from mollm.evaluation.mixtures.simulating import Reply, simulate
 
 if TYPE_CHECKING:
@@ -23,17 +22,13 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.simulating import Confidence
     from mollm.evaluation.mixtures.table import Table
 
-_CALIBRATING = "mollm.evaluation.mixtures.calibrating"
 SURE = (*((1, sure) for sure in (0.7, 0.8, 0.9, 0.95, 0.97)), (2, 0.7), (2, 0.9))
 """`ask_first` and `agree`."""
 RIGHT = 0.5
 
 
 def depth_lines(table: Table, found: Sequence[Half], workers: int) -> list[str]:
-    """The calibration error after all, then accuracy and calls of each probability; nothing without a calibration."""
-    if find_spec(_CALIBRATING) is None:
-        return []
-    fit = import_module(_CALIBRATING).fit
+    """The calibration error after all, then accuracy and calls of each probability."""
     layers, errors = Layers(table), []
     right: dict[tuple[int, float], list[float]] = defaultdict(list)
     calls: dict[tuple[int, float], list[float]] = defaultdict(list)
@@ -49,7 +44,8 @@ def depth_lines(table: Table, found: Sequence[Half], workers: int) -> list[str]:
             places = [layers.chosen(row, order, end.arrived) for row, end in zip(half.rows, ends, strict=True)]
             right[first, sure].append(table.scores[half.rows, [order[place] for place in places]].mean())
             calls[first, sure].append(float(np.mean([len(end.started) for end in ends])))
-    lines = [f"Calibration error after {workers}: {100 * np.mean(errors):.2f} percentage points.", ""]
+    ten, fifteen = 100 * np.mean(errors, axis=0)
+    lines = [f"Calibration error after {workers}: {ten:.2f} percentage points by 10 bins, {fifteen:.2f} by 15.", ""]
     lines += ["| | right, % | calls |", "|---|---:|---:|"]
     for first, sure in SURE:
         name = f"{workers} workers, `ask_first: {first}, agree: {sure}`"
@@ -63,8 +59,8 @@ def _remembered(calibration: Any) -> Confidence:
     return lambda said: known(tuple(said))
 
 
-def _error(layers: Layers, half: Half, order: tuple[int, ...], calibration: Any) -> float:
-    """The calibration error once all have answered, 0 to 1."""
+def _error(layers: Layers, half: Half, order: tuple[int, ...], calibration: Any) -> list[float]:
+    """The calibration error once all have answered, 0 to 1, by 10 and by 15 bins."""
     stated, right = [], []
     everyone = Rules(ask_first=len(order), enough=len(order))
     for row in half.rows:
@@ -73,4 +69,4 @@ def _error(layers: Layers, half: Half, order: tuple[int, ...], calibration: Any)
             stated.append(confidence)
             place = layers.played(row, order, everyone).place
             right.append(layers.table.scores[row, order[place]] >= RIGHT)
-    return calibration_error(np.array(stated), np.array(right))
+    return [calibration_error(np.array(stated), np.array(right), bins=bins) for bins in (10, 15)]

@@ -141,6 +141,7 @@ def run_commands(page: Path, folder: Path, environ: dict[str, str]) -> None:
                 shell.run(command, expected, f"{page.name}:{block.line}: {command}")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("page", having("python"), ids=lambda page: page.stem)
 def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, environ: dict[str, str]) -> None:
     """Without an error or a warning."""
@@ -164,6 +165,7 @@ def test_the_yaml_of_a_page_loads(page: Path, tmp_path: Path, monkeypatch: pytes
         assert bool(problems) == block.text.startswith("# wrong"), f"{page.name}:{block.line}: {problems}"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("page", having("console"), ids=lambda page: page.stem)
 def test_the_commands_of_a_page_print_what_it_says(page: Path, tmp_path: Path, environ: dict[str, str]) -> None:
     """Each ends well and prints what stands below it, `...` standing for anything."""

@@ -14,6 +14,8 @@ from tests.server.served import served
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.process
+
 REAL: dict[str, Any] = {
     "llms": {"tiny": {"model": "local/smollm2-135m", "context_window": 1024, "max_tokens": 24}},
     "router": {"kind": "fixed", "fallback": "pair"},

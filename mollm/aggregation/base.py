@@ -67,14 +67,6 @@ class Brief:
         places = {rank.worker: place for place, rank in enumerate(self.ranking.ranks)}
         return sorted(self.proposals, key=lambda proposal: places.get(proposal.worker, len(places)))
 
-    @property
-    def first(self) -> Proposal:
-        """The proposal listed first, of those in the caller's format if any is, else of those with a final answer."""
-        form = self.format
-        if form and (found := next((p for p in self.proposals if form.read(p.text)[1] is None), None)):
-            return found
-        return next((p for p in self.proposals if p.said is not None), self.proposals[0])
-
 
 @dataclass(frozen=True, slots=True)
 class Picked:
@@ -133,6 +125,19 @@ def given_up(brief: Brief, *reasons: str) -> Picked:
 def best_proposal(proposals: Sequence[Proposal], form: Format | None = None) -> Proposal:
     """Return one of the largest group; in it prefer one in the format, then one that is whole, then the first."""
     return by_count(proposals, form)[0]
+
+
+def voted(proposals: Sequence[Proposal], form: Format | None = None) -> Proposal:
+    """Return what a vote takes: the best proposal if any two agree, else the first listed that answers.
+
+    Of those that are in the format, if any is, else of those that have a final answer.
+    """
+    groups = Tally(p.said for p in proposals).groups
+    if groups and len(groups[0]) > 1:
+        return best_proposal(proposals, form)
+    if form and (found := next((p for p in proposals if form.read(p.text)[1] is None), None)):
+        return found
+    return next((p for p in proposals if p.said is not None), proposals[0])
 
 
 def by_count(proposals: Sequence[Proposal], form: Format | None = None) -> list[Proposal]:

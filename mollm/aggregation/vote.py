@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mollm.aggregation.base import Picked
+from mollm.aggregation.base import Picked, voted
 from mollm.aggregation.synthesize import Synthesize
 from mollm.final.tally import Tally
 
@@ -37,5 +37,5 @@ class Vote:
         if groups and len(groups[0]) > 1:
             return Picked(brief.best)
         if self.writers.llm is None:
-            return Picked(brief.first)
+            return Picked(voted(brief.proposals, brief.format))
         return await Synthesize(self.writers).aggregate(brief, calls)

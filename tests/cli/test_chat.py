@@ -19,6 +19,8 @@ from tests.upstream import Upstream, answer, error, hang, stream
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 IN_TERMINAL = [sys.executable, "-c", "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"]
 
 REMOTE = """

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 COMMAND = (sys.executable, "-W", "error", "-m", "mollm", "mcp")
 PRINTING = """
 import os
