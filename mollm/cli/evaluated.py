@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mollm.config.members import mixture_digest
+from mollm.evaluation.mixtures.comparing.sentences import SAME
 from mollm.evaluation.mixtures.reports import read_report
-from mollm.evaluation.mixtures.sentences import SAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

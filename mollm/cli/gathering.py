@@ -15,13 +15,13 @@ from mollm.cli.printing.gathering import named, print_failures, print_outlook, p
 from mollm.cli.printing.layout import count
 from mollm.cli.printing.output import say
 from mollm.errors import DataError, LimitError
-from mollm.evaluation.mixtures.asking import Asker
 from mollm.evaluation.mixtures.best import best_by
-from mollm.evaluation.mixtures.ceiling import Ceiling
-from mollm.evaluation.mixtures.gathering import Gathering, gather
-from mollm.evaluation.mixtures.journal import Journal
-from mollm.evaluation.mixtures.members import mixtures_digest
-from mollm.evaluation.mixtures.planning import outlook
+from mollm.evaluation.mixtures.gathering.asking import Asker
+from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
+from mollm.evaluation.mixtures.gathering.gather import Gathering, gather
+from mollm.evaluation.mixtures.gathering.journal import Journal
+from mollm.evaluation.mixtures.gathering.members import mixtures_digest
+from mollm.evaluation.mixtures.gathering.planning import outlook
 from mollm.evaluation.mixtures.rows import questions_digest
 from mollm.evaluation.mixtures.subject import lacking
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mollm.catalog import Catalog
-    from mollm.evaluation.mixtures.gathering import Found
-    from mollm.evaluation.mixtures.planning import Outlook
+    from mollm.evaluation.mixtures.gathering.gather import Found
+    from mollm.evaluation.mixtures.gathering.planning import Outlook
     from mollm.evaluation.mixtures.rows import Row
     from mollm.evaluation.mixtures.scores.base import Score
     from mollm.evaluation.mixtures.subject import Subject

@@ -18,13 +18,13 @@ from mollm.errors import DataError
 from mollm.evaluation.mixtures.best import Remembered
 from mollm.evaluation.mixtures.calibrating import calibrate as fitted
 from mollm.evaluation.mixtures.calibrating import write_calibration
-from mollm.evaluation.mixtures.ceiling import Ceiling
-from mollm.evaluation.mixtures.comparing import About, report_of
+from mollm.evaluation.mixtures.comparing.compare import About, report_of
+from mollm.evaluation.mixtures.comparing.scoring import said_of, scored
+from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.page import page_of
 from mollm.evaluation.mixtures.reports import write_report
 from mollm.evaluation.mixtures.rows import data_digest, read_rows
 from mollm.evaluation.mixtures.scores.registry import Given, score_of
-from mollm.evaluation.mixtures.scoring import said_of, scored
 from mollm.evaluation.mixtures.subject import subject_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from mollm.cli.main import app
 from mollm.config.load import load_config
 from mollm.config.members import mixture_digest
 from mollm.errors import DataError
-from mollm.evaluation.mixtures.comparing import report_of
+from mollm.evaluation.mixtures.comparing.compare import report_of
 from mollm.evaluation.mixtures.reports import write_report
 from tests.evaluation.mixtures.pools import ABOUT, Final, equals, gathered, lopsided
 

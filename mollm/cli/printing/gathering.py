@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rich.progress import Task
 
-    from mollm.evaluation.mixtures.asking import Told
-    from mollm.evaluation.mixtures.planning import Outlook
+    from mollm.evaluation.mixtures.gathering.asking import Told
+    from mollm.evaluation.mixtures.gathering.planning import Outlook
 
 MOST_NAMED = 5
 """LLMs or questions in one message."""

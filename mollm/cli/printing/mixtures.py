@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from mollm.cli.printing.layout import console, count
-from mollm.evaluation.mixtures.sentences import compared
+from mollm.evaluation.mixtures.comparing.sentences import compared
 from mollm.printable import abridged, printable
 
 if TYPE_CHECKING:

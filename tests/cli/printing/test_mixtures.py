@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from mollm.cli.printing.mixtures import print_mixtures_report
-from mollm.evaluation.mixtures.comparing import report_of
+from mollm.evaluation.mixtures.comparing.compare import report_of
 from mollm.evaluation.mixtures.records import Gathered
 from mollm.evaluation.mixtures.report import Confusion, Excluded, Turned
 from tests.evaluation.mixtures.pools import ABOUT, Final, column, gathered, lopsided, rows_of, voted

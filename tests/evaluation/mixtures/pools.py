@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mollm.aggregation.base import best_proposal
-from mollm.evaluation.mixtures.comparing import About
+from mollm.evaluation.mixtures.comparing.compare import About
 from mollm.evaluation.mixtures.records import Gathered, Record
 from mollm.evaluation.mixtures.rows import Row
 from mollm.final.tally import Tally

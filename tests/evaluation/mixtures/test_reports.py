@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mollm.errors import DataError
-from mollm.evaluation.mixtures.comparing import report_of
+from mollm.evaluation.mixtures.comparing.compare import report_of
 from mollm.evaluation.mixtures.report import Report, Side
 from mollm.evaluation.mixtures.reports import read_report, to_json, write_report
 from tests.evaluation.mixtures.pools import ABOUT, Final, gathered, lopsided

@@ -14,16 +14,16 @@ from mollm.catalog import Catalog
 from mollm.config.load import load_config
 from mollm.config.members import mixture_digest
 from mollm.errors import ConfigError, DataError
-from mollm.evaluation.mixtures.asking import Asker
-from mollm.evaluation.mixtures.ceiling import Ceiling
-from mollm.evaluation.mixtures.gathering import Gathering, gather
-from mollm.evaluation.mixtures.journal import Journal
-from mollm.evaluation.mixtures.members import mixtures_digest
+from mollm.evaluation.mixtures.gathering.asking import Asker
+from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
+from mollm.evaluation.mixtures.gathering.gather import Gathering, gather
+from mollm.evaluation.mixtures.gathering.journal import Journal
+from mollm.evaluation.mixtures.gathering.members import mixtures_digest
 from mollm.evaluation.mixtures.rows import read_rows
 from mollm.evaluation.mixtures.subject import lacking, subject_of
 
 if TYPE_CHECKING:
-    from mollm.evaluation.mixtures.gathering import Found
+    from mollm.evaluation.mixtures.gathering.gather import Found
     from mollm.evaluation.mixtures.subject import Subject
 
 QUESTIONS = {"q1": "What is 2 + 2?", "q2": "What is 3 + 3?", "q3": "What is 4 + 4?"}

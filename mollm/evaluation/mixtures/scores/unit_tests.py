@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mollm.errors import SandboxError
-from mollm.evaluation.mixtures import harness
-from mollm.evaluation.mixtures.assertions import NAME, Assertions, assertions_of
+from mollm.evaluation.mixtures.scores import harness
+from mollm.evaluation.mixtures.scores.assertions import NAME, Assertions, assertions_of
 from mollm.evaluation.mixtures.scores.base import told
 from mollm.loops import all_of
 from mollm.sandbox import Limits, arun, code_of, run
@@ -32,7 +32,7 @@ class UnitTests:
 
     The longest Python block of the answer runs as a module, without input, and the tests behind it in the same
     namespace: `assert` statements, or functions `test_...` that take nothing and are called. All of it happens in the
-    sandbox, without a network. See `mollm.evaluation.mixtures.assertions` for what code
+    sandbox, without a network. See `mollm.evaluation.mixtures.scores.assertions` for what code
     can do to pass that is wrong.
     """
 

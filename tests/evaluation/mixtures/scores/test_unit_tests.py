@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mollm.errors import SandboxError
-from mollm.evaluation.mixtures.assertions import Expected, assertions_of, decoded
-from mollm.evaluation.mixtures.harness import encoded
 from mollm.evaluation.mixtures.scores import unit_tests
+from mollm.evaluation.mixtures.scores.assertions import Expected, assertions_of, decoded
+from mollm.evaluation.mixtures.scores.harness import encoded
 from mollm.evaluation.mixtures.scores.registry import score_of
 from mollm.evaluation.mixtures.scores.unit_tests import UnitTests
 from mollm.sandbox import Limits

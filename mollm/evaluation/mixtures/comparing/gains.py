@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mollm.evaluation.mixtures.comparing.sentences import sentence
 from mollm.evaluation.mixtures.report import Gain, Verdict
-from mollm.evaluation.mixtures.sentences import sentence
 from mollm.evaluation.resampling import interval_of_mean
 
 if TYPE_CHECKING:
     from mollm.evaluation.metrics import Floats
-    from mollm.evaluation.mixtures.arms import Answers
+    from mollm.evaluation.mixtures.comparing.arms import Answers
     from mollm.evaluation.mixtures.report import VerdictKind
 
 LEAST_GAIN = 0.01

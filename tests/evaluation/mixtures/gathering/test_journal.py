@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mollm.errors import DataError
-from mollm.evaluation.mixtures.journal import Journal, Key
+from mollm.evaluation.mixtures.gathering.journal import Journal, Key
 from mollm.evaluation.mixtures.records import Record
 from mollm.types import Failure, Proposal, Usage
 

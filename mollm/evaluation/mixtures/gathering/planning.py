@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mollm.evaluation.mixtures.members import members_of
+from mollm.evaluation.mixtures.gathering.members import members_of
 from mollm.limits import WorstCase, worst_case
 from mollm.messages import messages_of, question_of
 from mollm.options import Options

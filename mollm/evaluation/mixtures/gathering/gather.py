@@ -13,16 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from mollm.errors import RunError
-from mollm.evaluation.mixtures.asking import Told
-from mollm.evaluation.mixtures.ceiling import CeilingReached
-from mollm.evaluation.mixtures.journal import Key
-from mollm.evaluation.mixtures.members import members_of, router_digest, themselves, warmed
+from mollm.evaluation.mixtures.gathering.asking import Told
+from mollm.evaluation.mixtures.gathering.ceiling import CeilingReached
+from mollm.evaluation.mixtures.gathering.journal import Key
+from mollm.evaluation.mixtures.gathering.members import members_of, router_digest, themselves, warmed
 from mollm.evaluation.mixtures.records import Gathered, Record
 from mollm.loops import all_of
 
 if TYPE_CHECKING:
-    from mollm.evaluation.mixtures.asking import Asker
-    from mollm.evaluation.mixtures.members import Member
+    from mollm.evaluation.mixtures.gathering.asking import Asker
+    from mollm.evaluation.mixtures.gathering.members import Member
     from mollm.evaluation.mixtures.rows import Row
     from mollm.types import Proposal
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mollm.evaluation.mixtures.halves import best_elsewhere, halves
+from mollm.evaluation.mixtures.comparing.halves import best_elsewhere, halves
+from mollm.evaluation.mixtures.comparing.taking import Taken
 from mollm.evaluation.mixtures.report import Arm
-from mollm.evaluation.mixtures.taking import Taken
 from mollm.evaluation.resampling import interval_of_mean
 from mollm.final.tally import Tally
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.evaluation.metrics import Bools, Floats, Ints
+    from mollm.evaluation.mixtures.comparing.scoring import Scored
     from mollm.evaluation.mixtures.records import Record
     from mollm.evaluation.mixtures.report import ArmKind
-    from mollm.evaluation.mixtures.scoring import Scored
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mollm.evaluation.mixtures.arms import ALONE, Answers, Lacking, arms_of, field_of, mixture_of
-from mollm.evaluation.mixtures.gains import LEAST_GAIN, gain_of, verdict_of
-from mollm.evaluation.mixtures.looking import (
+from mollm.evaluation.mixtures.comparing.arms import ALONE, Answers, Lacking, arms_of, field_of, mixture_of
+from mollm.evaluation.mixtures.comparing.gains import LEAST_GAIN, gain_of, verdict_of
+from mollm.evaluation.mixtures.comparing.looking import (
     bins_of,
     calibration_of,
     confusion_of,
@@ -18,20 +18,20 @@ from mollm.evaluation.mixtures.looking import (
     lost_of,
     turned_of,
 )
+from mollm.evaluation.mixtures.comparing.scoring import ROUTED, name_of, said_of, scored, scores_of
+from mollm.evaluation.mixtures.comparing.sentences import count
+from mollm.evaluation.mixtures.comparing.taking import Taken
 from mollm.evaluation.mixtures.records import Record
 from mollm.evaluation.mixtures.report import MixtureReport, Report, Verdict
-from mollm.evaluation.mixtures.scoring import ROUTED, name_of, said_of, scored, scores_of
-from mollm.evaluation.mixtures.sentences import count
-from mollm.evaluation.mixtures.taking import Taken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mollm.evaluation.mixtures.arms import Field
+    from mollm.evaluation.mixtures.comparing.arms import Field
+    from mollm.evaluation.mixtures.comparing.scoring import Scored
     from mollm.evaluation.mixtures.records import Gathered
     from mollm.evaluation.mixtures.report import ArmKind, Lost
     from mollm.evaluation.mixtures.scores.base import Score
-    from mollm.evaluation.mixtures.scoring import Scored
 
 
 NOTHING_COUNTS = "no question counts"

@@ -13,11 +13,11 @@ import pytest
 
 from mollm import MoLLM
 from mollm.errors import RunError, Unreachable
-from mollm.evaluation.mixtures.asking import MOST_IN_A_ROW, Asker
 from mollm.evaluation.mixtures.best import Remembered, best_by
-from mollm.evaluation.mixtures.ceiling import Ceiling
-from mollm.evaluation.mixtures.gathering import Found, Gathering, gather
-from mollm.evaluation.mixtures.journal import Journal
+from mollm.evaluation.mixtures.gathering.asking import MOST_IN_A_ROW, Asker
+from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
+from mollm.evaluation.mixtures.gathering.gather import Found, Gathering, gather
+from mollm.evaluation.mixtures.gathering.journal import Journal
 from mollm.evaluation.mixtures.rows import Row
 from mollm.evaluation.mixtures.scores.exact import Exact
 from mollm.llms.scripted import Reply, ScriptedLLM

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mollm.evaluation.metrics import calibration_error
+from mollm.evaluation.mixtures.comparing.scoring import best_of, name_of
 from mollm.evaluation.mixtures.report import Bin, Confusion, Domains, Lost, Side, Turned
-from mollm.evaluation.mixtures.scoring import best_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.evaluation.metrics import Floats, Ints
+    from mollm.evaluation.mixtures.comparing.scoring import Said, Scored
     from mollm.evaluation.mixtures.rows import Row
-    from mollm.evaluation.mixtures.scoring import Said, Scored
     from mollm.types import Proposal
 
 BINS = 10

@@ -9,11 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mollm.evaluation.mixtures.arms import Answers
-from mollm.evaluation.mixtures.gains import MOST_QUESTIONS, enough, gain_of, p_value, paired_interval, verdict_of
-from mollm.evaluation.mixtures.halves import best_elsewhere, halves
-from mollm.evaluation.mixtures.sentences import times
-from mollm.evaluation.mixtures.taking import Taken
+from mollm.evaluation.mixtures.comparing.arms import Answers
+from mollm.evaluation.mixtures.comparing.gains import (
+    MOST_QUESTIONS,
+    enough,
+    gain_of,
+    p_value,
+    paired_interval,
+    verdict_of,
+)
+from mollm.evaluation.mixtures.comparing.halves import best_elsewhere, halves
+from mollm.evaluation.mixtures.comparing.sentences import times
+from mollm.evaluation.mixtures.comparing.taking import Taken
 from mollm.evaluation.resampling import bootstrap, interval_of_mean
 from tests.fuzz import cases
 

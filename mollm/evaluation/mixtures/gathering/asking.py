@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mollm.api import MoLLM
-    from mollm.evaluation.mixtures.ceiling import Ceiling, Share
-    from mollm.evaluation.mixtures.journal import Journal, Key
+    from mollm.evaluation.mixtures.gathering.ceiling import Ceiling, Share
+    from mollm.evaluation.mixtures.gathering.journal import Journal, Key
     from mollm.evaluation.mixtures.rows import Row
     from mollm.types import Answer
 

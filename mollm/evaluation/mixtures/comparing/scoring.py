@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mollm.aggregation.base import best_proposal
+from mollm.evaluation.mixtures.comparing.sentences import count
 from mollm.evaluation.mixtures.records import Record
 from mollm.evaluation.mixtures.report import Excluded
-from mollm.evaluation.mixtures.sentences import count
 from mollm.loops import all_of
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mollm.errors import DataError
-from mollm.evaluation.mixtures.comparing import report_of
-from mollm.evaluation.mixtures.halves import best_elsewhere, halves
+from mollm.evaluation.mixtures.comparing.compare import report_of
+from mollm.evaluation.mixtures.comparing.halves import best_elsewhere, halves
 from mollm.evaluation.mixtures.records import Gathered, Record
 from mollm.evaluation.mixtures.report import Turned
 from mollm.evaluation.mixtures.scores.exact import Exact
