@@ -55,9 +55,9 @@ class LLMJudge:
     """Scores by an LLM that reads each answer beside the first one: 1 if it wins, 0.5 for a tie, 0 if it loses.
 
     The first of the answers to a question that it is ever given, which is that of the first member as it is listed, is
-    the anchor of all others, and has 0.5 itself. The judge reads each pair in both orders, without names, and an answer wins only if it
-    does in both. Equal answers are a tie without a call. Where the judge fails, or does not reply as it should, there
-    is no score.
+    the anchor of all others, and has 0.5 itself. The judge reads each pair in both orders, without names, and an answer
+    wins only if it does in both. Equal answers are a tie without a call. Where the judge fails, or does not reply as it
+    should, there is no score.
     """
 
     name, is_exact = "judge", False
