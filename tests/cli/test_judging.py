@@ -95,7 +95,7 @@ async def test_what_the_judge_takes_stands_in_the_report_and_nothing_is_kept(fol
     scores = {arm["name"]: arm["score"] for arm in report["mixtures"][0]["arms"]}
     assert scores["b alone"] == 1.0
     assert scores["a alone"] == 0.5
-    assert not (folder / "mollm-feedback.sqlite").exists()  # noqa: ASYNC240 - a test
+    assert not (folder / "mollm-feedback.sqlite").exists()
 
 
 async def test_the_judge_and_those_who_answer_share_a_ceiling(folder: Path) -> None:
