@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mollm.aggregation.keeping import Keeping
     from mollm.aggregation.rewriting import Rewriter
     from mollm.calling.calls import Calls
+    from mollm.events import Event, Observer
 
 
 async def aggregate(
@@ -48,12 +49,25 @@ async def aggregate(
         return await written_of(settled, brief, calls, rewriter)
     if keeping is None or not keeping.holds(brief):
         return await written_of(await _made(aggregator, brief, calls, guard), brief, calls, rewriter)
-    unseen = replace(brief, streams=False)
+    unseen = replace(brief, streams=False, observer=_Unseen(brief.observer))
     result = keeping.kept(await _made(aggregator, unseen, calls, guard), unseen)
     written = await written_of(result, unseen, calls, rewriter)
     if brief.streams:
         await _show(written, brief)
     return written
+
+
+class _Unseen:
+    """Hears what happens, and shows nothing, whatever an aggregator of somebody's own does."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def tell(self, event: Event) -> None:
+        self._observer.tell(event)
+
+    async def show(self, token: Token) -> None:
+        """What is written may be taken back."""
 
 
 async def _made(aggregator: Aggregator, brief: Brief, calls: Calls, guard: Guard | None) -> Result:

@@ -26,7 +26,8 @@ LONGEST = 40
 class Keeping:
     """Takes the proposal of a group that is right with a high probability, where the aggregator contradicts it.
 
-    An answer without a final answer contradicts nobody.
+    An answer without a final answer contradicts nobody, and one in the caller's format no proposals that are not: they
+    could not take its place.
     """
 
     above: float
@@ -35,12 +36,13 @@ class Keeping:
     def holds(self, brief: Brief) -> bool:
         """Whether there is such a group, so that nothing the aggregator writes may be shown before it was read."""
         is_probable = brief.confidence is not None and brief.confidence >= self.above
-        return is_probable and len(_leading(brief)) > 1
+        leading = _leading(brief)
+        return is_probable and len(leading) > 1 and any(_is_in_format(proposal, brief) for proposal in leading)
 
     def kept(self, result: Result, brief: Brief) -> Result:
         """Return what the aggregator made, or the proposal of the group that it contradicts."""
         proposal = by_count(_leading(brief), brief.format)[0]
-        said = _said(result, brief)
+        said = _said(result, proposal)
         if said is None or proposal.final is None or is_same(said, proposal.final):
             return result
         degraded = () if isinstance(result, str) else result.degraded
@@ -57,17 +59,20 @@ def _leading(brief: Brief) -> list[Proposal]:
     return [brief.proposals[index] for index in groups[0]] if groups else []
 
 
-def _said(result: Result, brief: Brief) -> str | None:
-    """The final answer of what the aggregator made, read as those of the proposals are."""
+def _is_in_format(proposal: Proposal, brief: Brief) -> bool:
+    return brief.format is None or brief.format.read(proposal.text)[1] is None
+
+
+def _said(result: Result, beside: Proposal) -> str | None:
+    """The final answer of what the aggregator made, read as that of the proposal is."""
     if isinstance(result, Picked):
         return result.proposal.final
     text = text_of(result.message.get("content")) if isinstance(result, Written) else result
-    if brief.format is not None:
-        try:
-            return value_of(text)
-        except ValueError:
-            pass  # words, although JSON was asked for
-    return final_answer(text)
+    try:
+        # Who was asked for JSON is known by all of it; JSON that nobody asked for by the answer that it names.
+        return value_of(text) if value_of(beside.text) == beside.final else final_answer(text)
+    except ValueError:
+        return final_answer(text)  # words, although JSON was asked for
 
 
 def _shown(final: str) -> str:

@@ -78,9 +78,10 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
         )
     kept = ways.journal or _default_journal(wanted.data, None if calibrate else out, subject)
     asked = rows[: wanted.limit]
-    async with _judging(wanted, subject, rows, ways) as score:
+    ceiling = Ceiling(ways.calls, ways.cost_usd)
+    async with _judging(wanted, subject, rows, ceiling) as score:
         counted = Remembered(score)
-        done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept))
+        done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept), ceiling)
         about = About(
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             data=str(wanted.data),
@@ -101,15 +102,14 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
 
 
 @asynccontextmanager
-async def _judging(wanted: Wanted, subject: Subject, rows: list[Row], ways: Ways) -> AsyncIterator[Score]:
+async def _judging(wanted: Wanted, subject: Subject, rows: list[Row], ceiling: Ceiling) -> AsyncIterator[Score]:
     """The score; a judge is an LLM of the file, also where recorded answers are judged."""
     given = Given(rows, wanted.ratings, wanted.judge, config=subject.original.path)
     if wanted.score != "judge" or wanted.judge is None:
         yield score_of(wanted.score, given)
         return
-    async with MoLLM(subject.original) as mollm:
-        budget = Ceiling(ways.calls, ways.cost_usd).question()
-        yield score_of(wanted.score, replace(given, mollm=mollm, budget=budget))
+    async with MoLLM(subject.judging) as mollm:
+        yield score_of(wanted.score, replace(given, mollm=mollm, ceiling=ceiling))
 
 
 async def _write_calibration(out: Path, data: Path, subject: Subject, done: Evaluated, score: Score) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from mollm.evaluation.mixtures.scores.base import spent_by
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from mollm.evaluation.mixtures.records import Gathered
     from mollm.evaluation.mixtures.rows import Row
-    from mollm.evaluation.mixtures.scores.base import Score
+    from mollm.evaluation.mixtures.scores.base import Score, Spent
 
 
 class Remembered:
@@ -33,6 +35,11 @@ class Remembered:
             found = await self._score.score(row, new)
             known |= {(who, text): found.get(who) for who, text in new.items()}
         return {who: known[who, text] for who, text in texts.items()}
+
+    @property
+    def spent(self) -> Spent:
+        """As the score says."""
+        return spent_by(self._score)
 
     def notes(self) -> Sequence[str]:
         """As the score says."""

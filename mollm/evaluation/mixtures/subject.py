@@ -46,6 +46,11 @@ class Subject:
     """What a reader of the report has to know."""
 
     @property
+    def judging(self) -> Config:
+        """Of which a judge is an LLM: its own ones, and nothing that they are asked is kept for ratings."""
+        return self.original.model_copy(update={"feedback": FeedbackConfig()})
+
+    @property
     def digests(self) -> dict[str, str]:
         """Of each mixture, as its file describes it."""
         sections = self.original.mixtures

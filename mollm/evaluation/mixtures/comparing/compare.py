@@ -23,6 +23,7 @@ from mollm.evaluation.mixtures.comparing.sentences import count
 from mollm.evaluation.mixtures.comparing.taking import Taken
 from mollm.evaluation.mixtures.records import Record
 from mollm.evaluation.mixtures.report import MixtureReport, Report, Verdict
+from mollm.evaluation.mixtures.scores.base import spent_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ class About:
     config: str
     is_replayed: bool = False
     calls: int = 0
+    """Made by those who answered; what a judge takes is added to it, as is its cost."""
     cost_usd: float | None = None
     notes: tuple[str, ...] = ()
     routes: Sequence[str | None] = ()
@@ -77,6 +79,8 @@ async def report_of(
         mixtures.append(
             await _reported(counted, [_routed_arm(counted)] if about.routes else [], score, least_gain, seed)
         )
+    spent = spent_by(score)
+    costs = [cost for cost in (about.cost_usd, spent.cost_usd) if cost is not None]
     return Report(
         date=about.date,
         data=about.data,
@@ -88,8 +92,8 @@ async def report_of(
         mixtures=tuple(mixtures),
         router=confusion_of(rows, about.routes, [one.mixture for one in gathered]) if about.routes else None,
         notes=(*about.notes, *score.notes()),
-        calls=about.calls,
-        cost_usd=about.cost_usd,
+        calls=about.calls + spent.calls,
+        cost_usd=sum(costs) if costs else None,
     )
 
 

@@ -34,6 +34,11 @@ class Ceiling:
         self._changed = asyncio.Event()
 
     @property
+    def needs_prices(self) -> bool:
+        """Whether it is one of USD."""
+        return self._most_cost is not None
+
+    @property
     def why(self) -> str:
         """What to say of a question that was not asked."""
         parts = [f"{self._most_calls} calls"] if self._most_calls is not None else []

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mollm.comparing.replies import object_of
-from mollm.errors import ConfigError, MollmError, UserError
+from mollm.errors import ConfigError, LimitError, MollmError
+from mollm.evaluation.mixtures.comparing.sentences import count
+from mollm.evaluation.mixtures.gathering.ceiling import Ceiling, CeilingReached
 from mollm.evaluation.mixtures.scores.base import Spent, told
 from mollm.evaluation.mixtures.scores.trust import Pair, trust_of
 from mollm.final.replies import is_right, is_value
@@ -16,11 +18,11 @@ from mollm.prompts import fence, fence_question, fence_reference, load_prompt
 from mollm.types import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mollm.api import MoLLM
+    from mollm.evaluation.mixtures.gathering.ceiling import Share
     from mollm.evaluation.mixtures.rows import Row
-    from mollm.limits import Budget
     from mollm.options import RequestOptions
 
 PROMPT = "prompts/judge/default.md"
@@ -52,37 +54,43 @@ class _Verdict:
 class LLMJudge:
     """Scores by an LLM that reads each answer beside the first one: 1 if it wins, 0.5 for a tie, 0 if it loses.
 
-    The first of the answers to a question, which is that of the first member as it is listed, is the anchor of all
-    others, and has 0.5 itself. The judge reads each pair in both orders, without names, and an answer wins only if it
-    does in both. Equal answers are a tie without a call. Where the judge fails, or does not reply as it should, there
-    is no score.
+    The first of the answers to a question that it is ever given, which is that of the first member as it is listed, is
+    the anchor of all others, and has 0.5 itself. The judge reads each pair in both orders, without names, and an answer
+    wins only if it does in both. Equal answers are a tie without a call. Where the judge fails, or does not reply as it
+    should, there is no score.
     """
 
     name, is_exact = "judge", False
 
-    def __init__(self, mollm: MoLLM, llm: str, budget: Budget | None = None) -> None:
+    def __init__(self, mollm: MoLLM, llm: str, ceiling: Ceiling | None = None) -> None:
         """Take an LLM of a configuration, which is asked as any question is: with its retries, limits and prices.
 
         Args:
             mollm: Has it. Must not be one that replays recorded answers, among which there are no verdicts.
             llm: Its name.
-            budget: From which each call takes its worst case; what it refuses has no verdict.
+            ceiling: From which each call takes its worst case; what it refuses has no verdict.
 
         Raises:
             ConfigError: The configuration has no such LLM.
+            LimitError: It has no price, and the ceiling is one of USD.
             PromptError: The prompt cannot be used.
         """
         config = mollm.config
         if llm not in config.llms:
             known = ", ".join(sorted(config.llms))
             raise ConfigError(f"the judge must be an LLM of the configuration ({known}), and {llm!r} is none")
-        self._mollm, self._llm, self._budget = mollm, llm, budget
+        self._mollm, self._llm = mollm, llm
+        self._ceiling = Ceiling() if ceiling is None else ceiling
+        client = mollm.catalog.llms.add(llm)
+        if self._ceiling.needs_prices and client.price is None:
+            raise LimitError(f"--cost cannot be kept: no price of {llm}, which judges; give `price`, or --calls")
         self._prompt = load_prompt(config, PROMPT, "judge", "judge")
         self._options: RequestOptions = {"mixture": llm}
-        if mollm.catalog.llms.add(llm).dialect is not None:
+        if client.dialect is not None:
             named = {"name": "judge", "schema": FORM, "strict": True}
             self._options["response_format"] = {"type": "json_schema", "json_schema": named}
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._anchors: dict[str, str] = {}
         self._known: dict[tuple[str, str, str], _Verdict] = {}
         self._pairs: list[Pair] = []
         self._failures: list[str] = []
@@ -101,7 +109,10 @@ class LLMJudge:
     async def score(self, row: Row, texts: Mapping[str, str]) -> Mapping[str, float | None]:
         if not texts:
             return {}
-        anchor, *others = dict.fromkeys(text.strip() for text in texts.values())
+        said = list(dict.fromkeys(text.strip() for text in texts.values()))
+        # Whoever asks again, of further answers to the same question, has them held against the same one.
+        anchor = self._anchors.setdefault(row.id, said[0])
+        others = [text for text in said if text != anchor]
         self._is_member |= self._llm in texts
         verdicts = await all_of([self._verdict(row, anchor, text) for text in others]) if others else []
         scores: dict[str, float | None] = {anchor: TIE}
@@ -116,8 +127,14 @@ class LLMJudge:
             "a judge that contradicts itself 0.5, a loss 0",
             *(member if self._is_member else []),
             *trust_of(self._pairs),
+            *self._took(),
             *told(self._failures, "pairs without a verdict"),
         )
+
+    def _took(self) -> Iterator[str]:
+        if self._calls:
+            cost = f" and {self._cost:.2f} USD" if self._has_cost else ""
+            yield f"judging took {count(self._calls, 'call')}, {count(self._usage.total_tokens, 'token')}{cost}"
 
     async def _verdict(self, row: Row, anchor: str, text: str) -> _Verdict | None:
         """Ask in both orders, once for all mixtures with the same first member; None if either says nothing."""
@@ -149,25 +166,37 @@ class LLMJudge:
             reference=fence_reference(row.reference),
         )
         async with self._places:
-            try:
-                answer = await self._mollm.arun(prompt, budget=self._budget, **self._options)
-            except MollmError as error:
-                self._count(0 if isinstance(error, UserError) else 1, Usage(), None)
-                raise NoVerdictError(str(error)) from error
-        self._count(answer.calls, answer.usage, answer.cost_usd)
+            text = await self._reply(prompt)
         try:
-            better = object_of(answer.text).get("better")
+            better = object_of(text).get("better")
         except ValueError as error:
             raise NoVerdictError(f"the reply of {self._llm} cannot be read: {error}") from error
         if type(better) is not int or better not in (NEITHER, FIRST, SECOND):
             raise NoVerdictError(f"the reply of {self._llm} cannot be read: `better` must be 0, 1 or 2")
         return better
 
-    def _count(self, calls: int, usage: Usage, cost_usd: float | None) -> None:
-        self._calls += calls
-        self._usage += usage
-        self._cost += cost_usd or 0.0
-        self._has_cost |= cost_usd is not None
+    async def _reply(self, prompt: str) -> str:
+        """Ask once there is enough left of the ceiling. Raises `NoVerdictError`."""
+        while True:
+            with self._ceiling.question() as share:
+                try:
+                    return (await self._mollm.arun(prompt, share, budget=share, **self._options)).text
+                except MollmError as error:
+                    if not share.is_refused:
+                        raise NoVerdictError(str(error)) from error
+                finally:
+                    self._count(share)
+            try:
+                await self._ceiling.gives_back()
+            except CeilingReached as error:
+                raise NoVerdictError(str(error)) from None
+
+    def _count(self, share: Share) -> None:
+        for call in (event.call for event in share.ended):
+            self._calls += 1
+            self._usage += call.usage
+            self._cost += call.cost_usd or 0.0
+            self._has_cost |= call.cost_usd is not None
 
 
 def _pair(row: Row, anchor: str, text: str, verdict: _Verdict) -> Pair:

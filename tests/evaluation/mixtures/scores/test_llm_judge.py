@@ -161,7 +161,7 @@ async def test_it_says_whether_it_agrees_with_references_and_follows_length() ->
         wrong = "The answer is 5." + " indeed" * (number < 2)
         await judge.score(row("4", id=str(number)), {"a": wrong, "referee": "So the answer is 4."})
 
-    told, member, orders, agreement, length = judge.notes()
+    told, member, orders, agreement, length, took = judge.notes()
     assert told.startswith("judged by referee: each answer beside the first member's, in both orders")
     assert member.startswith("the judge referee gave some of the answers itself")
     assert orders == "the judge's two orders disagree on 0 of 10 pairs (0.0 %), which count as ties"
@@ -170,6 +170,7 @@ async def test_it_says_whether_it_agrees_with_references_and_follows_length() ->
         "(80.0 %, 95 % interval 49.0 % to 94.3 %), the wrong one in 2, and neither in 0"
     )
     assert length == "the correlation of winning with being longer is +1.00 (10 pairs)"
+    assert took.startswith("judging took 20 calls, ")
 
 
 def test_what_cannot_be_told_is_said() -> None:

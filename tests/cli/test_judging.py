@@ -1,0 +1,119 @@
+"""`mollm eval mixtures --score judge`: one ceiling, one anchor, and what a judge takes stands in the report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mollm.cli.main import app
+from mollm.errors import LimitError
+from mollm.evaluation.mixtures.best import Remembered
+from mollm.evaluation.mixtures.scores.base import spent_by
+from tests.evaluation.mixtures.scores.asking import row
+from tests.evaluation.mixtures.scores.test_llm_judge import judge_of, preferring, shown
+from tests.upstream import Upstream, answer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.upstream import Received, Reply
+
+QUESTIONS = 4
+SAID = {"a": "It may be four.", "b": "The answer is 4, since 2 + 2 = 4."}
+ANSWERS = re.compile(r"number=\d>\n(.*?)\n</answer-", re.DOTALL)
+
+
+def write(folder: Path, base_url: str, **judge: Any) -> None:
+    """Two who answer, a referee who has no part in it, and answers that are kept for ratings."""
+    rows = [{"id": n, "question": f"What is 2 + 2, {n}?", "reference": 4} for n in range(QUESTIONS)]
+    (folder / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    llm = {"api_base": base_url, "api_key": "none", "retries": 0, "price": {"input": 1, "output": 1}}
+    config = {
+        "llms": {name: {"model": f"openai/{name}", **llm, **(judge if name == "referee" else {})} for name in NAMES},
+        "mixtures": {"team": {"description": "d", "workers": ["a", "b"], "aggregator": {"method": "vote"}}},
+        "feedback": {"kind": "sqlite"},
+    }
+    (folder / "mollm.yaml").write_text(json.dumps(config))
+
+
+NAMES = ("a", "b", "referee")
+
+
+def says(received: Received) -> Reply:
+    """The referee prefers the longer one."""
+    name = received.body["model"]
+    if name != "referee":
+        return answer(SAID[name])
+    one, two = ANSWERS.findall(received.body["messages"][-1]["content"])
+    return answer(json.dumps({"better": 1 if len(one) > len(two) else 2}))
+
+
+async def run(folder: Path, upstream: Upstream, *options: str, **judge: Any) -> dict[str, Any]:
+    """Evaluate in a thread, and read the report."""
+    upstream.reply_to = says
+    write(folder, upstream.base_url, **judge)
+    words = ["eval", "mixtures", "data.jsonl", "--score", "judge", "--judge", "referee", "--out", "out", *options]
+    await asyncio.to_thread(app, words, prog_name="mollm", standalone_mode=False)
+    found: dict[str, Any] = json.loads((folder / "out" / "report.json").read_text())
+    return found
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MOLLM_CONFIG", raising=False)
+    return tmp_path
+
+
+async def test_further_answers_are_held_against_the_same_one() -> None:
+    """Whoever asks again, of what is new, does not make that the anchor, which ties with itself."""
+    judge, llm = judge_of(preferring(len))
+    score = Remembered(judge)
+
+    await score.score(row("4"), {"a": "four", "b": "fourteen"})
+    found = await score.score(row("4"), {"a": "four", "b": "fourteen", "team": "iv", "team itself": "five!"})
+
+    assert found == {"a": 0.5, "b": 1.0, "team": 0.0, "team itself": 1.0}
+    assert all("four" in shown(request) for request in llm.requests)
+    assert spent_by(score).calls == spent_by(judge).calls == len(llm.requests) == 6
+
+
+async def test_what_the_judge_takes_stands_in_the_report_and_nothing_is_kept(folder: Path) -> None:
+    """Its calls and its cost are part of the totals, and its prompts are no questions that people rate."""
+    async with Upstream() as upstream:
+        report = await run(folder, upstream, "--no-self")
+        asked = [received.body["model"] for received in upstream.received]
+
+    assert asked.count("referee") == 2 * QUESTIONS
+    assert report["calls"] == len(asked) == 4 * QUESTIONS
+    assert any(note.startswith(f"judging took {2 * QUESTIONS} calls, ") for note in report["notes"])
+    scores = {arm["name"]: arm["score"] for arm in report["mixtures"][0]["arms"]}
+    assert scores["b alone"] == 1.0
+    assert scores["a alone"] == 0.5
+    assert not (folder / "mollm-feedback.sqlite").exists()
+
+
+async def test_the_judge_and_those_who_answer_share_a_ceiling(folder: Path) -> None:
+    """What it does not let the judge read has no score, and the report says why."""
+    async with Upstream() as upstream:
+        report = await run(folder, upstream, "--no-self", "--calls", "12", "--concurrency", "1")
+        asked = [received.body["model"] for received in upstream.received]
+
+    assert len(asked) <= 12
+    assert report["calls"] == len(asked)
+    assert asked.count("referee") == 4
+    assert "the ceiling of 12 calls was reached" in " ".join(report["notes"])
+    assert report["mixtures"][0]["questions"] <= 2
+
+
+async def test_a_ceiling_of_money_needs_the_price_of_the_judge(folder: Path) -> None:
+    """Before anything is called."""
+    async with Upstream() as upstream:
+        with pytest.raises(LimitError, match=r"--cost cannot be kept: no price of referee, which judges"):
+            await run(folder, upstream, "--cost", "1", price=None)
+        assert not upstream.received
