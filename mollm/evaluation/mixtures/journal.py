@@ -16,6 +16,11 @@ from mollm.evaluation.mixtures.records import Record
 from mollm.plain import proposal_from_plain
 from mollm.types import Usage
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -62,7 +67,8 @@ class Journal:
             mixtures: Digest of who is asked, and how.
 
         Raises:
-            DataError: It cannot be read or written, is something else, or is of other questions or mixtures.
+            DataError: It cannot be read or written, is something else, is of other questions or mixtures, or another
+                process writes to it, which would ask everything a second time.
         """
         found = cls()
         found._path = path
@@ -71,6 +77,8 @@ class Journal:
             if path.exists() and not is_file(path):
                 raise DataError(f"{path}: is not a file")
             found._file = path.open("ab+", buffering=0)
+            if not _is_locked(found._file):
+                raise DataError(f"{path}: another evaluation writes to it; wait for it, or name another with --journal")
             found._read(head)
         except OSError as error:
             found.close()
@@ -141,6 +149,19 @@ class Journal:
             self.records[Key(found["what"], found["of"], record.id)] = record
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DataError(f"{self._path}:{number}: is no record of an evaluation; {ANEW}") from None
+
+
+def _is_locked(file: BinaryIO) -> bool:
+    """Whether nobody else has the file, as far as the system can tell; it is given back when it is closed."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
