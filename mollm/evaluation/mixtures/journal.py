@@ -16,11 +16,6 @@ from mollm.evaluation.mixtures.records import Record
 from mollm.plain import proposal_from_plain
 from mollm.types import Usage
 
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -153,7 +148,9 @@ class Journal:
 
 def _is_locked(file: BinaryIO) -> bool:
     """Whether nobody else has the file, as far as the system can tell; it is given back when it is closed."""
-    if fcntl is None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
         return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
