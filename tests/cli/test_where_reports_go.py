@@ -82,3 +82,17 @@ def test_what_cannot_be_written_as_a_whole_leaves_what_was_there(folder: Path) -
 
     assert page.read_text() == "before"
     assert not list(folder.rglob("*.part"))
+
+
+def test_a_report_says_whose_calls_failed(folder: Path) -> None:
+    """Who reads it later has not seen the warnings, and may take a server that was down for an LLM that knows less."""
+    config = json.loads((folder / "mollm.yaml").read_text())
+    config["llms"]["b"] = {"model": "openai/m", "api_base": "http://127.0.0.1:9", "api_key": "none", "retries": 0}
+    (folder / "mollm.yaml").write_text(json.dumps(config))
+
+    evaluate("--out", "out")
+
+    notes = json.loads((folder / "out" / "report.json").read_text())["notes"]
+    (note,) = [note for note in notes if "failed" in note]
+    assert note.startswith("1 call to b failed (the connection was refused")
+    assert note.endswith("): a question without an answer counts as wrong; go on to ask it again")
