@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -111,7 +112,8 @@ async def evaluated(
     records = journal.records.values()
     costs = [record.cost_usd for record in records if record.cost_usd is not None]
     calls = sum(record.calls for record in records)
-    return Evaluated(found, calls, sum(costs) if costs else None, tuple(_notes(found, rows, without, len(all_rows))))
+    notes = (*_notes(found, rows, without, len(all_rows)), *_failed(asker.failures))
+    return Evaluated(found, calls, sum(costs) if costs else None, notes)
 
 
 def _opened(path: Path | None, rows: list[Row], catalog: Catalog) -> Journal:
@@ -152,6 +154,15 @@ def _interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _failed(failures: Counter[tuple[str, str]]) -> Iterator[str]:
+    """Whose calls failed: a verdict may be about a server rather than about what an LLM knows."""
+    for llm in dict.fromkeys(llm for llm, _ in failures):
+        reasons = Counter({why: times for (name, why), times in failures.items() if name == llm})
+        ((most, _),) = reasons.most_common(1)
+        calls = count(reasons.total(), "call")
+        yield f"{calls} to {llm} failed ({most}): a question without an answer counts as wrong; go on to ask it again"
 
 
 def _notes(found: Found, rows: list[Row], without: Mapping[str, Mapping[str, str]], of: int) -> list[str]:

@@ -22,7 +22,7 @@ from mollm.evaluation.mixtures.comparing.compare import About, report_of
 from mollm.evaluation.mixtures.comparing.scoring import said_of, scored
 from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.page import page_of
-from mollm.evaluation.mixtures.reports import write_report
+from mollm.evaluation.mixtures.reports import write_report, write_whole
 from mollm.evaluation.mixtures.rows import data_digest, read_rows
 from mollm.evaluation.mixtures.scores.registry import Given, score_of
 from mollm.evaluation.mixtures.subject import subject_of
@@ -70,6 +70,7 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
         MollmError: Something cannot be read, asked, scored or written.
     """
     rows = read_rows(wanted.data)
+    _check_place(out, calibrate=calibrate)
     subject = subject_of(wanted.config, wanted.replay, wanted.mixtures, wanted.workers, logprobs=calibrate)
     if calibrate and len(subject.mixtures) > 1:
         raise typer.BadParameter(
@@ -101,6 +102,13 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
     return report
 
 
+def _check_place(out: Path | None, *, calibrate: bool) -> None:
+    """Refuse a place that cannot be written to before anything is asked."""
+    if out is not None and out.exists() and out.is_dir() is calibrate:
+        what = "a folder, and --calibrate writes a file" if calibrate else "a file, and a report is written to a folder"
+        raise DataError(f"{out}: is {what}; name another with --out")
+
+
 @asynccontextmanager
 async def _judging(wanted: Wanted, subject: Subject, rows: list[Row], ceiling: Ceiling) -> AsyncIterator[Score]:
     """The score; a judge is an LLM of the file, also where recorded answers are judged."""
@@ -120,17 +128,14 @@ async def _write_calibration(out: Path, data: Path, subject: Subject, done: Eval
     try:
         write_calibration(out, calibration, members=members_digest(subject.original, section), data=data)
     except OSError as error:
-        raise DataError(f"{out}: cannot be written: {error.strerror}") from error
+        raise DataError(f"{data}: cannot be read: {error.strerror}") from error
     say(f"{out}: `mixtures.{gathered.mixture}.calibration` loads it")
 
 
 def _write(folder: Path, report: Report) -> None:
     path = write_report(folder, report)
     page = folder / PAGE
-    try:
-        page.write_text(page_of(report), "utf-8")
-    except OSError as error:
-        raise DataError(f"{page}: cannot be written: {error.strerror}") from error
+    write_whole(page, page_of(report))
     say(f"{path} and {page.name} are written")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from mollm.errors import DataError
 from mollm.evaluation.metrics import calibration_error
+from mollm.evaluation.mixtures.reports import write_whole
 from mollm.evaluation.mixtures.table import Table
 from mollm.final.calibration import SIGNALS, VOTES, Calibration, Member, Said, features
 from mollm.final.calibration_file import text_of
@@ -58,17 +59,18 @@ def write_calibration(path: Path, calibration: Calibration, *, members: str, dat
     """Write what `mixtures.NAME.calibration` loads.
 
     Args:
-        path: The file, written anew.
+        path: The file, written anew as a whole: a server may read it at any time.
         calibration: As `calibrate` returns it.
         members: Digest of the mixture's members, as `mollm.config.members.members_digest` makes it.
         data: The file of questions.
 
     Raises:
-        OSError: One cannot be read, or the other written.
+        OSError: The questions cannot be read.
+        DataError: The file cannot be written.
     """
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
     whole = replace(calibration, digest=members, data=data.name, data_digest=digest)
-    path.write_text(text_of(whole), "utf-8")
+    write_whole(path, text_of(whole))
 
 
 def fit(table: Table, *, folds: int = FOLDS) -> Calibration:

@@ -37,14 +37,27 @@ def write_report(folder: Path, report: Report) -> Path:
     """
     path = folder / NAME
     text = to_json(report)
+    write_whole(path, text)
+    return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text as a whole or not at all, and make its folder; what the file held before is replaced at once.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    draft = path.with_name(f"{path.name}.part")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".json.part")
-        draft.write_text(text, encoding="ascii")
-        draft.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.write_text(text, "utf-8")
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror}") from error
-    return path
 
 
 def read_report(path: Path) -> Report:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 
 from mollm.errors import LimitError
+from mollm.evaluation.mixtures.sentences import count
 from mollm.events import CallEnded
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Ceiling:
     @property
     def why(self) -> str:
         """What to say of a question that was not asked."""
-        parts = [f"{self._most_calls} calls"] if self._most_calls is not None else []
+        parts = [count(self._most_calls, "call")] if self._most_calls is not None else []
         parts += [f"{self._most_cost:g} USD"] if self._most_cost is not None else []
         return f"the ceiling of {' and '.join(parts)} was reached"
 

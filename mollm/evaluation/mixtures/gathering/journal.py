@@ -62,7 +62,8 @@ class Journal:
             mixtures: Digest of who is asked, and how.
 
         Raises:
-            DataError: It cannot be read or written, is something else, or is of other questions or mixtures.
+            DataError: It cannot be read or written, is something else, is of other questions or mixtures, or another
+                process writes to it, which would ask everything a second time.
         """
         found = cls()
         found._path = path
@@ -71,6 +72,8 @@ class Journal:
             if path.exists() and not is_file(path):
                 raise DataError(f"{path}: is not a file")
             found._file = path.open("ab+", buffering=0)
+            if not _is_locked(found._file):
+                raise DataError(f"{path}: another evaluation writes to it; wait for it, or name another with --journal")
             found._read(head)
         except OSError as error:
             found.close()
@@ -141,6 +144,21 @@ class Journal:
             self.records[Key(found["what"], found["of"], record.id)] = record
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DataError(f"{self._path}:{number}: is no record of an evaluation; {ANEW}") from None
+
+
+def _is_locked(file: BinaryIO) -> bool:
+    """Whether nobody else has the file, as far as the system can tell; it is given back when it is closed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

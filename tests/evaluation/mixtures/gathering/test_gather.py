@@ -274,7 +274,7 @@ async def test_no_call_goes_beyond_the_ceiling_and_none_below_it_is_held_back(mo
         assert calls == {1: 0, 2: 0, 7: 6, 12: 12, 30: 15}[most]
         assert list(one.unasked) == [str(n) for n in range(5)][calls // 3 :]
     assert bool(one.unasked) == (most < 15) == (found.reached is not None)
-    assert set(one.unasked.values()) <= {f"the ceiling of {most} calls was reached"}
+    assert set(one.unasked.values()) <= {f"the ceiling of {most} call{'s' * (most > 1)} was reached"}
     for number, one_row in enumerate(rows):
         is_asked = one_row.id not in one.unasked
         assert {records[number].error is None for records in (one.answers, *one.alone.values())} == {is_asked}
