@@ -10,7 +10,7 @@ import pytest
 
 from mollm.cli.main import app
 from mollm.errors import DataError
-from mollm.evaluation.mixtures.journal import Journal
+from mollm.evaluation.mixtures.gathering.journal import Journal
 from mollm.evaluation.mixtures.reports import write_whole
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 
 from mollm.errors import LimitError
-from mollm.evaluation.mixtures.sentences import count
+from mollm.evaluation.mixtures.comparing.sentences import count
 from mollm.events import CallEnded
 
 if TYPE_CHECKING:
