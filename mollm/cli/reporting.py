@@ -78,7 +78,7 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
         )
     kept = ways.journal or _default_journal(wanted.data, None if calibrate else out, subject)
     asked = rows[: wanted.limit]
-    async with _judging(wanted, subject, rows, ways) as score:
+    async with judging(wanted, subject, rows, ways) as score:
         counted = Remembered(score)
         done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept))
         about = About(
@@ -101,7 +101,7 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
 
 
 @asynccontextmanager
-async def _judging(wanted: Wanted, subject: Subject, rows: list[Row], ways: Ways) -> AsyncIterator[Score]:
+async def judging(wanted: Wanted, subject: Subject, rows: list[Row], ways: Ways) -> AsyncIterator[Score]:
     """The score; a judge is an LLM of the file, also where recorded answers are judged."""
     given = Given(rows, wanted.ratings, wanted.judge, config=subject.original.path)
     if wanted.score != "judge" or wanted.judge is None:
