@@ -1,4 +1,4 @@
-"""Asking for `mollm eval mixtures` and `mollm tune`: what it may take is said first, what came of it is kept, what failed is named."""
+"""Asking many questions: what it may take is said first, what came of it is kept, what failed is named."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from mollm.evaluation.tuning.tune import table_of, tune
 if TYPE_CHECKING:
     from mollm.cli.gathering import Ways
     from mollm.cli.reporting import Wanted
-    from mollm.evaluation.mixtures.records import Gathered
+    from mollm.evaluation.mixtures.records import Gathered, Record
     from mollm.evaluation.mixtures.table import Table
     from mollm.evaluation.tuning.candidates import Candidates
     from mollm.evaluation.tuning.tune import Tuned
@@ -39,7 +39,8 @@ class Search:
     """Among the workers of this one instead."""
     most: int = MOST
     """Members at most."""
-    dial: Dial = Dial()
+    dial: Dial = Dial()  # noqa: RUF009 - frozen
+    """What a mixture may take."""
     methods: tuple[str, ...] = ()
     """Of aggregators that are asked with what is found."""
     calibrate: bool = False
@@ -102,7 +103,7 @@ async def tuned(wanted: Wanted, ways: Ways, what: Search) -> Done:
     return Done(best, candidates, table, score.name, wanted.data)
 
 
-def _asked_of_all(gathered: Gathered, members: int) -> dict[str, tuple]:
+def _asked_of_all(gathered: Gathered, members: int) -> dict[str, tuple[Record, ...]]:
     """What each member says alone to the questions that were asked of all."""
     kept = [number for number, row in enumerate(gathered.rows) if row.id not in gathered.unasked]
     if not kept:

@@ -73,7 +73,9 @@ def check_files(files: Files, config: Path | None) -> None:
     if not FORM.fullmatch(files.into) or files.into in RESERVED_NAMES:
         raise typer.BadParameter(f"{files.into!r} cannot be a mixture: a name has {NAMING}", param_hint="--into")
     if files.into in load_config(config).llms:
-        raise typer.BadParameter(f"{files.into!r} is an LLM; LLMs and mixtures share one namespace", param_hint="--into")
+        raise typer.BadParameter(
+            f"{files.into!r} is an LLM; LLMs and mixtures share one namespace", param_hint="--into"
+        )
 
 
 def source_of(data: Path, score: str) -> Source:

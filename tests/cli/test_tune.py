@@ -11,11 +11,10 @@ import pytest
 
 from mollm.cli.checks import check_config
 from mollm.cli.main import USAGE_ERROR, app
-from mollm.cli.tune import check_out
+from mollm.cli.tuning_files import Files, check_files
 from mollm.config.load import load_config
 from mollm.config.places import parse_yaml
 from mollm.errors import DataError, UserError
-from tests.command import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,14 +53,19 @@ def lines(path: Path, rows: Sequence[object]) -> None:
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
 
-def test_it_writes_a_mixture_that_check_accepts(tmp_path: Path) -> None:
+def test_it_writes_a_mixture_that_check_accepts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Equals with errors of their own: with its evidence, the variable as it stands, and never over a file."""
     recorded(tmp_path, {"a": 0.7, "b": 0.7, "c": 0.7}, 160)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LETTERS", "sesame")
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.argv", ["mollm", *TUNE])
 
-    done = run(*TUNE, cwd=tmp_path, LETTERS="sesame", COLUMNS="60")
+    app(TUNE, standalone_mode=False)
 
-    assert done.returncode == 0, done.stderr
-    assert max(map(len, done.stdout.splitlines())) <= 60
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 60
     text = (tmp_path / "tuned.yaml").read_text()
     assert re.search(r"^# Made on \S+ by: mollm tune data.jsonl --replay recording$", text, re.MULTILINE)
     assert "better than" in text
@@ -70,9 +74,9 @@ def test_it_writes_a_mixture_that_check_accepts(tmp_path: Path) -> None:
     mixture = load_config(tmp_path / "tuned.yaml").mixtures["tuned"]
     assert len(mixture.listed) == 3
     assert (mixture.ask_first, mixture.agree) == (2, 2)
-    assert run("check", "tuned.yaml", cwd=tmp_path, LETTERS="sesame").returncode == 0
+    assert not check_config(tmp_path / "tuned.yaml").problems
     with pytest.raises(DataError, match="is there already"):
-        check_out(tmp_path / "tuned.yaml", force=False)
+        check_files(Files(tmp_path / "tuned.yaml"), None)
 
 
 def test_one_strong_llm_is_written_alone(
@@ -122,7 +126,9 @@ def test_the_workers_of_a_mixture_are_written_as_they_stand(tmp_path: Path, monk
         (("--into", "two words"), "cannot be a mixture"),
         (("--out", "nowhere/tuned.yaml"), "there is no folder"),
         (("--cost-at-most", "0.1"), "without a price"),
-        (("--calls", "2"), "too few to ask 3 LLMs"),
+        (("--calls", "2"), "no question was asked of 3 LLMs: the ceiling of 2 calls"),
+        (("--score", "exakt"), "did you mean 'exact'"),
+        (("--judge", "a"), "has no effect with --score exact"),
     ],
 )
 def test_a_mistake_is_named(options: Sequence[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
