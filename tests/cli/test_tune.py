@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
@@ -15,6 +16,8 @@ from mollm.cli.tuning_files import Files, check_files
 from mollm.config.load import load_config
 from mollm.config.places import parse_yaml
 from mollm.errors import DataError, UserError
+from mollm.final.calibration_file import read_calibration
+from tests.upstream import Upstream, answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,6 +117,58 @@ def test_the_workers_of_a_mixture_are_written_as_they_stand(tmp_path: Path, monk
     data = parse_yaml((tmp_path / "tuned.yaml").read_bytes(), "tuned.yaml").data
     assert list(data["mixtures"]) == ["tuned-2"]
     assert data["mixtures"]["tuned-2"]["workers"] in ([{"llm": "a", "system": "Be ${LETTERS}."}], ["b"])
+
+
+def test_a_sure_setting_is_written_with_its_calibration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Below two calls no count is enough; what is written is loaded, and no file is written over."""
+    recorded(tmp_path, {"a": 0.6, "b": 0.6, "c": 0.6}, 160)
+    for path in (tmp_path / "recording").glob("[abc].jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            if "." in row["output"].removesuffix("."):  # who is wrong talks much
+                row["output"] = "Let me think.\n" * 20 + f"The answer {row['output'][3:]}"
+        lines(path, rows)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LETTERS", "sesame")
+    tune = [*TUNE, "--calibrate", "--calls-at-most", "1.95", "--most", "3"]
+
+    app([*tune, "--json"], standalone_mode=False)
+
+    found = json.loads(capsys.readouterr().out)
+    assert found["is_mixture"]
+    assert found["calibration"] == "tuned.calibration.json"
+    mixture = load_config(tmp_path / "tuned.yaml").mixtures["tuned"]
+    assert (mixture.ask_first, mixture.calibration) == (1, "tuned.calibration.json")
+    assert mixture.sure is not None
+    assert not check_config(tmp_path / "tuned.yaml").problems
+    assert read_calibration(tmp_path / "tuned.calibration.json").questions == 80
+    (tmp_path / "tuned.yaml").unlink()
+    with pytest.raises(DataError, match=r"tuned\.calibration\.json: is there already"):
+        app(tune, standalone_mode=False)
+    assert not list(tmp_path.glob(".*"))
+
+
+async def test_what_was_answered_before_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A ceiling leaves whole questions in the journal, and the next start goes on behind them."""
+    monkeypatch.chdir(tmp_path)
+    lines(tmp_path / "data.jsonl", [{"id": n, "question": f"What is {n}?", "reference": n} for n in range(6)])
+    async with Upstream() as upstream:
+        upstream.reply_to = lambda _: answer("It is 3.")
+        llms = {name: {"model": f"openai/{name}", "api_base": upstream.base_url} for name in "ab"}
+        config = {"llms": llms, "mixtures": {"m": {"description": "M.", "workers": ["a"]}}}
+        (tmp_path / "mollm.yaml").write_text(json.dumps(config))
+        for options in (("--calls", "9"), ("--force",)):
+            await asyncio.to_thread(app, ["tune", "data.jsonl", *options], standalone_mode=False)
+
+    assert len(upstream.received) == 12
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "6 questions, 1 mixture: 24 calls at most, 12 if nobody is late"
+    assert "the ceiling of 9 calls was reached: 2 questions of 6 were not asked of all" in said
+    assert "in the journal already: 4 answers" in said
 
 
 @pytest.mark.parametrize(
