@@ -1,13 +1,13 @@
-"""Asking for `mollm eval mixtures`: what it may take is said first, what came of it is kept, what failed is named."""
+"""Asking many questions: what it may take is said first, what came of it is kept, what failed is named."""
 
 from __future__ import annotations
 
 import signal
 import sys
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import typer
 
@@ -26,17 +26,19 @@ from mollm.evaluation.mixtures.rows import questions_digest
 from mollm.evaluation.mixtures.subject import lacking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
     from mollm.catalog import Catalog
     from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
-    from mollm.evaluation.mixtures.gathering.gather import Found
+    from mollm.evaluation.mixtures.gathering.gather import Best, Found
     from mollm.evaluation.mixtures.gathering.planning import Outlook
     from mollm.evaluation.mixtures.rows import Row
     from mollm.evaluation.mixtures.scores.base import Score
     from mollm.evaluation.mixtures.subject import Subject
 
+Lacking: TypeAlias = "Mapping[str, Mapping[str, str]]"
+"""By mixture, the questions that a recording lacks, by id, and why."""
 NO_SAMPLES = "a recording has one answer of each LLM to a question"
 
 
@@ -83,37 +85,62 @@ async def evaluated(
         LimitError: A ceiling cannot be kept.
         RunError: Nobody answers.
     """
+    async with asking(subject, rows, all_rows, ways, ceiling) as (asker, without):
+        itself = _asks_itself(subject, ways)
+        best, why = (best_by(score), None) if itself else (None, NO_SAMPLES if subject.is_replayed else None)
+        found = await gathered(asker, subject, rows, without, ways, best, why)
+    records = asker.journal.records.values()
+    costs = [record.cost_usd for record in records if record.cost_usd is not None]
+    calls = sum(record.calls for record in records)
+    notes = (*notes_of(found, rows, without, len(all_rows)), *_failed(asker.failures))
+    return Evaluated(found, calls, sum(costs) if costs else None, notes)
+
+
+@asynccontextmanager
+async def asking(
+    subject: Subject, rows: list[Row], all_rows: list[Row], ways: Ways, ceiling: Ceiling
+) -> AsyncIterator[tuple[Asker, Lacking]]:
+    """Get ready to ask: what it may take was said, what was answered before is known. Takes and raises as `evaluated`.
+
+    Yields:
+        Who asks, and which questions cannot be asked of all.
+    """
     async with MoLLM(subject.config) as mollm:
         if subject.routes:
             await mollm.prepare()
         without = lacking(mollm.catalog, subject.mixtures, rows)
-        itself = ways.itself and not subject.is_replayed
         journal = _opened(ways.journal, all_rows, mollm.catalog)
         try:
+            itself = _asks_itself(subject, ways)
             plan = outlook(mollm.catalog, subject.mixtures, rows, without, itself=itself, routes=subject.routes)
             _check(plan, subject, ways, len(rows), len(journal.records) - journal.failed)
             asker = Asker(mollm, journal, ceiling)
-            with progress() as told:
-                what = Gathering(
-                    rows,
-                    subject.mixtures,
-                    subject.digests,
-                    without,
-                    subject.routes,
-                    best_by(score) if itself else None,
-                    NO_SAMPLES if subject.is_replayed else "it was not asked for",
-                    ways.concurrency,
-                    told,
-                )
-                found = await gather(asker, what)
+            yield asker, without
         finally:
             journal.close()
     print_failures(asker.failures)
-    records = journal.records.values()
-    costs = [record.cost_usd for record in records if record.cost_usd is not None]
-    calls = sum(record.calls for record in records)
-    notes = (*_notes(found, rows, without, len(all_rows)), *_failed(asker.failures))
-    return Evaluated(found, calls, sum(costs) if costs else None, notes)
+
+
+async def gathered(
+    asker: Asker,
+    subject: Subject,
+    rows: list[Row],
+    without: Lacking,
+    ways: Ways,
+    best: Best | None = None,
+    why_not_itself: str | None = None,
+) -> Found:
+    """Ask all that is not in the journal yet, and show how far it is."""
+    with progress() as told:
+        why = why_not_itself or "it was not asked for"
+        what = Gathering(
+            rows, subject.mixtures, subject.digests, without, subject.routes, best, why, ways.concurrency, told
+        )
+        return await gather(asker, what)
+
+
+def _asks_itself(subject: Subject, ways: Ways) -> bool:
+    return ways.itself and not subject.is_replayed
 
 
 def _opened(path: Path | None, rows: list[Row], catalog: Catalog) -> Journal:
@@ -165,7 +192,7 @@ def _failed(failures: Counter[tuple[str, str]]) -> Iterator[str]:
         yield f"{calls} to {llm} failed ({most}): a question without an answer counts as wrong; go on to ask it again"
 
 
-def _notes(found: Found, rows: list[Row], without: Mapping[str, Mapping[str, str]], of: int) -> list[str]:
+def notes_of(found: Found, rows: list[Row], without: Lacking, of: int) -> list[str]:
     """What a reader of the report has to know of the asking."""
     notes = [f"the first {len(rows)} of {of} questions"] if len(rows) < of else []
     places = {row.id: row.place for row in rows}

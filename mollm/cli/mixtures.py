@@ -60,6 +60,15 @@ ScoreOption = Annotated[
     ),
 ]
 
+JudgeOption = Annotated[
+    str | None, typer.Option("--judge", metavar="LLM", help="Who judges, for --score judge.", show_default=False)
+]
+RatingsOption = Annotated[
+    Path | None,
+    typer.Option("--ratings", metavar="FILE", help="What people said, for --score ratings.", show_default=False),
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to go on.")]
+
 
 def mixtures(
     data: DataArgument,
@@ -80,15 +89,10 @@ def mixtures(
     cost: CostOption = None,
     concurrency: ConcurrencyOption = 8,
     journal: JournalOption = None,
-    judge: Annotated[
-        str | None, typer.Option("--judge", metavar="LLM", help="Who judges, for --score judge.", show_default=False)
-    ] = None,
-    ratings: Annotated[
-        Path | None,
-        typer.Option("--ratings", metavar="FILE", help="What people said, for --score ratings.", show_default=False),
-    ] = None,
+    judge: JudgeOption = None,
+    ratings: RatingsOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which questions the best member is chosen on.")] = 0,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to go on.")] = False,
+    yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
     """Ask every mixture and each of its members, and tell whether the mixture is worth it."""

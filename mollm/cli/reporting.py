@@ -80,7 +80,7 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
     kept = ways.journal or _default_journal(wanted.data, None if calibrate else out, subject)
     asked = rows[: wanted.limit]
     ceiling = Ceiling(ways.calls, ways.cost_usd)
-    async with _judging(wanted, subject, rows, ceiling) as score:
+    async with judging(wanted, subject, rows, ceiling) as score:
         counted = Remembered(score)
         done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept), ceiling)
         about = About(
@@ -110,7 +110,7 @@ def _check_place(out: Path | None, *, calibrate: bool) -> None:
 
 
 @asynccontextmanager
-async def _judging(wanted: Wanted, subject: Subject, rows: list[Row], ceiling: Ceiling) -> AsyncIterator[Score]:
+async def judging(wanted: Wanted, subject: Subject, rows: list[Row], ceiling: Ceiling) -> AsyncIterator[Score]:
     """The score; a judge is an LLM of the file, also where recorded answers are judged."""
     given = Given(rows, wanted.ratings, wanted.judge, config=subject.original.path)
     if wanted.score != "judge" or wanted.judge is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
@@ -11,11 +12,12 @@ import pytest
 
 from mollm.cli.checks import check_config
 from mollm.cli.main import USAGE_ERROR, app
-from mollm.cli.tune import check_out
+from mollm.cli.tuning_files import Files, check_files
 from mollm.config.load import load_config
 from mollm.config.places import parse_yaml
 from mollm.errors import DataError, UserError
-from tests.command import run
+from mollm.final.calibration_file import read_calibration
+from tests.upstream import Upstream, answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,14 +56,19 @@ def lines(path: Path, rows: Sequence[object]) -> None:
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
 
-def test_it_writes_a_mixture_that_check_accepts(tmp_path: Path) -> None:
+def test_it_writes_a_mixture_that_check_accepts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Equals with errors of their own: with its evidence, the variable as it stands, and never over a file."""
     recorded(tmp_path, {"a": 0.7, "b": 0.7, "c": 0.7}, 160)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LETTERS", "sesame")
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.argv", ["mollm", *TUNE])
 
-    done = run(*TUNE, cwd=tmp_path, LETTERS="sesame", COLUMNS="60")
+    app(TUNE, standalone_mode=False)
 
-    assert done.returncode == 0, done.stderr
-    assert max(map(len, done.stdout.splitlines())) <= 60
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 60
     text = (tmp_path / "tuned.yaml").read_text()
     assert re.search(r"^# Made on \S+ by: mollm tune data.jsonl --replay recording$", text, re.MULTILINE)
     assert "better than" in text
@@ -70,9 +77,9 @@ def test_it_writes_a_mixture_that_check_accepts(tmp_path: Path) -> None:
     mixture = load_config(tmp_path / "tuned.yaml").mixtures["tuned"]
     assert len(mixture.listed) == 3
     assert (mixture.ask_first, mixture.agree) == (2, 2)
-    assert run("check", "tuned.yaml", cwd=tmp_path, LETTERS="sesame").returncode == 0
+    assert not check_config(tmp_path / "tuned.yaml").problems
     with pytest.raises(DataError, match="is there already"):
-        check_out(tmp_path / "tuned.yaml", force=False)
+        check_files(Files(tmp_path / "tuned.yaml"), None)
 
 
 def test_one_strong_llm_is_written_alone(
@@ -112,6 +119,58 @@ def test_the_workers_of_a_mixture_are_written_as_they_stand(tmp_path: Path, monk
     assert data["mixtures"]["tuned-2"]["workers"] in ([{"llm": "a", "system": "Be ${LETTERS}."}], ["b"])
 
 
+def test_a_sure_setting_is_written_with_its_calibration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Below two calls no count is enough; what is written is loaded, and no file is written over."""
+    recorded(tmp_path, {"a": 0.6, "b": 0.6, "c": 0.6}, 160)
+    for path in (tmp_path / "recording").glob("[abc].jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            if "." in row["output"].removesuffix("."):  # who is wrong talks much
+                row["output"] = "Let me think.\n" * 20 + f"The answer {row['output'][3:]}"
+        lines(path, rows)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LETTERS", "sesame")
+    tune = [*TUNE, "--calibrate", "--calls-at-most", "1.95", "--most", "3"]
+
+    app([*tune, "--json"], standalone_mode=False)
+
+    found = json.loads(capsys.readouterr().out)
+    assert found["is_mixture"]
+    assert found["calibration"] == "tuned.calibration.json"
+    mixture = load_config(tmp_path / "tuned.yaml").mixtures["tuned"]
+    assert (mixture.ask_first, mixture.calibration) == (1, "tuned.calibration.json")
+    assert mixture.sure is not None
+    assert not check_config(tmp_path / "tuned.yaml").problems
+    assert read_calibration(tmp_path / "tuned.calibration.json").questions == 80
+    (tmp_path / "tuned.yaml").unlink()
+    with pytest.raises(DataError, match=r"tuned\.calibration\.json: is there already"):
+        app(tune, standalone_mode=False)
+    assert not list(tmp_path.glob(".*"))
+
+
+async def test_what_was_answered_before_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A ceiling leaves whole questions in the journal, and the next start goes on behind them."""
+    monkeypatch.chdir(tmp_path)
+    lines(tmp_path / "data.jsonl", [{"id": n, "question": f"What is {n}?", "reference": n} for n in range(6)])
+    async with Upstream() as upstream:
+        upstream.reply_to = lambda _: answer("It is 3.")
+        llms = {name: {"model": f"openai/{name}", "api_base": upstream.base_url} for name in "ab"}
+        config = {"llms": llms, "mixtures": {"m": {"description": "M.", "workers": ["a"]}}}
+        (tmp_path / "mollm.yaml").write_text(json.dumps(config))
+        for options in (("--calls", "9"), ("--force",)):
+            await asyncio.to_thread(app, ["tune", "data.jsonl", *options], standalone_mode=False)
+
+    assert len(upstream.received) == 12
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "6 questions, 1 mixture: 24 calls at most, 12 if nobody is late"
+    assert "the ceiling of 9 calls was reached: 2 questions of 6 were not asked of all" in said
+    assert "in the journal already: 4 answers" in said
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -122,7 +181,9 @@ def test_the_workers_of_a_mixture_are_written_as_they_stand(tmp_path: Path, monk
         (("--into", "two words"), "cannot be a mixture"),
         (("--out", "nowhere/tuned.yaml"), "there is no folder"),
         (("--cost-at-most", "0.1"), "without a price"),
-        (("--calls", "2"), "too few to ask 3 LLMs"),
+        (("--calls", "2"), "no question was asked of 3 LLMs: the ceiling of 2 calls"),
+        (("--score", "exakt"), "did you mean 'exact'"),
+        (("--judge", "a"), "has no effect with --score exact"),
     ],
 )
 def test_a_mistake_is_named(options: Sequence[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from mollm.cli.printing.layout import console
 from mollm.printable import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mollm.evaluation.tuning.evidence import Source
@@ -19,20 +20,21 @@ if TYPE_CHECKING:
     from mollm.evaluation.tuning.tune import Tuned
 
 
-def print_tuned(found: Tuned, out: Path) -> None:
+def print_tuned(found: Tuned, written: Sequence[Path]) -> None:
     """Print the evidence, and where the mixture was written."""
     from mollm.evaluation.tuning.evidence import lines
 
     screen = console()
-    for line in (*lines(found), "", f"Written to {out}"):
+    for line in (*lines(found), "", f"Written to {' and '.join(map(str, written))}"):
         screen.print(Text(printable(line)))
 
 
-def to_plain(found: Tuned, source: Source, out: Path) -> dict[str, Any]:
+def to_plain(found: Tuned, source: Source, written: Sequence[Path]) -> dict[str, Any]:
     """The same as plain data."""
     confirmed, gain, setting = found.confirmed, found.confirmed.gain, found.found.setting
     return {
-        "written": str(out),
+        "written": str(written[0]),
+        "calibration": str(written[1]) if len(written) > 1 else None,
         "is_mixture": found.is_mixture,
         "method": found.method,
         "reason": found.reason,

@@ -89,12 +89,12 @@ def subject_of(
     if unknown:
         raise ConfigError(f"--mixture {unknown[0]}: there is none; there are: {', '.join(original.mixtures)}")
     names = tuple(dict.fromkeys(mixtures)) or tuple(original.mixtures)
-    asked = _undisturbed(original, logprobs=logprobs)
+    asked = undisturbed(original, logprobs=logprobs)
     asks_llms = bool(original.router_llms)
     routes = not mixtures and original.router_kind != "fixed" and not (replay and asks_llms)
     notes = list(_notes(original, names, replay))
     if replay is not None:
-        asked = _replayed(asked, replay, names)
+        asked = replayed(asked, replay, names)
     name = str(original.path) if original.path else "a configuration"
     return Subject(asked, original, names, name, replay is not None, routes, tuple(notes))
 
@@ -123,7 +123,7 @@ def _lacking(catalog: Catalog, name: str, rows: Sequence[Row]) -> Iterator[tuple
             yield row.id, why
 
 
-def _undisturbed(config: Config, *, logprobs: bool) -> Config:
+def undisturbed(config: Config, *, logprobs: bool) -> Config:
     """Mixtures answer for themselves, and nothing that is asked here is kept for ratings."""
     changes = {"arms": {}, **({"logprobs": True} if logprobs else {})}
     sections = {name: section.model_copy(update=changes) for name, section in config.mixtures.items()}
@@ -178,18 +178,17 @@ def _recorded(folder: Path, workers: Sequence[str]) -> Config:
     return load_config(plain)
 
 
-def _replayed(config: Config, folder: Path, names: Sequence[str]) -> Config:
+def replayed(config: Config, folder: Path, names: Sequence[str]) -> Config:
     """Recorded answers in place of the LLMs of some mixtures; no other LLM is asked."""
     needed = list(dict.fromkeys(llm for name in names for llm in config.mixtures[name].llms))
     unused = LLMConfig(model="scripted/unused")
     llms, problems = dict.fromkeys(config.llms, unused), []
     for name in needed:
         settings = config.llms[name]
-        stems = dict.fromkeys((name, name.rpartition("/")[2], settings.model.rpartition("/")[2]))
-        stem = next((stem for stem in stems if _is_recorded(folder, stem)), None)
+        stem = recorded_as(folder, config, name)
         if stem is None:
             used = ", ".join(mixture for mixture in names if name in config.mixtures[mixture].llms)
-            tried = " or ".join(f"{stem}.jsonl" for stem in stems)
+            tried = " or ".join(f"{stem}.jsonl" for stem in _stems(config, name))
             problems.append(f"--replay {folder}: no answers of {name}, which {used} asks: there is no {tried}")
             continue
         changes = {"model": f"replay/{folder.absolute()}/{stem}", "client": None, "api_base": None, "api_key": None}
@@ -199,6 +198,15 @@ def _replayed(config: Config, folder: Path, names: Sequence[str]) -> Config:
         raise ConfigError([*problems, f"recorded are: {there}; --mixture leaves out mixtures that ask others"])
     # What is missing of addresses and keys matters to nobody here.
     return config.model_copy(update={"llms": llms}).located(Places(config.path))
+
+
+def recorded_as(folder: Path, config: Config, llm: str) -> str | None:
+    """Under which name a folder has recorded answers of an LLM; None: it has none."""
+    return next((stem for stem in _stems(config, llm) if _is_recorded(folder, stem)), None)
+
+
+def _stems(config: Config, llm: str) -> list[str]:
+    return list(dict.fromkeys((llm, llm.rpartition("/")[2], config.llms[llm].model.rpartition("/")[2])))
 
 
 def _is_recorded(folder: Path, stem: str) -> bool:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mollm.evaluation.metrics import Bools, Floats
     from mollm.evaluation.mixtures.records import Record
 
+ARRAYS = ("scores", "arrived", "tokens", "cost_usd", "seconds", "logprobs", "lengths")
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -61,6 +63,16 @@ class Table:
             lengths=array("length"),
         )
 
+    def among(self, members: Sequence[str]) -> Self:
+        """The same of some of the members, in this order."""
+        kept = [self.members.index(member) for member in members]
+        return type(self)(
+            self.ids,
+            tuple(members),
+            tuple(tuple(row[column] for column in kept) for row in self.finals),
+            *(getattr(self, name)[:, kept] for name in ARRAYS),
+        )
+
     def part(self, rows: Sequence[int] | Bools) -> Self:
         """The same of some of the questions: their numbers, or whether each is one of them."""
         kept = np.arange(len(self.ids))[np.asarray(rows)]
@@ -68,10 +80,7 @@ class Table:
             tuple(self.ids[row] for row in kept),
             self.members,
             tuple(self.finals[row] for row in kept),
-            *(
-                getattr(self, name)[kept]
-                for name in ("scores", "arrived", "tokens", "cost_usd", "seconds", "logprobs", "lengths")
-            ),
+            *(getattr(self, name)[kept] for name in ARRAYS),
         )
 
 

@@ -5,60 +5,41 @@ What an LLM writes is in no recording: it is asked, on the questions that the se
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mollm.api import MoLLM
-from mollm.config.mixtures import MixtureConfig
-from mollm.config.routers import FixedRouterConfig
-from mollm.errors import ConfigError, MollmError
+from mollm.config.panels import OwnPanel
+from mollm.evaluation.mixtures.comparing.scoring import scores_of
+from mollm.evaluation.mixtures.gathering.ceiling import CeilingReached
+from mollm.evaluation.mixtures.gathering.gather import each
+from mollm.evaluation.mixtures.gathering.journal import Key
+from mollm.evaluation.tuning.confirming import judged
 from mollm.evaluation.tuning.outcomes import Outcome
 from mollm.evaluation.tuning.tune import Aggregated, section_of
-from mollm.evaluation.tuning.verdicts import gain_of, verdict_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from mollm.config.config import Config
+    from mollm.config.mixtures import WorkerConfig
+    from mollm.evaluation.mixtures.gathering.asking import Asker
     from mollm.evaluation.mixtures.rows import Row
     from mollm.evaluation.mixtures.scores.base import Score
-    from mollm.evaluation.tuning.members import Member
     from mollm.evaluation.tuning.tune import Tuned
 
 NAME = "tuned"
 
 
-@dataclass
-class Ceiling:
-    """What may still be taken; None: any number."""
-
-    calls: int | None = None
-    cost_usd: float | None = None
-
-    def take(self, calls: int) -> bool:
-        """Hold so many calls, if there are as many and some money is left."""
-        if (self.calls is not None and self.calls < calls) or (self.cost_usd is not None and self.cost_usd <= 0):
-            return False
-        self.spend(calls, 0.0)
-        return True
-
-    def spend(self, calls: int, cost_usd: float) -> None:
-        """Count what was taken; a negative number gives back what was held."""
-        self.calls = None if self.calls is None else self.calls - calls
-        self.cost_usd = None if self.cost_usd is None else self.cost_usd - cost_usd
-
-
 async def with_aggregators(
     tuned: Tuned,
     methods: Sequence[str],
-    config: Config,
-    members: Sequence[Member],
+    asker: Asker,
+    workers: Mapping[str, WorkerConfig],
     rows: Sequence[Row],
     score: Score,
-    ceiling: Ceiling,
     concurrency: int = 8,
 ) -> Tuned:
     """Ask the setting that was found with each of `methods`, and take the first that is better than what stands.
@@ -66,74 +47,64 @@ async def with_aggregators(
     Args:
         tuned: What was found by counting votes.
         methods: Such as `synthesize`; `vote` has an LLM write where no two agree.
-        config: Has the LLMs.
-        members: Those that were searched.
+        asker: Asks, within its ceiling.
+        workers: Those that were searched, by name.
         rows: All questions; those that are held out are asked.
         score: Scores the answers.
-        ceiling: What may be taken, all methods together.
         concurrency: Questions at once.
+
+    Raises:
+        RunError: Nobody has answered for a long time.
+        DataError: The journal cannot be written.
     """
     if tuned.found.setting is None:
         return tuned
     by_id = {row.id: row for row in rows}
+    held_out = [by_id[question] for question in tuned.held_out]
     for method in methods:
-        trial = replace(tuned, method=method, aggregator_llm=_llm(tuned, members))
-        asked, outcome = await _asked(
-            trial, config, members, [by_id[i] for i in tuned.held_out], score, ceiling, concurrency
-        )
+        llm = workers[tuned.found.best_member].llm
+        asked, outcome = await _asked(_panel(tuned, method, llm, workers), asker, held_out, score, concurrency)
         if not asked:
             break
-        name, stands = tuned.stands[0], tuned.stands[1].part(asked)
-        gain = gain_of(name, outcome, stands)
-        verdict = verdict_of(gain, outcome.scores - stands.scores)
+        whom, stands = tuned.stands
+        _, verdict = judged(outcome, stands.part(asked), whom, tuned.found.best_member)
         tuned = replace(tuned, aggregated=(*tuned.aggregated, Aggregated(method, outcome, verdict)))
         if verdict.kind == "better":
-            return replace(tuned, method=method, aggregator_llm=trial.aggregator_llm)
+            return replace(tuned, method=method, aggregator_llm=llm)
     return tuned
 
 
-def _llm(tuned: Tuned, members: Sequence[Member]) -> str:
-    """The LLM of the best member."""
-    return next(member.worker.llm for member in members if member.name == tuned.found.best_member)
+def _panel(tuned: Tuned, method: str, llm: str, workers: Mapping[str, WorkerConfig]) -> OwnPanel:
+    """The mixture as it would be served, if that method were taken."""
+    entries = {name: worker.model_dump(mode="json", exclude_unset=True) for name, worker in workers.items()}
+    section = section_of(replace(tuned, method=method, aggregator_llm=llm), entries, NAME)
+    return OwnPanel({key: value for key, value in section.items() if key != "description"})
 
 
 async def _asked(
-    trial: Tuned,
-    config: Config,
-    members: Sequence[Member],
-    rows: Sequence[Row],
-    score: Score,
-    ceiling: Ceiling,
-    concurrency: int,
+    panel: OwnPanel, asker: Asker, rows: Sequence[Row], score: Score, concurrency: int
 ) -> tuple[list[int], Outcome]:
-    """Ask the mixture as it would be served; return the numbers of the questions that were asked, and what came."""
-    entries = {member.name: member.worker.model_dump(exclude_unset=True) for member in members}
-    section = MixtureConfig.model_validate(section_of(trial, entries, "Tuned."))
-    single = config.model_copy(update={"mixtures": {NAME: section}, "router": FixedRouterConfig(kind="fixed")})
-    most, room = section.planned + 1, asyncio.Semaphore(concurrency)
-    async with MoLLM(single) as mollm:
+    """Ask it; return the numbers of the questions that were asked and could be scored, and what came."""
+    of = f"{NAME} {hashlib.sha256(json.dumps(panel, sort_keys=True).encode()).hexdigest()}"
+    found: dict[int, tuple[float, float, float]] = {}
+    is_reached = False
 
-        async def one(row: Row) -> tuple[float, float, float] | None:
-            async with room:
-                if not ceiling.take(most):
-                    return None
-                text, calls, cost = await _answered(mollm, row)
-                ceiling.spend(calls - most, cost or 0.0)
-            scores = {} if text is None else await score.score(row, {NAME: text})
-            return scores.get(NAME) or 0.0, calls, np.nan if cost is None else cost
+    async def one(number: int) -> None:
+        nonlocal is_reached
+        row = rows[number]
+        if is_reached:
+            return
+        try:
+            record = await asker.answer(row, Key("mixture", of, row.id), panel)
+        except CeilingReached:
+            is_reached = True
+            return
+        scored = {NAME: 0.0} if record.error is not None else await scores_of(score, row, {NAME: record.text})
+        cost = np.nan if record.cost_usd is None else record.cost_usd
+        if not np.isnan(scored[NAME]):
+            found[number] = scored[NAME], record.calls, cost
 
-        found = await asyncio.gather(*map(one, rows))
-    asked = [number for number, one_found in enumerate(found) if one_found is not None]
-    columns = np.array([one_found for one_found in found if one_found is not None], float).reshape(-1, 3).T
+    await each(range(len(rows)), one, concurrency)
+    asked = sorted(found)
+    columns = np.array([found[number] for number in asked], float).reshape(-1, 3).T
     return asked, Outcome(columns[0], columns[1], columns[2])
-
-
-async def _answered(mollm: MoLLM, row: Row) -> tuple[str | None, int, float | None]:
-    try:
-        answer = await mollm.aask(row.question, mixture=NAME)
-    except ConfigError:
-        raise
-    except MollmError as error:
-        spent = getattr(error, "proposals", ())
-        return None, len(spent), sum(p.cost_usd or 0.0 for p in spent)
-    return answer.text, answer.calls, answer.cost_usd

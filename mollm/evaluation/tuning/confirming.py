@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from mollm.evaluation.mixtures.comparing.gains import gain_of, verdict_of
 from mollm.evaluation.mixtures.report import Verdict
 from mollm.evaluation.tuning.outcomes import Outcomes
 from mollm.evaluation.tuning.settings import Setting
-from mollm.evaluation.tuning.verdicts import gain_of, verdict_of
 
 if TYPE_CHECKING:
     from mollm.evaluation.mixtures.report import Gain
@@ -40,31 +38,23 @@ class Confirmed:
         return self.verdict.kind == "better"
 
 
-def halves(count: int, seed: int) -> tuple[list[int], list[int]]:
-    """The numbers of the questions to search on, and of those to confirm on, each ascending."""
-    drawn = np.random.default_rng(seed).permutation(count)
-    first = (count + 1) // 2
-    return sorted(map(int, drawn[:first])), sorted(map(int, drawn[first:]))
-
-
 def confirm(found: Found, table: Table) -> Confirmed:
     """Hold what was found against the best member, on the questions of `table`, none of which the search saw."""
-    outcomes = Outcomes(table, found.confidence)
+    outcomes = Outcomes(table, found.fitted)
     alone = outcomes.of(Setting((found.best_member,)))
     front = tuple(outcomes.of(setting) for setting, _ in found.front)
     if found.setting is None:
         return Confirmed(alone, None, None, None, Verdict("not better", why_none(found)), front)
     size = len(found.setting.members)
     vote, outcome = outcomes.of(Setting(found.by_score[:size], size)), outcomes.of(found.setting)
-    return judged(found.best_member, alone, vote, outcome, front)
+    gain, verdict = judged(outcome, alone, f"{found.best_member} alone", found.best_member)
+    return Confirmed(alone, vote, outcome, gain, verdict, front)
 
 
-def judged(
-    member: str, alone: Outcome, vote: Outcome | None, outcome: Outcome, front: tuple[Outcome, ...]
-) -> Confirmed:
-    """Say whether a mixture is better than a member."""
-    gain = gain_of(member, outcome, alone)
-    return Confirmed(alone, vote, outcome, gain, verdict_of(gain, outcome.scores - alone.scores), front)
+def judged(outcome: Outcome, other: Outcome, whom: str, member: str) -> tuple[Gain, Verdict]:
+    """Say whether one outcome is better than that of somebody else, of whom a member is the name or part of it."""
+    gain = gain_of(member, whom, outcome.answers("found"), other.answers(whom))
+    return gain, verdict_of(gain, outcome.scores - other.scores)
 
 
 def why_none(found: Found) -> str:

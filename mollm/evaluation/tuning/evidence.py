@@ -48,6 +48,10 @@ def lines(tuned: Tuned) -> Iterator[str]:
     """Yield the evidence: what is worth it and why, and what each price buys."""
     found, confirmed = tuned.found, tuned.confirmed
     yield tuned.reason
+    if gain := confirmed.gain:
+        low, high = (100 * bound for bound in gain.interval)
+        points = f"{100 * gain.difference:+.1f} points ({low:+.1f} to {high:+.1f} with 95 %)"
+        yield f"Gain on the held-out half: {points}, p = {gain.p:.2g}"
     yield ""
     price = "USD" if _is_priced(confirmed.alone) else "calls"
     yield f"  {'':<28}{'searched':>10}{'held out':>10}{price:>10}"

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from mollm.aggregation.base import best_proposal
+from mollm.evaluation.mixtures.comparing.arms import Answers
+from mollm.evaluation.mixtures.comparing.taking import Taken
 from mollm.evaluation.mixtures.simulating import Reply, simulate
 from mollm.final.calibration import Said
 from mollm.final.forms import PERCENT, unit_of
 from mollm.types import Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -51,6 +53,12 @@ class Outcome:
         """The same of some of the questions, by number."""
         return Outcome(*(array[list(rows)] for array in (self.scores, self.calls, self.cost_usd)))
 
+    def answers(self, name: str) -> Answers:
+        """The same as a comparison takes it."""
+        nothing = np.zeros(len(self.scores))
+        taken = Taken(np.column_stack([self.calls, nothing, nothing, self.cost_usd, nothing]))
+        return Answers("mixture", name, self.scores, taken, nothing)
+
     @property
     def score(self) -> float:
         """Mean per question; so are the next two."""
@@ -76,21 +84,24 @@ class Ended:
     """None: every call failed."""
 
 
+OfMembers: TypeAlias = "Callable[[tuple[str, ...]], Confidence]"
+"""From members, in the order in which they are asked, to what is calibrated for these."""
 Known: TypeAlias = "dict[tuple[Rules, Pattern], Ended]"
 
 
 class Outcomes:
     """Works out what comes of settings on the questions of one table."""
 
-    def __init__(self, table: Table, confidence: Confidence | None = None, known: Known | None = None) -> None:
+    def __init__(self, table: Table, fitted: OfMembers | None = None, known: Known | None = None) -> None:
         """Number the final answers.
 
         Args:
             table: What every member says alone.
-            confidence: Probability that what leads is right, for settings that are `sure`.
+            fitted: How probable it is that what leads is right, for settings that are `sure`.
             known: How patterns end, as found on other tables already; what is found here is added.
         """
-        self._table, self._confidence = table, confidence
+        self._table, self._fitted = table, fitted
+        self._told: dict[tuple[tuple[str, ...], int], dict[tuple[str, ...], float | None]] = {}
         self._known: Known = {} if known is None else known
         self._columns = {member: column for column, member in enumerate(table.members)}
         self._numbers = numbers_of(table)
@@ -139,7 +150,22 @@ class Outcomes:
 
     def _simulated(self, setting: Setting, columns: Ints, row: int) -> Ended:
         """How one question ends, whatever is special about it."""
-        return _ended([reply_of(self._table, row, column) for column in columns], setting.rules, self._confidence)
+        replies = [reply_of(self._table, row, column) for column in columns]
+        return _ended(replies, setting.rules, self._confidence(setting, row))
+
+    def _confidence(self, setting: Setting, row: int) -> Confidence | None:
+        """How sure a layer of these members is of a question, worked out once for whoever has answered."""
+        if setting.sure is None or self._fitted is None:
+            return None
+        confidence, told = self._fitted(setting.members), self._told.setdefault((setting.members, row), {})
+
+        def remembered(said: Sequence[Said]) -> float | None:
+            who = tuple(one.worker for one in said)
+            if who not in told:
+                told[who] = confidence(said)
+            return told[who]
+
+        return remembered
 
 
 def reply_of(table: Table, row: int, column: int) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from mollm.evaluation.metrics import Floats
     from mollm.evaluation.mixtures.simulating import Confidence
     from mollm.evaluation.mixtures.table import Table
-    from mollm.evaluation.tuning.outcomes import Known
+    from mollm.evaluation.tuning.outcomes import Known, OfMembers
 
-Fit: TypeAlias = "Callable[[Table], Confidence]"
-"""Fits a calibration on questions."""
+Fit: TypeAlias = "Callable[[Table, tuple[str, ...]], Confidence]"
+"""Fits on questions how sure some of the members are, asked in this order."""
 Tried: TypeAlias = "tuple[Shape, Outcome]"
 
 FOLDS = 5
@@ -60,8 +61,8 @@ class Found:
     front: tuple[tuple[Setting, Outcome], ...]
     """Nothing that was tried scores higher for as little; the cheapest first, the best member alone included."""
     tried: int
-    confidence: Confidence | None = None
-    """Calibrated on all questions of the half."""
+    fitted: OfMembers | None = None
+    """Calibrates on all questions of the half."""
 
     @property
     def best_member(self) -> str:
@@ -96,7 +97,7 @@ def search(table: Table, *, most: int = MOST, dial: Dial = Dial(), fit: Fit | No
         outcome=outcome,
         front=tuple((shape.of(orders), outcome) for shape, outcome in front([(ALONE, alone), *tried])),
         tried=len(tried),
-        confidence=fit(table) if fit else None,
+        fitted=_fitted(fit, table),
     )
 
 
@@ -110,7 +111,7 @@ def _cross_validated(table: Table, listed: Sequence[Shape], most: int, fit: Fit 
         held = fold_of == fold
         rest = table.part(~held) if count > 1 else table
         orders = orders_of(rest, most)
-        outcomes = Outcomes(table.part(held), fit(rest) if fit else None, known)
+        outcomes = Outcomes(table.part(held), _fitted(fit, rest), known)
         done: dict[Setting, Outcome] = {}
         for number, shape in enumerate(listed):
             setting = shape.of(orders)
@@ -121,12 +122,19 @@ def _cross_validated(table: Table, listed: Sequence[Shape], most: int, fit: Fit 
     return [Outcome(*arrays) for arrays in columns]
 
 
+def _fitted(fit: Fit | None, table: Table) -> OfMembers | None:
+    """Fit on these questions, once for the same members."""
+    return cache(partial(fit, table)) if fit else None
+
+
 def taken(allowed: Sequence[Tried], *, thrifty: bool) -> Tried:
     """One that is as good as the highest score, as far as these questions can tell.
 
     As good is what lies within one standard error of it, which is how Breiman et al. (1984) take a tree. Of these the
     members that score highest alone are preferred, since no other order was fitted to so little, and as many of them
     as there are: a further one is asked only where those before disagree.
+
+    A count is preferred to a probability: it needs no calibration, which is of one day and these questions.
 
     Args:
         allowed: What was tried; at least one.
@@ -137,7 +145,7 @@ def taken(allowed: Sequence[Tried], *, thrifty: bool) -> Tried:
     if thrifty:
         least = min(_cost(outcome) for _, outcome in within)
         within = [pair for pair in within if _cost(pair[1]) <= SAME_COST * least]
-    return min(within, key=lambda pair: (pair[0].order != "score", -pair[0].size, *_rank(pair)))
+    return min(within, key=_preferred)
 
 
 def front(tried: Sequence[Tried]) -> list[Tried]:
@@ -159,6 +167,12 @@ def _rank(pair: Tried) -> tuple[float, float, int, int, int]:
     """The highest score first, then the cheapest, the fewest members, and what ends soonest."""
     shape, outcome = pair
     return -outcome.score, _cost(outcome), shape.size, -shape.ask_first, -shape.widen
+
+
+def _preferred(pair: Tried) -> tuple[bool, bool, int, *tuple[float, ...]]:
+    """Of what is as good: counts, the order by the score, the most members."""
+    shape = pair[0]
+    return shape.sure is not None, shape.order != "score", -shape.size, *_rank(pair)
 
 
 def _cost(outcome: Outcome) -> float:

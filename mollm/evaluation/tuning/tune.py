@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mollm.errors import DataError
+from mollm.evaluation.mixtures.comparing.halves import halves
+from mollm.evaluation.mixtures.comparing.scoring import AT_ONCE, scores_of
 from mollm.evaluation.mixtures.table import Table
-from mollm.evaluation.tuning.confirming import confirm, halves
+from mollm.evaluation.tuning.confirming import confirm
 from mollm.evaluation.tuning.ordering import costs_of
 from mollm.evaluation.tuning.search import Dial, search
 from mollm.evaluation.tuning.settings import MOST, Setting
+from mollm.loops import all_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +75,7 @@ class Tuned:
         """What counting votes leaves: the setting if it is worth it, else the best member; by name."""
         if self.confirmed.is_mixture and self.confirmed.outcome:
             return "its plain vote", self.confirmed.outcome
-        return self.found.best_member, self.confirmed.alone
+        return f"{self.found.best_member} alone", self.confirmed.alone
 
     @property
     def chosen(self) -> Setting:
@@ -111,26 +116,27 @@ async def table_of(
     Raises:
         DataError: None counts.
     """
-    excluded: dict[str, str] = {}
-    scored: list[list[float]] = []
-    numbers: list[int] = []
     by_id = {row.id: row for row in rows}
-    for number, records in enumerate(zip(*alone.values(), strict=True)):
-        row = by_id[records[0].id]
+    asked = [by_id[record.id] for record in next(iter(alone.values()), ())]
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int) -> list[float] | str:
+        row = asked[number]
         if why := score.problem(row):
-            excluded[row.id] = f"{row.place}: {why}"
-            continue
-        texts = {name: r.text for name, r in zip(alone, records, strict=True) if r.error is None}
-        found = await score.score(row, texts)
-        if any(found[name] is None for name in texts):
-            excluded[row.id] = f"{row.place}: whoever scores it failed"
-            continue
-        numbers.append(number)
-        scored.append([found.get(name) or 0.0 for name in alone])
-    if not scored:
+            return why
+        texts = {name: records[number].text for name, records in alone.items() if records[number].error is None}
+        async with places:
+            found = await scores_of(score, row, texts)
+        if lacking := [name for name, value in found.items() if isnan(value)]:
+            return f"the answer of {', '.join(lacking)} could not be scored"
+        return [found.get(name, 0.0) for name in alone]
+
+    scored = await all_of([one(number) for number in range(len(asked))])
+    excluded = {row.id: f"{row.place}: {of}" for row, of in zip(asked, scored, strict=True) if isinstance(of, str)}
+    if not (kept := [number for number, of in enumerate(scored) if not isinstance(of, str)]):
         raise DataError(f"no question counts: {next(iter(excluded.values()), 'none was asked')}")
-    scores: Floats = np.array(scored)
-    return Table.of({name: [records[n] for n in numbers] for name, records in alone.items()}, scores), excluded
+    scores: Floats = np.array([scored[number] for number in kept])
+    return Table.of({name: [records[n] for n in kept] for name, records in alone.items()}, scores), excluded
 
 
 def tune(
@@ -140,6 +146,7 @@ def tune(
     dial: Dial = Dial(),  # noqa: B008 - frozen
     fit: Fit | None = None,
     seed: int = 0,
+    kinds: Mapping[str, str | None] | None = None,
     excluded: Mapping[str, str] | None = None,
 ) -> Tuned:
     """Search on one half of the questions, and confirm on the other.
@@ -150,6 +157,7 @@ def tune(
         dial: What a mixture may take per question.
         fit: Calibrates how sure a layer is; None: settings stop by counts alone.
         seed: Of the halves: the same questions have the same result.
+        kinds: Of the questions, by id: each kind is halved.
         excluded: Questions that do not count, for the report.
 
     Raises:
@@ -163,11 +171,11 @@ def tune(
             names = ", ".join(unpriced)
             raise DataError(f"{names}: without a price nobody knows what stays below a cost; give a price, or calls")
         table = replace(table, cost_usd=np.full_like(table.cost_usd, np.nan))  # one measure for all
-    searched, held_out = halves(len(table.ids), seed)
-    found = search(table.part(searched), most=most, dial=dial, fit=fit, seed=seed)
-    confirmed = confirm(found, table.part(held_out))
-    ids = tuple(table.ids[number] for number in held_out)
-    return Tuned(found, confirmed, len(searched), ids, seed, dict(excluded or {}))
+    second = halves([(kinds or {}).get(question) for question in table.ids], seed)
+    found = search(table.part(~second), most=most, dial=dial, fit=fit, seed=seed)
+    held_out = table.part(second)
+    confirmed = confirm(found, held_out)
+    return Tuned(found, confirmed, int((~second).sum()), held_out.ids, seed, dict(excluded or {}))
 
 
 def section_of(

@@ -4,91 +4,81 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
-from mollm.config.load import load_config
+from mollm.api import MoLLM
+from mollm.evaluation.mixtures.gathering.asking import Asker
+from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
+from mollm.evaluation.mixtures.gathering.journal import Journal
 from mollm.evaluation.mixtures.rows import Row
 from mollm.evaluation.mixtures.scores.exact import Exact
-from mollm.evaluation.tuning.aggregating import Ceiling, with_aggregators
-from mollm.evaluation.tuning.asking import ask_members
-from mollm.evaluation.tuning.members import members_of
-from mollm.evaluation.tuning.tune import section_of, table_of, tune
+from mollm.evaluation.tuning.aggregating import with_aggregators
+from mollm.evaluation.tuning.candidates import candidates_of
+from mollm.evaluation.tuning.tune import section_of, tune
+from tests.evaluation.tuning import pools
+from tests.upstream import Upstream, answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from mollm.evaluation.tuning.tune import Tuned
+    from tests.upstream import Received, Reply
 
 ROWS = [Row(str(n), f"What is {n}?", str(n), None, f"d:{n}") for n in range(40)]
-CALLS = 2 * len(ROWS)
+RIGHT = [row.reference for row in ROWS]
+SAID: list[str | None] = [said if number % 2 == 0 else "0.5" for number, said in enumerate(RIGHT)]
 
 
-@asynccontextmanager
-async def serving(*, writes_well: bool) -> AsyncIterator[str]:
-    """A server whose LLMs know even numbers alone; whoever reads proposals knows all, or none."""
+def replies(*, writes_well: bool) -> Upstream:
+    """LLMs that know even numbers alone; whoever reads proposals knows all, or none."""
 
-    async def reply(request: web.Request) -> web.Response:
-        body = await request.json()
-        text = json.dumps(body["messages"])
+    def reply(received: Received) -> Reply:
+        text = json.dumps(received.body["messages"])
         number = int(re.findall(r"What is (\d+)\?", text)[0])
-        is_aggregating = "It is" in text
-        knows = writes_well if is_aggregating else number % 2 == 0
-        said = number if knows else f"{number}.{1 + len(body['model'])}"
-        message = {"role": "assistant", "content": f"It is {said}."}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return web.json_response({"id": "1", "object": "chat.completion", "model": "m", "choices": [choice]})
+        knows = writes_well if "It is" in text else number % 2 == 0
+        return answer(f"It is {number if knows else '0.5'}.")
 
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", reply)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
+    upstream = Upstream()
+    upstream.reply_to = reply
+    return upstream
 
 
-async def tuned(*, writes_well: bool, calls: int = 1000) -> tuple[Tuned, int]:
-    """What comes of two LLMs and `synthesize`, and the calls that are left."""
-    async with serving(writes_well=writes_well) as address:
-        llms = {name: {"model": f"openai/{name}", "api_base": address} for name in ("a", "bb")}
-        config = load_config({"llms": llms, "mixtures": {"m": {"description": "M.", "workers": ["a"]}}})
-        members = members_of(config)
-        alone = await ask_members(config, members, ROWS)
-        found = tune((await table_of(ROWS, alone, Exact()))[0])
-        ceiling = Ceiling(calls)
-        after = await with_aggregators(found, ["synthesize"], config, members, ROWS, Exact(), ceiling)
-        assert ceiling.calls is not None
-        return after, ceiling.calls
+async def tuned(folder: Path, *, writes_well: bool, calls: int = 1000) -> tuple[Tuned, Asker]:
+    """What comes of two LLMs and `synthesize`, and who asked."""
+    found = tune(pools.table_of({"a": SAID, "bb": SAID}, RIGHT))
+    async with replies(writes_well=writes_well) as upstream:
+        llms = {name: {"model": f"openai/{name}", "api_base": upstream.base_url} for name in ("a", "bb")}
+        path = folder / "mollm.yaml"
+        path.write_text(json.dumps({"llms": llms, "mixtures": {"m": {"description": "M.", "workers": ["a"]}}}))
+        candidates = candidates_of(path)
+        workers = {name: one.worker for name, one in candidates.by_name.items()}
+        async with MoLLM(candidates.subject.config) as mollm:
+            asker = Asker(mollm, Journal(), Ceiling(calls))
+            return await with_aggregators(found, ["synthesize"], asker, workers, ROWS, Exact()), asker
 
 
-async def test_one_that_is_better_is_taken() -> None:
+async def test_one_that_is_better_is_taken(tmp_path: Path) -> None:
     """The mixture is written with it, and the reason says by how much it is better than the best LLM alone."""
-    found, left = await tuned(writes_well=True)
+    found, asker = await tuned(tmp_path, writes_well=True)
 
     assert found.is_mixture
     section = section_of(found, {"a": "a", "bb": "bb"}, "D.")
     assert section["aggregator"] == {"method": "synthesize", "llm": found.found.best_member}
     assert found.reason.startswith("With synthesize by a it is better than a alone on these 20 questions")
-    assert left == 1000 - 20 * 3
+    assert asker.ceiling.calls == 20 * 3
 
 
-async def test_one_that_is_no_better_is_left() -> None:
+async def test_one_that_is_no_better_is_left(tmp_path: Path) -> None:
     """What stood before stands, and the evidence holds what was asked."""
-    found, _ = await tuned(writes_well=False)
+    found, _ = await tuned(tmp_path, writes_well=False)
 
     assert not found.is_mixture
     assert [(tried.method, tried.verdict.kind) for tried in found.aggregated] == [("synthesize", "worse")]
 
 
-async def test_no_more_is_asked_than_may_be() -> None:
+async def test_no_more_is_asked_than_may_be(tmp_path: Path) -> None:
     """A question is asked only if the most that it may take is left."""
-    found, left = await tuned(writes_well=True, calls=8)
+    found, asker = await tuned(tmp_path, writes_well=True, calls=8)
 
     assert len(found.aggregated[0].outcome.scores) == 2
-    assert left == 2
+    assert asker.ceiling.calls == 6

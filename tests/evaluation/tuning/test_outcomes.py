@@ -86,6 +86,6 @@ def test_costs_are_those_of_whoever_was_asked() -> None:
 def test_whoever_is_sure_stops() -> None:
     """With a calibration one call may be enough, and who says so counts."""
     table = table_of({"a": ["4", "5"], "b": ["4", "5"]}, ["4", "5"])
-    sure = Outcomes(table, lambda said: 0.95 if said[0].final == "4" else 0.5)
+    sure = Outcomes(table, lambda _: lambda said: 0.95 if said[0].final == "4" else 0.5)
 
     assert list(sure.of(Setting(("a", "b"), 1, sure=0.9)).calls) == [1, 2]

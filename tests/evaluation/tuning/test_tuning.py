@@ -12,7 +12,6 @@ from mollm.evaluation.mixtures.records import Record
 from mollm.evaluation.mixtures.rows import Row
 from mollm.evaluation.mixtures.scores.exact import Exact
 from mollm.evaluation.mixtures.table import Table
-from mollm.evaluation.tuning.confirming import halves
 from mollm.evaluation.tuning.search import Dial, search
 from mollm.evaluation.tuning.tune import section_of, table_of, tune
 from tests.evaluation.tuning import pools
@@ -146,14 +145,6 @@ def test_the_same_seed_finds_the_same() -> None:
     assert one.reason == again.reason
 
 
-def test_halves_share_no_question() -> None:
-    """And miss none."""
-    first, second = halves(101, 7)
-
-    assert sorted(first + second) == list(range(101))
-    assert abs(len(first) - len(second)) == 1
-
-
 class Picky(Exact):
     """Has nothing to hold against a reference that asks back, and fails on the answer 13."""
 
@@ -172,6 +163,6 @@ async def test_questions_that_cannot_be_scored_do_not_count() -> None:
     table, excluded = await table_of(rows, alone, Picky())
 
     assert table.ids == ("0",)
-    assert excluded == {"1": "d:1: is no reference", "2": "d:2: whoever scores it failed"}
+    assert excluded == {"1": "d:1: is no reference", "2": "d:2: the answer of a could not be scored"}
     with pytest.raises(DataError, match="no question counts: d:1"):
         await table_of(rows[1:], {"a": alone["a"][1:]}, Picky())

@@ -75,7 +75,7 @@ async def gather(asker: Asker, what: Gathering) -> Found:
         DataError: The journal cannot be written.
     """
     gatherer = _Gatherer(asker, what)
-    await _each(what.rows, gatherer.row, what.concurrency)
+    await each(what.rows, gatherer.row, what.concurrency)
     gathered = [gatherer.gathered(name) for name in what.mixtures]
     records = [record for one in gathered for record in one.answers if record.id not in one.unasked]
     if records and all(record.error is not None for record in records):
@@ -174,7 +174,7 @@ class _Gatherer:
                     self.reached = str(error)
             self._step()
 
-        await _each(rows, one, self._what.concurrency)
+        await each(rows, one, self._what.concurrency)
         if len(found) < len(rows):
             why = f"{self.reached} after {len(found)} of {len(rows)} questions"
             return replace(gathered, why_not_itself=why)
@@ -187,7 +187,7 @@ class _Gatherer:
         self._what.told(Told(self._done, self._total, ceiling.calls, ceiling.failures))
 
 
-async def _each(items: Sequence[T], work: Callable[[T], Awaitable[None]], concurrency: int) -> None:
+async def each(items: Sequence[T], work: Callable[[T], Awaitable[None]], concurrency: int) -> None:
     """Do some work for each, in order, so many at a time."""
     left = iter(items)
 
