@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mollm.aggregation.base import Picked, given_up
+from mollm.aggregation.base import Picked, best_proposal, given_up, leading
 from mollm.aggregation.guarding import guarded
 from mollm.aggregation.terms import mismatch, shortened, verbatim
 from mollm.errors import AggregationError, LLMError
@@ -126,8 +126,8 @@ async def _picked(picked: Picked, brief: Brief, calls: Calls, rewriter: Rewriter
 
 
 def _settled(brief: Brief) -> Picked | None:
-    if brief.agreed:
-        return Picked(brief.best)
+    if brief.agreed:  # maybe on what a single one says, and is sure of
+        return Picked(best_proposal(leading(brief.proposals) or brief.proposals, brief.format))
     if len(brief.proposals) > 1:
         return None
     is_short = brief.planned > 1

@@ -127,13 +127,21 @@ def best_proposal(proposals: Sequence[Proposal], form: Format | None = None) -> 
     return by_count(proposals, form)[0]
 
 
+def leading(proposals: Sequence[Proposal]) -> list[Proposal]:
+    """Return the proposals of the largest group that says the same, in listed order; none where nobody says anything.
+
+    One whose answer can be told leads before all whose answer cannot.
+    """
+    groups = Tally(p.said for p in proposals).groups
+    return [proposals[index] for index in groups[0]] if groups else []
+
+
 def voted(proposals: Sequence[Proposal], form: Format | None = None) -> Proposal:
     """Return what a vote takes: the best proposal if any two agree, else the first listed that answers.
 
     Of those that are in the format, if any is, else of those that have a final answer.
     """
-    groups = Tally(p.said for p in proposals).groups
-    if groups and len(groups[0]) > 1:
+    if len(leading(proposals)) > 1:
         return best_proposal(proposals, form)
     if form and (found := next((p for p in proposals if form.read(p.text)[1] is None), None)):
         return found

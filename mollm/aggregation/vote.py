@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mollm.aggregation.base import Picked, voted
+from mollm.aggregation.base import Picked, leading, voted
 from mollm.aggregation.synthesize import Synthesize
-from mollm.final.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +32,7 @@ class Vote:
 
     async def aggregate(self, brief: Brief, calls: Calls) -> Written | Picked:
         """Count, and write only if counting does not decide."""
-        groups = Tally(p.said for p in brief.proposals).groups
-        if groups and len(groups[0]) > 1:
+        if len(leading(brief.proposals)) > 1:
             return Picked(brief.best)
         if self.writers.llm is None:
             return Picked(voted(brief.proposals, brief.format))

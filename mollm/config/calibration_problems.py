@@ -21,6 +21,10 @@ def calibration_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]
         if mixture.calibration is None:
             text = "a probability needs `calibration`: a file that `mollm eval mixtures --calibrate --out FILE` writes"
             yield Problem(agree, text, [agree, calibration])
+        if mixture.alike is not None:
+            alike: KeyPath = (*key, "alike")
+            text = "cannot be used with a probability in `agree`, which is known of final answers alone"
+            yield Problem(alike, text, [alike, agree])
         if mixture.quorum > 1:
             text = f"{mixture.quorum} is more than the proposals that may be sure enough for `agree` (1)"
             yield Problem((*key, "quorum"), text, [agree, (*key, "quorum")])

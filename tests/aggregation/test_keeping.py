@@ -11,7 +11,7 @@ import pytest
 
 from mollm import MoLLM, load_config
 from mollm.aggregation.aggregate import aggregate
-from mollm.aggregation.base import Brief, Picked
+from mollm.aggregation.base import Brief, Picked, voted
 from mollm.aggregation.keeping import Keeping
 from mollm.calling.calls import Calls
 from mollm.errors import BadRequest, ConfigError
@@ -193,3 +193,22 @@ def test_it_needs_a_calibration(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="keep_above: needs `calibration`"):
         load_config(whole)
+
+
+def test_what_one_is_sure_of_is_the_answer_and_not_what_was_listed_before() -> None:
+    """A layer that ended since one is sure goes by the final answer that it is sure of."""
+    brief = Brief(
+        [], proposals("Let me think about it for a while, and then some more.", "The answer is 5."), agreed=True
+    )
+
+    answer = asyncio.run(aggregate(Making("nobody asks"), brief, Calls({})))
+
+    assert answer.message["content"] == "The answer is 5."
+    assert answer.degraded == ()
+
+
+def test_a_vote_in_which_no_two_agree_takes_the_first_that_answers() -> None:
+    """A reply without a final answer is no vote."""
+    found = voted(proposals("Let me think about it for a while, and then some more.", "Answer: 5", "Answer: 6"))
+
+    assert found.text == "Answer: 5"

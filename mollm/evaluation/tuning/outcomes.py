@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from mollm.aggregation.base import best_proposal
+from mollm.aggregation.base import voted
 from mollm.evaluation.mixtures.comparing.arms import Answers
 from mollm.evaluation.mixtures.comparing.taking import Taken
 from mollm.evaluation.mixtures.simulating import Reply, simulate
@@ -186,7 +186,7 @@ def _ended(replies: Sequence[Reply], rules: Rules, confidence: Confidence | None
     proposals = [
         Proposal(str(number), str(number), 1, "", final) for number, final in zip(arrived, finals, strict=True)
     ]
-    return Ended(ended.started, int(best_proposal(proposals).worker) if proposals else None)
+    return Ended(ended.started, int(voted(proposals).worker) if proposals else None)
 
 
 def _reply(number: int) -> Reply:

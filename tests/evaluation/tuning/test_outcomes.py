@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mollm.aggregation.base import best_proposal
+from mollm.aggregation.base import voted
 from mollm.evaluation.mixtures.records import Record
 from mollm.evaluation.mixtures.simulating import simulate
 from mollm.evaluation.mixtures.table import Table
@@ -55,7 +55,7 @@ def test_it_is_what_each_question_brings_by_itself(
             assert found.scores[row] == 0
             continue
         proposals = [Proposal(str(n), "", 1, "", table.finals[row][columns[n]]) for n in arrived]
-        assert found.scores[row] == table.scores[row, columns[int(best_proposal(proposals).worker)]]
+        assert found.scores[row] == table.scores[row, columns[int(voted(proposals).worker)]]
 
 
 def test_what_was_found_on_one_table_serves_another() -> None:
