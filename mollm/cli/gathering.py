@@ -15,9 +15,8 @@ from mollm.cli.printing.gathering import named, print_failures, print_outlook, p
 from mollm.cli.printing.layout import count
 from mollm.cli.printing.output import say
 from mollm.errors import DataError, LimitError
-from mollm.evaluation.mixtures.best import best_by
+from mollm.evaluation.mixtures.comparing.best import best_by
 from mollm.evaluation.mixtures.gathering.asking import Asker
-from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.gathering.gather import Gathering, gather
 from mollm.evaluation.mixtures.gathering.journal import Journal
 from mollm.evaluation.mixtures.gathering.members import mixtures_digest
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mollm.catalog import Catalog
+    from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
     from mollm.evaluation.mixtures.gathering.gather import Found
     from mollm.evaluation.mixtures.gathering.planning import Outlook
     from mollm.evaluation.mixtures.rows import Row
@@ -64,7 +64,9 @@ class Evaluated:
     notes: tuple[str, ...]
 
 
-async def evaluated(subject: Subject, rows: list[Row], all_rows: list[Row], score: Score, ways: Ways) -> Evaluated:
+async def evaluated(
+    subject: Subject, rows: list[Row], all_rows: list[Row], score: Score, ways: Ways, ceiling: Ceiling
+) -> Evaluated:
     """Ask everything.
 
     Args:
@@ -73,6 +75,7 @@ async def evaluated(subject: Subject, rows: list[Row], all_rows: list[Row], scor
         all_rows: All questions of the data, which a journal is of.
         score: Tells which member is the best one.
         ways: How it is asked.
+        ceiling: What may be taken, as `ways` say.
 
     Raises:
         typer.Abort: The user does not want to.
@@ -88,18 +91,18 @@ async def evaluated(subject: Subject, rows: list[Row], all_rows: list[Row], scor
         try:
             plan = outlook(mollm.catalog, subject.mixtures, rows, without, itself=itself, routes=subject.routes)
             _check(plan, subject, ways, len(rows), len(journal.records) - journal.failed)
-            asker = Asker(mollm, journal, Ceiling(ways.calls, ways.cost_usd))
+            asker = Asker(mollm, journal, ceiling)
             with progress() as told:
                 what = Gathering(
                     rows,
                     subject.mixtures,
-                    subject.digests,
-                    without,
-                    subject.routes,
-                    best_by(score) if itself else None,
-                    NO_SAMPLES if subject.is_replayed else "it was not asked for",
-                    ways.concurrency,
-                    told,
+                    digests=subject.digests,
+                    lacking=without,
+                    routes=subject.routes,
+                    best=best_by(score) if itself else None,
+                    why_not_itself=NO_SAMPLES if subject.is_replayed else "it was not asked for",
+                    concurrency=ways.concurrency,
+                    told=told,
                 )
                 found = await gather(asker, what)
         finally:

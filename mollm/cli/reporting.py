@@ -14,8 +14,7 @@ from mollm.api import MoLLM
 from mollm.cli.gathering import evaluated
 from mollm.cli.printing.output import say
 from mollm.config.members import members_digest
-from mollm.errors import DataError
-from mollm.evaluation.mixtures.best import Remembered
+from mollm.errors import DataError, LimitError
 from mollm.evaluation.mixtures.calibrating import calibrate as fitted
 from mollm.evaluation.mixtures.calibrating import write_calibration
 from mollm.evaluation.mixtures.comparing.compare import About, report_of
@@ -24,7 +23,9 @@ from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.page import page_of
 from mollm.evaluation.mixtures.reports import write_report
 from mollm.evaluation.mixtures.rows import data_digest, read_rows
+from mollm.evaluation.mixtures.scores.base import spent_by
 from mollm.evaluation.mixtures.scores.registry import Given, score_of
+from mollm.evaluation.mixtures.scores.remembered import Remembered
 from mollm.evaluation.mixtures.subject import subject_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from mollm.cli.gathering import Evaluated, Ways
     from mollm.evaluation.mixtures.report import Report
     from mollm.evaluation.mixtures.rows import Row
-    from mollm.evaluation.mixtures.scores.base import Score
+    from mollm.evaluation.mixtures.scores.base import Score, Spent
     from mollm.evaluation.mixtures.subject import Subject
 
 JOURNAL = "journal.jsonl"
@@ -78,9 +79,10 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
         )
     kept = ways.journal or _default_journal(wanted.data, None if calibrate else out, subject)
     asked = rows[: wanted.limit]
-    async with _judging(wanted, subject, rows, ways) as score:
+    ceiling = Ceiling(ways.calls, ways.cost_usd)
+    async with _judging(wanted, subject, rows, ways, ceiling) as score:
         counted = Remembered(score)
-        done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept))
+        done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept), ceiling)
         about = About(
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             data=str(wanted.data),
@@ -92,7 +94,7 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
             notes=(*subject.notes, *done.notes),
             routes=done.found.routes,
         )
-        report = await report_of(done.found.gathered, counted, about, seed=wanted.seed)
+        report = _with_spent(await report_of(done.found.gathered, counted, about, seed=wanted.seed), spent_by(score))
         if calibrate and out is not None:
             await _write_calibration(out, wanted.data, subject, done, counted)
     if out is not None and not calibrate:
@@ -101,15 +103,31 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
 
 
 @asynccontextmanager
-async def _judging(wanted: Wanted, subject: Subject, rows: list[Row], ways: Ways) -> AsyncIterator[Score]:
-    """The score; a judge is an LLM of the file, also where recorded answers are judged."""
+async def _judging(
+    wanted: Wanted, subject: Subject, rows: list[Row], ways: Ways, ceiling: Ceiling
+) -> AsyncIterator[Score]:
+    """The score; a judge is an LLM of the file, also where recorded answers are judged, and asked within the ceiling.
+
+    Raises:
+        LimitError: The judge has no price, and USD are to be counted.
+    """
     given = Given(rows, wanted.ratings, wanted.judge, config=subject.original.path)
     if wanted.score != "judge" or wanted.judge is None:
         yield score_of(wanted.score, given)
         return
     async with MoLLM(subject.original) as mollm:
-        budget = Ceiling(ways.calls, ways.cost_usd).question()
-        yield score_of(wanted.score, replace(given, mollm=mollm, budget=budget))
+        if subject.is_replayed:  # what a recording answers takes nothing of what a judge may take
+            ceiling = Ceiling(ways.calls, ways.cost_usd)
+        score = score_of(wanted.score, replace(given, mollm=mollm, ceiling=ceiling))
+        if ways.cost_usd is not None and mollm.catalog.llms[wanted.judge].price is None:
+            raise LimitError(f"--cost cannot be kept: no price of {wanted.judge}; give `price`, or --calls")
+        yield score
+
+
+def _with_spent(report: Report, spent: Spent) -> Report:
+    """With what scoring took."""
+    costs = [cost for cost in (report.cost_usd, spent.cost_usd) if cost is not None]
+    return replace(report, calls=report.calls + spent.calls, cost_usd=sum(costs) if costs else None)
 
 
 async def _write_calibration(out: Path, data: Path, subject: Subject, done: Evaluated, score: Score) -> None:

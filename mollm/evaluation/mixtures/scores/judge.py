@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mollm.comparing.replies import object_of
-from mollm.errors import ConfigError, MollmError, UserError
+from mollm.errors import ConfigError, MollmError
+from mollm.evaluation.mixtures.gathering.ceiling import Ceiling, CeilingReached
 from mollm.evaluation.mixtures.scores.base import Spent, told
 from mollm.evaluation.mixtures.scores.trust import Pair, trust_of
 from mollm.final.replies import is_right, is_value
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mollm.api import MoLLM
+    from mollm.evaluation.mixtures.gathering.ceiling import Share
     from mollm.evaluation.mixtures.rows import Row
-    from mollm.limits import Budget
     from mollm.options import RequestOptions
+    from mollm.types import Answer
 
 PROMPT = "prompts/judge/default.md"
 AT_ONCE = 8
@@ -60,13 +62,13 @@ class LLMJudge:
 
     name, is_exact = "judge", False
 
-    def __init__(self, mollm: MoLLM, llm: str, budget: Budget | None = None) -> None:
+    def __init__(self, mollm: MoLLM, llm: str, ceiling: Ceiling | None = None) -> None:
         """Take an LLM of a configuration, which is asked as any question is: with its retries, limits and prices.
 
         Args:
             mollm: Has it. Must not be one that replays recorded answers, among which there are no verdicts.
             llm: Its name.
-            budget: From which each call takes its worst case; what it refuses has no verdict.
+            ceiling: What judging may take; a pair for which there is not enough left has no verdict. None: anything.
 
         Raises:
             ConfigError: The configuration has no such LLM.
@@ -76,7 +78,7 @@ class LLMJudge:
         if llm not in config.llms:
             known = ", ".join(sorted(config.llms))
             raise ConfigError(f"the judge must be an LLM of the configuration ({known}), and {llm!r} is none")
-        self._mollm, self._llm, self._budget = mollm, llm, budget
+        self._mollm, self._llm, self._ceiling = mollm, llm, ceiling or Ceiling()
         self._prompt = load_prompt(config, PROMPT, "judge", "judge")
         self._options: RequestOptions = {"mixture": llm}
         if mollm.catalog.llms.add(llm).dialect is not None:
@@ -148,13 +150,18 @@ class LLMJudge:
             answers=fence(pair),
             reference=fence_reference(row.reference),
         )
+
+        async def ask(share: Share) -> Answer:
+            try:
+                return await self._mollm.arun(prompt, share, budget=share, **self._options)
+            finally:
+                self._count(share)
+
         async with self._places:
             try:
-                answer = await self._mollm.arun(prompt, budget=self._budget, **self._options)
-            except MollmError as error:
-                self._count(0 if isinstance(error, UserError) else 1, Usage(), None)
+                answer = await self._ceiling.within(ask)
+            except (CeilingReached, MollmError) as error:
                 raise NoVerdictError(str(error)) from error
-        self._count(answer.calls, answer.usage, answer.cost_usd)
         try:
             better = object_of(answer.text).get("better")
         except ValueError as error:
@@ -163,11 +170,11 @@ class LLMJudge:
             raise NoVerdictError(f"the reply of {self._llm} cannot be read: `better` must be 0, 1 or 2")
         return better
 
-    def _count(self, calls: int, usage: Usage, cost_usd: float | None) -> None:
-        self._calls += calls
-        self._usage += usage
-        self._cost += cost_usd or 0.0
-        self._has_cost |= cost_usd is not None
+    def _count(self, share: Share) -> None:
+        self._calls += share.calls
+        self._usage += share.usage
+        self._cost += share.cost_usd
+        self._has_cost |= share.known_cost is not None
 
 
 def _pair(row: Row, anchor: str, text: str, verdict: _Verdict) -> Pair:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.api import MoLLM
+    from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
     from mollm.evaluation.mixtures.rows import Row
     from mollm.evaluation.mixtures.scores.base import Score
-    from mollm.limits import Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Given:
     """`--judge`: an LLM of the configuration."""
     mollm: MoLLM | None = None
     """Asks the judge; one that calls LLMs, and replays no answers."""
-    budget: Budget | None = None
-    """From which the judge's calls take their worst case; None: they are not bounded together."""
+    ceiling: Ceiling | None = None
+    """What the judge's calls may take; None: anything."""
     config: Path | None = None
     """The configuration's file, beside which the module of a function may lie; it may lie in the working folder too."""
 
@@ -71,7 +71,7 @@ def _judge(given: Given) -> Score:
 
     if given.judge is None or given.mollm is None:
         raise RequestError("--score judge needs `--judge LLM`: the LLM of the configuration that judges")
-    return LLMJudge(given.mollm, given.judge, given.budget)
+    return LLMJudge(given.mollm, given.judge, given.ceiling)
 
 
 def _ratings(given: Given) -> Score:
