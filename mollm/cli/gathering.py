@@ -12,10 +12,10 @@ import typer
 
 from mollm.api import MoLLM
 from mollm.cli.printing.gathering import named, print_failures, print_outlook, progress
-from mollm.cli.printing.layout import count
 from mollm.cli.printing.output import say
 from mollm.errors import DataError, LimitError
 from mollm.evaluation.mixtures.comparing.best import best_by
+from mollm.evaluation.mixtures.comparing.sentences import count
 from mollm.evaluation.mixtures.gathering.asking import Asker
 from mollm.evaluation.mixtures.gathering.gather import Gathering, gather
 from mollm.evaluation.mixtures.gathering.journal import Journal

@@ -18,7 +18,7 @@ from mollm.errors import DataError, LimitError
 from mollm.evaluation.mixtures.calibrating import calibrate as fitted
 from mollm.evaluation.mixtures.calibrating import write_calibration
 from mollm.evaluation.mixtures.comparing.compare import About, report_of
-from mollm.evaluation.mixtures.comparing.scoring import said_of, scored
+from mollm.evaluation.mixtures.comparing.scoring import score_questions, scored
 from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.page import page_of
 from mollm.evaluation.mixtures.reports import write_report
@@ -132,7 +132,7 @@ def _with_spent(report: Report, spent: Spent) -> Report:
 
 async def _write_calibration(out: Path, data: Path, subject: Subject, done: Evaluated, score: Score) -> None:
     (gathered,) = done.found.gathered
-    counted = scored(gathered, await said_of(gathered, score, {}), score)
+    counted = scored(gathered, await score_questions(gathered, score, {}), score)
     section = subject.original.mixtures[gathered.mixture]
     calibration = fitted(replace(gathered, rows=counted.rows, alone=counted.alone), counted.of_members)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from mollm.evaluation.mixtures.comparing.scoring import said_of
+from mollm.evaluation.mixtures.comparing.scoring import score_questions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ def best_by(score: Score) -> Callable[[Gathered], Awaitable[str]]:
     """
 
     async def best(gathered: Gathered) -> str:
-        said = (await said_of(gathered, score, {})).values()
+        said = (await score_questions(gathered, score, {})).values()
         totals = {
             name: sum(value for one in said if not math.isnan(value := one.value(name))) for name in gathered.alone
         }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.evaluation.metrics import Floats, Ints
-    from mollm.evaluation.mixtures.comparing.scoring import Said, Scored
+    from mollm.evaluation.mixtures.comparing.scoring import Scored, ScoredQuestion
     from mollm.evaluation.mixtures.rows import Row
     from mollm.types import Proposal
 
@@ -55,7 +55,7 @@ def calibration_of(values: Sequence[float | None], scores: Floats) -> float | No
 def turned_of(scored: Scored) -> Turned | None:
     """Compare the answers with the proposals that they would have been; None where no aggregator wrote or picked."""
     wrong = right = questions = 0
-    for record, after, said in zip(scored.answers, scored.of_mixture, scored.said, strict=True):
+    for record, after, said in zip(scored.answers, scored.of_mixture, scored.questions, strict=True):
         best = best_of(record) if record.error is None else None
         if best is None or (record.text == best.text and record.calls <= len(record.proposals)):
             continue
@@ -125,7 +125,7 @@ def lost_of(scored: Scored, picks: Ints) -> tuple[Lost, ...]:
 
 
 def _lost(scored: Scored, number: int, member: str) -> Lost:
-    row, record, said = scored.rows[number], scored.answers[number], scored.said[number]
+    row, record, said = scored.rows[number], scored.answers[number], scored.questions[number]
     mixture, best = name_of(scored.gathered), scored.alone[member][number]
     return Lost(
         id=row.id,
@@ -139,7 +139,7 @@ def _lost(scored: Scored, number: int, member: str) -> Lost:
     )
 
 
-def _proposed(proposal: Proposal, said: Said) -> Side:
+def _proposed(proposal: Proposal, said: ScoredQuestion) -> Side:
     if proposal.error:
         return Side(proposal.worker, proposal.text, proposal.final, 0.0, proposal.error.message)
     score = said.of_text(proposal.text)
