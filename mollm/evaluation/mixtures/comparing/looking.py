@@ -10,6 +10,7 @@ import numpy as np
 from mollm.evaluation.metrics import calibration_error
 from mollm.evaluation.mixtures.comparing.scoring import best_of, name_of
 from mollm.evaluation.mixtures.report import Bin, Confusion, Domains, Lost, Side, Turned
+from mollm.evaluation.mixtures.scores.base import RIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,14 +22,11 @@ if TYPE_CHECKING:
 
 BINS = 10
 """Of agreement and confidence, 0 to 1, all of the same width."""
-RIGHT = 0.5
-"""From this score on an answer counts as right where it has to be one or the other."""
 
 
 def bins_of(values: Sequence[float | None], scores: Floats) -> tuple[Bin, ...]:
     """How right answers are, by agreement or confidence: answers without any are left out, and so are empty bins."""
-    known = np.array([value is not None for value in values], dtype=bool)
-    kept, right = np.array([value for value in values if value is not None], dtype=float), scores[known]
+    kept, right = _known(values, scores)
     # The slack keeps 0.7 from the bin below, in which 0.7 * 10 = 6.99... would put it.
     where = np.clip((kept * BINS + 1e-9).astype(int), 0, BINS - 1)
     return tuple(
@@ -45,11 +43,17 @@ def bins_of(values: Sequence[float | None], scores: Floats) -> tuple[Bin, ...]:
 
 def calibration_of(values: Sequence[float | None], scores: Floats) -> float | None:
     """The calibration error of confidence; None without any, or where scores are not 0 or 1."""
-    known = np.array([value is not None for value in values], dtype=bool)
-    kept, right = np.array([value for value in values if value is not None], dtype=float), scores[known]
+    kept, right = _known(values, scores)
     if not len(kept) or not np.isin(right, (0.0, 1.0)).all():
         return None
     return calibration_error(kept, right.astype(bool))
+
+
+def _known(values: Sequence[float | None], scores: Floats) -> tuple[Floats, Floats]:
+    """The values that there are, and the scores that go with them."""
+    found = np.array([math.nan if value is None else value for value in values], dtype=float)
+    is_known = ~np.isnan(found)
+    return found[is_known], scores[is_known]
 
 
 def turned_of(scored: Scored) -> Turned | None:
