@@ -121,6 +121,7 @@ async def _judging(
         score = score_of(wanted.score, replace(given, mollm=mollm, ceiling=ceiling))
         if ways.cost_usd is not None and mollm.catalog.llms[wanted.judge].price is None:
             raise LimitError(f"--cost cannot be kept: no price of {wanted.judge}; give `price`, or --calls")
+        say(f"{wanted.judge} judges: two calls for each answer but the first member's, beside those below")
         yield score
 
 

@@ -177,6 +177,8 @@ def test_a_judge_takes_of_the_same_ceiling_as_what_it_judges(folder: Path, capsy
     (folder / "mollm.yaml").write_text(json.dumps({**plain_config, "llms": llms}))
     call(*base, "--calls", "40", "--json", "--journal", "other.jsonl")
 
-    report = json.loads(capsys.readouterr().out)
+    written = capsys.readouterr()
+    report = json.loads(written.out)
+    assert "b judges: two calls for each answer" in written.err
     assert QUESTIONS * 2 < report["calls"] <= 40
     assert any("no verdict: the ceiling of 40 calls was reached" in note for note in report["notes"])
