@@ -13,10 +13,10 @@ import typer
 
 from mollm.api import MoLLM
 from mollm.cli.printing.gathering import named, print_failures, print_outlook, progress
-from mollm.cli.printing.layout import count
 from mollm.cli.printing.output import say
 from mollm.errors import DataError, LimitError
-from mollm.evaluation.mixtures.best import best_by
+from mollm.evaluation.counting import count
+from mollm.evaluation.mixtures.comparing.best import best_by
 from mollm.evaluation.mixtures.gathering.asking import Asker
 from mollm.evaluation.mixtures.gathering.gather import Gathering, gather
 from mollm.evaluation.mixtures.gathering.journal import Journal
@@ -134,7 +134,15 @@ async def gathered(
     with progress() as told:
         why = why_not_itself or "it was not asked for"
         what = Gathering(
-            rows, subject.mixtures, subject.digests, without, subject.routes, best, why, ways.concurrency, told
+            rows,
+            subject.mixtures,
+            digests=subject.digests,
+            lacking=without,
+            routes=subject.routes,
+            best=best,
+            why_not_itself=why,
+            concurrency=ways.concurrency,
+            told=told,
         )
         return await gather(asker, what)
 

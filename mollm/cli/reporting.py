@@ -15,16 +15,16 @@ from mollm.cli.gathering import evaluated
 from mollm.cli.printing.output import say
 from mollm.config.members import members_digest
 from mollm.errors import DataError
-from mollm.evaluation.mixtures.best import Remembered
 from mollm.evaluation.mixtures.calibrating import calibrate as fitted
 from mollm.evaluation.mixtures.calibrating import write_calibration
 from mollm.evaluation.mixtures.comparing.compare import About, report_of
-from mollm.evaluation.mixtures.comparing.scoring import said_of, scored
+from mollm.evaluation.mixtures.comparing.scoring import score_questions, scored
 from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.page import page_of
 from mollm.evaluation.mixtures.reports import write_report, write_whole
 from mollm.evaluation.mixtures.rows import data_digest, read_rows
 from mollm.evaluation.mixtures.scores.registry import Given, score_of
+from mollm.evaluation.mixtures.scores.remembered import Remembered
 from mollm.evaluation.mixtures.subject import subject_of
 
 if TYPE_CHECKING:
@@ -111,18 +111,26 @@ def _check_place(out: Path | None, *, calibrate: bool) -> None:
 
 @asynccontextmanager
 async def judging(wanted: Wanted, subject: Subject, rows: list[Row], ceiling: Ceiling) -> AsyncIterator[Score]:
-    """The score; a judge is an LLM of the file, also where recorded answers are judged."""
+    """The score; a judge is an LLM of the file, also where recorded answers are judged, and asked within the ceiling.
+
+    Raises:
+        LimitError: The judge has no price, and USD are to be counted.
+    """
     given = Given(rows, wanted.ratings, wanted.judge, config=subject.original.path)
     if wanted.score != "judge" or wanted.judge is None:
         yield score_of(wanted.score, given)
         return
     async with MoLLM(subject.judging) as mollm:
-        yield score_of(wanted.score, replace(given, mollm=mollm, ceiling=ceiling))
+        # What a recording answers takes nothing of what a judge may take.
+        shared = ceiling.another() if subject.is_replayed else ceiling
+        score = score_of(wanted.score, replace(given, mollm=mollm, ceiling=shared))
+        say(f"{wanted.judge} judges: two calls for each answer but the first member's, beside those below")
+        yield score
 
 
 async def _write_calibration(out: Path, data: Path, subject: Subject, done: Evaluated, score: Score) -> None:
     (gathered,) = done.found.gathered
-    counted = scored(gathered, await said_of(gathered, score, {}), score)
+    counted = scored(gathered, await score_questions(gathered, score, {}), score)
     section = subject.original.mixtures[gathered.mixture]
     calibration = fitted(replace(gathered, rows=counted.rows, alone=counted.alone), counted.of_members)
     try:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mollm.cli.gathering import asking, gathered, notes_of
-from mollm.cli.printing.layout import count
 from mollm.cli.printing.output import say
 from mollm.cli.reporting import judging
 from mollm.errors import DataError
-from mollm.evaluation.mixtures.best import Remembered
+from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.rows import read_rows
+from mollm.evaluation.mixtures.scores.remembered import Remembered
 from mollm.evaluation.tuning.aggregating import with_aggregators
 from mollm.evaluation.tuning.calibrated import confidence_of
 from mollm.evaluation.tuning.candidates import candidates_of

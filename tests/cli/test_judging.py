@@ -11,8 +11,8 @@ import pytest
 
 from mollm.cli.main import app
 from mollm.errors import LimitError
-from mollm.evaluation.mixtures.best import Remembered
 from mollm.evaluation.mixtures.scores.base import spent_by
+from mollm.evaluation.mixtures.scores.remembered import Remembered
 from tests.evaluation.mixtures.scores.asking import row
 from tests.evaluation.mixtures.scores.test_llm_judge import judge_of, preferring, shown
 from tests.upstream import Upstream, answer

@@ -164,3 +164,21 @@ def test_a_dead_upstream_is_named_and_nothing_is_reported(folder: Path, capsys: 
 
     assert "a: the connection was refused" in str(caught.value)
     assert capsys.readouterr().out == ""
+
+
+def test_a_judge_takes_of_the_same_ceiling_as_what_it_judges(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the report counts its calls among those that were made."""
+    base = ("eval", "mixtures", "data.jsonl", "--score", "judge", "--judge", "b", "-m", "team", "--no-self", "--yes")
+
+    with pytest.raises(LimitError, match="--cost cannot be kept: no price of "):
+        call(*base, "--cost", "1")
+    llms = {name: {"model": f"scripted/{text}"} for name, text in (("a", "x"), ("b", '{"better": 2}'))}
+    plain_config = json.loads((folder / "mollm.yaml").read_text())
+    (folder / "mollm.yaml").write_text(json.dumps({**plain_config, "llms": llms}))
+    call(*base, "--calls", "40", "--json", "--journal", "other.jsonl")
+
+    written = capsys.readouterr()
+    report = json.loads(written.out)
+    assert "b judges: two calls for each answer" in written.err
+    assert QUESTIONS * 2 < report["calls"] <= 40
+    assert any("no verdict: the ceiling of 40 calls was reached" in note for note in report["notes"])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mollm.cli.printing.layout import count, why
+from mollm.cli.printing.layout import why
+from mollm.evaluation.counting import count
 from mollm.printable import printable
 from mollm.types import ANALYZED
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mollm.cli.printing.layout import console, count
+from mollm.cli.printing.layout import console
 from mollm.cli.printing.output import say
+from mollm.evaluation.counting import count
 from mollm.printable import printable
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from mollm.cli.printing.comparing import analysis_text, ranking_text
-from mollm.cli.printing.layout import console, count, print_rows, spent, took, why
+from mollm.cli.printing.layout import console, print_rows, spent, took, why
+from mollm.evaluation.counting import count
 from mollm.final.tally import Tally
 from mollm.printable import printable
 from mollm.privacy.placeholders import is_concealed

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, Progress, ProgressColumn
 from rich.text import Text
 
-from mollm.cli.printing.layout import clipped, console, count
+from mollm.cli.printing.layout import clipped, console
 from mollm.cli.printing.output import say
 from mollm.cli.printing.steps import SELDOM
+from mollm.evaluation.counting import count
 
 if TYPE_CHECKING:
     from collections import Counter

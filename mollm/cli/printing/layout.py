@@ -48,11 +48,6 @@ def clipped(text: Text) -> Text:
     return text
 
 
-def count(number: int, what: str) -> str:
-    """Write `1 call`, `2 calls`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def why(error: Failure) -> str:
     """Write why a call failed."""
     status = f" {error.status}" if error.status else ""

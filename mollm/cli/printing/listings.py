@@ -9,8 +9,9 @@ from rich.text import Text
 
 from mollm.catalog import WITH_TOOLS
 from mollm.cli.printing.explanation import likely
-from mollm.cli.printing.layout import console, count
+from mollm.cli.printing.layout import console
 from mollm.cli.printing.output import say
+from mollm.evaluation.counting import count
 from mollm.limits import worst_case
 from mollm.printable import abridged, printable
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.text import Text
 
-from mollm.cli.printing.layout import console, count
+from mollm.cli.printing.layout import console
+from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.comparing.sentences import compared
 from mollm.printable import abridged, printable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from mollm.cli.printing.layout import count
+from mollm.evaluation.counting import count
 from mollm.evaluation.review import MOST_CORRELATION
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import numpy as np
 from mollm.errors import DataError
 from mollm.evaluation.metrics import calibration_error
 from mollm.evaluation.mixtures.reports import write_whole
+from mollm.evaluation.mixtures.scores.base import RIGHT
 from mollm.evaluation.mixtures.table import Table
 from mollm.final.calibration import SIGNALS, VOTES, Calibration, Member, Said, features
 from mollm.final.calibration_file import text_of
@@ -33,8 +34,6 @@ FOLDS = 5
 """Of the cross-validation by which the calibration error is measured."""
 FEWEST = 4 * FOLDS
 """Questions; with fewer no calibration error can be told."""
-RIGHT = 0.5
-"""The score from which on an answer is right."""
 _STEPS, _CLOSE = 100, 1e-8
 _SAME = 1e-9
 """A standard deviation of values that are the same but for rounding."""

@@ -200,6 +200,6 @@ class Report:
     notes: tuple[str, ...] = ()
     """What a reader has to know: what recorded answers cannot show, how far a judge agrees with references, ..."""
     calls: int = 0
-    """Made for this report, all arms together."""
+    """Made for this report, all arms together, and those of a judge."""
     cost_usd: float | None = None
     format: int = FORMAT

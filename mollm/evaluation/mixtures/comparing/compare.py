@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.comparing.arms import ALONE, Answers, Lacking, arms_of, field_of, mixture_of
 from mollm.evaluation.mixtures.comparing.gains import LEAST_GAIN, gain_of, verdict_of
 from mollm.evaluation.mixtures.comparing.looking import (
@@ -18,12 +20,12 @@ from mollm.evaluation.mixtures.comparing.looking import (
     lost_of,
     turned_of,
 )
-from mollm.evaluation.mixtures.comparing.scoring import ROUTED, name_of, said_of, scored, scores_of
-from mollm.evaluation.mixtures.comparing.sentences import count
+from mollm.evaluation.mixtures.comparing.scoring import AT_ONCE, ROUTED, name_of, score_questions, scored, scores_of
 from mollm.evaluation.mixtures.comparing.taking import Taken
 from mollm.evaluation.mixtures.records import Record
 from mollm.evaluation.mixtures.report import MixtureReport, Report, Verdict
 from mollm.evaluation.mixtures.scores.base import spent_by
+from mollm.loops import all_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +76,7 @@ async def report_of(
     routed = _routed(gathered, dict(zip((row.id for row in rows), about.routes, strict=True))) if about.routes else {}
     mixtures = []
     for one in gathered:
-        said = await said_of(one, score, routed)
+        said = await score_questions(one, score, routed)
         counted = scored(one, said, score)
         mixtures.append(
             await _reported(counted, [_routed_arm(counted)] if about.routes else [], score, least_gain, seed)
@@ -159,18 +161,24 @@ def _without(why: str) -> list[Lacking]:
 
 async def _lost(one: Scored, field: Field, score: Score) -> tuple[Lost, ...]:
     """The questions lost, with scores for all their proposals: those that nobody gave alone are not scored yet."""
-    there = {row.id: (row, said) for row, said in zip(one.rows, one.said, strict=True)}
-    found = []
-    for lost in lost_of(one, field.picks):
+    there = {row.id: (row, said) for row, said in zip(one.rows, one.questions, strict=True)}
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def whole(lost: Lost) -> Lost:
         row, said = there[lost.id]
         new = {f"proposal {n}": side.text for n, side in enumerate(lost.proposals) if side.score is None}
-        more = await scores_of(score, row, {**said.texts, **new}) if new else {}
+        if not new:
+            return lost
+        async with places:
+            more = await scores_of(score, row, {**said.texts, **new})
         sides = []
         for number, side in enumerate(lost.proposals):
             value = more.get(f"proposal {number}", math.nan)
             sides.append(side if math.isnan(value) else replace(side, score=value))
-        found.append(replace(lost, proposals=tuple(sides)))
-    return tuple(found)
+        return replace(lost, proposals=tuple(sides))
+
+    found = lost_of(one, field.picks)
+    return tuple(await all_of([whole(lost) for lost in found])) if found else ()
 
 
 def _routed(gathered: Sequence[Gathered], routes: Mapping[str, str | None]) -> dict[str, Record]:
@@ -188,8 +196,8 @@ def _routed(gathered: Sequence[Gathered], routes: Mapping[str, str | None]) -> d
 
 def _routed_arm(one: Scored) -> Answers | Lacking:
     who = f"{name_of(one.gathered)} {ROUTED}"
-    records = [said.records[who] for said in one.said if who in said.records]
-    scores = np.array([said.value(who) for said in one.said])
+    records = [said.records[who] for said in one.questions if who in said.records]
+    scores = np.array([said.value(who) for said in one.questions])
     lacking = int(np.isnan(scores).sum())
     if lacking or not records:
         return Lacking("routed", ROUTED, f"{count(lacking, 'question')} without an answer of the mixture picked")

@@ -10,25 +10,23 @@ import numpy as np
 from mollm.evaluation.metrics import calibration_error
 from mollm.evaluation.mixtures.comparing.scoring import best_of, name_of
 from mollm.evaluation.mixtures.report import Bin, Confusion, Domains, Lost, Side, Turned
+from mollm.evaluation.mixtures.scores.base import RIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.evaluation.metrics import Floats, Ints
-    from mollm.evaluation.mixtures.comparing.scoring import Said, Scored
+    from mollm.evaluation.mixtures.comparing.scoring import Scored, ScoredQuestion
     from mollm.evaluation.mixtures.rows import Row
     from mollm.types import Proposal
 
 BINS = 10
 """Of agreement and confidence, 0 to 1, all of the same width."""
-RIGHT = 0.5
-"""From this score on an answer counts as right where it has to be one or the other."""
 
 
 def bins_of(values: Sequence[float | None], scores: Floats) -> tuple[Bin, ...]:
     """How right answers are, by agreement or confidence: answers without any are left out, and so are empty bins."""
-    known = np.array([value is not None for value in values], dtype=bool)
-    kept, right = np.array([value for value in values if value is not None], dtype=float), scores[known]
+    kept, right = _known(values, scores)
     # The slack keeps 0.7 from the bin below, in which 0.7 * 10 = 6.99... would put it.
     where = np.clip((kept * BINS + 1e-9).astype(int), 0, BINS - 1)
     return tuple(
@@ -45,17 +43,23 @@ def bins_of(values: Sequence[float | None], scores: Floats) -> tuple[Bin, ...]:
 
 def calibration_of(values: Sequence[float | None], scores: Floats) -> float | None:
     """The calibration error of confidence; None without any, or where scores are not 0 or 1."""
-    known = np.array([value is not None for value in values], dtype=bool)
-    kept, right = np.array([value for value in values if value is not None], dtype=float), scores[known]
+    kept, right = _known(values, scores)
     if not len(kept) or not np.isin(right, (0.0, 1.0)).all():
         return None
     return calibration_error(kept, right.astype(bool))
 
 
+def _known(values: Sequence[float | None], scores: Floats) -> tuple[Floats, Floats]:
+    """The values that there are, and the scores that go with them."""
+    found = np.array([math.nan if value is None else value for value in values], dtype=float)
+    is_known = ~np.isnan(found)
+    return found[is_known], scores[is_known]
+
+
 def turned_of(scored: Scored) -> Turned | None:
     """Compare the answers with the proposals that they would have been; None where no aggregator wrote or picked."""
     wrong = right = questions = 0
-    for record, after, said in zip(scored.answers, scored.of_mixture, scored.said, strict=True):
+    for record, after, said in zip(scored.answers, scored.of_mixture, scored.questions, strict=True):
         best = best_of(record) if record.error is None else None
         if best is None or (record.text == best.text and record.calls <= len(record.proposals)):
             continue
@@ -125,7 +129,7 @@ def lost_of(scored: Scored, picks: Ints) -> tuple[Lost, ...]:
 
 
 def _lost(scored: Scored, number: int, member: str) -> Lost:
-    row, record, said = scored.rows[number], scored.answers[number], scored.said[number]
+    row, record, said = scored.rows[number], scored.answers[number], scored.questions[number]
     mixture, best = name_of(scored.gathered), scored.alone[member][number]
     return Lost(
         id=row.id,
@@ -139,7 +143,7 @@ def _lost(scored: Scored, number: int, member: str) -> Lost:
     )
 
 
-def _proposed(proposal: Proposal, said: Said) -> Side:
+def _proposed(proposal: Proposal, said: ScoredQuestion) -> Side:
     if proposal.error:
         return Side(proposal.worker, proposal.text, proposal.final, 0.0, proposal.error.message)
     score = said.of_text(proposal.text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mollm.aggregation.base import best_proposal
-from mollm.evaluation.mixtures.comparing.sentences import count
+from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.records import Record
 from mollm.evaluation.mixtures.report import Excluded
 from mollm.loops import all_of
@@ -34,7 +34,7 @@ BEST, ITSELF, ROUTED = "best proposal", "itself", "routed"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ScoredQuestion:
     """All answers to one question, and what they score."""
 
     records: Mapping[str, Record]
@@ -61,8 +61,8 @@ class Scored:
 
     gathered: Gathered
     rows: tuple[Row, ...]
-    said: tuple[Said, ...]
-    """To each question."""
+    questions: tuple[ScoredQuestion, ...]
+    """In the order of `rows`."""
     answers: tuple[Record, ...]
     of_mixture: Floats
     """Shape (n,), as the next but one."""
@@ -78,7 +78,7 @@ class Scored:
     excluded: tuple[Excluded, ...]
 
 
-async def said_of(gathered: Gathered, score: Score, routed: Mapping[str, Record]) -> dict[str, Said]:
+async def score_questions(gathered: Gathered, score: Score, routed: Mapping[str, Record]) -> dict[str, ScoredQuestion]:
     """Score all answers, those to one question together.
 
     Args:
@@ -91,12 +91,12 @@ async def said_of(gathered: Gathered, score: Score, routed: Mapping[str, Record]
     """
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def of(number: int) -> Said:
+    async def of(number: int) -> ScoredQuestion:
         row = gathered.rows[number]
         records = _records(gathered, number, routed.get(row.id))
         texts = {who: record.text for who, record in records.items() if record.error is None}
         async with places:
-            return Said(records, texts, await scores_of(score, row, texts))
+            return ScoredQuestion(records, texts, await scores_of(score, row, texts))
 
     asked = [n for n, row in enumerate(gathered.rows) if row.id not in gathered.unasked and not score.problem(row)]
     found = await all_of([of(number) for number in asked])
@@ -136,7 +136,7 @@ def best_of(record: Record) -> Proposal | None:
     return best_proposal([proposal for proposal in arrived if proposal.layer == last]) if arrived else None
 
 
-def scored(gathered: Gathered, said: Mapping[str, Said], score: Score) -> Scored:
+def scored(gathered: Gathered, said: Mapping[str, ScoredQuestion], score: Score) -> Scored:
     """Keep the questions that count: asked of all, with a reference, and with a score for every answer."""
     name = name_of(gathered)
     why = dict(gathered.unasked)
@@ -162,7 +162,7 @@ def scored(gathered: Gathered, said: Mapping[str, Said], score: Score) -> Scored
     return Scored(
         gathered=gathered,
         rows=tuple(gathered.rows[number] for number in kept),
-        said=tuple(said[gathered.rows[number].id] for number in kept),
+        questions=tuple(said[gathered.rows[number].id] for number in kept),
         answers=tuple(gathered.answers[number] for number in kept),
         of_mixture=values[:, 0],
         alone={who: tuple(gathered.alone[who][number] for number in kept) for who in compared},

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from mollm.evaluation.counting import count
+
 if TYPE_CHECKING:
     from mollm.evaluation.mixtures.report import Gain, VerdictKind
 
 SAME = 0.05
 """Ratios that are no further from 1 are called the same."""
 _PARTS = ((1 / 4, "a quarter of"), (1 / 3, "a third of"), (1 / 2, "half"), (2 / 3, "two thirds of"))
-
-
-def count(number: int, what: str, several: str | None = None) -> str:
-    """Write `1 loss`, `2 losses`, `1,319 questions`."""
-    return f"{number:,} {what if number == 1 else several or f'{what}s'}"
 
 
 def times(ratio: float | None, of: Literal["cost", "tokens", "calls"]) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from mollm.errors import LimitError, MollmError, RoutingError, RunError
 from mollm.evaluation.mixtures.records import Record
 from mollm.final.replies import final_answer
-from mollm.types import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -87,26 +86,26 @@ class Asker:
                 raise
             except Exception as error:  # of a router that somebody else wrote; it is told as any other failure
                 raise RoutingError(f"the router failed: {type(error).__name__}: {error}") from error
-            took = sum((event.call.usage for event in share.ended), Usage())
-            return Record(row.id, "", calls=share.calls, usage=took, seconds=route.seconds, route=route.mixture)
+            return Record(row.id, "", calls=share.calls, usage=share.usage, seconds=route.seconds, route=route.mixture)
 
         return await self._once(row, key, ask)
 
     async def _once(self, row: Row, key: Key, ask: Callable[[Share], Awaitable[Record]]) -> Record:
-        found = self.journal.done(key)
-        while found is None:
-            with self.ceiling.question() as share:
-                try:
-                    found = await ask(share)
-                except MollmError as error:
-                    if not (isinstance(error, LimitError) and share.is_refused):
-                        found = _failed(row, share, error)
+        async def counted(share: Share) -> Record:
+            try:
+                return await ask(share)
+            except MollmError as error:
+                if isinstance(error, LimitError) and share.is_refused:
+                    raise
+                return _failed(row, share, error)
+            finally:
                 self._count(share)
-            if found is None:
-                await self.ceiling.gives_back()
-            else:
-                self.journal.add(key, found)
-                self._watch(found)
+
+        found = self.journal.done(key)
+        if found is None:
+            found = await self.ceiling.within(counted)
+            self.journal.add(key, found)
+            self._watch(found)
         return found
 
     def _count(self, share: Share) -> None:
@@ -144,14 +143,12 @@ def _record(row: Row, answer: Answer) -> Record:
 
 
 def _failed(row: Row, share: Share, error: MollmError) -> Record:
-    calls = [event.call for event in share.ended]
-    costs = [call.cost_usd for call in calls if call.cost_usd is not None]
     return Record(
         row.id,
         "",
         error=" ".join(str(error).split()) or type(error).__name__,
-        calls=len(calls),
-        usage=sum((call.usage for call in calls), Usage()),
-        cost_usd=sum(costs) if costs else None,
-        seconds=max((call.seconds for call in calls), default=0.0),
+        calls=share.calls,
+        usage=share.usage,
+        cost_usd=share.known_cost,
+        seconds=max((event.call.seconds for event in share.ended), default=0.0),
     )

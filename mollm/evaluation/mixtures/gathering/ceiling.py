@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from mollm.errors import LimitError
-from mollm.evaluation.mixtures.comparing.sentences import count
+from mollm.evaluation.counting import count
 from mollm.events import CallEnded
+from mollm.types import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from mollm.events import Event, Token
     from mollm.limits import WorstCase
+
+
+T = TypeVar("T")
 
 
 class CeilingReached(Exception):
@@ -34,6 +40,10 @@ class Ceiling:
         self._held: set[Share] = set()
         self._changed = asyncio.Event()
 
+    def another(self) -> Ceiling:
+        """The same, of which nothing is spent."""
+        return Ceiling(self._most_calls, self._most_cost)
+
     @property
     def needs_prices(self) -> bool:
         """Whether it is one of USD."""
@@ -46,16 +56,26 @@ class Ceiling:
         parts += [f"{self._most_cost:g} USD"] if self._most_cost is not None else []
         return f"the ceiling of {' and '.join(parts)} was reached"
 
-    def question(self) -> Share:
-        """Begin a question."""
-        return Share(self)
+    async def within(self, ask: Callable[[Share], Awaitable[T]]) -> T:
+        """Ask a question as soon as there is enough left for it, and return what `ask` returns.
 
-    async def gives_back(self) -> None:
-        """Wait until a question that runs has ended.
+        Args:
+            ask: Asks, with the share as its observer and its budget; called again where there was not enough left.
 
         Raises:
-            CeilingReached: None runs.
+            CeilingReached: There is not, and no question runs that could give something back.
         """
+        while True:
+            with Share(self) as share:
+                try:
+                    return await ask(share)
+                except LimitError:
+                    if not share.is_refused:
+                        raise
+            await self._gives_back()
+
+    async def _gives_back(self) -> None:
+        """Wait until a question that runs has ended."""
         if not self._held:
             raise CeilingReached(self.why)
         self._changed.clear()
@@ -90,7 +110,8 @@ class Share:
 
     Attributes:
         calls: That have ended.
-        cost_usd: What they cost.
+        cost_usd: What they cost, as far as LLMs have prices.
+        ended: Each of them.
         is_refused: There was not enough left for the question.
     """
 
@@ -111,6 +132,16 @@ class Share:
     def cost_left(self) -> float:
         """USD that are held and not spent."""
         return max(0.0, self._most_cost - self.cost_usd)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of the calls that have ended."""
+        return sum((event.call.usage for event in self.ended), Usage())
+
+    @property
+    def known_cost(self) -> float | None:
+        """USD; None where no call had a price."""
+        return self.cost_usd if any(event.call.cost_usd is not None for event in self.ended) else None
 
     def allows(self, worst: WorstCase) -> bool:
         """As `mollm.limits.Budget` says."""

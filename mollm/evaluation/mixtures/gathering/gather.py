@@ -134,13 +134,13 @@ class _Gatherer:
     def gathered(self, name: str) -> Gathered:
         """What came of a mixture, without its self-mixture."""
         what, rows = self._what, tuple(self._what.rows)
-        unasked = dict(what.lacking.get(name, {}))
-        unasked |= {row.id: self.reached for row in rows if row.id not in unasked | self._answers[name]}
+        answered = self._answers[name]
+        unasked = {row.id: self.reached for row in rows if row.id not in answered} | dict(what.lacking.get(name, {}))
 
         def records(found: Mapping[str, Record]) -> tuple[Record, ...]:
             return tuple(found.get(row.id) or _not_asked(row, unasked[row.id]) for row in rows)
 
-        answers = [replace(record, route=self.routes.get(record.id)) for record in records(self._answers[name])]
+        answers = [replace(record, route=self.routes.get(record.id)) for record in records(answered)]
         alone = {
             member: records({row: r for row, r in self._alone[name, member].items() if row not in unasked})
             for member in self._members[name]

@@ -45,6 +45,7 @@ def outlook(
 ) -> Outlook:
     """Add up what every question may take of mixtures, members and self-mixtures, and of the router."""
     total, spared = NOTHING, 0
+    members = {name: members_of(catalog.mixtures[name], catalog.config).values() for name in mixtures}
     for row in rows:
         question = question_of(messages_of(row.asked))
         cases = [worst_case(catalog.plan_before(catalog.mixtures[mixtures[0]], question), catalog.llms)] * routes
@@ -54,13 +55,12 @@ def outlook(
             if row.id in lacking.get(name, ()):
                 continue
             mixture = catalog.mixtures[name]
-            members = members_of(mixture, catalog.config)
             cases.append(_whole(catalog, mixture, question))
-            alone |= {member.key: member.worker for member in members.values()}
-            sure |= {member.key for member in members.values() if _waits_for_all(mixture)}
-            if itself and mixture.planned > 1 and len(members) > 1:
+            alone |= {member.key: member.worker for member in members[name]}
+            sure |= {member.key for member in members[name] if _waits_for_all(mixture)}
+            if itself and mixture.planned > 1 and len(members[name]) > 1:
                 one = replace(mixture, chooser=None)
-                selves = (replace(one, workers=(m.worker,) * mixture.planned) for m in members.values())
+                selves = (replace(one, workers=(m.worker,) * mixture.planned) for m in members[name])
                 cases.append(_most([_whole(catalog, each, question) for each in selves]))
         calls = [_alone(catalog, worker, question) for worker in alone.values()]
         total = _sum([total, *cases, worst_case(calls, catalog.llms)])

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.page import charts, lost, tables
 from mollm.evaluation.mixtures.page.drawing import figure, twice
 from mollm.evaluation.mixtures.page.markup import Markup, tag
 from mollm.evaluation.mixtures.page.scatter import scatter
 from mollm.evaluation.mixtures.page.style import STYLE
-from mollm.evaluation.mixtures.page.words import counted, finite, percent, points, short, span, usd
+from mollm.evaluation.mixtures.page.words import finite, percent, points, short, span, usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,8 +45,8 @@ def page_of(report: Report) -> str:
 
 
 def _about(report: Report) -> Markup:
-    answers = "recorded answers; no LLM was called" if report.is_replayed else f"{counted(report.calls, 'call')} made"
-    said = f"{counted(report.questions, 'question')}, scored by {short(report.score, 200)}, {answers}."
+    answers = "recorded answers; no LLM was called" if report.is_replayed else f"{count(report.calls, 'call')} made"
+    said = f"{count(report.questions, 'question')}, scored by {short(report.score, 200)}, {answers}."
     return tag("p", said, " ", tag("span", short(report.date.partition("T")[0], 40), class_="quiet"))
 
 
@@ -87,9 +88,7 @@ def _whom(gain: Gain) -> str:
 def _verdict(mixture: MixtureReport) -> Markup:
     kind, sentence, enough = mixture.verdict.kind, short(mixture.verdict.sentence, 600), mixture.verdict.enough
     said = tag("span", tag("span", class_="sign", aria_hidden="true"), short(kind, 40), class_="said")
-    more = (
-        f"{counted(enough, 'question')} would be enough to tell." if enough and f"{enough:,}" not in sentence else None
-    )
+    more = f"{count(enough, 'question')} would be enough to tell." if enough and f"{enough:,}" not in sentence else None
     return tag(
         "div",
         tag("h3", tag("bdi", short(mixture.name, 60)), ": ", said),
@@ -107,7 +106,7 @@ def _in_figures(gain: Gain) -> str:
     p = "" if known is None else ", p < 0.001" if known < 0.001 else f", p = {known:.3f}"
     return (
         f"Against {_whom(gain)}: {points(gain.difference)} percentage points{between}{p}; better on "
-        f"{gain.gains:,} and worse on {gain.losses:,} of {counted(gain.questions, 'question')}."
+        f"{gain.gains:,} and worse on {gain.losses:,} of {count(gain.questions, 'question')}."
     )
 
 
@@ -116,7 +115,7 @@ def _mixture(report: Report, n: int) -> Markup:
     return _section(
         id_,
         tag("bdi", short(mixture.name, 60)),
-        tag("p", f"{counted(mixture.questions, 'question')}."),
+        tag("p", f"{count(mixture.questions, 'question')}."),
         tag("h3", "Score against cost"),
         scatter(mixture.arms, id_),
         tag("h3", "All arms"),
@@ -186,7 +185,7 @@ def _lost(report: Report, mixture: MixtureReport) -> Iterator[Markup]:
         return
     yield tag(
         "p",
-        f"{counted(len(mixture.lost), 'question')} that the best member answers better. "
+        f"{count(len(mixture.lost), 'question')} that the best member answers better. "
         "Final answers are marked. Long texts are cut where it says so; report.json has all of them.",
     )
     yield lost.losses(mixture.lost, lost.BUDGET // sum(bool(other.lost) for other in report.mixtures))

@@ -10,8 +10,9 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
+from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.page.markup import Markup, clean, tag, together
-from mollm.evaluation.mixtures.page.words import counted, finite, percent, short
+from mollm.evaluation.mixtures.page.words import finite, percent, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +48,8 @@ def losses(lost: Sequence[Lost], budget: int) -> Markup:
     missing = len(lost) - len(articles) - len(more)
     return together(
         articles,
-        tag("details", tag("summary", f"The other {counted(len(more), 'question')}"), more) if more else None,
-        tag("p", f"{counted(missing, 'question')} more have no room on this page; report.json has them.")
+        tag("details", tag("summary", f"The other {count(len(more), 'question')}"), more) if more else None,
+        tag("p", f"{count(missing, 'question')} more have no room on this page; report.json has them.")
         if missing
         else None,
     )
@@ -99,7 +100,7 @@ def _inside(one: Lost, most: int, preview: int) -> Markup:
             [_side("proposal", side, most, preview) for side in others[:_MOST_SIDES]],
             class_="sides",
         ),
-        tag("p", f"{counted(more, 'proposal')} more, in report.json.") if more > 0 else None,
+        tag("p", f"{count(more, 'proposal')} more, in report.json.") if more > 0 else None,
     )
 
 

@@ -7,10 +7,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.page import axes, labels
 from mollm.evaluation.mixtures.page.drawing import NARROW, across, line, picture, upright, words
 from mollm.evaluation.mixtures.page.markup import Markup, tag
-from mollm.evaluation.mixtures.page.words import counted, finite, percent, percents, share, short, span
+from mollm.evaluation.mixtures.page.words import finite, percent, percents, share, short, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -164,4 +165,4 @@ def _described(arms: Sequence[Arm], cost: Cost) -> str:
         f"{short(arm.name, 60)}: {percent(arm.score)} ({percents(arm.interval)}) at {cost.written(cost.of(arm))}"
         for arm in ranked[:_SAID]
     ]
-    return f"{counted(len(arms), 'arm')} by score, at {cost.name}. {'; '.join(said)}."
+    return f"{count(len(arms), 'arm')} by score, at {cost.name}. {'; '.join(said)}."

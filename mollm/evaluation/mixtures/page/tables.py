@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.page.markup import Markup, tag, together
-from mollm.evaluation.mixtures.page.words import NONE, counted, finite, number, percent, percents, short, usd
+from mollm.evaluation.mixtures.page.words import NONE, finite, number, percent, percents, short, usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -77,7 +78,7 @@ def of_domains(domains: Domains, id_: str) -> Markup:
     head = [
         column("member"),
         *(
-            column([tag("bdi", short(kind, 40)), tag("span", counted(many, "question"), class_="quiet")])
+            column([tag("bdi", short(kind, 40)), tag("span", count(many, "question"), class_="quiet")])
             for kind, many in zip(domains.kinds, domains.questions, strict=False)
         ),
     ]
@@ -136,11 +137,11 @@ def of_excluded(excluded: Sequence[Excluded], id_: str) -> Markup:
         tag("tr", row_head(row.id), [tag("td", tag("bdi", short(t, 300)), class_="text") for t in (row.place, row.why)])
         for row in excluded[:MOST]
     ]
-    caption = [f"{counted(len(excluded), 'question')} that count for no arm. ", _left_out(len(excluded))]
+    caption = [f"{count(len(excluded), 'question')} that count for no arm. ", _left_out(len(excluded))]
     table = scrolled(caption, id_, head, rows)
     if len(excluded) <= _FEW:
         return table
-    return tag("details", tag("summary", f"Show {counted(len(excluded), 'question')}"), table)
+    return tag("details", tag("summary", f"Show {count(len(excluded), 'question')}"), table)
 
 
 def _left_out(rows: int) -> str:

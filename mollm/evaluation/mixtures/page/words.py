@@ -78,11 +78,6 @@ def usd(value: float | None) -> str:
     return f"${round(known, decimals):,.{decimals}f}".rstrip("0").rstrip(".")
 
 
-def counted(many: int, noun: str) -> str:
-    """One question, 2 questions."""
-    return f"{many:,} {noun}" if many == 1 else f"{many:,} {noun}s"
-
-
 def short(text: str, most: int) -> str:
     """A text of one line with `most` characters at most; an ellipsis stands for what is cut."""
     line = " ".join(clean(text[: 4 * most]).split())

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.rows import Row
 
 
+RIGHT = 0.5
+"""From this score on an answer counts as right, where it has to be right or wrong."""
+
+
 class Score(Protocol):
     """Says how good answers are, 0 (wrong) to 1 (right)."""
 

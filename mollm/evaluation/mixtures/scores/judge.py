@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mollm.comparing.replies import object_of
 from mollm.errors import ConfigError, LimitError, MollmError
-from mollm.evaluation.mixtures.comparing.sentences import count
+from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.gathering.ceiling import Ceiling, CeilingReached
 from mollm.evaluation.mixtures.scores.base import Spent, told
 from mollm.evaluation.mixtures.scores.trust import Pair, trust_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.gathering.ceiling import Share
     from mollm.evaluation.mixtures.rows import Row
     from mollm.options import RequestOptions
+    from mollm.types import Answer
 
 PROMPT = "prompts/judge/default.md"
 AT_ONCE = 8
@@ -68,7 +69,7 @@ class LLMJudge:
         Args:
             mollm: Has it. Must not be one that replays recorded answers, among which there are no verdicts.
             llm: Its name.
-            ceiling: From which each call takes its worst case; what it refuses has no verdict.
+            ceiling: What judging may take; a pair for which there is not enough left has no verdict. None: anything.
 
         Raises:
             ConfigError: The configuration has no such LLM.
@@ -80,7 +81,7 @@ class LLMJudge:
             known = ", ".join(sorted(config.llms))
             raise ConfigError(f"the judge must be an LLM of the configuration ({known}), and {llm!r} is none")
         self._mollm, self._llm = mollm, llm
-        self._ceiling = Ceiling() if ceiling is None else ceiling
+        self._ceiling = ceiling or Ceiling()
         client = mollm.catalog.llms.add(llm)
         if self._ceiling.needs_prices and client.price is None:
             raise LimitError(f"--cost cannot be kept: no price of {llm}, which judges; give `price`, or --calls")
@@ -165,38 +166,31 @@ class LLMJudge:
             answers=fence(pair),
             reference=fence_reference(row.reference),
         )
+
+        async def ask(share: Share) -> Answer:
+            try:
+                return await self._mollm.arun(prompt, share, budget=share, **self._options)
+            finally:
+                self._count(share)
+
         async with self._places:
-            text = await self._reply(prompt)
+            try:
+                answer = await self._ceiling.within(ask)
+            except (CeilingReached, MollmError) as error:
+                raise NoVerdictError(str(error)) from error
         try:
-            better = object_of(text).get("better")
+            better = object_of(answer.text).get("better")
         except ValueError as error:
             raise NoVerdictError(f"the reply of {self._llm} cannot be read: {error}") from error
         if type(better) is not int or better not in (NEITHER, FIRST, SECOND):
             raise NoVerdictError(f"the reply of {self._llm} cannot be read: `better` must be 0, 1 or 2")
         return better
 
-    async def _reply(self, prompt: str) -> str:
-        """Ask once there is enough left of the ceiling. Raises `NoVerdictError`."""
-        while True:
-            with self._ceiling.question() as share:
-                try:
-                    return (await self._mollm.arun(prompt, share, budget=share, **self._options)).text
-                except MollmError as error:
-                    if not share.is_refused:
-                        raise NoVerdictError(str(error)) from error
-                finally:
-                    self._count(share)
-            try:
-                await self._ceiling.gives_back()
-            except CeilingReached as error:
-                raise NoVerdictError(str(error)) from None
-
     def _count(self, share: Share) -> None:
-        for call in (event.call for event in share.ended):
-            self._calls += 1
-            self._usage += call.usage
-            self._cost += call.cost_usd or 0.0
-            self._has_cost |= call.cost_usd is not None
+        self._calls += share.calls
+        self._usage += share.usage
+        self._cost += share.cost_usd
+        self._has_cost |= share.known_cost is not None
 
 
 def _pair(row: Row, anchor: str, text: str, verdict: _Verdict) -> Pair:

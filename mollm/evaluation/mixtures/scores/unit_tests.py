@@ -32,8 +32,8 @@ class UnitTests:
 
     The longest Python block of the answer runs as a module, without input, and the tests behind it in the same
     namespace: `assert` statements, or functions `test_...` that take nothing and are called. All of it happens in the
-    sandbox, without a network. See `mollm.evaluation.mixtures.scores.assertions` for what code
-    can do to pass that is wrong.
+    sandbox, without a network. See `mollm.evaluation.mixtures.scores.assertions` for what code can do to pass that is
+    wrong.
     """
 
     name, is_exact = "tests", True

@@ -13,13 +13,14 @@ import pytest
 
 from mollm import MoLLM
 from mollm.errors import RunError, Unreachable
-from mollm.evaluation.mixtures.best import Remembered, best_by
+from mollm.evaluation.mixtures.comparing.best import best_by
 from mollm.evaluation.mixtures.gathering.asking import MOST_IN_A_ROW, Asker
 from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.gathering.gather import Found, Gathering, gather
 from mollm.evaluation.mixtures.gathering.journal import Journal
 from mollm.evaluation.mixtures.rows import Row
 from mollm.evaluation.mixtures.scores.exact import Exact
+from mollm.evaluation.mixtures.scores.remembered import Remembered
 from mollm.llms.scripted import Reply, ScriptedLLM
 from tests.upstream import Upstream
 from tests.upstream import answer as reply
@@ -230,7 +231,7 @@ async def test_the_best_member_has_the_most_right_answers_and_a_judge_is_asked_o
     score = Remembered(Counting())
 
     assert [await best_by(score)(one) for _ in range(2)] == ["b", "b"]
-    assert asked == 6  # three members on two questions; texts that are equal are asked for together
+    assert asked == 8  # three members and the mixture on two questions
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 50])

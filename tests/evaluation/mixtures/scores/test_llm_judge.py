@@ -10,6 +10,7 @@ import pytest
 
 from mollm import MoLLM
 from mollm.errors import BadRequest, ConfigError
+from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.scores.base import spent_by
 from mollm.evaluation.mixtures.scores.judge import PROMPT, LLMJudge
 from mollm.evaluation.mixtures.scores.registry import Given, score_of
@@ -152,6 +153,19 @@ async def test_what_it_takes_is_counted() -> None:
     assert (spent_by(judge).calls, spent_by(judge).usage.total_tokens) == (2, 30)
     assert spent_by(judge).cost_usd == pytest.approx(2 * 15e-6)
     assert spent_by(failing).calls >= 1
+
+
+async def test_a_judge_keeps_to_the_ceiling() -> None:
+    """Of all its calls together, also those that are made at the same time; what was not judged is told."""
+    llm = ScriptedLLM(preferring(len))
+    ceiling = Ceiling(calls=5)
+    judge = LLMJudge(MoLLM(CONFIG, llms={"referee": llm}), "referee", ceiling)
+
+    found = await judge.score(row("4"), {"a": "x", **{str(n): "y" * (n + 2) for n in range(8)}})
+
+    assert len(llm.requests) == ceiling.calls == spent_by(judge).calls == 5
+    assert 1 <= sum(value == 1.0 for value in found.values()) <= 2
+    assert any("no verdict: the ceiling of 5 calls was reached" in note for note in judge.notes())
 
 
 async def test_it_says_whether_it_agrees_with_references_and_follows_length() -> None:

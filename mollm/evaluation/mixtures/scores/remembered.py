@@ -1,4 +1,4 @@
-"""Which member is the best one on all questions, and scores that are not asked for twice."""
+"""Scores that are not asked for twice."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from mollm.evaluation.mixtures.scores.base import spent_by
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from mollm.evaluation.mixtures.records import Gathered
     from mollm.evaluation.mixtures.rows import Row
     from mollm.evaluation.mixtures.scores.base import Score, Spent
 
@@ -44,20 +43,3 @@ class Remembered:
     def notes(self) -> Sequence[str]:
         """As the score says."""
         return self._score.notes()
-
-
-def best_by(score: Score) -> Callable[[Gathered], Awaitable[str]]:
-    """Name the member with the highest score on all questions; of several, the first."""
-
-    async def best(gathered: Gathered) -> str:
-        totals = dict.fromkeys(gathered.alone, 0.0)
-        for number, row in enumerate(gathered.rows):
-            if row.id in gathered.unasked or score.problem(row) is not None:
-                continue
-            records = {name: found[number] for name, found in gathered.alone.items()}
-            texts = {name: record.text for name, record in records.items() if record.error is None}
-            for name, value in (await score.score(row, texts)).items():
-                totals[name] += value or 0.0
-        return max(totals, key=totals.__getitem__)
-
-    return best
