@@ -27,7 +27,7 @@ def _number_or_all(value: Any) -> Any:
     raise ValueError("must be a number of at least 1, or 'all'")
 
 
-MAJORITY = "majority"
+MAJORITY: Literal["majority"] = "majority"
 """More than half of those that were asked."""
 
 

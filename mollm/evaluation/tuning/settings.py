@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from mollm.asking import Rules
+from mollm.config.fields import MAJORITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+Agree: TypeAlias = 'int | Literal["majority"]'
 Order: TypeAlias = Literal["score", "gain", "cost"]
 """By the score alone; by what each adds to the vote of those before; of those that score highest the cheapest first."""
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -27,7 +29,7 @@ class Setting:
     members: tuple[str, ...]
     """In the order in which they are listed, and asked."""
     ask_first: int = 1
-    agree: int | None = None
+    agree: Agree | None = None
     """Members that agree, of which so many are enough; None: all are asked."""
     widen: int = 1
     sure: float | None = None
@@ -37,7 +39,12 @@ class Setting:
     def rules(self) -> Rules:
         """As the mixture that is served has them."""
         return Rules(
-            ask_first=self.ask_first, agree=self.agree, sure=self.sure, widen=self.widen, enough=len(self.members)
+            ask_first=self.ask_first,
+            agree=self.agree if isinstance(self.agree, int) else None,
+            majority=self.agree == MAJORITY,
+            sure=self.sure,
+            widen=self.widen,
+            enough=len(self.members),
         )
 
     @property
@@ -49,6 +56,7 @@ class Setting:
         if self.agree is None and self.sure is None:
             return f"vote of {size}"
         enough = f"{self.agree} agree" if self.sure is None else f"sure {self.sure:g}"
+        enough = "majority" if self.agree == MAJORITY else enough
         widen = f", +{self.widen}" if self.widen > 1 else ""
         return f"{size} LLMs, {self.ask_first} first, {enough}{widen}"
 
@@ -60,7 +68,7 @@ class Shape:
     order: Order
     size: int
     ask_first: int
-    agree: int | None = None
+    agree: Agree | None = None
     widen: int = 1
     sure: float | None = None
 
@@ -83,6 +91,8 @@ def shapes(orders: Sequence[Order], most: int, sure: Sequence[float] = ()) -> It
                 # Fewer at first than have to agree would ask the same members, only later; two of two is a vote.
                 for first in range(agree, size if agree < size else size + 1):
                     yield from _widened(order, size, first, agree)
+            for first in range(2, min(4, size)):
+                yield from (Shape(order, size, first, MAJORITY, widen) for widen in (1, 2) if widen <= size - first)
             for level in sure:
                 for first in range(1, min(3, size)):
                     yield Shape(order, size, first, sure=level)
