@@ -19,7 +19,7 @@ WALL = {"time", "time_ns", "now", "utcnow", "today", "localtime", "gmtime", "cti
 TOLD = {
     "mollm/calling/waits.py": "a provider may say until when to wait as a date",
     "mollm/cli/reporting.py": "the date of a report",
-    "mollm/cli/tune.py": "the date of a file that is written",
+    "mollm/cli/tuning_files.py": "the date of a file that is written",
     "mollm/feedback/sqlite.py": "when an answer was given, and the days that it is kept",
     "mollm/server/audit.py": "the time of a line",
     "mollm/server/chat/replies.py": "`created` of a completion",
