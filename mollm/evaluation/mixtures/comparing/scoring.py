@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mollm.aggregation.base import best_proposal
+from mollm.aggregation.base import voted
 from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.records import Record
 from mollm.evaluation.mixtures.report import Excluded
@@ -133,7 +133,7 @@ def best_of(record: Record) -> Proposal | None:
     """The proposal that would be the answer without an aggregator; None if none arrived."""
     arrived = [proposal for proposal in record.proposals if proposal.error is None]
     last = max((proposal.layer for proposal in arrived), default=0)
-    return best_proposal([proposal for proposal in arrived if proposal.layer == last]) if arrived else None
+    return voted([proposal for proposal in arrived if proposal.layer == last]) if arrived else None
 
 
 def scored(gathered: Gathered, said: Mapping[str, ScoredQuestion], score: Score) -> Scored:
