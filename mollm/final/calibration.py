@@ -97,11 +97,10 @@ class Calibration:
         return None if found is None else _sigmoid(self.base + sum(map(mul, found, self._coefficients)))
 
     def highest(self, count: int) -> float:
-        """The most that it can say once `count` members have answered, 0 to 1."""
+        """What it says of no more than once `count` members have answered, 0 to 1: as if no reply were doubtful."""
         support = sorted((member.supports for member in self.members.values()), reverse=True)
         weights = self.weights
-        surest = min(weights["long"], weights["short"]) * MOST_DOUBT / count**2  # what is not long is short
-        return _sigmoid(self.base + weights["leader"] * math.log(count) + sum(support[:count]) - surest)
+        return _sigmoid(self.base + weights["leader"] * math.log(count) + sum(support[:count]))
 
     @property
     def _coefficients(self) -> list[float]:
