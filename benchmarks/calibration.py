@@ -11,8 +11,6 @@ A cascade (`ask_first: 1`, `agree: P`) is held against plain counts (`agree: N`)
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import sys
 import time
 from collections import defaultdict
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from mixtures_data import recorded
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -28,15 +27,13 @@ from mollm.asking import Rules  # noqa: E402
 from mollm.evaluation.metrics import calibration_error  # noqa: E402
 from mollm.evaluation.mixtures.calibrating import FOLDS, fit  # noqa: E402
 from mollm.evaluation.mixtures.simulating import Reply, simulate  # noqa: E402
-from mollm.evaluation.mixtures.table import Table  # noqa: E402
-from mollm.final.calibration import Said  # noqa: E402
-from mollm.final.replies import final_answer, is_right  # noqa: E402
 from mollm.final.tally import Tally  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.final.calibration import Calibration
+    from mollm.evaluation.mixtures.table import Table
+    from mollm.final.calibration import Calibration, Said
 
 SETS = ("gsm8k", "math-l5")
 WORKERS = 5
@@ -48,66 +45,10 @@ COUNTS = ((1, 2), (2, 2), (1, 3), (3, 3))
 """`ask_first` and `agree`."""
 
 
-def table_of(folder: Path) -> Table:
-    """Read the recorded answers of a set; columns are its LLMs."""
-    rows = [json.loads(line) for line in (folder / "questions.jsonl").read_text("utf-8").splitlines()]
-    outputs: dict[str, list[str]] = {}
-    for file in sorted(folder.glob("*.jsonl.gz")):
-        with gzip.open(file, "rt", encoding="utf-8") as lines:
-            found = {row["id"]: row["output"] for row in map(json.loads, lines)}
-        outputs[file.name.removesuffix(".jsonl.gz")] = [_text(found.get(row["id"])) for row in rows]
-    columns = list(outputs.values())
-    finals = [[final_answer(text) if text else None for text in column] for column in columns]
-    right = [
-        [
-            final is not None and is_right(text, row["gold"])
-            for final, text, row in zip(column, texts, rows, strict=True)
-        ]
-        for column, texts in zip(finals, columns, strict=True)
-    ]
-    shape = (len(rows), len(columns))
-    return Table(
-        ids=tuple(str(row["id"]) for row in rows),
-        members=tuple(outputs),
-        finals=tuple(zip(*finals, strict=True)),
-        scores=np.array(right, dtype=float).T,
-        arrived=np.array([[bool(text) for text in column] for column in columns]).T,
-        tokens=np.zeros(shape),
-        cost_usd=np.full(shape, np.nan),
-        seconds=np.ones(shape),
-        logprobs=np.full(shape, np.nan),
-        lengths=np.array([[len(text) for text in column] for column in columns], dtype=float).T,
-    )
-
-
-def _text(output: str | list[str] | None) -> str:
-    return (output[0] if isinstance(output, list) else output) or ""
-
-
-def columns_of(table: Table, columns: Sequence[int]) -> Table:
-    """The same of some of the members, in this order."""
-    arrays = ("scores", "arrived", "tokens", "cost_usd", "seconds", "logprobs", "lengths")
-    return Table(
-        table.ids,
-        tuple(table.members[column] for column in columns),
-        tuple(tuple(row[column] for column in columns) for row in table.finals),
-        *(getattr(table, name)[:, list(columns)] for name in arrays),
-    )
-
-
-def said_of(table: Table, row: int, count: int) -> list[Said]:
-    """What the first few members say."""
-    return [
-        Said(table.members[column], table.finals[row][column], None, int(table.lengths[row, column]))
-        for column in range(count)
-        if table.arrived[row, column]
-    ]
-
-
-def leader(finals: Sequence[str | None]) -> int:
+def _leader(finals: Sequence[str | None]) -> int:
     """Whose answer is the answer: of the largest group the first, else the first of all."""
-    groups = Tally(finals).groups
-    return groups[0][0] if groups else 0
+    first, *_ = [*Tally(finals).leading, 0]
+    return first
 
 
 class Split:
@@ -118,9 +59,13 @@ class Split:
         half = len(rows) // 2
         fitting, held_out = table.part(np.sort(rows[:half])), table.part(np.sort(rows[half:]))
         order = np.argsort(-fitting.scores.mean(axis=0), kind="stable")[:WORKERS].tolist()
-        self.table = columns_of(held_out, order)
-        self.calibration: Calibration = fit(columns_of(fitting, order), folds=folds)
-        self.said = [said_of(self.table, row, WORKERS) for row in range(len(self.table.ids))]
+        members = [table.members[column] for column in order]
+        self.table = held_out.among(members)
+        self.calibration: Calibration = fit(fitting.among(members), folds=folds)
+        self.said = [
+            [said for column in range(WORKERS) if (said := self.table.said(row, column))]
+            for row in range(len(self.table.ids))
+        ]
         self.stated = [[self.calibration.confidence(said[: n + 1]) for n in range(len(said))] for said in self.said]
         self.rng = rng
 
@@ -130,7 +75,7 @@ class Split:
         for row, stated in enumerate(self.stated):
             confidence = stated[min(count, len(stated)) - 1] if stated else None
             if confidence is not None:
-                told.append((confidence, self.table.scores[row, leader(self.table.finals[row][:count])]))
+                told.append((confidence, self.table.scores[row, _leader(self.table.finals[row][:count])]))
         probabilities, right = np.array(told).T
         drawn = [self.rng.random(len(right)) < probabilities for _ in range(5)]
         possible = float(np.mean([calibration_error(probabilities, chance) for chance in drawn]))
@@ -142,7 +87,7 @@ class Split:
         for row, (said, stated) in enumerate(zip(self.said, self.stated, strict=True)):
             ended = simulate([Reply(one) for one in said], rules, _Known(stated))
             finals = [self.table.finals[row][column] for column in ended.arrived]
-            is_right = float(self.table.scores[row, ended.arrived[leader(finals)]])
+            is_right = float(self.table.scores[row, ended.arrived[_leader(finals)]])
             right.append(is_right)
             calls.append(len(ended.started))
             if ended.agreed and rules.sure is not None:
@@ -168,7 +113,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=100)
     given = parser.parse_args()
     for name in SETS:
-        measured(name, table_of(given.data / "answers" / name), given.splits)
+        measured(name, recorded(given.data, name).table, given.splits)
 
 
 def measured(name: str, table: Table, splits: int) -> None:

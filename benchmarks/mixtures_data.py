@@ -6,7 +6,7 @@ import gzip
 import json
 import random
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +18,6 @@ sys.path.insert(0, str(ROOT))
 from mollm.aggregation.base import voted  # noqa: E402
 from mollm.evaluation.mixtures.simulating import Reply, simulate  # noqa: E402
 from mollm.evaluation.mixtures.table import Table  # noqa: E402
-from mollm.final.calibration import Said  # noqa: E402
 from mollm.final.forms import PERCENT, unit_of  # noqa: E402
 from mollm.final.replies import final_answer, is_right  # noqa: E402
 from mollm.types import Proposal, Usage  # noqa: E402
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from mollm.asking import Rules
+    from mollm.final.calibration import Said
 
     Label: TypeAlias = int | str | tuple[str, str] | None
 
@@ -94,17 +94,6 @@ def halves(table: Table, splits: int, seed: int, members: Sequence[int] | None =
         yield Half(measured, others, tuple(sorted(kept, key=lambda member: -accuracy[member])))
 
 
-def only(table: Table, members: Sequence[int]) -> Table:
-    """The same of some of the members, in this order."""
-    columns = list(members)
-    named = {
-        name: getattr(table, name)[:, columns]
-        for name in ("scores", "arrived", "tokens", "cost_usd", "seconds", "logprobs", "lengths")
-    }
-    finals = tuple(tuple(row[member] for member in columns) for row in table.finals)
-    return replace(table, members=tuple(table.members[member] for member in columns), finals=finals, **named)
-
-
 class Played(NamedTuple):
     """What came of one question."""
 
@@ -152,10 +141,7 @@ class Layers:
 
     def said(self, row: int, member: int) -> Said | None:
         """What a member says; None if its call failed."""
-        table = self.table
-        if not table.arrived[row, member]:
-            return None
-        return Said(table.members[member], table.finals[row][member], None, int(table.lengths[row, member]))
+        return self.table.said(row, member)
 
     def chosen(self, row: int, order: Sequence[int], arrived: Sequence[int]) -> int:
         """Return the place in `order` of the proposal that `vote` takes; 0 if none arrived."""

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mixtures_data import Layers, only
+from mixtures_data import Layers
 
 from mollm.asking import Rules
 from mollm.evaluation.metrics import calibration_error
@@ -34,7 +34,7 @@ def depth_lines(table: Table, found: Sequence[Half], workers: int) -> list[str]:
     calls: dict[tuple[int, float], list[float]] = defaultdict(list)
     for half in found:
         order = half.order[:workers]
-        calibration = fit(only(table, order).part(half.others), folds=0)
+        calibration = fit(table.among([table.members[member] for member in order]).part(half.others), folds=0)
         replies = [[Reply(layers.said(row, member)) for member in order] for row in half.rows]
         stated = [_remembered(calibration) for _ in replies]
         errors.append(_error(layers, half, order, calibration))

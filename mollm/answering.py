@@ -11,7 +11,7 @@ from mollm.final.replies import final_answer
 from mollm.final.tally import Tally
 from mollm.formats import value_of
 from mollm.messages import text_of
-from mollm.types import Answer, Usage
+from mollm.types import Answer, Usage, total_cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,6 @@ def answer_of(run: Run) -> Answer:
     written, route = run.written, run.route
     if written is None or route is None:
         raise RuntimeError("nothing was written yet")
-    costs = [call.cost_usd for call in run.breakdown if call.cost_usd is not None]
     message = written.message
     if message.get("role") != "assistant":
         message = {**message, "role": "assistant"}
@@ -41,7 +40,7 @@ def answer_of(run: Run) -> Answer:
         degraded=tuple(dict.fromkeys(written.degraded)),  # two nodes may have one and the same reason
         calls=len(run.breakdown),
         usage=reduce(add, (call.usage for call in run.breakdown), Usage()),
-        cost_usd=sum(costs) if costs else None,
+        cost_usd=total_cost(call.cost_usd for call in run.breakdown),
         seconds=run.seconds,
         breakdown=run.breakdown,
         finish_reason=written.finish_reason,
@@ -63,14 +62,14 @@ def confidence_in(text: str, run: Run) -> float | None:
         run: The proposals, and what is known of them.
     """
     proposals = run.arrived
-    groups = Tally(p.final for p in proposals).groups
-    if not groups:
+    leading = Tally(p.final for p in proposals).leading
+    if not leading:
         return None
-    if any(text == proposals[index].text for index in groups[0]):
+    if any(text == proposals[index].text for index in leading):
         return run.confidence
     for final in _finals(text):
         given = Tally([*(p.final for p in proposals), final]).groups
-        if any(len(proposals) in group and groups[0][0] in group for group in given):
+        if any(len(proposals) in group and leading[0] in group for group in given):
             return run.confidence
     return None
 

@@ -108,9 +108,9 @@ class Asking:
 
     @property
     def _has_majority(self) -> bool:
-        if not self._rules.majority or not self._tally.has_finals:
+        if not self._rules.majority:
             return False
-        votes = len(self._tally.groups[0])
+        votes = len(self._tally.leading)
         return votes > 1 and 2 * votes > self._started - self._failed
 
     def _after_settling(self) -> range:

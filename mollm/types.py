@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Message: TypeAlias = dict[str, Any]
 """One chat message in OpenAI's format: `role`, `content`, and all other fields, unchanged."""
@@ -41,6 +44,12 @@ class Usage:
             self.cached_tokens + other.cached_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
         )
+
+
+def total_cost(costs: Iterable[float | None]) -> float | None:
+    """Sum the costs that are known, in USD; None if none is."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
 
 
 @dataclass(frozen=True, slots=True)

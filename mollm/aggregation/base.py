@@ -132,8 +132,7 @@ def leading(proposals: Sequence[Proposal]) -> list[Proposal]:
 
     One whose answer can be told leads before all whose answer cannot.
     """
-    groups = Tally(p.said for p in proposals).groups
-    return [proposals[index] for index in groups[0]] if groups else []
+    return [proposals[index] for index in Tally(p.said for p in proposals).leading]
 
 
 def voted(proposals: Sequence[Proposal], form: Format | None = None) -> Proposal:

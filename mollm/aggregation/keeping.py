@@ -55,8 +55,7 @@ class Keeping:
 
 
 def _leading(brief: Brief) -> list[Proposal]:
-    groups = Tally(p.final for p in brief.proposals).groups
-    return [brief.proposals[index] for index in groups[0]] if groups else []
+    return [brief.proposals[index] for index in Tally(p.final for p in brief.proposals).leading]
 
 
 def _is_in_format(proposal: Proposal, brief: Brief) -> bool:

@@ -24,6 +24,7 @@ from mollm.evaluation.mixtures.gathering.members import mixtures_digest
 from mollm.evaluation.mixtures.gathering.planning import outlook
 from mollm.evaluation.mixtures.rows import questions_digest
 from mollm.evaluation.mixtures.subject import lacking
+from mollm.types import total_cost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -90,10 +91,9 @@ async def evaluated(
         best, why = (best_by(score), None) if itself else (None, NO_SAMPLES if subject.is_replayed else None)
         found = await gathered(asker, subject, rows, without, ways, best, why)
     records = asker.journal.records.values()
-    costs = [record.cost_usd for record in records if record.cost_usd is not None]
     calls = sum(record.calls for record in records)
     notes = (*notes_of(found, rows, without, len(all_rows)), *_failed(asker.failures))
-    return Evaluated(found, calls, sum(costs) if costs else None, notes)
+    return Evaluated(found, calls, total_cost(record.cost_usd for record in records), notes)
 
 
 @asynccontextmanager

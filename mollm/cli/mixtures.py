@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mollm.cli.options import ConfigOption, JsonOption  # noqa: TC001 - typer evaluates annotations
+from mollm.cli.options import ConfigOption, JsonOption, names_in
 
 DataArgument = Annotated[Path, typer.Argument(help='JSON lines of {"id", "question", "reference", "kind"}.')]
 ReplayOption = Annotated[
@@ -105,8 +105,9 @@ def mixtures(
         raise typer.BadParameter("takes the place of mixtures; leave one of them out", param_hint="--workers")
     if calibrate and out is None:
         raise typer.BadParameter("needs --out FILE", param_hint="--calibrate")
-    names = [name for part in (workers or "").split(",") if (name := part.strip())]
-    wanted = Wanted(data, config, replay, tuple(mixture or ()), tuple(names), limit, score, judge, ratings, seed)
+    wanted = Wanted(
+        data, config, replay, tuple(mixture or ()), tuple(names_in(workers)), limit, score, judge, ratings, seed
+    )
     ways = Ways(journal, calls, cost, concurrency, itself=itself and not calibrate, is_sure=yes)
     report = asyncio.run(reported(wanted, ways, out, calibrate=calibrate))
     if json:

@@ -34,3 +34,8 @@ def named_once(path: Path | None, config: Path | None) -> Path | None:
     if path is not None and config is not None and path != config:
         raise typer.BadParameter(f"{path} is not the file that --config names ({config})", param_hint="PATH")
     return config if path is None else path
+
+
+def names_in(listed: str | None) -> list[str]:
+    """The names of an option that takes several, parted by commas."""
+    return [name for part in (listed or "").split(",") if (name := part.strip())]

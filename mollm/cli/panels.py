@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mollm.cli.options import names_in
+
 if TYPE_CHECKING:
     from mollm.config.config import Config
     from mollm.types import Answer
@@ -43,7 +45,7 @@ def panel_of(workers: str | None, aggregator: str | None, method: str | None) ->
         if how:
             raise typer.BadParameter("--aggregator and --method go with --workers", param_hint="--workers")
         return None
-    names = [name for part in workers.split(",") if (name := part.strip())]
+    names = names_in(workers)
     return {"workers": names, **({"aggregator": how} if how else {})}
 
 

@@ -133,10 +133,7 @@ async def _write_calibration(out: Path, data: Path, subject: Subject, done: Eval
     counted = scored(gathered, await score_questions(gathered, score, {}), score)
     section = subject.original.mixtures[gathered.mixture]
     calibration = fitted(replace(gathered, rows=counted.rows, alone=counted.alone), counted.of_members)
-    try:
-        write_calibration(out, calibration, members=members_digest(subject.original, section), data=data)
-    except OSError as error:
-        raise DataError(f"{data}: cannot be read: {error.strerror}") from error
+    write_calibration(out, calibration, members=members_digest(subject.original, section), data=data)
     say(f"{out}: `mixtures.{gathered.mixture}.calibration` loads it")
 
 

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from mollm.cli.mixtures import (  # noqa: TC001 - typer reads the annotations
+    CallsOption,
     ConcurrencyOption,
+    CostOption,
     DataArgument,
     JudgeOption,
     RatingsOption,
@@ -17,7 +19,7 @@ from mollm.cli.mixtures import (  # noqa: TC001 - typer reads the annotations
     ScoreOption,
     YesOption,
 )
-from mollm.cli.options import ConfigOption, JsonOption  # noqa: TC001 - typer reads the annotations
+from mollm.cli.options import ConfigOption, JsonOption, names_in
 
 
 def tune(
@@ -58,8 +60,8 @@ def tune(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=2, help="Ask the first so many questions.")] = None,
-    calls: Annotated[int | None, typer.Option("--calls", min=1, help="Call LLMs so often at most.")] = None,
-    cost: Annotated[float | None, typer.Option("--cost", min=0, help="USD at most.")] = None,
+    calls: CallsOption = None,
+    cost: CostOption = None,
     concurrency: ConcurrencyOption = 8,
     journal: Annotated[
         Path | None,
@@ -90,7 +92,7 @@ def tune(
     methods = _methods(aggregators, is_replayed=replay is not None, calibrate=calibrate)
     wanted = Wanted(data, config, replay, limit=limit, score=score, judge=judge, ratings=ratings, seed=seed)
     ways = Ways(journal, calls, cost, concurrency, itself=False, is_sure=yes)
-    what = Search(tuple(_names(llms)), mixture, most, Dial(calls_at_most, cost_at_most), methods, calibrate=calibrate)
+    what = Search(tuple(names_in(llms)), mixture, most, Dial(calls_at_most, cost_at_most), methods, calibrate=calibrate)
     found = asyncio.run(tuned(wanted, ways, what))
     source = source_of(data, found.score)
     written = write(files, found, source)
@@ -100,15 +102,11 @@ def tune(
         print_tuned(found.tuned, written)
 
 
-def _names(listed: str | None) -> list[str]:
-    return [name.strip() for name in (listed or "").split(",") if name.strip()]
-
-
 def _methods(listed: str | None, *, is_replayed: bool, calibrate: bool) -> tuple[str, ...]:
     """How the answer is to be made beside counting votes."""
     from mollm.config.mixtures import METHODS
 
-    found = _names(listed)
+    found = names_in(listed)
     if found and is_replayed:
         raise typer.BadParameter("no recording holds what an LLM makes of proposals", param_hint="--aggregators")
     if found and calibrate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import shlex
@@ -23,6 +22,7 @@ from mollm.config.mixtures import MixtureConfig
 from mollm.config.names import NAME as FORM
 from mollm.config.names import NAMING, RESERVED_NAMES
 from mollm.errors import DataError
+from mollm.evaluation.files import digest_of
 from mollm.evaluation.mixtures.calibrating import write_calibration
 from mollm.evaluation.tuning import yaml_text
 from mollm.evaluation.tuning.calibrated import calibration_of
@@ -81,8 +81,7 @@ def check_files(files: Files, config: Path | None) -> None:
 def source_of(data: Path, score: str) -> Source:
     """What was done, and when."""
     now = datetime.now(UTC).replace(microsecond=0).isoformat()
-    digest = hashlib.sha256(data.read_bytes()).hexdigest()
-    return Source(now, str(data), digest, shlex.join(["mollm", *sys.argv[1:]]), score)
+    return Source(now, str(data), digest_of(data), shlex.join(["mollm", *sys.argv[1:]]), score)
 
 
 def write(files: Files, done: Done, source: Source) -> list[Path]:

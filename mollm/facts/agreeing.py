@@ -88,8 +88,8 @@ def demanded(texts: Sequence[str], finals: Sequence[str | None], question: str) 
         finals: The final answer of each, None where it has none.
         question: What it says is no news.
     """
-    groups = Tally(finals).groups
-    final = finals[groups[0][0]] if groups and len(groups[0]) > len(texts) / 2 else None
+    leading = Tally(finals).leading
+    final = finals[leading[0]] if len(leading) > len(texts) / 2 else None
     facts = agreed(texts)
     news = set(missing(facts, question))
     found = [fact for fact in facts if _is_final(fact, final) or (fact.kind != "step" and fact in news)]

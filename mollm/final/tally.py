@@ -63,11 +63,16 @@ class Tally:
         return self._groups
 
     @property
+    def leading(self) -> list[int]:
+        """The largest group; empty if there is no final answer."""
+        return self.groups[0] if self._finals else []
+
+    @property
     def agreement(self) -> float | None:
         """Size of the largest group divided by all that answered, above 0 to 1; None if there is no final answer."""
         if not self._finals:
             return None
-        return len(self.groups[0]) / len(self.answered)
+        return len(self.leading) / len(self.answered)
 
 
 def _grouped(finals: Mapping[int, str]) -> list[list[int]]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from mollm.drafts import write_whole
 from mollm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def write(folder: Path, manifest: Mapping[str, Any], arrays: Mapping[str, NDArra
     manifest = {"format": FORMAT, **manifest}
     manifest["checksum"] = _checksum(manifest, body)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / f"{kind}.safetensors", body)
-    _write(folder / f"{kind}.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    write_whole(folder / f"{kind}.safetensors", body)
+    write_whole(folder / f"{kind}.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def read(
@@ -132,13 +132,3 @@ def _bytes_of(path: Path) -> bytes:
         if size > most:
             raise ValueError(f"{path.name} has more than {most >> 20} MiB")
         return file.read(size)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file in one step, whoever else is writing it."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

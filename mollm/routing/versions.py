@@ -9,11 +9,11 @@ The folder of a version is a trained router of its own; so is a folder that has 
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from mollm.drafts import write_whole
 from mollm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -79,12 +79,7 @@ def use(folder: Path, version: str) -> None:
     except ConfigError as error:
         others = [name for name in listed(folder) if name != version]
         raise ConfigError(f"{error}; other versions: {', '.join(others) or 'none'}") from error
-    draft = folder / f".{CURRENT}.{secrets.token_hex(8)}"
-    try:
-        draft.write_text(json.dumps({"version": version}) + "\n", "utf-8")
-        draft.replace(folder / CURRENT)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(folder / CURRENT, (json.dumps({"version": version}) + "\n").encode())
 
 
 def remove(folder: Path, version: str) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
+from mollm.drafts import write_whole
 from mollm.routing import artifacts
 from mollm.routing.calibration import FALSE_ALARMS, pick_threshold, softmax
 from mollm.routing.ensemble import FLOOR, HALF, added_up, counting, log_shares, opinion_of
@@ -169,9 +170,7 @@ def cached(digest: str, count: int, fit: Callable[[], Weighed]) -> Weighed:
     weighed = fit()
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(asdict(weighed)), "utf-8")
-        draft.replace(path)
+        write_whole(path, json.dumps(asdict(weighed)).encode())
         artifacts.prune(routers)
     return weighed
 

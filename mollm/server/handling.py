@@ -17,7 +17,7 @@ from mollm.loops import cancellations
 from mollm.server.circles import questions_around
 from mollm.server.failures import problem_of
 from mollm.server.wire import path_of, shown
-from mollm.types import Usage, new_id
+from mollm.types import Usage, new_id, total_cost
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -241,7 +241,6 @@ class Handling:
         # Nothing of what was asked or answered, and no name that a client made up.
         calls = [call for recorder in self._recorders for call in recorder.calls]
         mixtures = {recorder.mixture: None for recorder in self._recorders if recorder.mixture}
-        costs = [call.cost_usd for call in calls if call.cost_usd is not None]
         used = sum((call.usage for call in calls), Usage())
         return {
             "id": self.id,
@@ -253,7 +252,7 @@ class Handling:
             "outcome": outcome,
             "prompt_tokens": used.prompt_tokens,
             "completion_tokens": used.completion_tokens,
-            "cost_usd": sum(costs) if costs else None,
+            "cost_usd": total_cost(call.cost_usd for call in calls),
             "seconds": round(self.seconds, 4),
         }
 

@@ -13,7 +13,7 @@ from mollm.evaluation.counting import count
 from mollm.final.tally import Tally
 from mollm.printable import printable
 from mollm.privacy.placeholders import is_concealed
-from mollm.types import Usage
+from mollm.types import Usage, total_cost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,11 +112,11 @@ def counted(answer: Answer, config: Config) -> list[Proposal]:
 
 def agreement_of(proposals: Sequence[Proposal]) -> Agreement | None:
     """Tell who of several agree; None for a single proposal, and where none has a final answer."""
-    groups = Tally(p.said for p in proposals).groups
-    if len(proposals) < 2 or not groups:
+    leading = Tally(p.said for p in proposals).leading
+    if len(proposals) < 2 or not leading:
         return None
-    workers = tuple(proposals[index].worker for index in groups[0])
-    return Agreement(workers, len(proposals), proposals[groups[0][0]].final or "")
+    workers = tuple(proposals[index].worker for index in leading)
+    return Agreement(workers, len(proposals), proposals[leading[0]].final or "")
 
 
 def _origin(answer: Answer, proposals: Sequence[Proposal], config: Config) -> str:
@@ -191,9 +191,8 @@ def _call_text(call: Call) -> Text:
 
 
 def _calls_text(calls: Sequence[Call]) -> Text:
-    costs = [call.cost_usd for call in calls if call.cost_usd is not None]
-    usage = sum((call.usage for call in calls), Usage())
-    return Text(f"{count(len(calls), 'call')}, {spent(usage, sum(costs) if costs else None)}", style="dim")
+    usage, cost = sum((call.usage for call in calls), Usage()), total_cost(call.cost_usd for call in calls)
+    return Text(f"{count(len(calls), 'call')}, {spent(usage, cost)}", style="dim")
 
 
 def _took(done: Answer | Proposal | Call) -> str:

@@ -82,7 +82,7 @@ def _setting(setting: Setting) -> dict[str, Any]:
     return {
         "members": list(setting.members),
         "ask_first": setting.ask_first,
-        "agree": setting.agree if setting.sure is None else setting.sure,
+        "agree": setting.until,
         "widen": setting.widen,
     }
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mollm.errors import DataError
+from mollm.evaluation.files import digest_of
 from mollm.evaluation.metrics import calibration_error
 from mollm.evaluation.mixtures.reports import write_whole
 from mollm.evaluation.mixtures.scores.base import RIGHT
 from mollm.evaluation.mixtures.table import Table
-from mollm.final.calibration import SIGNALS, VOTES, Calibration, Member, Said, features
+from mollm.final.calibration import SIGNALS, VOTES, Calibration, Member, features
 from mollm.final.calibration_file import text_of
 from mollm.final.tally import Tally
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mollm.evaluation.metrics import Floats
     from mollm.evaluation.mixtures.records import Gathered
+    from mollm.final.calibration import Said
 
 SHRINKAGE = {"votes": 10.0, "signals": 10.0, "members": 150.0}
 """Penalty on the squared weights of features of variance 1. With few questions it decides, and all answers are about
@@ -64,11 +65,9 @@ def write_calibration(path: Path, calibration: Calibration, *, members: str, dat
         data: The file of questions.
 
     Raises:
-        OSError: The questions cannot be read.
-        DataError: The file cannot be written.
+        DataError: The questions cannot be read, or the file cannot be written.
     """
-    digest = hashlib.sha256(data.read_bytes()).hexdigest()
-    whole = replace(calibration, digest=members, data=data.name, data_digest=digest)
+    whole = replace(calibration, digest=members, data=data.name, data_digest=digest_of(data))
     write_whole(path, text_of(whole))
 
 
@@ -104,19 +103,13 @@ def _states(table: Table, row: int) -> Iterator[tuple[list[Said], int]]:
     """What has been said of a question after each member in turn, and whose answer leads."""
     said: list[Said] = []
     columns: list[int] = []
-    for column in np.flatnonzero(table.arrived[row]):
-        logprob = float(table.logprobs[row, column])
-        said.append(
-            Said(
-                table.members[column],
-                table.finals[row][column],
-                None if np.isnan(logprob) else logprob,
-                int(table.lengths[row, column]),
-            )
-        )
-        columns.append(int(column))
-        if groups := Tally(one.final for one in said).groups:
-            yield list(said), columns[groups[0][0]]
+    for column in range(len(table.members)):
+        if (found := table.said(row, column)) is None:
+            continue
+        said.append(found)
+        columns.append(column)
+        if leading := Tally(one.final for one in said).leading:
+            yield list(said), columns[leading[0]]
 
 
 def _fitted(table: Table) -> Calibration:

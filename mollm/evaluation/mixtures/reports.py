@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from mollm import drafts
 from mollm.errors import DataError
 from mollm.evaluation.files import text_of
 from mollm.evaluation.mixtures.report import FORMAT, Report
@@ -47,15 +48,10 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         DataError: It cannot be written.
     """
-    draft = path.with_name(f"{path.name}.part")
+    content = text.encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.write_text(text, "utf-8")
-            draft.replace(path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+        drafts.write_whole(path, content)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror}") from error
 

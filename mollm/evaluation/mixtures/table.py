@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mollm.final.calibration import Said
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
@@ -62,6 +64,14 @@ class Table:
             logprobs=array("logprob"),
             lengths=array("length"),
         )
+
+    def said(self, row: int, column: int) -> Said | None:
+        """What a member says of a question, by their numbers; None if its call failed."""
+        if not self.arrived[row, column]:
+            return None
+        logprob = float(self.logprobs[row, column])
+        given = None if np.isnan(logprob) else logprob
+        return Said(self.members[column], self.finals[row][column], given, int(self.lengths[row, column]))
 
     def among(self, members: Sequence[str]) -> Self:
         """The same of some of the members, in this order."""

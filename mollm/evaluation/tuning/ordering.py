@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mollm.evaluation.mixtures.scores.base import RIGHT
 from mollm.evaluation.tuning.outcomes import votes_of
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from mollm.evaluation.metrics import Bools, Floats
     from mollm.evaluation.mixtures.table import Table
     from mollm.evaluation.tuning.settings import Order
-
-RIGHT = 0.5
-"""Score from which on an answer counts as right where right and wrong are told apart."""
 
 
 def orders_of(table: Table, most: int) -> dict[Order, tuple[str, ...]]:

@@ -170,11 +170,7 @@ class Outcomes:
 
 def reply_of(table: Table, row: int, column: int) -> Reply:
     """What a member would bring to a question."""
-    if not table.arrived[row, column]:
-        return Reply(None)
-    logprob = float(table.logprobs[row, column])
-    given = None if np.isnan(logprob) else logprob
-    return Reply(Said(table.members[column], table.finals[row][column], given, int(table.lengths[row, column])))
+    return Reply(table.said(row, column))
 
 
 def _ended(replies: Sequence[Reply], rules: Rules, confidence: Confidence | None = None) -> Ended:

@@ -48,15 +48,22 @@ class Setting:
         )
 
     @property
+    def until(self) -> Agree | float | None:
+        """What `agree` says in a file: a count, `majority` or a probability; None: all are asked."""
+        return self.agree if self.sure is None else self.sure
+
+    @property
     def label(self) -> str:
         """Such as `5 LLMs, 3 first, 3 agree, +2`: widened by 2 at a time. Without their names, at most 28 columns."""
         size = len(self.members)
         if size == 1:
             return "alone"
-        if self.agree is None and self.sure is None:
+        if self.until is None:
             return f"vote of {size}"
-        enough = f"{self.agree} agree" if self.sure is None else f"sure {self.sure:g}"
-        enough = "majority" if self.agree == MAJORITY else enough
+        if self.sure is not None:
+            enough = f"sure {self.sure:g}"
+        else:
+            enough = MAJORITY if self.agree == MAJORITY else f"{self.agree} agree"
         widen = f", +{self.widen}" if self.widen > 1 else ""
         return f"{size} LLMs, {self.ask_first} first, {enough}{widen}"
 

@@ -197,9 +197,9 @@ def section_of(
     if len(setting.members) == 1:
         return section
     section["aggregator"] = {"method": tuned.method, **({"llm": tuned.aggregator_llm} if tuned.aggregator_llm else {})}
-    if setting.agree is not None or setting.sure is not None:
+    if setting.until is not None:
         section["ask_first"] = setting.ask_first
-        section["agree"] = setting.agree if setting.sure is None else setting.sure
+        section["agree"] = setting.until
         if setting.widen > 1:
             section["widen"] = setting.widen
     if setting.sure is not None and calibration is not None:

@@ -80,7 +80,7 @@ def field_of(scored: Scored, seed: int = 0) -> Field:
     """Work out every way to answer; the router's is not among them. `seed` draws the halves."""
     names, columns = list(scored.alone), list(scored.alone.values())
     taken = [Taken.of(records) for records in columns]
-    failed = np.stack([_failed(records) for records in columns])
+    failed = np.stack([failures_of(records) for records in columns])
     second = halves([row.kind for row in scored.rows], seed)
     picks = best_elsewhere(scored.of_members, second)
     numbers = np.arange(len(picks))
@@ -106,11 +106,12 @@ def field_of(scored: Scored, seed: int = 0) -> Field:
 
 def mixture_of(scored: Scored) -> Answers:
     """The mixture itself."""
-    taken, failed = Taken.of(scored.answers), _failed(scored.answers)
+    taken, failed = Taken.of(scored.answers), failures_of(scored.answers)
     return Answers("mixture", scored.gathered.mixture, scored.of_mixture, taken, failed)
 
 
-def _failed(records: Sequence[Record]) -> Floats:
+def failures_of(records: Sequence[Record]) -> Floats:
+    """Which of the answers failed: 1 for one that did, else 0; shape (n,)."""
     return np.array([record.error is not None for record in records], dtype=float)
 
 
@@ -122,7 +123,7 @@ def _whom(names: Sequence[str], picks: Ints, second: Bools) -> str:
 def _itself(scored: Scored) -> Answers | Lacking:
     if not scored.itself:
         return Lacking("self", "self-mixture", scored.gathered.why_not_itself or "it was not asked")
-    return Answers("self", "self-mixture", scored.of_itself, Taken.of(scored.itself), _failed(scored.itself))
+    return Answers("self", "self-mixture", scored.of_itself, Taken.of(scored.itself), failures_of(scored.itself))
 
 
 def _votes(scored: Scored, members: Sequence[Answers], everybody: Answers, calls: float) -> list[Answers]:
@@ -145,9 +146,8 @@ def _vote(scored: Scored, members: Sequence[Answers], size: int, name: str) -> A
 
 def _voted(records: Sequence[Record]) -> int:
     arrived = [number for number, record in enumerate(records) if record.error is None]
-    groups = Tally(records[number].final for number in arrived).groups
-    leading = groups[0] if groups else [0]
-    return arrived[leading[0]] if arrived else 0
+    first, *_ = [*Tally(records[number].final for number in arrived).leading, 0]
+    return arrived[first] if arrived else 0
 
 
 def arms_of(ways: Sequence[Answers | Lacking]) -> tuple[Arm, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mollm.evaluation.counting import count
-from mollm.evaluation.mixtures.comparing.arms import ALONE, Answers, Lacking, arms_of, field_of, mixture_of
+from mollm.evaluation.mixtures.comparing.arms import ALONE, Answers, Lacking, arms_of, failures_of, field_of, mixture_of
 from mollm.evaluation.mixtures.comparing.gains import LEAST_GAIN, gain_of, verdict_of
 from mollm.evaluation.mixtures.comparing.looking import (
     bins_of,
@@ -26,6 +26,7 @@ from mollm.evaluation.mixtures.records import Record
 from mollm.evaluation.mixtures.report import MixtureReport, Report, Verdict
 from mollm.evaluation.mixtures.scores.base import spent_by
 from mollm.loops import all_of
+from mollm.types import total_cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +83,6 @@ async def report_of(
             await _reported(counted, [_routed_arm(counted)] if about.routes else [], score, least_gain, seed)
         )
     spent = spent_by(score)
-    costs = [cost for cost in (about.cost_usd, spent.cost_usd) if cost is not None]
     return Report(
         date=about.date,
         data=about.data,
@@ -95,7 +95,7 @@ async def report_of(
         router=confusion_of(rows, about.routes, [one.mixture for one in gathered]) if about.routes else None,
         notes=(*about.notes, *score.notes()),
         calls=about.calls + spent.calls,
-        cost_usd=sum(costs) if costs else None,
+        cost_usd=total_cost((about.cost_usd, spent.cost_usd)),
     )
 
 
@@ -201,5 +201,4 @@ def _routed_arm(one: Scored) -> Answers | Lacking:
     lacking = int(np.isnan(scores).sum())
     if lacking or not records:
         return Lacking("routed", ROUTED, f"{count(lacking, 'question')} without an answer of the mixture picked")
-    failures = np.array([record.error is not None for record in records], dtype=float)
-    return Answers("routed", ROUTED, scores, Taken.of(records), failures)
+    return Answers("routed", ROUTED, scores, Taken.of(records), failures_of(records))
