@@ -202,7 +202,7 @@ def _failed(failures: Counter[tuple[str, str]]) -> Iterator[str]:
 
 def notes_of(found: Found, rows: list[Row], without: Lacking, of: int) -> list[str]:
     """What a reader of the report has to know of the asking."""
-    notes = [f"the first {len(rows)} of {of} questions"] if len(rows) < of else []
+    notes = [f"the first {len(rows):,} of {of:,} questions"] if len(rows) < of else []
     places = {row.id: row.place for row in rows}
     if found.reached:
         missed = {row for one in found.gathered for row in one.unasked if row not in without.get(one.mixture, ())}

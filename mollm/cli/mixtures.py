@@ -47,7 +47,7 @@ JournalOption = Annotated[
     typer.Option(
         "--journal",
         help="What was answered, to go on after a kill. Default: journal.jsonl in --out, else "
-        "DATA.mollm-eval.jsonl here; none of recorded answers.",
+        "DATA.mollm-eval.jsonl here (of --calibrate DATA.mollm-calibrate.jsonl); none of recorded answers.",
         show_default=False,
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -77,12 +78,17 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
             f"is for one mixture, and there are {', '.join(subject.mixtures)}; name it with --mixture",
             param_hint="--calibrate",
         )
-    kept = ways.journal or _default_journal(wanted.data, None if calibrate else out, subject)
+    kept = ways.journal or _default_journal(wanted.data, out, subject, calibrate=calibrate)
     asked = rows[: wanted.limit]
     ceiling = Ceiling(ways.calls, ways.cost_usd)
     async with judging(wanted, subject, rows, ceiling) as score:
         counted = Remembered(score)
-        done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept), ceiling)
+        try:
+            done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept), ceiling)
+        except asyncio.CancelledError:
+            if kept is not None and kept.exists():
+                say(f"{kept}: holds what was answered; the same command goes on from there")
+            raise
         about = About(
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             data=str(wanted.data),
@@ -144,7 +150,9 @@ def _write(folder: Path, report: Report) -> None:
     say(f"{path} and {page.name} are written")
 
 
-def _default_journal(data: Path, folder: Path | None, subject: Subject) -> Path | None:
+def _default_journal(data: Path, out: Path | None, subject: Subject, *, calibrate: bool) -> Path | None:
     if subject.is_replayed:
         return None  # asking a recording again takes no longer than reading a journal
-    return folder / JOURNAL if folder else Path(f"{data.stem}.mollm-eval.jsonl")
+    if calibrate:
+        return Path(f"{data.stem}.mollm-calibrate.jsonl")  # log-probabilities are asked for: these are other requests
+    return out / JOURNAL if out else Path(f"{data.stem}.mollm-eval.jsonl")

@@ -83,6 +83,8 @@ async def test_what_was_answered_before_a_kill_is_not_asked_again(tmp_path: Path
             said = b"".join(await process.communicate())
             codes.append(process.returncode)
             journals.append((tmp_path / "data.mollm-eval.jsonl").read_text())
+            if end is signal.SIGINT:
+                assert b"data.mollm-eval.jsonl: holds what was answered; the same command goes on from there" in said
     assert codes == [-signal.SIGKILL, 130, 0], said
     assert SECRET not in "".join(journals)
     done = [{str(json.loads(line)["record"]["id"]) for line in text.splitlines()[1:]} for text in journals]
@@ -121,6 +123,20 @@ def test_a_journal_of_another_configuration_is_refused(folder: Path) -> None:
 
     with pytest.raises(DataError, match=r"is the journal of another configuration.*--journal, or delete this one"):
         call("eval", "mixtures", "data.jsonl")
+
+
+def test_a_calibration_leaves_the_journal_of_an_evaluation_alone(folder: Path) -> None:
+    """It asks for log-probabilities, so the answers in that one are none to its requests."""
+    call("eval", "mixtures", "data.jsonl", "--no-self", "-m", "team")
+
+    call("eval", "mixtures", "data.jsonl", "-m", "team", "--calibrate", "--out", "team.json")
+
+    call("eval", "mixtures", "data.jsonl", "--no-self", "-m", "team")
+    assert (folder / "team.json").exists()
+    assert sorted(path.name for path in folder.glob("*.mollm-*")) == [
+        "data.mollm-calibrate.jsonl",
+        "data.mollm-eval.jsonl",
+    ]
 
 
 def test_more_questions_go_on_with_the_journal_of_a_few(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

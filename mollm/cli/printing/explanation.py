@@ -25,6 +25,8 @@ PREVIEW = 180
 """Columns of a proposal that an explanation shows."""
 GIVEN_UP = "the best proposal ("
 """How the reason begins that the answer is a proposal because no LLM could write or choose one."""
+KEPT = "the aggregator's "
+"""How the reason begins that the answer is a proposal because what the LLM wrote contradicts it."""
 BEFORE: tuple[Role, ...] = ("router", "worker", "reviewer", "analyst")
 """Roles of calls that are over when the answer is written, or chosen."""
 
@@ -38,6 +40,7 @@ class Agreement:
     of: int
     """Proposals that arrived; `Answer.agreement` is the size of the group divided by it."""
     final: str
+    """Of the first of them; empty where it is open text that is alike."""
 
     @property
     def in_brief(self) -> str:
@@ -49,7 +52,8 @@ class Agreement:
         """As a row of the explanation."""
         if len(self.workers) < 2:
             return "nobody"
-        return f"{', '.join(self.workers)}: {len(self.workers)} of {self.of} on {printable(self.final)}"
+        about = f"on {printable(self.final)}" if self.final else "are alike"
+        return f"{', '.join(self.workers)}: {len(self.workers)} of {self.of} {about}"
 
 
 def print_summary(answer: Answer, config: Config) -> None:
@@ -125,7 +129,7 @@ def _origin(answer: Answer, proposals: Sequence[Proposal], config: Config) -> st
         return f"by {writers[-1].llm} alone"
     mixture = config.mixtures.get(answer.mixture)
     chooses = mixture is not None and mixture.aggregator.method == "best"
-    is_given_up = any(reason.startswith(GIVEN_UP) for reason in answer.degraded)
+    is_given_up = any(reason.startswith((GIVEN_UP, KEPT)) for reason in answer.degraded)
     if writers and not chooses and not is_given_up:
         return f"written by {writers[-1].llm} from {count(len(proposals), 'proposal')}"
     places = [rank.worker for rank in answer.ranking.ranks] if answer.ranking else []

@@ -83,7 +83,7 @@ def _arms(arms: Sequence[Arm]) -> list[str]:
     """A table; columns that nothing stands in are left out."""
     cells: list[tuple[str, int, Callable[[Arm], str]]] = [
         ("score", 5, lambda arm: f"{100 * arm.score:.1f}" if arm.score is not None else "-"),
-        ("95 %", 10, lambda arm: "-".join(f"{100 * bound:.1f}" for bound in arm.interval or ())),
+        ("95 %", 10, lambda arm: "-".join(map(_bound, arm.interval or ()))),
         ("calls", 5, lambda arm: f"{arm.calls:.2f}" if arm.calls is not None else ""),
         ("tokens", 6, lambda arm: _tokens(arm)),
         ("USD", 8, lambda arm: f"{arm.cost_usd:.6f}"[:8] if arm.cost_usd is not None else ""),
@@ -105,6 +105,11 @@ def _arms(arms: Sequence[Arm]) -> list[str]:
             lines.append(f"  {count(arm.failed, 'question')} failed")
     front = "* nothing scores as high at as low a cost"
     return [*lines, *([front] if any(arm.is_on_front for arm in arms) else [])]
+
+
+def _bound(share: float) -> str:
+    """As a percentage of at most four columns, so that a row stays on its line."""
+    return f"{100 * share:.1f}".replace("100.0", "100")
 
 
 def _tokens(arm: Arm) -> str:

@@ -11,6 +11,8 @@ import pytest
 from rich.cells import cell_len
 
 from mollm import MoLLM, load_config
+from mollm.aggregation.base import Brief, Picked
+from mollm.aggregation.keeping import Keeping
 from mollm.cli.printing.explanation import agreement_of, counted, print_explanation, print_summary
 from mollm.errors import AuthFailed, ContextTooLong
 from mollm.llms.scripted import Reply, ScriptedLLM
@@ -285,6 +287,28 @@ def test_how_probable_an_answer_is_stands_beside_who_agrees(
     monkeypatch.setattr("sys.stderr", screen)
     print_summary(answer, config)
     assert plain(screen.getvalue()).splitlines()[0].endswith(", 2 of 3 agree, 93% sure")
+
+
+def test_a_proposal_that_was_kept_against_the_aggregator_is_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """`degraded` says that it was not written, and so does the row of the answer."""
+    config = mixture(aggregator={"llm": "boss"}, shuffle=False)
+    answer = asked(config, **SAID, boss="Final answer: 8")
+    proposal = next(p for p in answer.proposals if p.worker == "a")
+    brief = Brief([{"role": "user", "content": "Hi"}], answer.proposals, confidence=0.99)
+    kept = Keeping(0.9).kept(answer.text, brief)
+    assert isinstance(kept, Picked)
+    answer = replace(answer, text=proposal.text, degraded=kept.degraded)
+
+    assert explained(answer, config, capsys)["answer"] == "a's proposal, word for word"
+
+
+def test_texts_that_are_alike_agree_on_no_final_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """And the row does not end where one would stand."""
+    config = mixture(aggregator={"method": "vote"}, shuffle=False)
+    answer = asked(config, a="It rained.", b="Rain fell.", c="It is dry.")
+    alike = [replace(p, final=None, alike="a" if p.worker != "c" else "c") for p in answer.proposals]
+
+    assert explained(replace(answer, proposals=tuple(alike)), config, capsys)["agreed"] == "a, b: 2 of 3 are alike"
 
 
 def test_a_summary_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:

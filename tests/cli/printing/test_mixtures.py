@@ -39,8 +39,8 @@ def test_the_verdicts_come_first_and_then_every_arm(capsys: pytest.CaptureFixtur
     assert lines[3].startswith("these 8 questions: 0 gains, 0 losses, 2.0 times the")
     at = lines.index("maths: 8 questions")
     assert lines[at + 1].split() == ["score", "95", "%", "calls", "tokens", "s"]
-    assert lines[at + 2].split() == ["maths", "100.0", "100.0-100.0", "2.00", "60", "2.0"]
-    assert lines[at + 3].split() == ["a", "alone", "*", "100.0", "100.0-100.0", "1.00", "30", "1.0"]
+    assert lines[at + 2].split() == ["maths", "100.0", "100-100", "2.00", "60", "2.0"]
+    assert lines[at + 3].split() == ["a", "alone", "*", "100.0", "100-100", "1.00", "30", "1.0"]
     assert "  random member  50.0  50.0-50.0  1.00     30   1.0" in lines
     assert "    - it was not asked" in lines
     assert "  * nothing scores as high at as low a cost" in lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from mollm.evaluation.mixtures.report import Excluded
 from mollm.loops import all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mollm.evaluation.metrics import Floats
     from mollm.evaluation.mixtures.records import Gathered
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 AT_ONCE = 16
 """Questions whose answers are scored at the same time."""
 LEAST_SCORED = 0.5
-"""Share of the questions on which the answers of a member have to be scored for it to be compared."""
+"""Share of the questions on which the answers of a member, or the self-mixture, have to be scored to be compared."""
 
 BEST, ITSELF, ROUTED = "best proposal", "itself", "routed"
 """Who gives further answers, after the name of the mixture."""
@@ -143,15 +143,11 @@ def scored(gathered: Gathered, said: Mapping[str, ScoredQuestion], score: Score)
     why |= {row.id: problem for row in gathered.rows if row.id not in why and (problem := score.problem(row))}
     asked = [number for number, row in enumerate(gathered.rows) if row.id not in why]
     found = [said[gathered.rows[number].id] for number in asked]
-    members = {who: np.array([one.value(who) for one in found]) for who in gathered.alone}
-    shares = {who: float(np.isnan(values).mean()) if asked else 0.0 for who, values in members.items()}
-    unscored = {
-        who: f"its answers are scored on {round((1 - share) * len(asked))} of {count(len(asked), 'question')} only"
-        for who, share in shares.items()
-        if share > 1 - LEAST_SCORED
-    }
-    compared = [who for who in members if who not in unscored]
     others = [f"{name} {ITSELF}"] if gathered.itself else []
+    unscored = _unscored([*gathered.alone, *others], found)
+    if others and (hardly := unscored.pop(others[0], None)):
+        gathered, others = replace(gathered, itself=(), why_not_itself=hardly), []
+    compared = [who for who in gathered.alone if who not in unscored]
     columns = [name, *compared, *others]
     values = np.array([[one.value(who) for who in columns] for one in found]).reshape(len(found), len(columns))
     for number, row in zip(asked, values, strict=True):
@@ -172,3 +168,13 @@ def scored(gathered: Gathered, said: Mapping[str, ScoredQuestion], score: Score)
         unscored=unscored,
         excluded=tuple(Excluded(row.id, row.place, why[row.id]) for row in gathered.rows if row.id in why),
     )
+
+
+def _unscored(names: Sequence[str], found: Sequence[ScoredQuestion]) -> dict[str, str]:
+    """Who is scored on too few questions to be compared, and why: it would take the others from everybody."""
+    scored_on = {who: sum(not math.isnan(one.value(who)) for one in found) for who in names}
+    return {
+        who: f"its answers are scored on {number} of {count(len(found), 'question')} only"
+        for who, number in scored_on.items()
+        if number < LEAST_SCORED * len(found)
+    }

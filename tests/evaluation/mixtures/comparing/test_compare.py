@@ -153,6 +153,17 @@ def test_a_member_that_is_hardly_ever_scored_is_no_arm() -> None:
     assert report.gain is not None
 
 
+def test_a_self_mixture_that_is_hardly_ever_scored_takes_no_question_from_the_others() -> None:
+    """People rate what is served, and nobody has seen its answers."""
+    itself = column(["x", "x", "1"])
+    report = one(gathered({"a": ["1", "1", "1"], "b": ["1", "2", "1"]}, itself=itself), Final({"x": None}))
+
+    assert report.questions == 3
+    assert report.excluded == ()
+    assert arm(report, "self").score is None
+    assert arm(report, "self").why == "its answers are scored on 1 of 3 questions only"
+
+
 def test_where_nothing_counts_nothing_is_said() -> None:
     """All arms are there, and say why they have no score."""
     found = gathered(SAID)
