@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 Lacking: TypeAlias = "Mapping[str, Mapping[str, str]]"
 """By mixture, the questions that a recording lacks, by id, and why."""
 NO_SAMPLES = "a recording has one answer of each LLM to a question"
+NOT_CALLED = "not called: "
+"""How the reason begins where an LLM, or its address, had failed too often before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ async def evaluated(
         found = await gathered(asker, subject, rows, without, ways, best, why)
     records = asker.journal.records.values()
     calls = sum(record.calls for record in records)
-    notes = (*notes_of(found, rows, without, len(all_rows)), *_failed(asker.failures))
+    notes = (*notes_of(found, rows, without, len(all_rows)), *notes_of_failures(asker.failures))
     return Evaluated(found, calls, total_cost(record.cost_usd for record in records), notes)
 
 
@@ -115,10 +117,12 @@ async def asking(
             plan = outlook(mollm.catalog, subject.mixtures, rows, without, itself=itself, routes=subject.routes)
             _check(plan, subject, ways, len(rows), len(journal.records) - journal.failed)
             asker = Asker(mollm, journal, ceiling)
-            yield asker, without
+            try:
+                yield asker, without
+            finally:
+                print_failures(asker.failures)  # where it was given up, too: they say why
         finally:
             journal.close()
-    print_failures(asker.failures)
 
 
 async def gathered(
@@ -191,11 +195,15 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _failed(failures: Counter[tuple[str, str]]) -> Iterator[str]:
-    """Whose calls failed: a verdict may be about a server rather than about what an LLM knows."""
+def notes_of_failures(failures: Counter[tuple[str, str]]) -> Iterator[str]:
+    """Whose calls failed, and why: a verdict may be about a server rather than about what an LLM knows.
+
+    That an LLM was not called is what came of other failures, and is named where there are none of these.
+    """
     for llm in dict.fromkeys(llm for llm, _ in failures):
         reasons = Counter({why: times for (name, why), times in failures.items() if name == llm})
-        ((most, _),) = reasons.most_common(1)
+        causes = Counter({why: times for why, times in reasons.items() if not why.startswith(NOT_CALLED)})
+        ((most, _),) = (causes or reasons).most_common(1)
         calls = count(reasons.total(), "call")
         yield f"{calls} to {llm} failed ({most}): a question without an answer counts as wrong; go on to ask it again"
 

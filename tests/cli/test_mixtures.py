@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mollm.cli.gathering import notes_of_failures
 from mollm.cli.main import app
 from mollm.errors import DataError, LimitError, RunError
 from tests.command import MOLLM, in_terminal, plain
@@ -179,7 +182,20 @@ def test_a_dead_upstream_is_named_and_nothing_is_reported(folder: Path, capsys: 
         call("eval", "mixtures", "data.jsonl", "--no-self")
 
     assert "a: the connection was refused" in str(caught.value)
-    assert capsys.readouterr().out == ""
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.search(r"^warning: a: \d+ calls? failed: the connection was refused", said.err, re.MULTILINE)
+
+
+def test_the_cause_of_failures_is_named_and_not_what_came_of_it() -> None:
+    """One call in thirty fails by itself where the others are not made for its sake."""
+    waits, cause = "not called: its last 8 calls failed; next try in 15 s", "the provider failed (HTTP 500)"
+
+    (both,) = notes_of_failures(Counter({("a", waits): 29, ("a", cause): 1}))
+    (alone,) = notes_of_failures(Counter({("a", waits): 2}))
+
+    assert both.startswith(f"30 calls to a failed ({cause}):")
+    assert alone.startswith(f"2 calls to a failed ({waits}):")
 
 
 def test_a_judge_takes_of_the_same_ceiling_as_what_it_judges(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
