@@ -55,6 +55,8 @@ class Ways:
     concurrency: int = 8
     itself: bool = True
     """Whether the best member is asked as often as the mixture has workers."""
+    readers: bool = True
+    """Whether LLMs that read proposals and are no workers are asked alone."""
     is_sure: bool = False
     """Nobody is asked whether to go on."""
 
@@ -114,7 +116,15 @@ async def asking(
         journal = _opened(ways.journal, all_rows, mollm.catalog)
         try:
             itself = _asks_itself(subject, ways)
-            plan = outlook(mollm.catalog, subject.mixtures, rows, without, itself=itself, routes=subject.routes)
+            plan = outlook(
+                mollm.catalog,
+                subject.mixtures,
+                rows,
+                without,
+                itself=itself,
+                routes=subject.routes,
+                readers=ways.readers,
+            )
             _check(plan, subject, ways, len(rows), len(journal.records) - journal.failed)
             asker = Asker(mollm, journal, ceiling)
             try:
@@ -143,6 +153,7 @@ async def gathered(
             digests=subject.digests,
             lacking=without,
             routes=subject.routes,
+            readers=ways.readers,
             best=best,
             why_not_itself=why,
             concurrency=ways.concurrency,

@@ -108,7 +108,7 @@ def mixtures(
     wanted = Wanted(
         data, config, replay, tuple(mixture or ()), tuple(names_in(workers)), limit, score, judge, ratings, seed
     )
-    ways = Ways(journal, calls, cost, concurrency, itself=itself and not calibrate, is_sure=yes)
+    ways = Ways(journal, calls, cost, concurrency, itself=itself and not calibrate, readers=not calibrate, is_sure=yes)
     report = asyncio.run(reported(wanted, ways, out, calibrate=calibrate))
     if json:
         typer.echo(to_json(report))

@@ -231,6 +231,13 @@ class PanelConfig(Section):
         return (analysis.llm or self.aggregator_llm or self.listed[0].llm) if analysis and not self.is_bypass else None
 
     @property
+    def readers(self) -> tuple[str, ...]:
+        """The LLMs that read proposals and are no workers, each once: who aggregates, reviews, or compares."""
+        names = [self.aggregator_llm, *self.reviewers, self.analyst]
+        workers = {worker.llm for worker in self.listed}
+        return tuple(dict.fromkeys(name for name in names if name and name not in workers))
+
+    @property
     def acting_llm(self) -> str:
         """The LLM that has the tools of a request."""
         return self.tools_llm or self.aggregator_llm or self.listed[0].llm

@@ -16,7 +16,8 @@ from mollm.config.members import mixture_digest
 from mollm.errors import DataError
 from mollm.evaluation.mixtures.comparing.compare import report_of
 from mollm.evaluation.mixtures.reports import write_report
-from tests.evaluation.mixtures.pools import ABOUT, Final, equals, gathered, lopsided
+from mollm.types import Usage
+from tests.evaluation.mixtures.pools import ABOUT, Final, column, equals, gathered, lopsided, pool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +81,17 @@ def test_no_better_at_a_higher_cost_is_warned_of(path: Path) -> None:
     assert "it is not better than a alone on these 600 questions: 0 gains, 0 losses, 2.0 times the tokens" in line
     assert len(warned(path, replace(found, answers=cheap))) == 1
     assert warned(path, replace(found, answers=cheaper)) == []
+
+
+def test_a_mixture_that_is_no_better_than_its_writer_is_warned_of(path: Path) -> None:
+    """However much better it is than each of its workers."""
+    weak = gathered(pool((0.5, 0.4, 0.4), 300, 0))
+    strong = column(pool((0.9,), 300, 1)["a"])
+    written = tuple(replace(answer, usage=Usage(100, 200, 300)) for answer in strong)
+
+    [line] = warned(path, replace(weak, answers=written, readers={"strong": strong}))
+
+    assert line.endswith("not better than strong alone on these 300 questions: 0 gains, 0 losses, 10 times the tokens")
 
 
 def test_a_report_about_another_version_says_nothing_about_this_one(path: Path) -> None:

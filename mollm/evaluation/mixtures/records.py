@@ -51,6 +51,8 @@ class Gathered:
     """Of the mixture, as it is served."""
     alone: Mapping[str, tuple[Record, ...]]
     """Of each member alone, by the name of the worker, in listed order; samples of one LLM are one member."""
+    readers: Mapping[str, tuple[Record, ...]] = field(default_factory=dict)
+    """As many of each LLM alone that reads proposals and is no worker, such as the one that aggregates."""
     itself: tuple[Record, ...] = ()
     """Of the self-mixture: the best member, asked as often as the mixture has workers. Empty if it was not asked."""
     why_not_itself: str | None = None
@@ -59,3 +61,8 @@ class Gathered:
     """Of the mixture's members and rules: tells whether a report is about the mixture of a configuration."""
     unasked: Mapping[str, str] = field(default_factory=dict)
     """Questions that were not asked of all, by id, and why: a ceiling was reached, or a recording lacks them."""
+
+    @property
+    def members(self) -> dict[str, tuple[Record, ...]]:
+        """Of everybody who might answer in place of the mixture: each worker, and each LLM that reads what they say."""
+        return {**self.alone, **self.readers}

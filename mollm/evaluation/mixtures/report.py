@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-ArmKind: TypeAlias = Literal["mixture", "member", "best", "random", "self", "vote", "oracle", "routed"]
+ArmKind: TypeAlias = Literal["mixture", "member", "reader", "best", "random", "self", "vote", "oracle", "routed"]
 VerdictKind: TypeAlias = Literal["better", "worse", "not better", "cannot be told"]
 
 FORMAT = 1

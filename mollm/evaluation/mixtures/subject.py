@@ -115,7 +115,8 @@ def lacking(catalog: Catalog, mixtures: Sequence[str], rows: Sequence[Row]) -> d
 
 
 def _lacking(catalog: Catalog, name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    clients = [client for llm in catalog.mixtures[name].candidates for client in catalog.llms[llm].clients]
+    members = (*catalog.mixtures[name].candidates, *catalog.config.mixtures[name].readers)
+    clients = [client for llm in members for client in catalog.llms[llm].clients]
     recorded = [client for client in clients if isinstance(client, ReplayLLM)]
     for row in rows:
         why = next((why for client in recorded if (why := client.lacks(row.question))), None)

@@ -98,6 +98,20 @@ async def test_what_a_recording_lacks_is_named_by_row_and_asked_of_nobody(folder
         assert [record.text for record in records[2:]] == ["", ""]
 
 
+async def test_what_the_recording_of_a_writer_lacks_is_asked_of_nobody_either(folder: Path) -> None:
+    """It is held against its mixture, and a missing answer is not a wrong one."""
+    text = CONFIG.replace("openai/boss", "openai/big").replace(
+        "workers: [tiny, big], aggregator: {llm: boss}", "workers: [tiny, tiny2], aggregator: {llm: boss}"
+    )
+    text = text.replace("  boss:", '  tiny2: {model: openai/other, api_key: "${NOT_SET_ANYWHERE}"}\n  boss:')
+    (folder / "mine.yaml").write_text(text)
+
+    (one,) = (await asked(subject_of(folder / "mine.yaml", folder / "recorded", ["bossy"]), folder)).gathered
+
+    assert one.unasked["q3"].endswith("big.jsonl.gz holds no answer to the question 'q3'")
+    assert [record.text for record in one.readers["boss"]] == ["4", "6", "", ""]
+
+
 async def test_data_of_which_nothing_is_recorded_are_an_error(folder: Path) -> None:
     """A report on nothing helps nobody."""
     (folder / "data.jsonl").write_text('{"id": "q1", "question": "Never asked?", "reference": "4"}')

@@ -51,14 +51,14 @@ class Field:
 
     mixture: Answers
     members: tuple[Answers, ...]
-    """One at least."""
+    """Workers, one at least, and those that only read what workers say."""
     best: Answers
     picks: Ints
     """Of the best member: its number for each question, shape (n,)."""
     others: tuple[Answers | Lacking, ...]
     """The random member, the self-mixture, votes and the oracle."""
     everybody: Answers
-    """The plain vote of all members."""
+    """The plain vote of all workers."""
 
     @property
     def best_names(self) -> list[str]:
@@ -85,9 +85,16 @@ def field_of(scored: Scored, seed: int = 0) -> Field:
     picks = best_elsewhere(scored.of_members, second)
     numbers = np.arange(len(picks))
     members = tuple(
-        Answers("member", f"{name}{ALONE}", scored.of_members[:, number], taken[number], failed[number])
+        Answers(
+            "member" if number < scored.workers else "reader",
+            f"{name}{ALONE}",
+            scored.of_members[:, number],
+            taken[number],
+            failed[number],
+        )
         for number, name in enumerate(names)
     )
+    workers = members[: scored.workers]
     mixture = mixture_of(scored)
     best = Answers(
         "best",
@@ -99,8 +106,8 @@ def field_of(scored: Scored, seed: int = 0) -> Field:
     average, most = scored.of_members.mean(axis=1), scored.of_members.max(axis=1)
     random = Answers("random", "random member", average, Taken.mean_of(taken), failed.mean(axis=0))
     oracle = Answers("oracle", "oracle (best for each question)", most, None, failed.min(axis=0))
-    everybody = _vote(scored, members, len(members), f"plain vote of {len(members)}")
-    votes = _votes(scored, members, everybody, float(mixture.taken.values[:, 0].mean()) if mixture.taken else 1.0)
+    everybody = _vote(scored, workers, len(workers), f"plain vote of {len(workers)}")
+    votes = _votes(scored, workers, everybody, float(mixture.taken.values[:, 0].mean()) if mixture.taken else 1.0)
     return Field(mixture, members, best, picks, (random, _itself(scored), *votes, oracle), everybody)
 
 

@@ -23,7 +23,7 @@ def best_by(score: Score) -> Callable[[Gathered], Awaitable[str]]:
     async def best(gathered: Gathered) -> str:
         said = (await score_questions(gathered, score, {})).values()
         totals = {
-            name: sum(value for one in said if not math.isnan(value := one.value(name))) for name in gathered.alone
+            name: sum(value for one in said if not math.isnan(value := one.value(name))) for name in gathered.members
         }
         return max(totals, key=totals.__getitem__)
 

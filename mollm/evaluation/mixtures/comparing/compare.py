@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 NOTHING_COUNTS = "no question counts"
-NO_MEMBER = "no member's answers are scored on enough questions"
+NO_MEMBER = "no worker's answers are scored on enough questions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ async def _reported(
     one: Scored, routed: list[Answers | Lacking], score: Score, least_gain: float, seed: int
 ) -> MixtureReport:
     gathered = one.gathered
-    unscored = [Lacking("member", f"{name}{ALONE}", why) for name, why in one.unscored.items()]
+    unscored = [Lacking(_kind_of(gathered, name), f"{name}{ALONE}", why) for name, why in one.unscored.items()]
     report = MixtureReport(
         name=gathered.mixture,
         digest=gathered.digest,
@@ -114,7 +114,7 @@ async def _reported(
         excluded=one.excluded,
     )
     if not one.rows:
-        names = [Lacking("member", f"{name}{ALONE}", NOTHING_COUNTS) for name in one.alone]
+        names = [Lacking(_kind_of(gathered, name), f"{name}{ALONE}", NOTHING_COUNTS) for name in one.alone]
         mixture = Lacking("mixture", gathered.mixture, NOTHING_COUNTS)
         return replace(report, arms=arms_of([mixture, *names, *unscored, *_without(NOTHING_COUNTS), *routed]))
     agreement, confidence = ([getattr(r, name) for r in one.answers] for name in ("agreement", "confidence"))
@@ -126,8 +126,9 @@ async def _reported(
         turned=turned_of(one),
         domains=domains_of(one),
     )
-    if not one.alone:
-        arms = arms_of([mixture_of(one), *unscored, *_without(NO_MEMBER), *routed])
+    if not one.workers:
+        readers = [Lacking("reader", f"{name}{ALONE}", NO_MEMBER) for name in one.alone]
+        arms = arms_of([mixture_of(one), *unscored, *readers, *_without(NO_MEMBER), *routed])
         return replace(report, arms=arms, verdict=Verdict("cannot be told", f"cannot be told: {NO_MEMBER}"))
     field = field_of(one, seed)
     arms = arms_of([field.mixture, *field.members, *unscored, field.best, *field.others, *routed])
@@ -146,6 +147,10 @@ def _told(report: MixtureReport, field: Field, least_gain: float) -> MixtureRepo
     vote = gain_of(field.everybody.name, f"a {field.everybody.name}", field.mixture, field.everybody)
     verdict = verdict_of(gain, field.mixture.scores - field.best.scores, least_gain)
     return replace(report, gain=gain, verdict=verdict, vote=vote)
+
+
+def _kind_of(gathered: Gathered, name: str) -> ArmKind:
+    return "member" if name in gathered.alone else "reader"
 
 
 def _without(why: str) -> list[Lacking]:

@@ -67,9 +67,11 @@ class Scored:
     of_mixture: Floats
     """Shape (n,), as the next but one."""
     alone: Mapping[str, tuple[Record, ...]]
-    """The members that can be compared."""
+    """The members that can be compared: workers, and behind them those that only read what workers say."""
     of_members: Floats
     """Shape (n, m)."""
+    workers: int
+    """How many of the members are workers."""
     itself: tuple[Record, ...]
     """Of the self-mixture; empty without one."""
     of_itself: Floats
@@ -113,7 +115,7 @@ async def scores_of(score: Score, row: Row, texts: Mapping[str, str]) -> dict[st
 def _records(gathered: Gathered, number: int, routed: Record | None) -> dict[str, Record]:
     """Who says what to one question, the first member first: a judge may hold the others against it."""
     name, answer = name_of(gathered), gathered.answers[number]
-    records = {who: column[number] for who, column in gathered.alone.items()} | {name: answer}
+    records = {who: column[number] for who, column in gathered.members.items()} | {name: answer}
     if gathered.itself:
         records[f"{name} {ITSELF}"] = gathered.itself[number]
     if routed is not None:
@@ -126,7 +128,7 @@ def _records(gathered: Gathered, number: int, routed: Record | None) -> dict[str
 
 def name_of(gathered: Gathered) -> str:
     """The name of a mixture among those of its members."""
-    return f"{gathered.mixture} (mixture)" if gathered.mixture in gathered.alone else gathered.mixture
+    return f"{gathered.mixture} (mixture)" if gathered.mixture in gathered.members else gathered.mixture
 
 
 def best_of(record: Record) -> Proposal | None:
@@ -144,10 +146,11 @@ def scored(gathered: Gathered, said: Mapping[str, ScoredQuestion], score: Score)
     asked = [number for number, row in enumerate(gathered.rows) if row.id not in why]
     found = [said[gathered.rows[number].id] for number in asked]
     others = [f"{name} {ITSELF}"] if gathered.itself else []
-    unscored = _unscored([*gathered.alone, *others], found)
+    members = gathered.members
+    unscored = _unscored([*members, *others], found)
     if others and (hardly := unscored.pop(others[0], None)):
         gathered, others = replace(gathered, itself=(), why_not_itself=hardly), []
-    compared = [who for who in gathered.alone if who not in unscored]
+    compared = [who for who in members if who not in unscored]
     columns = [name, *compared, *others]
     values = np.array([[one.value(who) for who in columns] for one in found]).reshape(len(found), len(columns))
     for number, row in zip(asked, values, strict=True):
@@ -161,8 +164,9 @@ def scored(gathered: Gathered, said: Mapping[str, ScoredQuestion], score: Score)
         questions=tuple(said[gathered.rows[number].id] for number in kept),
         answers=tuple(gathered.answers[number] for number in kept),
         of_mixture=values[:, 0],
-        alone={who: tuple(gathered.alone[who][number] for number in kept) for who in compared},
+        alone={who: tuple(members[who][number] for number in kept) for who in compared},
         of_members=values[:, 1 : 1 + len(compared)],
+        workers=sum(who in gathered.alone for who in compared),
         itself=tuple(gathered.itself[number] for number in kept) if gathered.itself else (),
         of_itself=values[:, -1] if gathered.itself else np.zeros(0),
         unscored=unscored,

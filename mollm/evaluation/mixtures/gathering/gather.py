@@ -16,7 +16,7 @@ from mollm.errors import RunError
 from mollm.evaluation.mixtures.gathering.asking import Told
 from mollm.evaluation.mixtures.gathering.ceiling import CeilingReached
 from mollm.evaluation.mixtures.gathering.journal import Key
-from mollm.evaluation.mixtures.gathering.members import members_of, router_digest, themselves, warmed
+from mollm.evaluation.mixtures.gathering.members import members_of, readers_of, router_digest, themselves, warmed
 from mollm.evaluation.mixtures.records import Gathered, Record
 from mollm.loops import all_of
 
@@ -46,6 +46,8 @@ class Gathering:
     """By mixture, the questions that cannot be asked of all its members, by id, and why."""
     routes: bool = False
     """Whether the router is asked as well."""
+    readers: bool = True
+    """Whether LLMs that read proposals and are no workers are asked alone."""
     best: Best | None = None
     """Names the member of which the self-mixture is made; None: there is none, and `why_not_itself` says why."""
     why_not_itself: str = "it was not asked for"
@@ -90,6 +92,7 @@ class _Gatherer:
         catalog = asker.mollm.catalog
         self._asker, self._what, self._catalog = asker, what, catalog
         self._members = {name: members_of(catalog.mixtures[name], catalog.config) for name in what.mixtures}
+        self._readers = {name: readers_of(catalog, name) if what.readers else {} for name in what.mixtures}
         self._answers: defaultdict[str, dict[str, Record]] = defaultdict(dict)
         self._alone: defaultdict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
         self._router = router_digest(catalog.config) if what.routes else ""
@@ -118,7 +121,7 @@ class _Gatherer:
             if row.id not in self._what.lacking.get(name, ()):
                 answers[name] = await self._asker.answer(row, Key("mixture", name, row.id), name)
         for name in answers:
-            for member in self._members[name].values():
+            for member in (*self._members[name].values(), *self._readers[name].values()):
                 self._alone[name, member.name][row.id] = await self._member(row, name, member, answers)
             self._answers[name][row.id] = answers[name]
 
@@ -141,24 +144,27 @@ class _Gatherer:
             return tuple(found.get(row.id) or _not_asked(row, unasked[row.id]) for row in rows)
 
         answers = [replace(record, route=self.routes.get(record.id)) for record in records(answered)]
-        alone = {
-            member: records({row: r for row, r in self._alone[name, member].items() if row not in unasked})
-            for member in self._members[name]
-        }
+        alone, readers = (
+            {
+                member: records({row: r for row, r in self._alone[name, member].items() if row not in unasked})
+                for member in members[name]
+            }
+            for members in (self._members, self._readers)
+        )
         digest = what.digests.get(name, "")
-        return Gathered(name, rows, tuple(answers), alone, digest=digest, unasked=unasked)
+        return Gathered(name, rows, tuple(answers), alone, readers, digest=digest, unasked=unasked)
 
     async def with_itself(self, gathered: Gathered) -> Gathered:
         """Ask the self-mixture, if there is one."""
-        name, members = gathered.mixture, self._members[gathered.mixture]
+        name, workers = gathered.mixture, self._members[gathered.mixture]
         mixture, rows = self._catalog.mixtures[name], [row for row in gathered.rows if row.id not in gathered.unasked]
         if mixture.planned == 1:
             return replace(gathered, why_not_itself="the mixture has one worker")
-        if len(members) == 1:
-            return replace(gathered, why_not_itself=f"the mixture is one: it asks {next(iter(members))} alone")
+        if len(workers) == 1 and not gathered.readers:
+            return replace(gathered, why_not_itself=f"the mixture is one: it asks {next(iter(workers))} alone")
         if self._what.best is None or not rows:
             return replace(gathered, why_not_itself=self._what.why_not_itself if rows else self.reached)
-        member = members[await self._what.best(gathered)]
+        member = {**workers, **self._readers[name]}[await self._what.best(gathered)]
         temperature = warmed(member, self._catalog.config)
         panel = themselves(self._catalog.config.mixtures[name], member, temperature)
         notes = [f"asked at temperature {temperature:g}, since {member.name} has none"] if temperature else []

@@ -51,6 +51,18 @@ def members_of(mixture: Mixture, config: Config) -> dict[str, Member]:
     return {member.name: member for member in found.values()}
 
 
+def readers_of(catalog: Catalog, name: str) -> dict[str, Member]:
+    """The LLMs that read the proposals of a mixture and are no workers, by name: what the best of them says alone is
+    there for one call, and without the workers."""
+    workers = {worker.name for worker in catalog.mixtures[name].workers}
+    found: dict[str, Member] = {}
+    for llm in catalog.config.mixtures[name].readers:
+        (worker,) = catalog.mixture(llm).workers
+        called = llm if llm not in workers else f"{llm} (no worker)"
+        found[called] = Member(called, worker, _digest(_sent(worker, catalog.config)))
+    return found
+
+
 def themselves(section: MixtureConfig, member: Member, temperature: float | None) -> OwnPanel:
     """The self-mixture: a member, asked as often as the mixture has workers, by the same rules.
 

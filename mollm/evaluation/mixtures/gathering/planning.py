@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mollm.evaluation.mixtures.gathering.members import members_of
+from mollm.evaluation.mixtures.gathering.members import members_of, readers_of
 from mollm.limits import WorstCase, worst_case
 from mollm.messages import messages_of, question_of
 from mollm.options import Options
@@ -42,10 +42,12 @@ def outlook(
     *,
     itself: bool,
     routes: bool,
+    readers: bool = True,
 ) -> Outlook:
     """Add up what every question may take of mixtures, members and self-mixtures, and of the router."""
     total, spared = NOTHING, 0
-    members = {name: members_of(catalog.mixtures[name], catalog.config).values() for name in mixtures}
+    workers = {name: members_of(catalog.mixtures[name], catalog.config).values() for name in mixtures}
+    members = {name: (*workers[name], *(readers_of(catalog, name).values() if readers else ())) for name in mixtures}
     for row in rows:
         question = question_of(messages_of(row.asked))
         cases = [worst_case(catalog.plan_before(catalog.mixtures[mixtures[0]], question), catalog.llms)] * routes
@@ -57,7 +59,7 @@ def outlook(
             mixture = catalog.mixtures[name]
             cases.append(_whole(catalog, mixture, question))
             alone |= {member.key: member.worker for member in members[name]}
-            sure |= {member.key for member in members[name] if _waits_for_all(mixture)}
+            sure |= {member.key for member in workers[name] if _waits_for_all(mixture)}
             if itself and mixture.planned > 1 and len(members[name]) > 1:
                 one = replace(mixture, chooser=None)
                 selves = (replace(one, workers=(m.worker,) * mixture.planned) for m in members[name])

@@ -182,7 +182,40 @@ def test_without_members_that_are_scored_the_mixture_stands_alone() -> None:
     alone = one(replace(rated, answers=answers), Final({"x": None}))
 
     assert arm(alone, "mixture").score == 1.0
-    assert alone.verdict.sentence == "cannot be told: no member's answers are scored on enough questions"
+    assert alone.verdict.sentence == "cannot be told: no worker's answers are scored on enough questions"
+
+
+def test_an_llm_that_only_writes_is_what_its_mixture_has_to_beat() -> None:
+    """Else a strong writer over weak workers seems worth its price: it is there for one call."""
+    said = pool((0.5, 0.4, 0.4), 300, 0)
+    strong = column(pool((0.9,), 300, 1)["a"], cost_usd=0.001)
+    weak = gathered(said)
+    dear = [replace(r, calls=4, cost_usd=0.008) for r in strong]
+    written = replace(weak, answers=tuple(dear))
+
+    without, report = one(written), one(replace(written, readers={"strong": strong}))
+
+    assert without.verdict.kind == "better"
+    assert (
+        report.verdict.sentence
+        == "not better than strong alone on these 300 questions: 0 gains, 0 losses, 8.0 times the cost"
+    )
+    assert [a.kind for a in report.arms[:6]] == ["mixture", "member", "member", "member", "reader", "best"]
+    assert arm(report, "best").name == "best member (strong)"
+    assert arm(report, "oracle").score == pytest.approx(0.97, abs=0.04)
+    assert {a.name for a in report.arms if a.kind == "vote"} == {"plain vote of 3, for 4.00 calls"}  # of workers
+
+
+def test_an_llm_that_only_writes_and_is_hardly_ever_scored_is_no_arm() -> None:
+    """As people rate what is served; and it does not vote in place of workers that are not scored."""
+    both = replace(gathered({"a": ["1"] * 3, "b": ["1", "2", "1"]}), readers={"w": column(["x", "x", "1"])})
+    only = replace(gathered({"a": ["x"] * 3}), answers=column(["1"] * 3), readers={"w": column(["1"] * 3)})
+
+    report, alone = one(both, Final({"x": None})), one(only, Final({"x": None}))
+
+    assert (report.questions, arm(report, "reader").why) == (3, "its answers are scored on 1 of 3 questions only")
+    assert alone.verdict.sentence == "cannot be told: no worker's answers are scored on enough questions"
+    assert [(a.kind, a.score) for a in alone.arms[:3]] == [("mixture", 1.0), ("member", None), ("reader", None)]
 
 
 def test_all_answers_to_a_question_are_scored_together() -> None:

@@ -69,7 +69,7 @@ def described(mixtures: Mapping[str, Mapping[str, Any]], **more: Any) -> dict[st
 
 
 async def best_is_last(gathered: Gathered) -> str:
-    """Name the last member."""
+    """Name the last worker."""
     return list(gathered.alone)[-1]
 
 
@@ -153,6 +153,54 @@ async def test_members_of_several_mixtures_are_asked_once() -> None:
     assert {name: len(llm.requests) for name, llm in llms.items() if llm.requests} == {"a": 1, "b": 2, "c": 1}
 
 
+READING: dict[str, dict[str, Any]] = {
+    "writes": {"aggregator": {"llm": "c"}},
+    "writes where nobody agrees": {"aggregator": {"method": "vote", "llm": "c"}},
+    "reviews": {"review": {"by": ["c"]}, "aggregator": {"method": "best"}},
+    "compares": {"aggregator": {"llm": "a", "analysis": {"llm": "c"}}},
+}
+
+
+@pytest.mark.parametrize("how", READING)
+async def test_an_llm_that_only_reads_proposals_is_asked_alone(how: str) -> None:
+    """Once, with what `mollm ask --mixture LLM` sends it: it could answer in place of the mixture."""
+    config = described({"team": {"workers": ["a", {"llm": "b", "prompt": "Be brief."}], **READING[how]}})
+    llms = scripted()
+    async with MoLLM(config, llms=llms) as mollm:
+        (one,) = (await gathered(mollm, ROWS)).gathered
+        answered = [request for request in llms["c"].requests if request.is_answer]
+        await mollm.aask(ROWS[1].asked, mixture="c")
+
+    assert (list(one.alone), list(one.readers), list(one.members)) == (["a", "b"], ["c"], ["a", "b", "c"])
+    assert [record.final for record in one.readers["c"]] == ["1"] * 3
+    assert answered.count(llms["c"].requests[-1]) == 1
+
+
+async def test_who_only_reads_is_not_asked_where_nobody_wants_it() -> None:
+    """As for a calibration; and whoever works in another mixture with the same request is not asked again."""
+    written: dict[str, Any] = {"workers": ["a", "b"], "aggregator": {"llm": "c"}}
+    mixtures = {"team": written, "other": {"workers": ["b", "c"]}}
+    llms = scripted()
+    async with MoLLM(described(mixtures), llms=llms) as mollm:
+        without = (await gathered(mollm, [row(1)], readers=False)).gathered[0]
+        asked = len(llms["c"].requests)
+        found = (await gathered(mollm, [row(1)])).gathered[0]
+
+    assert without.readers == {}
+    assert len(llms["c"].requests) == 2 * asked == 4  # it writes, and is a worker
+    assert found.readers["c"][0].final == "1"
+
+
+async def test_the_self_mixture_may_be_of_an_llm_that_only_writes() -> None:
+    """Where it is the best one; and a mixture of samples that another LLM reads is not the self-mixture of these."""
+    mixture: dict[str, Any] = {"workers": [{"llm": "a", "samples": 2}], "aggregator": {"llm": "c"}, "shuffle": False}
+    llms = {**scripted("The answer is 2."), "c": ScriptedLLM("The answer is 1.")}
+    async with MoLLM(described({"team": mixture}), llms=llms) as mollm:
+        (one,) = (await gathered(mollm, [row(1)], best=best_by(Exact()))).gathered
+
+    assert [proposal.worker for proposal in one.itself[0].proposals] == ["c", "c#2"]
+
+
 async def test_a_member_that_nobody_waited_for_is_asked_alone() -> None:
     """A call that was cancelled is no answer, and no failure of the member; one that failed is."""
     config = described({"team": {"workers": ["a", "b", "c"], "enough": 1}})
@@ -192,7 +240,7 @@ async def test_the_self_mixture_is_the_best_member_asked_as_often_by_the_same_ru
     assert [proposal.worker for proposal in itself.proposals] == ["b", "b#2", "b#3"]
     assert llms["b"].requests[2:] == [replace(llms["b"].requests[1], settings=llms["b"].requests[2].settings)] * 3
     assert {request.settings.temperature for request in llms["b"].requests[2:]} == {0.7}
-    assert len(llms["c"].requests) == 2
+    assert len(llms["c"].requests) == 3  # it writes twice, and answers alone
     assert llms["a"].requests[1:] == []
 
 
