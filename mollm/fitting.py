@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TOKENS_FOR_TEMPLATE = 64
 """Room left in a window for role marks and separators of a chat template."""
 SHORTENED = " [...]"
-_ROUNDS = 4
+_ROUNDS = 8
 """Of cutting: what is cut may have fewer bytes than the rest."""
 
 
@@ -77,13 +77,15 @@ def cut_to(messages: Sequence[Message], room: int) -> tuple[Message, ...]:
 
     for message in messages:
         _with_texts(message, note)
-    short = texts
+    short, allowed = texts, sum(map(len, texts))
     for _ in range(_ROUNDS):
         over, characters = _tokens(plain) - room, sum(map(len, short))
         if over <= 0 or not characters:
             break
         width = sum(len(text.encode("utf-8", "replace")) for text in short) / characters
-        short = shorten(texts, characters - int(over * BYTES_PER_TOKEN_AT_LEAST / width) - 1)
+        # Short texts may grow by what marks them as cut, which is no reason to allow more than before.
+        allowed = min(allowed, characters) - int(over * BYTES_PER_TOKEN_AT_LEAST / width) - 1
+        short = shorten(texts, allowed)
         left = iter(short)
         plain = without_tools([_with_texts(message, lambda _: next(left)) for message in messages])  # noqa: B023
     return plain

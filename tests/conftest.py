@@ -10,14 +10,15 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import is_hypothesis_test, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from tests.fuzz import cases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-settings.register_profile("mollm", max_examples=cases(100))
+# A machine that is busy with other things says nothing about a property: no deadlines, and examples that take longer.
+settings.register_profile("mollm", max_examples=cases(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mollm")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mollm.fitting import SHORTENED, cut_to
@@ -31,7 +31,11 @@ def conversation(results: list[str], arguments: str = "{}") -> list[Message]:
     return found
 
 
+WIDE = ["\xeb\x94r\xb4\x08", "\U0010ca825(", "\xec\x9e\U00011e48\U0010f954j?f\U000db466\xec\r\x7f\xba\U000ad08b~"]
+
+
 @given(st.lists(st.text(max_size=300), max_size=6), st.text(max_size=200), st.integers(0, 900))
+@example([*WIDE, WIDE[1], "", ""], "\U00011533\xde\U000a1898Y\U0004de28", 262)  # shorter than the mark of a cut
 def test_it_fits_or_nothing_more_can_be_cut(results: list[str], arguments: str, room: int) -> None:
     """What was said stays whole, and what has room is the conversation as it is."""
     messages = conversation(results, arguments)
