@@ -24,7 +24,6 @@ from mollm.evaluation.mixtures.gathering.members import mixtures_digest
 from mollm.evaluation.mixtures.gathering.planning import outlook
 from mollm.evaluation.mixtures.rows import questions_digest
 from mollm.evaluation.mixtures.subject import lacking
-from mollm.types import total_cost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -92,10 +91,8 @@ async def evaluated(
         itself = _asks_itself(subject, ways)
         best, why = (best_by(score), None) if itself else (None, NO_SAMPLES if subject.is_replayed else None)
         found = await gathered(asker, subject, rows, without, ways, best, why)
-    records = asker.journal.records.values()
-    calls = sum(record.calls for record in records)
-    notes = (*notes_of(found, rows, without, len(all_rows)), *notes_of_failures(asker.failures))
-    return Evaluated(found, calls, total_cost(record.cost_usd for record in records), notes)
+    notes = (*notes_of(found, rows, without, len(all_rows)), *notes_of_outages(asker))
+    return Evaluated(found, asker.journal.calls, asker.journal.cost_usd, (*notes, *notes_of_failures(asker.failures)))
 
 
 @asynccontextmanager
@@ -195,6 +192,14 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def notes_of_outages(asker: Asker) -> Iterator[str]:
+    """Which questions were asked again, and how long somebody was waited for."""
+    for llm, questions in asker.again.items():
+        yield f"{count(len(questions), 'question')} asked again, since {llm} was not reached or not called the first time"
+    if asker.outages.seconds >= 1:
+        yield f"LLMs that did not answer were waited for, {asker.outages.seconds:.0f} s in all"
+
+
 def notes_of_failures(failures: Counter[tuple[str, str]]) -> Iterator[str]:
     """Whose calls failed, and why: a verdict may be about a server rather than about what an LLM knows.
 
@@ -214,7 +219,8 @@ def notes_of(found: Found, rows: list[Row], without: Lacking, of: int) -> list[s
     places = {row.id: row.place for row in rows}
     if found.reached:
         missed = {row for one in found.gathered for row in one.unasked if row not in without.get(one.mixture, ())}
-        notes.append(f"{found.reached}: {count(len(missed), 'question')} of {len(rows)} were not asked of all")
+        what = f"{count(len(missed), 'question')} of {len(rows)} were not asked of all"
+        notes.append(f"{found.reached}: {what if missed else 'not all that failed was asked again'}")
     for mixture, lacking_rows in without.items():
         if lacking_rows:
             examples = named([f"{places[row]} ({why})" for row, why in lacking_rows.items()])

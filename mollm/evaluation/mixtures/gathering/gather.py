@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from mollm.errors import RunError
 from mollm.evaluation.mixtures.gathering.asking import Told
@@ -18,7 +18,6 @@ from mollm.evaluation.mixtures.gathering.ceiling import CeilingReached
 from mollm.evaluation.mixtures.gathering.journal import Key
 from mollm.evaluation.mixtures.gathering.members import members_of, router_digest, themselves, warmed
 from mollm.evaluation.mixtures.records import Gathered, Record
-from mollm.loops import all_of
 
 if TYPE_CHECKING:
     from mollm.evaluation.mixtures.gathering.asking import Asker
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.rows import Row
     from mollm.types import Proposal
 
-T = TypeVar("T")
 Best: TypeAlias = Callable[[Gathered], Awaitable[str]]
 """Names the best member of a mixture."""
 
@@ -75,7 +73,7 @@ async def gather(asker: Asker, what: Gathering) -> Found:
         DataError: The journal cannot be written.
     """
     gatherer = _Gatherer(asker, what)
-    await each(what.rows, gatherer.row, what.concurrency)
+    await asker.all(what.rows, gatherer.row, what.concurrency)
     gathered = [gatherer.gathered(name) for name in what.mixtures]
     records = [record for one in gathered for record in one.answers if record.id not in one.unasked]
     if records and all(record.error is not None for record in records):
@@ -174,7 +172,7 @@ class _Gatherer:
                     self.reached = str(error)
             self._step()
 
-        await each(rows, one, self._what.concurrency)
+        await self._asker.all(rows, one, self._what.concurrency)
         if len(found) < len(rows):
             why = f"{self.reached} after {len(found)} of {len(rows)} questions"
             return replace(gathered, why_not_itself=why)
@@ -183,19 +181,8 @@ class _Gatherer:
 
     def _step(self) -> None:
         ceiling = self._asker.ceiling
-        self._done += 1
+        self._done = min(self._done + 1, self._total)  # a question that is asked again is done already
         self._what.told(Told(self._done, self._total, ceiling.calls, ceiling.failures))
-
-
-async def each(items: Sequence[T], work: Callable[[T], Awaitable[None]], concurrency: int) -> None:
-    """Do some work for each, in order, so many at a time."""
-    left = iter(items)
-
-    async def next_ones() -> None:
-        for item in left:
-            await work(item)
-
-    await all_of([next_ones() for _ in range(min(concurrency, len(items)))])
 
 
 def _proposed(proposals: Sequence[Proposal], name: str) -> Proposal | None:

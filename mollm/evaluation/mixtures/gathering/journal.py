@@ -14,7 +14,7 @@ from mollm.config.files import is_file
 from mollm.errors import DataError
 from mollm.evaluation.mixtures.records import Record
 from mollm.plain import proposal_from_plain
-from mollm.types import Usage
+from mollm.types import Usage, total_cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,13 +41,17 @@ class Journal:
     Attributes:
         records: All that there are, those that failed included.
         is_torn: The last line was cut off, and dropped.
-        failed: Records of earlier starts that failed, and are to be asked for again.
+        failed: Records of earlier starts that failed, or were lost to an outage, and are to be asked for again.
+        calls: Calls of all records, those included in whose place there is another one by now.
+        cost_usd: What they cost; None where no price is known.
     """
 
     def __init__(self) -> None:
         """Nothing is kept in a file."""
         self.records: dict[Key, Record] = {}
         self.is_torn, self.failed = False, 0
+        self.calls = 0
+        self.cost_usd: float | None = None
         self._file: BinaryIO | None = None
         self._path: Path | None = None
         self._is_new: set[Key] = set()
@@ -81,7 +85,7 @@ class Journal:
         except DataError:
             found.close()
             raise
-        found.failed = sum(record.error is not None for record in found.records.values())
+        found.failed = sum(bool(record.error is not None or record.unavailable) for record in found.records.values())
         return found
 
     def done(self, key: Key) -> Record | None:
@@ -91,9 +95,14 @@ class Journal:
 
     def add(self, key: Key, record: Record) -> None:
         """Keep a record. Raises `DataError` if it cannot be written."""
-        self.records[key] = record
+        self._keep(key, record)
         self._is_new.add(key)
         self._write({"what": key.what, "of": key.of, "record": asdict(record)})
+
+    def _keep(self, key: Key, record: Record) -> None:
+        self.records[key] = record
+        self.calls += record.calls
+        self.cost_usd = total_cost((self.cost_usd, record.cost_usd))
 
     def close(self) -> None:
         """Close the file."""
@@ -141,9 +150,10 @@ class Journal:
         try:
             found = json.loads(line)
             record = _record(found["record"])
-            self.records[Key(found["what"], found["of"], record.id)] = record
+            key = Key(found["what"], found["of"], record.id)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DataError(f"{self._path}:{number}: is no record of an evaluation; {ANEW}") from None
+        self._keep(key, record)
 
 
 def _is_locked(file: BinaryIO) -> bool:
@@ -177,6 +187,7 @@ def _record(plain: dict[str, Any]) -> Record:
             **plain,
             "usage": Usage(**plain["usage"]),
             "degraded": tuple(plain["degraded"]),
+            "unavailable": tuple(plain.get("unavailable", ())),
             "proposals": tuple(map(proposal_from_plain, plain["proposals"])),
         }
     )
