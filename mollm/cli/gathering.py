@@ -91,8 +91,12 @@ async def evaluated(
         itself = _asks_itself(subject, ways)
         best, why = (best_by(score), None) if itself else (None, NO_SAMPLES if subject.is_replayed else None)
         found = await gathered(asker, subject, rows, without, ways, best, why)
-    notes = (*notes_of(found, rows, without, len(all_rows)), *notes_of_outages(asker))
-    return Evaluated(found, asker.journal.calls, asker.journal.cost_usd, (*notes, *notes_of_failures(asker.failures)))
+    notes = (
+        *notes_of(found, rows, without, len(all_rows)),
+        *notes_of_outages(asker),
+        *notes_of_failures(asker.failures, is_mended=not found.has_failures),
+    )
+    return Evaluated(found, asker.journal.calls, asker.journal.cost_usd, notes)
 
 
 @asynccontextmanager
@@ -200,17 +204,20 @@ def notes_of_outages(asker: Asker) -> Iterator[str]:
         yield f"LLMs that did not answer were waited for, {asker.outages.seconds:.0f} s in all"
 
 
-def notes_of_failures(failures: Counter[tuple[str, str]]) -> Iterator[str]:
+def notes_of_failures(failures: Counter[tuple[str, str]], *, is_mended: bool = False) -> Iterator[str]:
     """Whose calls failed, and why: a verdict may be about a server rather than about what an LLM knows.
 
-    That an LLM was not called is what came of other failures, and is named where there are none of these.
+    That an LLM was not called is what came of other failures, and is named where there are none of these. Where all was
+    mended, by asking again, they say nothing against the verdict.
     """
+    wrong = "a question without an answer counts as wrong; go on to ask it again"
+    end = "what they were of was answered by another call" if is_mended else wrong
     for llm in dict.fromkeys(llm for llm, _ in failures):
         reasons = Counter({why: times for (name, why), times in failures.items() if name == llm})
         causes = Counter({why: times for why, times in reasons.items() if not why.startswith(NOT_CALLED)})
         ((most, _),) = (causes or reasons).most_common(1)
         calls = count(reasons.total(), "call")
-        yield f"{calls} to {llm} failed ({most}): a question without an answer counts as wrong; go on to ask it again"
+        yield f"{calls} to {llm} failed ({most}): {end}"
 
 
 def notes_of(found: Found, rows: list[Row], without: Lacking, of: int) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mollm.cli.gathering import asking, gathered, notes_of
+from mollm.cli.gathering import asking, gathered, notes_of, notes_of_outages
 from mollm.cli.printing.output import say
 from mollm.cli.reporting import judging
 from mollm.errors import DataError
@@ -88,7 +88,7 @@ async def tuned(wanted: Wanted, ways: Ways, what: Search) -> Done:
     ):
         score = Remembered(judge)
         found = await gathered(asker, subject, asked, without, ways)
-        for note in notes_of(found, asked, without, len(rows)):
+        for note in (*notes_of(found, asked, without, len(rows)), *notes_of_outages(asker)):
             say(note)
         (of_all,) = found.gathered
         table, excluded = await table_of(asked, _asked_of_all(of_all, len(candidates.by_name)), score)

@@ -64,6 +64,16 @@ class Found:
     reached: str | None
     """The ceiling that was reached, in words."""
 
+    @property
+    def has_failures(self) -> bool:
+        """Whether something that was asked has no answer, or one that an LLM had no part in which was not reached."""
+        return any(
+            record.id not in one.unasked and (record.error is not None or bool(record.unavailable))
+            for one in self.gathered
+            for records in (one.answers, one.itself, *one.alone.values())
+            for record in records
+        )
+
 
 async def gather(asker: Asker, what: Gathering) -> Found:
     """Ask everything that is not in the journal yet.
