@@ -159,16 +159,21 @@ def _asks_itself(subject: Subject, ways: Ways) -> bool:
 def _opened(path: Path | None, rows: list[Row], catalog: Catalog) -> Journal:
     if path is None:
         return Journal()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{path.parent}: cannot be made: {error.strerror}") from error
+    make_folder(path.parent)
     journal = Journal.open(path, questions_digest(rows), mixtures_digest(catalog))
     if journal.is_torn:
         say(f"{path}: the last line was cut off and is dropped; what it was of is asked again")
     if journal.failed:
         say(f"{path}: {count(journal.failed, 'question')} failed at an earlier start, and are asked again")
     return journal
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that a journal is to be in, if there is none. Raises `DataError`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be made: {error.strerror}") from error
 
 
 def _check(plan: Outlook, subject: Subject, ways: Ways, questions: int, kept: int) -> None:
@@ -199,7 +204,8 @@ def _interruptible() -> Iterator[None]:
 def notes_of_outages(asker: Asker) -> Iterator[str]:
     """Which questions were asked again, and how long somebody was waited for."""
     for llm, questions in asker.again.items():
-        yield f"{count(len(questions), 'question')} asked again, since {llm} was not reached or not called the first time"
+        asked = count(len(questions), "question")
+        yield f"{asked} asked again: a call to {llm} had failed by an outage, or was not made for one"
     if asker.outages.seconds >= 1:
         yield f"LLMs that did not answer were waited for, {asker.outages.seconds:.0f} s in all"
 

@@ -1,4 +1,4 @@
-"""Outages: which LLMs fail for the moment, how long they are waited for, and whose failures say nothing of what they know.
+"""Which LLMs do not answer for the moment, how long they are waited for, and what failed for no other reason.
 
 An LLM that has answered and then fails is *waited for*: nothing else is asked until it answers again, but for one
 question at a time that finds out. After a while without an answer, or where it never answered at all, it is *down*:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = 50.0
-"""Seconds for which an LLM that fails is waited for: three times those for which a breaker keeps it from being called."""
+"""Seconds for which an LLM that fails is waited for: a breaker lets a call through every 15 s."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 15.0
 """Seconds before it is asked again, doubled each time."""
 MOMENT = 0.25
@@ -96,7 +96,7 @@ class Outages:
         """Wait until whoever is waited for may be asked again; False where nobody is any more."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        while (wait := self._wait()) is not None and wait > 0:
+        while (wait := self._wait()) is not None and wait > 0:  # noqa: ASYNC110 - it is time that is waited for
             await asyncio.sleep(min(wait, MOMENT))
         self.seconds += loop.time() - begun
         for name in self._since:

@@ -100,7 +100,9 @@ async def test_an_outage_in_the_middle_leaves_no_wrong_mark(llms: str, status: i
     assert 1 <= len(again) <= concurrency + 8
     assert sum(away.asked.values()) <= 2 * (100 + 2 * (concurrency + 8))
     notes = list(notes_of_outages(asker))
-    assert any(f"asked again, since {llms[-1]} was not reached or not called the first time" in note for note in notes)
+    assert any(
+        f"asked again: a call to {llms[-1]} had failed by an outage, or was not made for one" in note for note in notes
+    )
 
 
 async def test_one_that_is_down_at_the_beginning_and_answers_later_is_asked_what_it_missed() -> None:
