@@ -99,8 +99,12 @@ class Journal:
 
 
 def _other(key: str) -> str:
-    other = {"mollm": "something else", "format": "another version of mollm", "questions": "other questions"}
-    return other.get(key, "another configuration: its LLMs, prompts or mixtures are not these")
+    other = {
+        "format": "another version of mollm",
+        "questions": "other questions: lines of DATA were added, left out or changed since",
+        "mixtures": "another configuration: its LLMs, prompts or mixtures are not these",
+    }
+    return other[key]
 
 
 def _record(plain: dict[str, Any]) -> Record:

@@ -206,3 +206,16 @@ async def test_what_is_asked_again_keeps_to_the_ceiling(most: int) -> None:
     assert sum(away.asked.values()) <= most
     assert ceiling.calls <= most
     assert found.reached is not None
+
+
+async def test_a_retry_counts_as_a_call() -> None:
+    """A ceiling is one of requests: what is tried again leaves less for the questions that follow."""
+    away = Away("a", 3, seconds=0.05)
+    rows = [row(number) for number in range(30)]
+    ceiling = Ceiling(20)
+
+    found, _ = await evaluated(away, rows, mixture={"workers": ["a"]}, ceiling=ceiling, concurrency=1, retries=2)
+
+    assert ceiling.retries >= 1
+    assert away.asked["a"] == ceiling.calls + ceiling.retries == 20
+    assert "among them) was reached" in (found.reached or "")
