@@ -232,8 +232,11 @@ def notes_of(found: Found, rows: list[Row], without: Lacking, of: int) -> list[s
     places = {row.id: row.place for row in rows}
     if found.reached:
         missed = {row for one in found.gathered for row in one.unasked if row not in without.get(one.mixture, ())}
-        what = f"{count(len(missed), 'question')} of {len(rows)} were not asked of all"
-        notes.append(f"{found.reached}: {what if missed else 'not all that failed was asked again'}")
+        if missed:
+            what = f"{count(len(missed), 'question')} of {len(rows)} were not asked of all"
+        else:
+            what = "not all that failed was asked again" if found.has_failures else "the self-mixture is left out"
+        notes.append(f"{found.reached}: {what}")
     for mixture, lacking_rows in without.items():
         if lacking_rows:
             examples = named([f"{places[row]} ({why})" for row, why in lacking_rows.items()])

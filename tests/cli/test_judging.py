@@ -179,3 +179,20 @@ async def test_recorded_answers_are_judged_once(folder: Path) -> None:
         "report.html",
         "report.json",
     ]
+
+
+async def test_starts_under_ceilings_add_up_to_one_without(folder: Path) -> None:
+    """Members, self-mixture and judge: each start keeps to its ceiling to the call, and nothing is paid for twice."""
+    sent = []
+    async with Upstream() as upstream:
+        for most in (7, 11, 1, 1000, 1000):
+            upstream.received.clear()
+            report = await run(folder, upstream, "--calls", str(most))
+            sent.append(len(upstream.received))
+            assert sent[-1] <= most
+            assert report["calls"] == sum(sent)
+        upstream.received.clear()
+        whole = await run(folder, upstream, "--journal", "other.jsonl")
+
+    assert sent[-1] == 0
+    assert sum(sent) == whole["calls"] == len(upstream.received)
