@@ -119,9 +119,15 @@ class Addresses:
                     best, least = address, (standing, address.in_flight)
         return best
 
+    def opens_in(self, now: float) -> float:
+        """Seconds until the first of them is called again; 0 where one may be called, or one call is finding out."""
+        if self.pick(now) is not None:
+            return 0.0
+        return min(address.breaker.opens_in(now) for address in self._all)
+
     def unavailable(self, now: float, llm: str) -> Unreachable:
         """The error for a call to `llm` when every address is open."""
-        wait = min(address.breaker.opens_in(now) for address in self._all)
+        wait = self.opens_in(now)
         failed = f"its last {self._all[0].breaker.failures} calls failed"
         if len(self._all) > 1:
             failed = f"all its {len(self._all)} addresses keep failing"

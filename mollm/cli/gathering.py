@@ -24,7 +24,6 @@ from mollm.evaluation.mixtures.gathering.members import mixtures_digest
 from mollm.evaluation.mixtures.gathering.planning import outlook
 from mollm.evaluation.mixtures.rows import questions_digest
 from mollm.evaluation.mixtures.subject import lacking
-from mollm.types import total_cost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -94,10 +93,12 @@ async def evaluated(
         itself = _asks_itself(subject, ways)
         best, why = (best_by(score), None) if itself else (None, NO_SAMPLES if subject.is_replayed else None)
         found = await gathered(asker, subject, rows, without, ways, best, why)
-    records = asker.journal.records.values()
-    calls = sum(record.calls for record in records)
-    notes = (*notes_of(found, rows, without, len(all_rows)), *notes_of_failures(asker.failures))
-    return Evaluated(found, calls, total_cost(record.cost_usd for record in records), notes)
+    notes = (
+        *notes_of(found, rows, without, len(all_rows)),
+        *notes_of_outages(asker),
+        *notes_of_failures(asker.failures, is_mended=not found.has_failures),
+    )
+    return Evaluated(found, asker.journal.calls, asker.journal.cost_usd, notes)
 
 
 @asynccontextmanager
@@ -169,16 +170,21 @@ def _asks_itself(subject: Subject, ways: Ways) -> bool:
 def _opened(path: Path | None, rows: list[Row], catalog: Catalog) -> Journal:
     if path is None:
         return Journal()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{path.parent}: cannot be made: {error.strerror}") from error
+    make_folder(path.parent)
     journal = Journal.open(path, questions_digest(rows), mixtures_digest(catalog))
     if journal.is_torn:
         say(f"{path}: the last line was cut off and is dropped; what it was of is asked again")
     if journal.failed:
         say(f"{path}: {count(journal.failed, 'question')} failed at an earlier start, and are asked again")
     return journal
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that a journal is to be in, if there is none. Raises `DataError`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be made: {error.strerror}") from error
 
 
 def _check(plan: Outlook, subject: Subject, ways: Ways, questions: int, kept: int) -> None:
@@ -206,17 +212,29 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def notes_of_failures(failures: Counter[tuple[str, str]]) -> Iterator[str]:
+def notes_of_outages(asker: Asker) -> Iterator[str]:
+    """Which questions were asked again, and how long somebody was waited for."""
+    for llm, questions in asker.again.items():
+        asked = count(len(questions), "question")
+        yield f"{asked} asked again: a call to {llm} had failed by an outage, or was not made for one"
+    if asker.outages.seconds >= 1:
+        yield f"LLMs that did not answer were waited for, {asker.outages.seconds:.0f} s in all"
+
+
+def notes_of_failures(failures: Counter[tuple[str, str]], *, is_mended: bool = False) -> Iterator[str]:
     """Whose calls failed, and why: a verdict may be about a server rather than about what an LLM knows.
 
-    That an LLM was not called is what came of other failures, and is named where there are none of these.
+    That an LLM was not called is what came of other failures, and is named where there are none of these. Where all was
+    mended, by asking again, they say nothing against the verdict.
     """
+    wrong = "a question without an answer counts as wrong; go on to ask it again"
+    end = "what they were of was answered by another call" if is_mended else wrong
     for llm in dict.fromkeys(llm for llm, _ in failures):
         reasons = Counter({why: times for (name, why), times in failures.items() if name == llm})
         causes = Counter({why: times for why, times in reasons.items() if not why.startswith(NOT_CALLED)})
         ((most, _),) = (causes or reasons).most_common(1)
         calls = count(reasons.total(), "call")
-        yield f"{calls} to {llm} failed ({most}): a question without an answer counts as wrong; go on to ask it again"
+        yield f"{calls} to {llm} failed ({most}): {end}"
 
 
 def notes_of(found: Found, rows: list[Row], without: Lacking, of: int) -> list[str]:
@@ -225,7 +243,11 @@ def notes_of(found: Found, rows: list[Row], without: Lacking, of: int) -> list[s
     places = {row.id: row.place for row in rows}
     if found.reached:
         missed = {row for one in found.gathered for row in one.unasked if row not in without.get(one.mixture, ())}
-        notes.append(f"{found.reached}: {count(len(missed), 'question')} of {len(rows)} were not asked of all")
+        if missed:
+            what = f"{count(len(missed), 'question')} of {len(rows)} were not asked of all"
+        else:
+            what = "not all that failed was asked again" if found.has_failures else "the self-mixture is left out"
+        notes.append(f"{found.reached}: {what}")
     for mixture, lacking_rows in without.items():
         if lacking_rows:
             examples = named([f"{places[row]} ({why})" for row, why in lacking_rows.items()])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mollm.api import MoLLM
 from mollm.cli.gathering import evaluated
+from mollm.cli.judging import judging
 from mollm.cli.printing.output import say
 from mollm.config.members import members_digest
 from mollm.errors import DataError
@@ -24,8 +24,8 @@ from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.page import page_of
 from mollm.evaluation.mixtures.reports import write_report, write_whole
 from mollm.evaluation.mixtures.rows import data_digest, read_rows
-from mollm.evaluation.mixtures.scores.registry import Given, score_of
 from mollm.evaluation.mixtures.scores.remembered import Remembered
+from mollm.evaluation.mixtures.scores.verdicts import beside
 from mollm.evaluation.mixtures.subject import subject_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from mollm.cli.gathering import Evaluated, Ways
     from mollm.evaluation.mixtures.report import Report
-    from mollm.evaluation.mixtures.rows import Row
     from mollm.evaluation.mixtures.scores.base import Score
     from mollm.evaluation.mixtures.subject import Subject
 
@@ -78,17 +77,14 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
             f"is for one mixture, and there are {', '.join(subject.mixtures)}; name it with --mixture",
             param_hint="--calibrate",
         )
-    kept = ways.journal or _default_journal(wanted.data, out, subject, calibrate=calibrate)
+    place = ways.journal or _default_journal(wanted.data, out, calibrate=calibrate)
+    # Asking a recording again takes no longer than reading a journal.
+    kept = None if subject.is_replayed and ways.journal is None else place
     asked = rows[: wanted.limit]
     ceiling = Ceiling(ways.calls, ways.cost_usd)
-    async with judging(wanted, subject, rows, ceiling) as score:
+    async with _kept(place), judging(wanted, subject, rows, ceiling, place) as score:
         counted = Remembered(score)
-        try:
-            done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept), ceiling)
-        except asyncio.CancelledError:
-            if kept is not None and kept.exists():
-                say(f"{kept}: holds what was answered; the same command goes on from there")
-            raise
+        done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept), ceiling)
         about = About(
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             data=str(wanted.data),
@@ -116,22 +112,15 @@ def _check_place(out: Path | None, *, calibrate: bool) -> None:
 
 
 @asynccontextmanager
-async def judging(wanted: Wanted, subject: Subject, rows: list[Row], ceiling: Ceiling) -> AsyncIterator[Score]:
-    """The score; a judge is an LLM of the file, also where recorded answers are judged, and asked within the ceiling.
-
-    Raises:
-        LimitError: The judge has no price, and USD are to be counted.
-    """
-    given = Given(rows, wanted.ratings, wanted.judge, config=subject.original.path)
-    if wanted.score != "judge" or wanted.judge is None:
-        yield score_of(wanted.score, given)
-        return
-    async with MoLLM(subject.judging) as mollm:
-        # What a recording answers takes nothing of what a judge may take.
-        shared = ceiling.another() if subject.is_replayed else ceiling
-        score = score_of(wanted.score, replace(given, mollm=mollm, ceiling=shared))
-        say(f"{wanted.judge} judges: two calls for each answer but the first member's, beside those below")
-        yield score
+async def _kept(journal: Path) -> AsyncIterator[None]:
+    """Say what is not lost where somebody interrupts."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        for path in (journal, beside(journal)):
+            if path.exists():
+                say(f"{path}: holds what was answered; the same command goes on from there")
+        raise
 
 
 async def _write_calibration(out: Path, data: Path, subject: Subject, done: Evaluated, score: Score) -> None:
@@ -150,9 +139,7 @@ def _write(folder: Path, report: Report) -> None:
     say(f"{path} and {page.name} are written")
 
 
-def _default_journal(data: Path, out: Path | None, subject: Subject, *, calibrate: bool) -> Path | None:
-    if subject.is_replayed:
-        return None  # asking a recording again takes no longer than reading a journal
+def _default_journal(data: Path, out: Path | None, *, calibrate: bool) -> Path:
     if calibrate:
         return Path(f"{data.stem}.mollm-calibrate.jsonl")  # log-probabilities are asked for: these are other requests
     return out / JOURNAL if out else Path(f"{data.stem}.mollm-eval.jsonl")

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mollm.cli.gathering import asking, gathered, notes_of
+from mollm.cli.gathering import asking, gathered, notes_of, notes_of_outages
+from mollm.cli.judging import judging
 from mollm.cli.printing.output import say
-from mollm.cli.reporting import judging
 from mollm.errors import DataError
 from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
@@ -75,20 +75,21 @@ async def tuned(wanted: Wanted, ways: Ways, what: Search) -> Done:
     if candidates.unrecorded:
         say(f"warning: no recorded answers of {', '.join(candidates.unrecorded)}, which cannot be a member")
     asked = rows[: wanted.limit]
-    if ways.journal is None and not subject.is_replayed:
-        ways = replace(ways, journal=Path(f"{wanted.data.stem}.mollm-tune.jsonl"))
+    place = ways.journal or Path(f"{wanted.data.stem}.mollm-tune.jsonl")
+    if not subject.is_replayed:
+        ways = replace(ways, journal=place)
     if what.methods:
         held_out, most = len(asked) // 2, min(what.most, len(candidates.by_name))
         calls = held_out * (most + 1) * len(what.methods)
         say(f"aggregators are asked {count(held_out, 'question')} once more: {calls:,} further calls at most")
     ceiling = Ceiling(ways.calls, ways.cost_usd)
     async with (
-        judging(wanted, subject, rows, ceiling) as judge,
+        judging(wanted, subject, rows, ceiling, place) as judge,
         asking(subject, asked, rows, ways, ceiling) as (asker, without),
     ):
         score = Remembered(judge)
         found = await gathered(asker, subject, asked, without, ways)
-        for note in notes_of(found, asked, without, len(rows)):
+        for note in (*notes_of(found, asked, without, len(rows)), *notes_of_outages(asker)):
             say(note)
         (of_all,) = found.gathered
         table, excluded = await table_of(asked, _asked_of_all(of_all, len(candidates.by_name)), score)

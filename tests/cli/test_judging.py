@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from mollm.cli.main import app
 from mollm.errors import LimitError
 from mollm.evaluation.mixtures.scores.base import spent_by
 from mollm.evaluation.mixtures.scores.remembered import Remembered
+from tests.command import MOLLM
 from tests.evaluation.mixtures.scores.asking import row
 from tests.evaluation.mixtures.scores.test_llm_judge import judge_of, preferring, shown
-from tests.upstream import Upstream, answer
+from tests.upstream import Upstream, answer, hang
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,3 +122,77 @@ async def test_a_ceiling_of_money_needs_the_price_of_the_judge(folder: Path) -> 
         with pytest.raises(LimitError, match=r"--cost cannot be kept: no price of referee, which judges"):
             await run(folder, upstream, "--cost", "1", price=None)
         assert not upstream.received
+
+
+async def test_a_kill_in_the_middle_of_judging_loses_the_verdicts_that_were_under_way(folder: Path) -> None:
+    """Those that are there are not asked for again, and the report counts what both starts took."""
+    words = ["eval", "mixtures", "data.jsonl", "--score", "judge", "--judge", "referee", "--out", "out", "--no-self"]
+    env = {key: value for key, value in os.environ.items() if key != "MOLLM_CONFIG"}
+    stuck = asyncio.Event()
+    judged: list[str] = []
+
+    def sticks(received: Received) -> Reply:
+        if received.body["model"] == "referee":
+            if len(judged) == 3:
+                stuck.set()
+                return hang()
+            judged.append(received.body["messages"][-1]["content"])
+        return says(received)
+
+    async with Upstream() as upstream:
+        write(folder, upstream.base_url)
+        upstream.reply_to = sticks
+        process = await asyncio.create_subprocess_exec(*MOLLM, *words, cwd=folder, env=env, stderr=-1, stdout=-1)
+        await stuck.wait()
+        await asyncio.sleep(0.3)  # what was judged arrives
+        process.kill()
+        await process.communicate()
+        kept = (folder / "out" / "journal.verdicts.jsonl").read_bytes()
+        (folder / "out" / "journal.verdicts.jsonl").write_bytes(kept[:-5])  # in the middle of the last one
+        upstream.received.clear()
+        report = await run(folder, upstream, "--no-self", "--calls", str(2 * QUESTIONS - 2))
+        asked = [received.body["model"] for received in upstream.received]
+
+    assert kept.count(b"\n") == 1 + 3
+    assert asked == ["referee"] * (2 * QUESTIONS - 2)
+    assert report["calls"] == 4 * QUESTIONS
+    assert {arm["name"]: arm["score"] for arm in report["mixtures"][0]["arms"]}["b alone"] == 1.0
+
+
+async def test_recorded_answers_are_judged_once(folder: Path) -> None:
+    """No journal holds what a recording says, and the judge is paid for all the same."""
+    recorded = folder / "recorded"
+    recorded.mkdir()
+    rows = [{"id": str(n), "question": f"What is 2 + 2, {n}?"} for n in range(QUESTIONS)]
+    (recorded / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for name, text in SAID.items():
+        lines = [json.dumps({"id": str(n), "output": text}) for n in range(QUESTIONS)]
+        (recorded / f"{name}.jsonl").write_text("\n".join(lines))
+    async with Upstream() as upstream:
+        reports = [await run(folder, upstream, "--replay", "recorded") for _ in range(2)]
+        asked = [received.body["model"] for received in upstream.received]
+
+    assert asked == ["referee"] * 2 * QUESTIONS
+    assert {report["mixtures"][0]["verdict"]["sentence"] for report in reports}
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        "journal.verdicts.jsonl",
+        "report.html",
+        "report.json",
+    ]
+
+
+async def test_starts_under_ceilings_add_up_to_one_without(folder: Path) -> None:
+    """Members, self-mixture and judge: each start keeps to its ceiling to the call, and nothing is paid for twice."""
+    sent = []
+    async with Upstream() as upstream:
+        for most in (7, 11, 1, 1000, 1000):
+            upstream.received.clear()
+            report = await run(folder, upstream, "--calls", str(most))
+            sent.append(len(upstream.received))
+            assert sent[-1] <= most
+            assert report["calls"] == sum(sent)
+        upstream.received.clear()
+        whole = await run(folder, upstream, "--journal", "other.jsonl")
+
+    assert sent[-1] == 0
+    assert sum(sent) == whole["calls"] == len(upstream.received)

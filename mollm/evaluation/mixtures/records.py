@@ -37,6 +37,8 @@ class Record:
     degraded: tuple[str, ...] = ()
     proposals: tuple[Proposal, ...] = ()
     """Of a mixture; empty for a member."""
+    unavailable: tuple[str, ...] = ()
+    """LLMs of which a call failed, or was not made, in a way that says nothing of what they know."""
     route: str | None = None
     """The mixture that was picked, where the router was asked."""
 

@@ -15,7 +15,6 @@ import numpy as np
 from mollm.config.panels import OwnPanel
 from mollm.evaluation.mixtures.comparing.scoring import scores_of
 from mollm.evaluation.mixtures.gathering.ceiling import CeilingReached
-from mollm.evaluation.mixtures.gathering.gather import each
 from mollm.evaluation.mixtures.gathering.journal import Key
 from mollm.evaluation.tuning.confirming import judged
 from mollm.evaluation.tuning.outcomes import Outcome
@@ -89,9 +88,10 @@ async def _asked(
     found: dict[int, tuple[float, float, float]] = {}
     is_reached = False
 
-    async def one(number: int) -> None:
+    numbers = {row.id: number for number, row in enumerate(rows)}
+
+    async def one(row: Row) -> None:
         nonlocal is_reached
-        row = rows[number]
         if is_reached:
             return
         try:
@@ -102,9 +102,9 @@ async def _asked(
         scored = {NAME: 0.0} if record.error is not None else await scores_of(score, row, {NAME: record.text})
         cost = np.nan if record.cost_usd is None else record.cost_usd
         if not np.isnan(scored[NAME]):
-            found[number] = scored[NAME], record.calls, cost
+            found[numbers[row.id]] = scored[NAME], record.calls, cost
 
-    await each(range(len(rows)), one, concurrency)
+    await asker.all(rows, one, concurrency)
     asked = sorted(found)
     columns = np.array([found[number] for number in asked], float).reshape(-1, 3).T
     return asked, Outcome(columns[0], columns[1], columns[2])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from mollm.errors import LimitError
 from mollm.evaluation.counting import count
-from mollm.events import CallEnded
+from mollm.events import CallEnded, Retried
 from mollm.types import Usage
 
 if TYPE_CHECKING:
@@ -25,10 +25,14 @@ class CeilingReached(Exception):
 
 
 class Ceiling:
-    """Calls and USD that all questions together may take; as in `limits`, retries are not counted.
+    """Calls and USD that all questions together may take.
+
+    A retry counts as a call once it is made; none is held beforehand, so those of the questions that run when a ceiling
+    is reached may go beyond it. What a call that failed has cost is known to nobody.
 
     Attributes:
         calls: Calls that have ended.
+        retries: How often one of them was tried again.
         cost_usd: What they cost, as far as LLMs have prices.
         failures: Calls that failed.
     """
@@ -36,7 +40,7 @@ class Ceiling:
     def __init__(self, calls: int | None = None, cost_usd: float | None = None) -> None:
         """Nothing is spent yet; None: there is no such ceiling."""
         self._most_calls, self._most_cost = calls, cost_usd
-        self.calls, self.failures, self.cost_usd = 0, 0, 0.0
+        self.calls, self.retries, self.failures, self.cost_usd = 0, 0, 0, 0.0
         self._held: set[Share] = set()
         self._changed = asyncio.Event()
 
@@ -54,7 +58,10 @@ class Ceiling:
         """What to say of a question that was not asked."""
         parts = [count(self._most_calls, "call")] if self._most_calls is not None else []
         parts += [f"{self._most_cost:g} USD"] if self._most_cost is not None else []
-        return f"the ceiling of {' and '.join(parts)} was reached"
+        retried = (
+            f" ({count(self.retries, 'retry', 'retries')} among them)" if self.retries and self._most_calls else ""
+        )
+        return f"the ceiling of {' and '.join(parts)}{retried} was reached"
 
     async def within(self, ask: Callable[[Share], Awaitable[T]]) -> T:
         """Ask a question as soon as there is enough left for it, and return what `ask` returns.
@@ -89,7 +96,7 @@ class Ceiling:
             raise LimitError(
                 f"{unpriced} has no price, so a ceiling of USD cannot be kept; give it one, or count calls"
             )
-        calls = self.calls - share.calls + sum(held.calls_left for held in others) + worst.calls
+        calls = self.calls + self.retries - share.calls + sum(held.calls_left for held in others) + worst.calls
         cost = self.cost_usd - share.cost_usd + sum(held.cost_left for held in others) + (worst.cost_usd or 0.0)
         return (self._most_calls is None or calls <= self._most_calls) and (
             self._most_cost is None or cost <= self._most_cost
@@ -156,7 +163,8 @@ class Share:
         self._ceiling.hold(self)
 
     def tell(self, event: Event) -> None:
-        """Count a call that ended."""
+        """Count a call that ended, and one that is tried again."""
+        self._ceiling.retries += isinstance(event, Retried)
         if isinstance(event, CallEnded):
             self.ended.append(event)
             cost = event.call.cost_usd or 0.0

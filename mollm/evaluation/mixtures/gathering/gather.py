@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from mollm.errors import RunError
 from mollm.evaluation.mixtures.gathering.asking import Told
@@ -18,7 +18,6 @@ from mollm.evaluation.mixtures.gathering.ceiling import CeilingReached
 from mollm.evaluation.mixtures.gathering.journal import Key
 from mollm.evaluation.mixtures.gathering.members import members_of, readers_of, router_digest, themselves, warmed
 from mollm.evaluation.mixtures.records import Gathered, Record
-from mollm.loops import all_of
 
 if TYPE_CHECKING:
     from mollm.evaluation.mixtures.gathering.asking import Asker
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.rows import Row
     from mollm.types import Proposal
 
-T = TypeVar("T")
 Best: TypeAlias = Callable[[Gathered], Awaitable[str]]
 """Names the best member of a mixture."""
 
@@ -68,6 +66,16 @@ class Found:
     reached: str | None
     """The ceiling that was reached, in words."""
 
+    @property
+    def has_failures(self) -> bool:
+        """Whether something that was asked has no answer, or one that an LLM had no part in which was not reached."""
+        return any(
+            record.id not in one.unasked and (record.error is not None or bool(record.unavailable))
+            for one in self.gathered
+            for records in (one.answers, one.itself, *one.alone.values())
+            for record in records
+        )
+
 
 async def gather(asker: Asker, what: Gathering) -> Found:
     """Ask everything that is not in the journal yet.
@@ -77,7 +85,7 @@ async def gather(asker: Asker, what: Gathering) -> Found:
         DataError: The journal cannot be written.
     """
     gatherer = _Gatherer(asker, what)
-    await each(what.rows, gatherer.row, what.concurrency)
+    await asker.all(what.rows, gatherer.row, what.concurrency)
     gathered = [gatherer.gathered(name) for name in what.mixtures]
     records = [record for one in gathered for record in one.answers if record.id not in one.unasked]
     if records and all(record.error is not None for record in records):
@@ -180,7 +188,7 @@ class _Gatherer:
                     self.reached = str(error)
             self._step()
 
-        await each(rows, one, self._what.concurrency)
+        await self._asker.all(rows, one, self._what.concurrency)
         if len(found) < len(rows):
             why = f"{self.reached} after {len(found)} of {len(rows)} questions"
             return replace(gathered, why_not_itself=why)
@@ -189,19 +197,8 @@ class _Gatherer:
 
     def _step(self) -> None:
         ceiling = self._asker.ceiling
-        self._done += 1
+        self._done = min(self._done + 1, self._total)  # a question that is asked again is done already
         self._what.told(Told(self._done, self._total, ceiling.calls, ceiling.failures))
-
-
-async def each(items: Sequence[T], work: Callable[[T], Awaitable[None]], concurrency: int) -> None:
-    """Do some work for each, in order, so many at a time."""
-    left = iter(items)
-
-    async def next_ones() -> None:
-        for item in left:
-            await work(item)
-
-    await all_of([next_ones() for _ in range(min(concurrency, len(items)))])
 
 
 def _proposed(proposals: Sequence[Proposal], name: str) -> Proposal | None:

@@ -74,10 +74,16 @@ async def best_is_last(gathered: Gathered) -> str:
 
 
 async def gathered(
-    mollm: MoLLM, rows: Sequence[Row], *, journal: Journal | None = None, ceiling: Ceiling | None = None, **what: Any
+    mollm: MoLLM,
+    rows: Sequence[Row],
+    *,
+    journal: Journal | None = None,
+    ceiling: Ceiling | None = None,
+    patience: float = 0.5,
+    **what: Any,
 ) -> Found:
     """Ask everything of every mixture."""
-    asker = Asker(mollm, journal or Journal(), ceiling or Ceiling())
+    asker = Asker(mollm, journal or Journal(), ceiling or Ceiling(), patience)
     return await gather(asker, Gathering(rows, tuple(mollm.config.mixtures), **what))
 
 
