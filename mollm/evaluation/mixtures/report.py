@@ -204,5 +204,5 @@ class Report:
     cost_usd: float | None = None
     format: int = FORMAT
     is_exact: bool = True
-    """Answers are right or wrong. Where they are not, since scores lie between 0 and 1, `Bin.right` is a mean score, and
-    what `Turned` counts are answers that became better or worse."""
+    """Answers are right or wrong. Where scores lie between 0 and 1, `Bin.right` is a mean score, and `Turned` counts
+    answers that became better or worse."""
