@@ -113,6 +113,42 @@ def test_what_it_may_take_is_said_first_and_a_ceiling_is_kept(folder: Path, caps
     assert len((folder / "data.mollm-eval.jsonl").read_text().splitlines()) == 1 + 3 * 2
 
 
+@pytest.mark.parametrize(
+    ("options", "arithmetic"),
+    [
+        (
+            ("--calls", "4"),
+            r"takes up to 5 calls \(3 if nobody is late\), and the ceiling is 4 calls; give more, or ask",
+        ),
+        (("--cost", "0.000001"), r".* and 0.005145 USD, and the ceiling is 1e-06 USD; give more"),
+    ],
+)
+def test_a_ceiling_below_one_question_is_refused_before_anything_is_asked(
+    folder: Path, options: tuple[str, str], arithmetic: str
+) -> None:
+    """It would be paid for, and count for nothing; what is in the journal already needs none."""
+    write(folder, price={"input": 1, "output": 1})
+    command = ("eval", "mixtures", "data.jsonl", "--yes", "--no-self")
+
+    with pytest.raises(LimitError, match=rf"nothing is asked: one question {arithmetic}"):
+        call(*command, *options)
+
+    assert len((folder / "data.mollm-eval.jsonl").read_text().splitlines()) == 1
+    call(*command)
+    call(*command, *options)
+
+
+def test_for_how_many_questions_a_ceiling_is_sure_to_be_enough_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Which is less than it will probably be, and nothing where it is enough for all."""
+    for calls in ("14", "60"):
+        call("eval", "mixtures", "data.jsonl", "--no-self", "--calls", calls, "--journal", f"{calls}.jsonl")
+
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "sure" in line]
+    assert line.startswith(
+        "the ceiling of 14 calls is sure to be enough for 2 of 12 questions: one question takes up to 5"
+    )
+
+
 def test_a_ceiling_of_money_needs_prices() -> None:
     """Before anything is called."""
     with pytest.raises(LimitError, match=r"--cost cannot be kept: no price of a, b; give `price`, or --calls"):
