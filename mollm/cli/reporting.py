@@ -13,6 +13,7 @@ import typer
 
 from mollm.api import MoLLM
 from mollm.cli.gathering import evaluated
+from mollm.cli.printing.calibration import print_calibration
 from mollm.cli.printing.output import say
 from mollm.config.members import members_digest
 from mollm.errors import DataError
@@ -140,7 +141,7 @@ async def _write_calibration(out: Path, data: Path, subject: Subject, done: Eval
     section = subject.original.mixtures[gathered.mixture]
     calibration = fitted(replace(gathered, rows=counted.rows, alone=counted.alone), counted.of_members)
     write_calibration(out, calibration, members=members_digest(subject.original, section), data=data)
-    say(f"{out}: `mixtures.{gathered.mixture}.calibration` loads it")
+    print_calibration(calibration, out, gathered.mixture, float(counted.of_mixture.mean()), subject.original.path)
 
 
 def _write(folder: Path, report: Report) -> None:

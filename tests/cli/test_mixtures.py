@@ -178,6 +178,25 @@ def test_a_calibration_leaves_the_journal_of_an_evaluation_alone(folder: Path) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("questions", "error"), [(12, "no calibration error can be told: that takes 20 questions or more"), (20, "points")]
+)
+def test_a_calibration_says_how_far_it_is_off_and_where_it_goes(
+    folder: Path, capsys: pytest.CaptureFixture[str], questions: int, error: str
+) -> None:
+    """A number that nobody is told is not looked at; the line that loads it names the file from the configuration."""
+    rows = [{"id": n, "question": f"What is {n} + 0?", "reference": n % 2} for n in range(questions)]
+    (folder / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    call("eval", "mixtures", "data.jsonl", "-m", "team", "--calibrate", "--out", "sub/team.json")
+
+    *_, fitted, told, where = capsys.readouterr().err.splitlines()
+    score = "the mean score of team is 50.0 %"
+    assert fitted == f"sub/team.json is written: fitted on {questions} questions, on which {score}"
+    assert error in told
+    assert where.startswith("put `calibration: sub/team.json` into `mixtures.team` in mollm.yaml; ")
+
+
 def test_more_questions_go_on_with_the_journal_of_a_few(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A first try of some is not lost."""
     call("eval", "mixtures", "data.jsonl", "--limit", "2", "--no-self", "-m", "team")
