@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
+import threading
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from mollm.evaluation.mixtures.comparing.best import best_by
 from mollm.evaluation.mixtures.gathering.asking import Asker
 from mollm.evaluation.mixtures.gathering.fitting import Asking, fit_of
 from mollm.evaluation.mixtures.gathering.gather import Gathering, gather
-from mollm.evaluation.mixtures.gathering.journal import Journal
+from mollm.evaluation.mixtures.gathering.journal import Journal, has_records
 from mollm.evaluation.mixtures.gathering.members import mixtures_digest
 from mollm.evaluation.mixtures.gathering.planning import outlook
 from mollm.evaluation.mixtures.rows import questions_digest
@@ -183,7 +185,7 @@ def _check(of_whom: Asking, subject: Subject, rows: list[Row], ways: Ways, journ
     asked = {name for mixture in subject.mixtures for name in subject.config.mixtures[mixture].llms}
     costs = bool(worst.cost_usd) or any(llms[name].is_remote and not llms[name].is_private for name in asked)
     if costs and not ways.is_sure and sys.stdin.isatty() and sys.stderr.isatty():
-        with _interruptible():
+        with interruptible():
             typer.confirm("Go on?", abort=True, err=True)
 
 
@@ -201,13 +203,31 @@ def _check_ceiling(fit: Fit, questions: int, ceiling: Ceiling) -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end what waits for a person: the handler of an event loop would only cancel what awaits."""
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end what awaits nothing, such as a person; the handler of an event loop only cancels what does."""
+    if threading.current_thread() is not threading.main_thread():  # which alone hears of it
+        yield
+        return
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def told_of_interruption(journal: Path | None) -> Iterator[None]:
+    """Say what is kept, and how to go on, where Ctrl-C or the user's no ends what is asked, scored or written."""
+    try:
+        yield
+    except (asyncio.CancelledError, KeyboardInterrupt, typer.Abort):
+        if journal is None:
+            say("interrupted: nothing is kept of recorded answers; the same command begins anew")
+        elif has_records(journal):
+            say(f"{journal}: holds what was answered; the same command goes on from there")
+        else:
+            say("interrupted before anything was answered; the same command begins anew")
+        raise
 
 
 def notes_of_failures(failures: Counter[tuple[str, str]]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mollm.api import MoLLM
-from mollm.cli.gathering import evaluated
+from mollm.cli.gathering import evaluated, interruptible, told_of_interruption
 from mollm.cli.printing.calibration import print_calibration
 from mollm.cli.printing.output import say
 from mollm.config.members import members_digest
@@ -82,30 +81,27 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
     kept = ways.journal or _default_journal(wanted.data, out, subject, calibrate=calibrate)
     asked = rows[: wanted.limit]
     ceiling = Ceiling(ways.calls, ways.cost_usd)
-    async with judging(wanted, subject, rows, ceiling) as score:
-        counted = Remembered(score)
-        try:
+    with told_of_interruption(kept):
+        async with judging(wanted, subject, rows, ceiling) as score:
+            counted = Remembered(score)
             done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept), ceiling)
-        except asyncio.CancelledError:
-            if kept is not None and kept.exists():
-                say(f"{kept}: holds what was answered; the same command goes on from there")
-            raise
-        about = About(
-            date=datetime.now(UTC).isoformat(timespec="seconds"),
-            data=str(wanted.data),
-            data_digest=data_digest(asked),
-            config=subject.name,
-            is_replayed=subject.is_replayed,
-            calls=done.calls,
-            cost_usd=done.cost_usd,
-            notes=(*subject.notes, *done.notes),
-            routes=done.found.routes,
-        )
-        report = await report_of(done.found.gathered, counted, about, seed=wanted.seed)
-        if calibrate and out is not None:
-            await _write_calibration(out, wanted.data, subject, done, counted)
-    if out is not None and not calibrate:
-        _write(out, report)
+            about = About(
+                date=datetime.now(UTC).isoformat(timespec="seconds"),
+                data=str(wanted.data),
+                data_digest=data_digest(asked),
+                config=subject.name,
+                is_replayed=subject.is_replayed,
+                calls=done.calls,
+                cost_usd=done.cost_usd,
+                notes=(*subject.notes, *done.notes),
+                routes=done.found.routes,
+            )
+            report = await report_of(done.found.gathered, counted, about, seed=wanted.seed)
+            if calibrate and out is not None:
+                await _write_calibration(out, wanted.data, subject, done, counted)
+        if out is not None and not calibrate:
+            with interruptible():
+                _write(out, report)
     return report
 
 

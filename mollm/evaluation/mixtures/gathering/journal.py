@@ -146,6 +146,15 @@ class Journal:
             raise DataError(f"{self._path}:{number}: is no record of an evaluation; {ANEW}") from None
 
 
+def has_records(path: Path) -> bool:
+    """Whether a file is a journal with anything in it."""
+    try:
+        with path.open("rb") as file:
+            return file.readline().startswith(BEGINNING) and bool(file.readline())
+    except OSError:
+        return False
+
+
 def _is_locked(file: BinaryIO) -> bool:
     """Whether nobody else has the file, as far as the system can tell; it is given back when it is closed."""
     try:
