@@ -22,7 +22,7 @@ from mollm.evaluation.mixtures.comparing.compare import About, report_of
 from mollm.evaluation.mixtures.comparing.scoring import score_questions, scored
 from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.page import page_of
-from mollm.evaluation.mixtures.reports import write_report, write_whole
+from mollm.evaluation.mixtures.reports import check_folder, write_report, write_whole
 from mollm.evaluation.mixtures.rows import data_digest, read_rows
 from mollm.evaluation.mixtures.scores.registry import Given, score_of
 from mollm.evaluation.mixtures.scores.remembered import Remembered
@@ -110,6 +110,8 @@ def _check_place(out: Path | None, *, calibrate: bool) -> None:
     if out is not None and out.exists() and out.is_dir() is calibrate:
         what = "a folder, and --calibrate writes a file" if calibrate else "a file, and a report is written to a folder"
         raise DataError(f"{out}: is {what}; name another with --out")
+    if out is not None:
+        check_folder(out.parent if calibrate else out)
 
 
 @asynccontextmanager
