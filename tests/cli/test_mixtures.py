@@ -80,7 +80,8 @@ async def test_what_was_answered_before_a_kill_is_not_asked_again(tmp_path: Path
             is_stuck.clear()
             process = await asyncio.create_subprocess_exec(*arguments, cwd=tmp_path, env=env, stderr=-1, stdout=-1)
             if end is not None:
-                await is_stuck.wait()
+                async with asyncio.timeout(60):  # one that has ended says nothing more
+                    await is_stuck.wait()
                 await asyncio.sleep(0.3)  # what was answered arrives
                 process.send_signal(end)
             said = b"".join(await process.communicate())
