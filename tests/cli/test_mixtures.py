@@ -225,6 +225,7 @@ def test_a_terminal_of_sixty_columns_shows_one_line_and_is_asked_where_it_costs_
     (folder / "data.mollm-eval.jsonl").unlink()
     code, screen = in_terminal(*shown, cwd=folder, columns=60, interrupt_at=b"Go on?")
     assert code == 130
+    assert "interrupted before anything was answered; the same command begins anew" in " ".join(plain(screen).split())
     assert (folder / "data.mollm-eval.jsonl").read_text().count("\n") == 1
 
 
