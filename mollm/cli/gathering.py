@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
+import threading
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -18,10 +20,11 @@ from mollm.errors import DataError, LimitError
 from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.comparing.best import best_by
 from mollm.evaluation.mixtures.gathering.asking import Asker
+from mollm.evaluation.mixtures.gathering.fitting import Asking, fit_of
 from mollm.evaluation.mixtures.gathering.gather import Gathering, gather
 from mollm.evaluation.mixtures.gathering.journal import Journal
+from mollm.evaluation.mixtures.gathering.lines import has_lines
 from mollm.evaluation.mixtures.gathering.members import mixtures_digest
-from mollm.evaluation.mixtures.gathering.planning import outlook
 from mollm.evaluation.mixtures.rows import questions_digest
 from mollm.evaluation.mixtures.subject import lacking
 
@@ -31,8 +34,8 @@ if TYPE_CHECKING:
 
     from mollm.catalog import Catalog
     from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
+    from mollm.evaluation.mixtures.gathering.fitting import Fit
     from mollm.evaluation.mixtures.gathering.gather import Best, Found
-    from mollm.evaluation.mixtures.gathering.planning import Outlook
     from mollm.evaluation.mixtures.rows import Row
     from mollm.evaluation.mixtures.scores.base import Score
     from mollm.evaluation.mixtures.subject import Subject
@@ -116,17 +119,9 @@ async def asking(
         without = lacking(mollm.catalog, subject.mixtures, rows)
         journal = _opened(ways.journal, all_rows, mollm.catalog)
         try:
-            itself = _asks_itself(subject, ways)
-            plan = outlook(
-                mollm.catalog,
-                subject.mixtures,
-                rows,
-                without,
-                itself=itself,
-                routes=subject.routes,
-                readers=ways.readers,
-            )
-            _check(plan, subject, ways, len(rows), len(journal.records) - journal.failed)
+            if not subject.is_replayed:
+                of_whom = Asking(mollm.catalog, subject.mixtures, without, subject.routes, ways.readers)
+                _check(of_whom, subject, rows, ways, journal, ceiling)
             asker = Asker(mollm, journal, ceiling)
             try:
                 yield asker, without
@@ -187,24 +182,41 @@ def make_folder(path: Path) -> None:
         raise DataError(f"{path}: cannot be made: {error.strerror}") from error
 
 
-def _check(plan: Outlook, subject: Subject, ways: Ways, questions: int, kept: int) -> None:
+def _check(of_whom: Asking, subject: Subject, rows: list[Row], ways: Ways, journal: Journal, ceiling: Ceiling) -> None:
     """Say what it may take, refuse what cannot be kept, and ask whether to go on where that costs money."""
-    if subject.is_replayed:
-        return
+    itself = _asks_itself(subject, ways)
+    plan = of_whom.of(rows, itself=itself)
     worst, llms = plan.worst, subject.config.llms
-    print_outlook(plan, questions, len(subject.mixtures), kept)
+    print_outlook(plan, len(rows), len(subject.mixtures), len(journal.records) - journal.failed)
     if ways.cost_usd is not None and worst.unpriced:
         raise LimitError(f"--cost cannot be kept: no price of {named(list(worst.unpriced))}; give `price`, or --calls")
+    _check_ceiling(fit_of(of_whom, rows, journal, ceiling), len(rows), ceiling)
     asked = {name for mixture in subject.mixtures for name in subject.config.mixtures[mixture].llms}
     costs = bool(worst.cost_usd) or any(llms[name].is_remote and not llms[name].is_private for name in asked)
     if costs and not ways.is_sure and sys.stdin.isatty() and sys.stderr.isatty():
-        with _interruptible():
+        with interruptible():
             typer.confirm("Go on?", abort=True, err=True)
 
 
+def _check_ceiling(fit: Fit, questions: int, ceiling: Ceiling) -> None:
+    """Refuse a ceiling below what one question may take, and say for how many another one is sure to be enough."""
+    if fit.first is None:
+        return
+    worst, usual = fit.first.worst, fit.first.usual
+    late = f" ({usual:,} if nobody is late)" if usual < worst.calls else ""
+    cost = f" and {worst.cost_usd:,.6f} USD" if ceiling.needs_prices else ""
+    takes = f"one question takes up to {count(worst.calls, 'call')}{late}{cost}"
+    if not fit.sure:
+        raise LimitError(f"nothing is asked: {takes}, and the ceiling is {ceiling.most}; give more, or ask fewer LLMs")
+    say(f"the ceiling of {ceiling.most} is sure to be enough for {fit.sure:,} of {questions:,} questions: {takes}")
+
+
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end what waits for a person: the handler of an event loop would only cancel what awaits."""
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end what awaits nothing, such as a person; the handler of an event loop only cancels what does."""
+    if threading.current_thread() is not threading.main_thread():  # which alone hears of it
+        yield
+        return
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -219,6 +231,22 @@ def notes_of_outages(asker: Asker) -> Iterator[str]:
         yield f"{asked} asked again: a call to {llm} had failed by an outage, or was not made for one"
     if asker.outages.seconds >= 1:
         yield f"LLMs that did not answer were waited for, {asker.outages.seconds:.0f} s in all"
+
+
+@contextmanager
+def told_of_interruption(*journals: Path | None, is_replayed: bool = False) -> Iterator[None]:
+    """Say what is kept, and how to go on, where Ctrl-C or the user's no ends what is asked, scored or written."""
+    try:
+        yield
+    except (asyncio.CancelledError, KeyboardInterrupt, typer.Abort):
+        kept = [str(path) for path in journals if path and has_lines(path)]
+        if kept:
+            hold = "holds" if len(kept) == 1 else "hold"
+            say(f"{' and '.join(kept)} {hold} what was answered; the same command goes on from there")
+        else:
+            nothing = "nothing is kept of recorded answers" if is_replayed else "nothing was answered yet"
+            say(f"interrupted: {nothing}; the same command begins anew")
+        raise
 
 
 def notes_of_failures(failures: Counter[tuple[str, str]], *, is_mended: bool = False) -> Iterator[str]:

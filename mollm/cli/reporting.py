@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mollm.cli.gathering import evaluated
+from mollm.cli.gathering import evaluated, interruptible, told_of_interruption
 from mollm.cli.judging import judging
+from mollm.cli.printing.calibration import print_calibration
 from mollm.cli.printing.output import say
 from mollm.config.members import members_digest
 from mollm.errors import DataError
@@ -22,15 +21,13 @@ from mollm.evaluation.mixtures.comparing.compare import About, report_of
 from mollm.evaluation.mixtures.comparing.scoring import score_questions, scored
 from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.page import page_of
-from mollm.evaluation.mixtures.reports import write_report, write_whole
+from mollm.evaluation.mixtures.reports import check_folder, write_report, write_whole
 from mollm.evaluation.mixtures.rows import data_digest, read_rows
 from mollm.evaluation.mixtures.scores.remembered import Remembered
 from mollm.evaluation.mixtures.scores.verdicts import beside
 from mollm.evaluation.mixtures.subject import subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from mollm.cli.gathering import Evaluated, Ways
     from mollm.evaluation.mixtures.report import Report
     from mollm.evaluation.mixtures.scores.base import Score
@@ -82,25 +79,27 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
     kept = None if subject.is_replayed and ways.journal is None else place
     asked = rows[: wanted.limit]
     ceiling = Ceiling(ways.calls, ways.cost_usd)
-    async with _kept(place), judging(wanted, subject, rows, ceiling, place) as score:
-        counted = Remembered(score)
-        done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept), ceiling)
-        about = About(
-            date=datetime.now(UTC).isoformat(timespec="seconds"),
-            data=str(wanted.data),
-            data_digest=data_digest(asked),
-            config=subject.name,
-            is_replayed=subject.is_replayed,
-            calls=done.calls,
-            cost_usd=done.cost_usd,
-            notes=(*subject.notes, *done.notes),
-            routes=done.found.routes,
-        )
-        report = await report_of(done.found.gathered, counted, about, seed=wanted.seed)
-        if calibrate and out is not None:
-            await _write_calibration(out, wanted.data, subject, done, counted)
-    if out is not None and not calibrate:
-        _write(out, report)
+    with told_of_interruption(kept, beside(place), is_replayed=subject.is_replayed):
+        async with judging(wanted, subject, rows, ceiling, place) as score:
+            counted = Remembered(score)
+            done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept), ceiling)
+            about = About(
+                date=datetime.now(UTC).isoformat(timespec="seconds"),
+                data=str(wanted.data),
+                data_digest=data_digest(asked),
+                config=subject.name,
+                is_replayed=subject.is_replayed,
+                calls=done.calls,
+                cost_usd=done.cost_usd,
+                notes=(*subject.notes, *done.notes),
+                routes=done.found.routes,
+            )
+            report = await report_of(done.found.gathered, counted, about, seed=wanted.seed)
+            if calibrate and out is not None:
+                await _write_calibration(out, wanted.data, subject, done, counted)
+        if out is not None and not calibrate:
+            with interruptible():
+                _write(out, report)
     return report
 
 
@@ -109,18 +108,8 @@ def _check_place(out: Path | None, *, calibrate: bool) -> None:
     if out is not None and out.exists() and out.is_dir() is calibrate:
         what = "a folder, and --calibrate writes a file" if calibrate else "a file, and a report is written to a folder"
         raise DataError(f"{out}: is {what}; name another with --out")
-
-
-@asynccontextmanager
-async def _kept(journal: Path) -> AsyncIterator[None]:
-    """Say what is not lost where somebody interrupts."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        for path in (journal, beside(journal)):
-            if path.exists():
-                say(f"{path}: holds what was answered; the same command goes on from there")
-        raise
+    if out is not None:
+        check_folder(out.parent if calibrate else out)
 
 
 async def _write_calibration(out: Path, data: Path, subject: Subject, done: Evaluated, score: Score) -> None:
@@ -129,7 +118,7 @@ async def _write_calibration(out: Path, data: Path, subject: Subject, done: Eval
     section = subject.original.mixtures[gathered.mixture]
     calibration = fitted(replace(gathered, rows=counted.rows, alone=counted.alone), counted.of_members)
     write_calibration(out, calibration, members=members_digest(subject.original, section), data=data)
-    say(f"{out}: `mixtures.{gathered.mixture}.calibration` loads it")
+    print_calibration(calibration, out, gathered.mixture, float(counted.of_mixture.mean()), subject.original.path)
 
 
 def _write(folder: Path, report: Report) -> None:

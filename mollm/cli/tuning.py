@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mollm.cli.gathering import asking, gathered, notes_of, notes_of_outages
+from mollm.cli.gathering import asking, gathered, interruptible, notes_of, notes_of_outages, told_of_interruption
 from mollm.cli.judging import judging
 from mollm.cli.printing.output import say
 from mollm.errors import DataError
@@ -14,6 +14,7 @@ from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.rows import read_rows
 from mollm.evaluation.mixtures.scores.remembered import Remembered
+from mollm.evaluation.mixtures.scores.verdicts import beside
 from mollm.evaluation.tuning.aggregating import with_aggregators
 from mollm.evaluation.tuning.calibrated import confidence_of
 from mollm.evaluation.tuning.candidates import candidates_of
@@ -83,27 +84,29 @@ async def tuned(wanted: Wanted, ways: Ways, what: Search) -> Done:
         calls = held_out * (most + 1) * len(what.methods)
         say(f"aggregators are asked {count(held_out, 'question')} once more: {calls:,} further calls at most")
     ceiling = Ceiling(ways.calls, ways.cost_usd)
-    async with (
-        judging(wanted, subject, rows, ceiling, place) as judge,
-        asking(subject, asked, rows, ways, ceiling) as (asker, without),
-    ):
-        score = Remembered(judge)
-        found = await gathered(asker, subject, asked, without, ways)
-        for note in (*notes_of(found, asked, without, len(rows)), *notes_of_outages(asker)):
-            say(note)
-        (of_all,) = found.gathered
-        table, excluded = await table_of(asked, _asked_of_all(of_all, len(candidates.by_name)), score)
-        best = tune(
-            table,
-            most=min(what.most, candidates.most),
-            dial=what.dial,
-            fit=confidence_of if what.calibrate else None,
-            seed=wanted.seed,
-            kinds={row.id: row.kind for row in asked},
-            excluded=excluded,
-        )
-        workers = {name: candidate.worker for name, candidate in candidates.by_name.items()}
-        best = await with_aggregators(best, what.methods, asker, workers, asked, score, ways.concurrency)
+    with told_of_interruption(ways.journal, beside(place), is_replayed=subject.is_replayed):
+        async with (
+            judging(wanted, subject, rows, ceiling, place) as judge,
+            asking(subject, asked, rows, ways, ceiling) as (asker, without),
+        ):
+            score = Remembered(judge)
+            found = await gathered(asker, subject, asked, without, ways)
+            for note in (*notes_of(found, asked, without, len(rows)), *notes_of_outages(asker)):
+                say(note)
+            (of_all,) = found.gathered
+            table, excluded = await table_of(asked, _asked_of_all(of_all, len(candidates.by_name)), score)
+            with interruptible():
+                best = tune(
+                    table,
+                    most=min(what.most, candidates.most),
+                    dial=what.dial,
+                    fit=confidence_of if what.calibrate else None,
+                    seed=wanted.seed,
+                    kinds={row.id: row.kind for row in asked},
+                    excluded=excluded,
+                )
+            workers = {name: candidate.worker for name, candidate in candidates.by_name.items()}
+            best = await with_aggregators(best, what.methods, asker, workers, asked, score, ways.concurrency)
     for note in score.notes():
         say(note)
     return Done(best, candidates, table, score.name, wanted.data)

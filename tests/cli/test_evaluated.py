@@ -48,7 +48,8 @@ def warned(path: Path, found: Gathered, *, digest: str | None = None) -> list[st
 
     assert result.exit_code == 0, result.output
     assert "nothing is wrong" in result.stdout
-    return [line.replace(f"{path.parent}/", "") for line in result.stderr.splitlines()]
+    lines = [line for line in result.stderr.splitlines() if "never picks" not in line]
+    return [line.replace(f"{path.parent}/", "") for line in lines]
 
 
 def test_a_lopsided_mixture_is_warned_of(path: Path) -> None:
@@ -101,11 +102,29 @@ def test_a_report_about_another_version_says_nothing_about_this_one(path: Path) 
     ]
 
 
-def test_mixtures_that_one_has_and_the_other_has_not(path: Path) -> None:
-    """Both are named: one of the two files is not the one that was meant."""
-    assert warned(path, replace(gathered(lopsided(300, 0)), mixture="old")) == [
-        "warning: mollm.yaml:4: mixtures.maths: report.json has no such mixture; evaluate it",
-        "warning: report.json: is about a mixture 'old', which mollm.yaml does not have",
+def test_a_report_that_has_no_mixture_of_the_file_says_once_what_it_is_about(path: Path) -> None:
+    """One on a vote of recorded answers was never about any file, however many mixtures that has."""
+    more = "".join(f"  {name}: {{description: d, workers: [a]}}\n" for name in ("one", "two", "three"))
+    path.write_text(f"{POOL}{more}router: {{kind: fixed, fallback: maths}}\n")
+
+    assert warned(path, replace(gathered(lopsided(300, 0)), mixture="vote")) == [
+        "warning: report.json: is about the mixture vote of mollm.yaml, and mollm.yaml has no such mixture; "
+        "evaluate these with `mollm eval mixtures DATA --config FILE`"
+    ]
+
+
+def test_mixtures_that_one_has_and_the_other_has_not_take_a_line_each_way(path: Path) -> None:
+    """What they share is told as ever."""
+    more = "".join(f"  {name}: {{description: d, workers: [a]}}\n" for name in ("one", "two"))
+    path.write_text(f"{POOL}{more}router: {{kind: fixed, fallback: maths}}\n")
+    config, score = load_config(path), Final()
+    found = replace(gathered(equals(300, 0)), digest=mixture_digest(config, config.mixtures["maths"]))
+    report = asyncio.run(report_of([found, replace(found, mixture="old")], score, ABOUT))
+    result = CliRunner().invoke(app, ["check", str(path), "--evaluated", str(write_report(path.parent, report))])
+
+    assert [line.replace(f"{path.parent}/", "") for line in result.stderr.splitlines() if "report" in line] == [
+        "warning: report.json: was not about one, two, which mollm.yaml has; evaluate them",
+        "warning: report.json: is also about old, which mollm.yaml does not have",
     ]
 
 

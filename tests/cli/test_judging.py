@@ -6,11 +6,15 @@ import asyncio
 import json
 import os
 import re
+import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mollm.cli.gathering import Ways, interruptible, told_of_interruption
 from mollm.cli.main import app
+from mollm.cli.reporting import Wanted, reported
 from mollm.errors import LimitError
 from mollm.evaluation.mixtures.scores.base import spent_by
 from mollm.evaluation.mixtures.scores.remembered import Remembered
@@ -20,8 +24,6 @@ from tests.evaluation.mixtures.scores.test_llm_judge import judge_of, preferring
 from tests.upstream import Upstream, answer, hang
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.upstream import Received, Reply
 
 QUESTIONS = 4
@@ -196,3 +198,59 @@ async def test_starts_under_ceilings_add_up_to_one_without(folder: Path) -> None
 
     assert sent[-1] == 0
     assert sum(sent) == whole["calls"] == len(upstream.received)
+
+
+@pytest.mark.parametrize(
+    ("stuck", "replied", "said"),
+    [
+        ("a", 0, "interrupted: nothing was answered yet; the same command begins anew"),
+        ("b", 4, "data.mollm-eval.jsonl holds what was answered; the same command goes on from there"),
+        (
+            "referee",
+            8,
+            "data.mollm-eval.jsonl and data.mollm-eval.verdicts.jsonl hold what was answered; "
+            "the same command goes on from there",
+        ),
+    ],
+)
+async def test_an_interruption_at_any_stage_says_what_is_kept(
+    folder: Path, stuck: str, replied: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the first answer, while it asks, and while a judge reads: whoever ends it has paid for the answers."""
+    is_stuck, begun = asyncio.Event(), []
+
+    def reply_to(received: Received) -> Reply:
+        begun.append(received)
+        if len(begun) > replied and received.body["model"] == stuck:
+            is_stuck.set()
+            return hang()
+        return says(received)
+
+    async with Upstream() as upstream:
+        upstream.reply_to = reply_to
+        write(folder, upstream.base_url)
+        wanted = Wanted(Path("data.jsonl"), folder / "mollm.yaml", score="judge", judge="referee")
+        running = asyncio.create_task(reported(wanted, Ways(None, concurrency=1, itself=False), None, calibrate=False))
+        async with asyncio.timeout(20):
+            await is_stuck.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    assert capsys.readouterr().err.splitlines()[-1] == said
+
+
+def test_an_interruption_of_recorded_answers_and_of_a_search_say_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither has anything to go on from, or all of it; Ctrl-C ends also what never awaits."""
+    journal = folder / "j.jsonl"
+    journal.write_text('{"mollm": "journal", "format": 1}\n{"record": {}}\n')
+    for path in (None, journal):
+        with pytest.raises(KeyboardInterrupt), told_of_interruption(path, is_replayed=path is None), interruptible():
+            signal.raise_signal(signal.SIGINT)
+
+    assert capsys.readouterr().err.splitlines() == [
+        "interrupted: nothing is kept of recorded answers; the same command begins anew",
+        f"{journal} holds what was answered; the same command goes on from there",
+    ]

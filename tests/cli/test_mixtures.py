@@ -80,14 +80,15 @@ async def test_what_was_answered_before_a_kill_is_not_asked_again(tmp_path: Path
             is_stuck.clear()
             process = await asyncio.create_subprocess_exec(*arguments, cwd=tmp_path, env=env, stderr=-1, stdout=-1)
             if end is not None:
-                await is_stuck.wait()
+                async with asyncio.timeout(60):  # one that has ended says nothing more
+                    await is_stuck.wait()
                 await asyncio.sleep(0.3)  # what was answered arrives
                 process.send_signal(end)
             said = b"".join(await process.communicate())
             codes.append(process.returncode)
             journals.append((tmp_path / "data.mollm-eval.jsonl").read_text())
             if end is signal.SIGINT:
-                assert b"data.mollm-eval.jsonl: holds what was answered; the same command goes on from there" in said
+                assert b"data.mollm-eval.jsonl holds what was answered; the same command goes on from there" in said
     assert codes == [-signal.SIGKILL, 130, 0], said
     assert SECRET not in "".join(journals)
     done = [{str(json.loads(line)["record"]["id"]) for line in text.splitlines()[1:]} for text in journals]
@@ -111,6 +112,42 @@ def test_what_it_may_take_is_said_first_and_a_ceiling_is_kept(folder: Path, caps
     words = " ".join(f"{said.err} {said.out}".split())
     assert "the ceiling of 9 calls was reached: 9 questions of 12 were not asked of all" in words
     assert len((folder / "data.mollm-eval.jsonl").read_text().splitlines()) == 1 + 3 * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "arithmetic"),
+    [
+        (
+            ("--calls", "4"),
+            r"takes up to 5 calls \(3 if nobody is late\), and the ceiling is 4 calls; give more, or ask",
+        ),
+        (("--cost", "0.000001"), r".* and 0.005145 USD, and the ceiling is 1e-06 USD; give more"),
+    ],
+)
+def test_a_ceiling_below_one_question_is_refused_before_anything_is_asked(
+    folder: Path, options: tuple[str, str], arithmetic: str
+) -> None:
+    """It would be paid for, and count for nothing; what is in the journal already needs none."""
+    write(folder, price={"input": 1, "output": 1})
+    command = ("eval", "mixtures", "data.jsonl", "--yes", "--no-self")
+
+    with pytest.raises(LimitError, match=rf"nothing is asked: one question {arithmetic}"):
+        call(*command, *options)
+
+    assert len((folder / "data.mollm-eval.jsonl").read_text().splitlines()) == 1
+    call(*command)
+    call(*command, *options)
+
+
+def test_for_how_many_questions_a_ceiling_is_sure_to_be_enough_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Which is less than it will probably be, and nothing where it is enough for all."""
+    for calls in ("14", "60"):
+        call("eval", "mixtures", "data.jsonl", "--no-self", "--calls", calls, "--journal", f"{calls}.jsonl")
+
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "sure" in line]
+    assert line.startswith(
+        "the ceiling of 14 calls is sure to be enough for 2 of 12 questions: one question takes up to 5"
+    )
 
 
 def test_a_ceiling_of_money_needs_prices() -> None:
@@ -142,6 +179,25 @@ def test_a_calibration_leaves_the_journal_of_an_evaluation_alone(folder: Path) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("questions", "error"), [(12, "no calibration error can be told: that takes 20 questions or more"), (20, "points")]
+)
+def test_a_calibration_says_how_far_it_is_off_and_where_it_goes(
+    folder: Path, capsys: pytest.CaptureFixture[str], questions: int, error: str
+) -> None:
+    """A number that nobody is told is not looked at; the line that loads it names the file from the configuration."""
+    rows = [{"id": n, "question": f"What is {n} + 0?", "reference": n % 2} for n in range(questions)]
+    (folder / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    call("eval", "mixtures", "data.jsonl", "-m", "team", "--calibrate", "--out", "sub/team.json")
+
+    *_, fitted, told, where = capsys.readouterr().err.splitlines()
+    score = "the mean score of team is 50.0 %"
+    assert fitted == f"sub/team.json is written: fitted on {questions} questions, on which {score}"
+    assert error in told
+    assert where.startswith("put `calibration: sub/team.json` into `mixtures.team` in mollm.yaml; ")
+
+
 def test_more_questions_go_on_with_the_journal_of_a_few(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A first try of some is not lost."""
     call("eval", "mixtures", "data.jsonl", "--limit", "2", "--no-self", "-m", "team")
@@ -169,6 +225,7 @@ def test_a_terminal_of_sixty_columns_shows_one_line_and_is_asked_where_it_costs_
     (folder / "data.mollm-eval.jsonl").unlink()
     code, screen = in_terminal(*shown, cwd=folder, columns=60, interrupt_at=b"Go on?")
     assert code == 130
+    assert "interrupted: nothing was answered yet; the same command begins anew" in " ".join(plain(screen).split())
     assert (folder / "data.mollm-eval.jsonl").read_text().count("\n") == 1
 
 

@@ -67,6 +67,17 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_asked(
     assert sorted(os.listdir(folder)) == ["data.jsonl", "mollm.yaml"]  # noqa: PTH208 - names
 
 
+@pytest.mark.parametrize("options", [("--out", "data.jsonl/r"), ("--out", "data.jsonl/c.json", "--calibrate")])
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_asked(
+    folder: Path, options: tuple[str, ...]
+) -> None:
+    """Also where the journal is elsewhere, as that of a calibration is."""
+    with pytest.raises(DataError, match=r"cannot be written to: (Not a dir.*|File exists); name another place"):
+        evaluate(*options, "--journal", "j.jsonl")
+
+    assert not (folder / "j.jsonl").exists()
+
+
 def test_what_cannot_be_written_as_a_whole_leaves_what_was_there(folder: Path) -> None:
     """No half of a page or of a calibration, and nothing beside it."""
     page = folder / "pages" / "report.html"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from mollm.evaluation.mixtures.report import Arm, Bin, Confusion, Domains, Gain, MixtureReport, Report
+    from mollm.evaluation.mixtures.report import Arm, Bin, Confusion, Domains, Gain, MixtureReport, Report, Turned
 
 COLUMNS = 60
 NAMED = 5
@@ -33,7 +33,7 @@ def print_mixtures_report(report: Report) -> None:
     for mixture in report.mixtures:
         _say(screen, f"\n{mixture.name}: {mixture.verdict.sentence}", style="bold")
     for mixture in report.mixtures:
-        for title, lines in _parts(mixture):
+        for title, lines in _parts(mixture, is_exact=report.is_exact):
             _say(screen, f"\n{mixture.name}: {title}", style="bold")
             for line in lines:
                 _say(screen, line, "  ")
@@ -51,8 +51,9 @@ def _head(report: Report) -> str:
     return f"{report.data}: {count(report.questions, 'question')}, scored by {report.score}, {how}{cost}"
 
 
-def _parts(mixture: MixtureReport) -> Iterator[tuple[str, Iterable[str]]]:
+def _parts(mixture: MixtureReport, *, is_exact: bool) -> Iterator[tuple[str, Iterable[str]]]:
     """Titles and what stands under them."""
+    right = "right" if is_exact else "mean score"
     yield f"{count(mixture.questions, 'question')}", _arms(mixture.arms)
     gains = [gain for gain in (mixture.gain, mixture.vote) if gain]
     if gains:
@@ -60,16 +61,15 @@ def _parts(mixture: MixtureReport) -> Iterator[tuple[str, Iterable[str]]]:
     if mixture.domains:
         yield "by kind", _domains(mixture.domains)
     if mixture.agreement:
-        yield "right, by agreement", map(_bin, mixture.agreement)
+        yield f"{right}, by agreement", map(_bin, mixture.agreement)
     if mixture.confidence:
         error = mixture.calibration_error
         told = "" if error is None else f" (calibration error {100 * error:.1f} points)"
-        yield f"right, by confidence{told}", map(_bin, mixture.confidence)
+        yield f"{right}, by confidence{told}", map(_bin, mixture.confidence)
     if mixture.turned:
-        turned = mixture.turned
         yield (
-            f"the aggregator wrote or picked {count(turned.questions, 'answer')}",
-            [f"from right to wrong {turned.wrong:>6,}", f"from wrong to right {turned.right:>6,}"],
+            f"the aggregator wrote or picked {count(mixture.turned.questions, 'answer')}",
+            _turned(mixture.turned, is_exact=is_exact),
         )
     if mixture.excluded:
         named = [f"{found.place} ({found.id}): {abridged(found.why, 100)}" for found in mixture.excluded[:NAMED]]
@@ -77,6 +77,18 @@ def _parts(mixture: MixtureReport) -> Iterator[tuple[str, Iterable[str]]]:
         is_one = len(mixture.excluded) == 1
         title = f"{count(len(mixture.excluded), 'question')} {'counts' if is_one else 'count'} for nobody"
         yield title, [*named, *([f"and {more:,} more"] if more else [])]
+
+
+def _turned(turned: Turned, *, is_exact: bool) -> list[str]:
+    """Against the proposal that each would have been without it."""
+    if is_exact:
+        return [f"from right to wrong {turned.wrong:>6,}", f"from wrong to right {turned.right:>6,}"]
+    same = turned.questions - turned.wrong - turned.right
+    return [
+        f"worse than the best proposal  {turned.wrong:>6,}",
+        f"better than the best proposal {turned.right:>6,}",
+        f"neither                       {same:>6,}",
+    ]
 
 
 def _arms(arms: Sequence[Arm]) -> list[str]:

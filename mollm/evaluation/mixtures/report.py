@@ -82,7 +82,7 @@ class Bin:
     mean: float
     """Mean agreement, or confidence."""
     right: float
-    """Share that is right."""
+    """Share that is right; the mean score where answers are not right or wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ class Turned:
     """What the aggregator made of the proposal that it would have been without it: the best proposal."""
 
     wrong: int
-    """Answers that it turned from right to wrong."""
+    """Answers that it turned from right to wrong, or made worse."""
     right: int
-    """Answers that it turned from wrong to right."""
+    """Answers that it turned from wrong to right, or made better."""
     questions: int
     """Answers that it wrote or picked."""
 
@@ -203,3 +203,6 @@ class Report:
     """Made for this report, all arms together, and those of a judge."""
     cost_usd: float | None = None
     format: int = FORMAT
+    is_exact: bool = True
+    """Answers are right or wrong. Where scores lie between 0 and 1, `Bin.right` is a mean score, and `Turned` counts
+    answers that became better or worse."""

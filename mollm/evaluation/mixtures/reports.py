@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,20 @@ def write_whole(path: Path, text: str) -> None:
         drafts.write_whole(path, content)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder, and find out whether files can be written into it, before what they hold is worked out.
+
+    Raises:
+        DataError: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written to: {error.strerror}; name another place with --out") from error
 
 
 def read_report(path: Path) -> Report:

@@ -90,3 +90,30 @@ def test_what_a_lopsided_mixture_lost(capsys: pytest.CaptureFixture[str]) -> Non
     assert lines[at + 2].endswith(", p < 0.001")
     assert lines[at + 4] == "  against a plain vote of 5"
     assert lines[at + 6] == "    0 gains, 0 losses, as many tokens"
+
+
+@pytest.mark.parametrize(
+    ("is_exact", "shown"),
+    [
+        (True, ("right, by agreement", "from right to wrong      1", "from wrong to right      2")),
+        (
+            False,
+            (
+                "mean score, by agreement",
+                "worse than the best proposal       1",
+                "neither                            4",
+            ),
+        ),
+    ],
+)
+def test_answers_are_called_right_only_where_scores_are_0_or_1(
+    is_exact: bool, shown: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half the words of a reference make an answer better than none of them, and not right."""
+    report = made(gathered(lopsided(20, 0)))
+    turned = replace(report.mixtures[0], turned=Turned(1, 2, 7))
+
+    lines = "\n".join(printed(replace(report, mixtures=(turned,), is_exact=is_exact), capsys))
+
+    assert all(part in lines for part in shown)
+    assert ("right" in lines) is is_exact

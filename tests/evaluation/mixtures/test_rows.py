@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mollm.errors import DataError
-from mollm.evaluation.mixtures.rows import LONGEST_LINE, data_digest, questions_digest, read_rows
+from mollm.evaluation.mixtures.lines import LONGEST_LINE
+from mollm.evaluation.mixtures.rows import data_digest, questions_digest, read_rows
 from tests.fuzz import cases
 
 if TYPE_CHECKING:
@@ -74,8 +77,20 @@ def test_a_question_may_be_a_conversation(tmp_path: Path) -> None:
         ('{"id": 1, "question": "q", "result": "4"}', "there are `id`, `question`, `result`"),
         ('{"question": "q", "reference": "4"}', "`id` is missing"),
         ('{"id": 1, "reference": "4"}', "`question` is missing"),
-        ('{"id": 1, "question": 5, "reference": "4"}', "`question` must be text, or a list of messages"),
-        ('{"id": 1, "question": "q", "reference": true}', "`reference` must be text, or a number"),
+        ('{"id": 1, "question": "q", "refrence": "4", "answer": "x"}', "is it `refrence`? rename that"),
+        ('{"id": 1, "Question": "q", "reference": "4"}', "`question` is missing; is it `Question`? rename that"),
+        ('{"id": 1, "messages": [], "reference": "4"}', "`question` is missing; is it `messages`? rename that"),
+        ('{"id": 1, "question": "q", "reference": "4", "kinds": "k"}', "`kinds` is no key that is read; is it `kind`?"),
+        ('{"id": 1, "question": 5, "reference": "4"}', "`question` is a number, and must be text, or a list of mess"),
+        ('{"id": 1, "question": " ", "reference": "4"}', "`question` is empty; write what is to be asked, or leave"),
+        ('{"id": "", "question": "q", "reference": "4"}', "`id` is empty; give each question one of its own, such as"),
+        ('{"id": 1, "question": "q", "reference": ""}', "`reference` is empty; write what an answer is to be held ag"),
+        ('{"id": 1, "question": "q", "reference": null}', "`reference` is null; write what an answer is to be held ag"),
+        ('{"id": 1, "question": "q", "reference": NaN}', "`reference` is NaN, which is no number; write what an answ"),
+        ('{"id": 1, "question": "q", "reference": [4]}', "`reference` is a list, and must be text, or a number"),
+        ('{"id": 1, "question": "q", "reference": true}', 'or a number; write it in quotes: "true"'),
+        ('{"id": 1, "question": "q", "reference": "4", "kind": {}}', "`kind` is an object, and must be text"),
+        ('{"id": "first", "question": "q", "reference": "4"}', "stands in FILE:1 as well; give each its own"),
         ('{"id": 1, "question": "q", "reference": "4", "reference": "5"}', "`reference` stands there twice"),
         ('{"id": 1, "question": [{"role": "assistant", "content": "a"}], "reference": "4"}', "has to be the user's"),
         ('{"id": 1, "question": [5], "reference": "4"}', "a message is a dictionary"),
@@ -95,7 +110,7 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, line: str, problem:
         read(path, f"{json.dumps({**ROW, 'id': 'first'})}\n{line}\n")
 
     assert str(caught.value).startswith(f"{path}:2: ")
-    assert problem in str(caught.value)
+    assert problem.replace("FILE", str(path)) in str(caught.value)
 
 
 def test_the_same_mistake_is_said_once(tmp_path: Path) -> None:
@@ -107,7 +122,52 @@ def test_the_same_mistake_is_said_once(tmp_path: Path) -> None:
 
     first, second = str(caught.value).splitlines()
     assert first == f"{path}:1: `reference` is missing; is it `gold`? rename that (and so in 3 further lines)"
-    assert second == f"{path}:6: the id '1' stands in {path}:5 as well"
+    assert second == f"{path}:6: the id '1' stands in {path}:5 as well; give each its own"
+
+
+def test_what_else_a_line_says_is_read_by_nobody(tmp_path: Path) -> None:
+    """Whoever took the questions from elsewhere keeps where they are from; and what is empty may be left empty."""
+    more = {
+        "question_id": 7,
+        "id_": "x",
+        "source": "web",
+        "level": 5,
+        "messages": [],
+        "score": float("nan"),
+        "kind": " ",
+    }
+
+    assert read(tmp_path / "d.jsonl", json.dumps({**ROW, **more})) == [("1", "2 + 2?", "4", None)]
+
+
+def test_the_number_1_and_the_text_are_one_id(tmp_path: Path) -> None:
+    """Journals and ratings name questions by text."""
+    with pytest.raises(DataError, match=r"d.jsonl:2: the id '1' stands in .*d.jsonl:1 as well"):
+        read(tmp_path / "d.jsonl", f"{json.dumps(ROW)}\n{json.dumps({**ROW, 'id': 1})}")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("id,question,reference\n1,2 + 2?,4\n", "is CSV"),
+        ('"id";"question";"answer"\n"1";"2 + 2?";"4"\n', "is CSV"),
+        (json.dumps([ROW, {**ROW, "id": "2"}]), "is a JSON array"),
+        (json.dumps([ROW, {**ROW, "id": "2"}], indent=2), "is a JSON array"),
+    ],
+)
+def test_another_format_is_called_by_its_name_and_what_is_to_be_run_makes_lines(
+    tmp_path: Path, text: str, what: str
+) -> None:
+    """One message for the file, and not one for each of its lines."""
+    path = tmp_path / "d.txt"
+    with pytest.raises(DataError, match=f"d.txt: {what}") as caught:
+        read(path, text)
+
+    program = str(caught.value).partition('python3 -c "')[2].partition('" <')[0]
+    lines = subprocess.run(
+        [sys.executable, "-c", program], input=text, text=True, capture_output=True, check=True
+    ).stdout
+    assert read(tmp_path / "d.jsonl", lines.replace('"answer"', '"reference"'))[0] == ("1", "2 + 2?", "4", None)
 
 
 def test_an_empty_file_is_an_error_that_shows_a_line(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ async def report_of(
         notes=(*about.notes, *score.notes()),
         calls=about.calls + spent.calls,
         cost_usd=total_cost((about.cost_usd, spent.cost_usd)),
+        is_exact=score.is_exact,
     )
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from mollm.evaluation.metrics import calibration_error
 from mollm.evaluation.mixtures.comparing.scoring import best_of, name_of
 from mollm.evaluation.mixtures.report import Bin, Confusion, Domains, Lost, Side, Turned
-from mollm.evaluation.mixtures.scores.base import RIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,8 +65,8 @@ def turned_of(scored: Scored) -> Turned | None:
         before = said.of_text(best.text)
         if not math.isnan(before):
             questions += 1
-            wrong += before >= RIGHT > after
-            right += after >= RIGHT > before
+            wrong += after < before
+            right += after > before
     return Turned(wrong=int(wrong), right=int(right), questions=questions) if questions else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from mollm.errors import LimitError
@@ -11,7 +12,7 @@ from mollm.events import CallEnded, Retried
 from mollm.types import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from mollm.events import Event, Token
     from mollm.limits import WorstCase
@@ -42,6 +43,7 @@ class Ceiling:
         self._most_calls, self._most_cost = calls, cost_usd
         self.calls, self.retries, self.failures, self.cost_usd = 0, 0, 0, 0.0
         self._held: set[Share] = set()
+        self._whole: list[WorstCase] = []
         self._changed = asyncio.Event()
 
     def another(self) -> Ceiling:
@@ -56,12 +58,56 @@ class Ceiling:
     @property
     def why(self) -> str:
         """What to say of a question that was not asked."""
+        has_retries = self.retries > 0 and self._most_calls is not None
+        retried = f" ({count(self.retries, 'retry', 'retries')} among them)" if has_retries else ""
+        return f"the ceiling of {self.most}{retried} was reached"
+
+    @property
+    def most(self) -> str:
+        """What may be taken, in words."""
         parts = [count(self._most_calls, "call")] if self._most_calls is not None else []
         parts += [f"{self._most_cost:g} USD"] if self._most_cost is not None else []
-        retried = (
-            f" ({count(self.retries, 'retry', 'retries')} among them)" if self.retries and self._most_calls else ""
+        return " and ".join(parts)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is one at all."""
+        return self._most_calls is not None or self._most_cost is not None
+
+    def is_enough(self, calls: int, cost_usd: float) -> bool:
+        """Whether so much stays below it."""
+        return (self._most_calls is None or calls <= self._most_calls) and (
+            self._most_cost is None or cost_usd <= self._most_cost
         )
-        return f"the ceiling of {' and '.join(parts)}{retried} was reached"
+
+    def price_of(self, worst: WorstCase) -> float:
+        """USD that something may cost. Raises `LimitError` where they are to be counted and an LLM has no price."""
+        if self._most_cost is not None and worst.cost_usd is None:
+            unpriced = ", ".join(worst.unpriced)
+            raise LimitError(
+                f"{unpriced} has no price, so a ceiling of USD cannot be kept; give it one, or count calls"
+            )
+        return worst.cost_usd or 0.0
+
+    @asynccontextmanager
+    async def whole(self, worst: WorstCase) -> AsyncIterator[None]:
+        """Wait until there is enough left for something that is asked in parts, or nothing else runs.
+
+        Many that each begin with a part would leave none of them enough for the rest.
+        """
+        while self._whole:
+            calls = self.calls + self.retries + sum(other.calls for other in self._whole) + worst.calls
+            cost = self.cost_usd + sum(other.cost_usd or 0.0 for other in self._whole) + (worst.cost_usd or 0.0)
+            if self.is_enough(calls, cost):
+                break
+            self._changed.clear()
+            await self._changed.wait()
+        self._whole.append(worst)
+        try:
+            yield
+        finally:
+            self._whole.remove(worst)
+            self._changed.set()
 
     async def within(self, ask: Callable[[Share], Awaitable[T]]) -> T:
         """Ask a question as soon as there is enough left for it, and return what `ask` returns.
@@ -91,16 +137,10 @@ class Ceiling:
     def allows(self, share: Share, worst: WorstCase) -> bool:
         """Whether a question may hold so much. Raises `LimitError` where an LLM has no price to be counted."""
         others = [held for held in self._held if held is not share]
-        if self._most_cost is not None and worst.cost_usd is None:
-            unpriced = ", ".join(worst.unpriced)
-            raise LimitError(
-                f"{unpriced} has no price, so a ceiling of USD cannot be kept; give it one, or count calls"
-            )
+        price = self.price_of(worst)
         calls = self.calls + self.retries - share.calls + sum(held.calls_left for held in others) + worst.calls
-        cost = self.cost_usd - share.cost_usd + sum(held.cost_left for held in others) + (worst.cost_usd or 0.0)
-        return (self._most_calls is None or calls <= self._most_calls) and (
-            self._most_cost is None or cost <= self._most_cost
-        )
+        cost = self.cost_usd - share.cost_usd + sum(held.cost_left for held in others) + price
+        return self.is_enough(calls, cost)
 
     def hold(self, share: Share) -> None:
         """Count what a question may still take."""

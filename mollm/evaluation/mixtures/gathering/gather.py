@@ -8,13 +8,15 @@ asked alone. The best member's self-mixture comes last, since only then it is kn
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from mollm.errors import RunError
 from mollm.evaluation.mixtures.gathering.asking import Told
 from mollm.evaluation.mixtures.gathering.ceiling import CeilingReached
+from mollm.evaluation.mixtures.gathering.fitting import Asking
 from mollm.evaluation.mixtures.gathering.journal import Key
 from mollm.evaluation.mixtures.gathering.members import members_of, readers_of, router_digest, themselves, warmed
 from mollm.evaluation.mixtures.records import Gathered, Record
@@ -113,10 +115,22 @@ class _Gatherer:
         """Ask one question of all."""
         if not self.reached:
             try:
-                await self._ask_all(row)
+                async with self._held(row):
+                    await self._ask_all(row)
             except CeilingReached as error:
                 self.reached = str(error)
         self._step()
+
+    @asynccontextmanager
+    async def _held(self, row: Row) -> AsyncIterator[None]:
+        """Begin with a question where there is enough left for all of it."""
+        ceiling, what = self._asker.ceiling, self._what
+        asking = Asking(self._catalog, what.mixtures, what.lacking, what.routes, what.readers)
+        if not ceiling.is_bounded or asking.is_kept(row, self._asker.journal):
+            yield
+            return
+        async with ceiling.whole(asking.of([row]).worst):
+            yield
 
     async def _ask_all(self, row: Row) -> None:
         if self._what.routes:

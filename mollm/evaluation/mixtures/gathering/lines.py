@@ -107,6 +107,15 @@ class Lines:
             self.write(head)
 
 
+def has_lines(path: Path) -> bool:
+    """Whether a file is there and has more than its first line."""
+    try:
+        with path.open("rb") as file:
+            return file.readline().startswith(b'{"mollm"') and bool(file.readline())
+    except OSError:
+        return False
+
+
 def _is_locked(file: BinaryIO) -> bool:
     """Whether nobody else has the file, as far as the system can tell; it is given back when it is closed."""
     try:

@@ -22,8 +22,10 @@ class Score(Protocol):
 
     name: str
     """As the option names it: `exact`, `rouge-l`, ..."""
-    is_exact: bool
-    """Whether it is 0 or 1 and nothing between."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every score so far is 0 or 1, and says that an answer is wrong or right; else one is only better."""
 
     def problem(self, row: Row) -> str | None:
         """Say why nothing can be held against the reference of a question; None if something can."""

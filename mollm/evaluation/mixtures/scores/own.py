@@ -36,8 +36,6 @@ class Own:
     A function that raises, takes too long or returns anything else gives an answer no score, and the notes say where.
     """
 
-    is_exact = False
-
     def __init__(self, function: object, name: str, seconds: float = SECONDS) -> None:
         """Take a function, or a coroutine function.
 
@@ -58,6 +56,7 @@ class Own:
                 f"{name!r} cannot be called with a question, an answer and a reference: {error}"
             ) from error
         self.name = name
+        self.is_exact = True  # until the function returns a score between
         self._function: Function = function
         self._seconds = seconds
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -77,6 +76,7 @@ class Own:
     async def _one(self, row: Row, who: str, text: str) -> float | None:
         async with self._places:
             found, why = await self._called(row, text)
+        self.is_exact &= found in (None, 0.0, 1.0)
         if why:
             self._failures.append(f"{row.place}: no score for {who}: {self.name} {why}")
         return found

@@ -19,8 +19,13 @@ class Remembered:
 
     def __init__(self, score: Score) -> None:
         self._score = score
-        self.name, self.is_exact = score.name, score.is_exact
+        self.name = score.name
         self._known: defaultdict[str, dict[tuple[str, str], float | None]] = defaultdict(dict)
+
+    @property
+    def is_exact(self) -> bool:
+        """As the score says."""
+        return self._score.is_exact
 
     def problem(self, row: Row) -> str | None:
         """As the score says."""

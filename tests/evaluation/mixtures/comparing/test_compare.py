@@ -333,6 +333,21 @@ def test_answers_that_the_aggregator_turned_are_counted() -> None:
     assert one(found).turned is None
 
 
+def test_an_answer_with_a_partial_score_is_made_better_or_worse() -> None:
+    """However far both are from right; and the report says that its answers are not right or wrong."""
+    alone = {"a": column(["low"] * 3), "b": column(["low"] * 3)}
+    answers = tuple(
+        replace(record, text=text, final=text, calls=3)
+        for record, text in zip(voted(alone, rows_of(3)), ("lower", "higher", "low"), strict=True)
+    )
+    score = Final({"low": 0.3, "lower": 0.2, "higher": 0.4})
+
+    report = asyncio.run(report_of([Gathered("maths", rows_of(3), answers, alone)], score, ABOUT))
+
+    assert report.mixtures[0].turned == Turned(wrong=1, right=1, questions=3)
+    assert not report.is_exact
+
+
 def test_lost_questions_stand_beside_their_proposals() -> None:
     """All of them, with what everybody said and how good it was, also what nobody said alone."""
     found = gathered({"a": ["1", "1"], "b": ["2", "1"], "c": ["2", "1"]})

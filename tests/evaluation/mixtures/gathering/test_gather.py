@@ -335,6 +335,16 @@ async def test_no_call_goes_beyond_the_ceiling_and_none_below_it_is_held_back(mo
         assert {records[number].error is None for records in (one.answers, *one.alone.values())} == {is_asked}
 
 
+async def test_a_ceiling_is_spent_on_whole_questions() -> None:
+    """Eight that are each asked of one mixture of four would take all of it, and none of them would count."""
+    llms = scripted(lambda _: Reply("The answer is 1.", delay=0.01))
+    config = described({f"of-{name}": {"workers": [name]} for name in llms})
+    async with MoLLM(config, llms=llms) as mollm:
+        found = await gathered(mollm, [row(number) for number in range(8)], ceiling=Ceiling(9), concurrency=8)
+
+    assert [list(one.unasked) for one in found.gathered] == [[str(n) for n in range(2, 8)]] * 4
+
+
 async def test_a_ceiling_of_money_holds_the_price_of_a_question(tmp_path: Path) -> None:
     """Counted as calls end; the journal of what it cut short is gone on with under another one."""
     config = described({"solo": {"workers": ["a"]}})

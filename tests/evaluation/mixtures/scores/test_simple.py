@@ -196,6 +196,16 @@ async def test_a_function_that_never_returns_is_waited_for_so_long() -> None:
     assert blocking.notes() == ("data.jsonl:1: no score for a: m:f took more than 0.05 s",)
 
 
+async def test_a_function_tells_right_from_wrong_until_it_says_something_between() -> None:
+    """What is partly right would else be called right in the report."""
+    score = Own(lambda *texts: {"x": True, "y": 0.0, "z": 0.5}[texts[1]], "m:f")
+
+    await score.score(row("x"), {"a": "x", "b": "y", "c": "nothing of these"})
+    assert score.is_exact
+    await score.score(row("x"), {"a": "z"})
+    assert not score.is_exact
+
+
 def test_scores_are_made_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A function's module may lie beside the configuration, or in the working folder."""
     (tmp_path / "beside").mkdir()
@@ -208,7 +218,7 @@ def test_scores_are_made_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     found = [score_of(name, Given(config=config)) for name in names]
 
     assert [score.name for score in found] == names
-    assert [score.name for score in found if score.is_exact] == ["exact", "regex"]
+    assert [score.name for score in found if score.is_exact] == ["exact", "regex", *names[-2:]]
     assert list(SCORES) == ["exact", "rouge-1", "rouge-2", "rouge-l", "regex", "tests", "judge", "ratings"]
     assert score_of().name == "exact"
     assert spent_by(score_of()) == Spent()
