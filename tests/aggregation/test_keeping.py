@@ -89,7 +89,7 @@ def test_the_group_is_the_answer_where_the_aggregator_contradicts_it() -> None:
     assert answer.message["content"] == "Answer: 42"
     (why,) = answer.degraded
     assert why == (
-        "the aggregator's 7 contradicts 2 of 3 proposals, whose 42 is right with a probability of 0.95; "
+        "the aggregator says 7, which contradicts 2 of 3 proposals, whose 42 is right with a probability of 0.95; "
         "the proposal of w0 is the answer"
     )
 
