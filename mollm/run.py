@@ -108,6 +108,10 @@ class Run:
     def from_plain(cls, data: Mapping[str, Any]) -> Self:
         """Undo `to_plain`."""
         route, written = data["route"], data["written"]
+        if "agreed" in data:  # a state from before it was said why a layer ended
+            data = {name: value for name, value in data.items() if name != "agreed"} | (
+                {"ended": "agreed"} if data["agreed"] else {}
+            )
         return cls(
             **{
                 **data,

@@ -182,8 +182,10 @@ class _Engine:
     def _why(self, confidence: float | None, is_cut_short: bool) -> Ended | None:
         """Why it ended, by what is known now that all have settled; `is_cut_short`: some had to be cancelled."""
         # What arrived together with the reply that was sure enough counts as well, and may say something else.
-        is_sure = self._rules.sure is None or (confidence is not None and confidence >= self._rules.sure)
-        if self._asking.agreed and is_sure:
+        rules = self._rules
+        is_counted = rules.agree is not None or rules.majority
+        is_sure = rules.sure is not None and confidence is not None and confidence >= rules.sure
+        if self._asking.agreed and (is_counted or is_sure):
             return "agreed"
         if not is_cut_short and len(self._tasks) == len(self._workers):
             return "all"

@@ -66,10 +66,12 @@ def _read_alike(
     """The final answers of a text and of the proposals, all read in one way.
 
     Who was asked for JSON is known by all of it, and compared as a whole with other JSON; with words, and where nobody
-    was asked for it, by the answer that it names.
+    was asked for it, by the answer that it names; an object that names none cannot be compared with a value.
     """
     if all(proposal.final == final_answer(proposal.text) for proposal in group):
-        return final_answer(text), [proposal.final for proposal in proposals]
+        found = final_answer(text)
+        is_of_another_kind = found is not None and found[0] == "{" and all((p.final or "")[0] != "{" for p in group)
+        return None if is_of_another_kind else found, [proposal.final for proposal in proposals]
     with suppress(ValueError):
         return value_of(text), [proposal.final for proposal in proposals]
     return final_answer(text), [final_answer(proposal.text) for proposal in proposals]

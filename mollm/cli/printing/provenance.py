@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mollm.aggregation.keeping import AGAINST
+from mollm.aggregation.stance import leaders
 from mollm.evaluation.counting import count
 from mollm.final.calibration import stated
 from mollm.final.tally import Tally
@@ -101,12 +102,14 @@ def confidence(answer: Answer, proposals: Sequence[Proposal], config: Config) ->
     mixture = None if answer.route.second else config.mixtures.get(answer.mixture)
     if mixture is None or mixture.calibration is None or not proposals:
         return None
-    leading = [proposals[index].worker for index in Tally(p.final for p in proposals).leading]
+    leading = leaders(proposals)
     if not leading:
         return "unknown: no proposal has a final answer"
     if answer.message.get("tool_calls"):
         return "unknown: a call of a tool is no answer yet"
-    return f"unknown: it is not known to be the answer of {', '.join(leading)}"
+    who = ", ".join(proposal.worker for proposal in leading)
+    verb = "say" if len(leading) > 1 else "says"
+    return f"unknown: {who} {verb} {printable(leading[0].final or '')}, which the answer is not known to say"
 
 
 def origin(answer: Answer, proposals: Sequence[Proposal], config: Config) -> str:
