@@ -70,7 +70,7 @@ def _read_alike(
     """
     if all(proposal.final == final_answer(proposal.text) for proposal in group):
         found = final_answer(text)
-        is_of_another_kind = found is not None and found[0] == "{" and all((p.final or "")[0] != "{" for p in group)
+        is_of_another_kind = (found or "").startswith("{") and not any((p.final or "").startswith("{") for p in group)
         return None if is_of_another_kind else found, [proposal.final for proposal in proposals]
     with suppress(ValueError):
         return value_of(text), [proposal.final for proposal in proposals]
