@@ -31,7 +31,7 @@ def both(
     folder: Path, says: dict[str, Any], messages: Any = "How many?", engine: Any = "auto", **options: Any
 ) -> tuple[Answer, str, list[Token]]:
     """The answer, and what a stream shows of it."""
-    llms = {name: ScriptedLLM(lambda _, said=said: said) for name, said in ({**GROUP, **says}).items()}
+    llms = {name: ScriptedLLM([said, said]) for name, said in ({**GROUP, **says}).items()}
     mixture = {"on_tools": "every"} if options.pop("is_every", False) else {}
     config = configured(folder / "c.json", {"keep_above": 0.6, **options.pop("aggregator", {})}, **mixture)
     with MoLLM(config, llms=llms, engine=engine) as mollm:
