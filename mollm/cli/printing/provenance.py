@@ -119,7 +119,9 @@ def origin(answer: Answer, proposals: Sequence[Proposal], config: Config) -> str
         return _of_worker(answer.proposed_by, answer, proposals, config, writers)
     if not writers:
         return "made by the aggregator, without an LLM"
-    writer = writers[-1]
+    # Of several that were all cut off, the first is the answer.
+    is_cut = all(f"the LLM for tools {llm} was cut off by its token limit" in answer.degraded for llm in writers)
+    writer = writers[0] if is_cut else writers[-1]
     if any(call.role == "bypass" for call in answer.breakdown) or answer.on_tools == "alone" or not proposals:
         return f"by {writer} alone"
     if answer.message.get("tool_calls"):

@@ -171,6 +171,12 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], Rows]] = 
             "answer": "a call of a tool by w, who read 3 proposals",
         },
     ),
+    "tools, cut off twice": (
+        {"aggregator": {"llm": "w", "fallback_llm": "b"}},
+        {"w": Reply("I think", finish_reason="length"), "b": [SEVEN, Reply("Well", finish_reason="length")]},
+        {"tools": [TOOL]},
+        {"answer": WROTE},
+    ),
     "cut at the caller's word": (
         {},
         {"a": "So the answer is 7. END", "w": FAILS},
