@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 GROUP = {"a": "Answer: 42", "b": "It is 42.", "c": "Answer: 5"}
 CALL = {"id": "1", "type": "function", "function": {"name": "count", "arguments": "{}"}}
-ACTS: dict[str, Any] = {"role": "assistant", "content": "The answer is 7.", "tool_calls": [CALL]}
+ACTS: dict[str, Any] = {"role": "assistant", "content": "The answer is 42.", "tool_calls": [CALL]}
 LONG = "Let me count them one by one, which will take me a while, as there are many. " * 5
 OBJECT = {"type": "json_object"}
 
