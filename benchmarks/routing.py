@@ -68,7 +68,7 @@ print(json.dumps([time.process_time() - before, resource.getrusage(resource.RUSA
 def quality(split: Split, variant: str) -> dict[str, float | str]:
     """Fit on the training split and measure on the test split."""
     from mollm.evaluation import metrics
-    from mollm.evaluation.asking import Said, asking, say
+    from mollm.evaluation.asking import Decisions, asking, say
     from mollm.evaluation.questions import Questions
 
     start, cpu = time.perf_counter(), sum(os.times()[:4])  # with that of processes which have ended
@@ -76,7 +76,7 @@ def quality(split: Split, variant: str) -> dict[str, float | str]:
     found: dict[str, float | str] = {"fit_s": time.perf_counter() - start, "fit_cpu_s": sum(os.times()[:4]) - cpu}
     ask = asking(scorer, scorer.fallback)
 
-    def said(texts: Sequence[str]) -> Said:
+    def said(texts: Sequence[str]) -> Decisions:
         return asyncio.run(say(ask, texts))
 
     asked = Questions.of([text for text, _ in split.test], [label for _, label in split.test])

@@ -33,7 +33,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mollm import choosing, limits
-from mollm.aggregation.aggregate import aggregate, written_of
+from mollm.aggregation.aggregate import aggregate, held
 from mollm.aggregation.base import Brief
 from mollm.aggregation.guarding import guarded
 from mollm.aggregation.showing import shown_tokens
@@ -60,6 +60,7 @@ from mollm.types import Alternative, Route, Written
 from mollm.workers import ask, proposal_of
 
 if TYPE_CHECKING:
+    from mollm.aggregation.base import Result
     from mollm.calling.calls import Outcome
     from mollm.mixture import Mixture
     from mollm.types import Answer, PlannedCall, Role
@@ -210,7 +211,7 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
     run = cut_for(run, [p.worker for p in layer.proposals if p.worker in short])
     run = replace(run, degraded=(*run.degraded, *layer.degraded))
     proposals = (*run.proposals, *layer.proposals)
-    after = replace(run, layer=number, agreed=layer.agreed, proposals=proposals, confidence=layer.confidence)
+    after = replace(run, layer=number, ended=layer.ended, proposals=proposals, confidence=layer.confidence)
     count, quorum = len(after.arrived), mixture.rules.quorum
     if count < quorum and number == 1:
         if run.on_tools and quorum == 1 and layer.is_too_long_for_all:
@@ -219,7 +220,7 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
         raise QuorumError(mixture.name, quorum, layer.proposals)
     if count < quorum:
         why = f"layer {number} does not count: {count} of at least {quorum} workers answered"
-        after = replace(after, layer=run.layer, agreed=run.agreed, degraded=(*run.degraded, why))
+        after = replace(after, layer=run.layer, ended=run.ended, degraded=(*run.degraded, why))
         return proposed(after, context, mixture)
     is_last = layer.agreed or number == mixture.rules.layers
     return proposed(after, context, mixture) if is_last else (after, "propose")
@@ -284,11 +285,15 @@ async def act(run: Run, context: Context) -> tuple[Run, str]:
         streams=context.streams,
         ranking=run.ranking,
         analysis=run.analysis,
+        confidence=run.confidence,
     )
-    result = await mixture.acting.aggregate(brief, context.calls)
     # Proposals that are used again know nothing of what tools have brought since.
-    result = await guarded(None if run.reused else mixture.guard, result, brief, context.calls)
-    written = await written_of(result, brief, context.calls, mixture.rewriter)
+    guard, keeping = (None, None) if run.reused else (mixture.guard, mixture.keeping)
+
+    async def make(brief: Brief) -> Result:
+        return await guarded(guard, await mixture.acting.aggregate(brief, context.calls), brief, context.calls)
+
+    written = await held(make, brief, context.calls, mixture.rewriter, keeping, who="the LLM for tools")
     return replace(run, written=replace(written, degraded=(*run.degraded, *written.degraded))), END
 
 

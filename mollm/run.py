@@ -27,7 +27,7 @@ from mollm.plain import (
 )
 from mollm.transcript import as_asked, without_tools
 from mollm.turns import Kept, begun
-from mollm.types import Analysis, Call, Choice, OnTools, PlannedCall, Proposal, Ranking, Route, Written, new_id
+from mollm.types import Analysis, Call, Choice, Ended, OnTools, PlannedCall, Proposal, Ranking, Route, Written, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,8 +61,8 @@ class Run:
     """Every call that may be made, including those that were made."""
     layer: int = 0
     """Number of the latest layer that counts; the first is 1."""
-    agreed: bool = False
-    """The layer ended because enough proposals have the same final answer."""
+    ended: Ended | None = None
+    """Why the layer ended; None before the first, and where a late reply spoiled the reason."""
     degraded: tuple[str, ...] = ()
     proposals: tuple[Proposal, ...] = ()
     """Proposals of all layers, one per call that was started."""
@@ -91,6 +91,11 @@ class Run:
         return self.route.mixture
 
     @property
+    def agreed(self) -> bool:
+        """Whether the layer ended because enough proposals agree, or the one that leads is probable enough."""
+        return self.ended == "agreed"
+
+    @property
     def arrived(self) -> tuple[Proposal, ...]:
         """Proposals of the latest layer that counts, without those that failed."""
         return tuple(p for p in self.proposals if p.layer == self.layer and p.error is None)
@@ -103,6 +108,10 @@ class Run:
     def from_plain(cls, data: Mapping[str, Any]) -> Self:
         """Undo `to_plain`."""
         route, written = data["route"], data["written"]
+        if "agreed" in data:  # a state from before it was said why a layer ended
+            data = {name: value for name, value in data.items() if name != "agreed"} | (
+                {"ended": "agreed"} if data["agreed"] else {}
+            )
         return cls(
             **{
                 **data,
@@ -124,7 +133,7 @@ _FIELDS = tuple(f.name for f in fields(Run))
 
 def kept_of(run: Run) -> Kept:
     """What is kept of a run for the rest of its turn."""
-    return Kept(run.proposals, run.layer, run.degraded, run.ranking, run.analysis, run.confidence)
+    return Kept(run.proposals, run.layer, run.degraded, run.ranking, run.analysis, run.confidence, run.ended)
 
 
 class Context:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mollm.mixture import Mixture
-    from mollm.types import Analysis, Message, Proposal, Ranking
+    from mollm.types import Analysis, Ended, Message, Proposal, Ranking
 
 SECONDS, MOST_TURNS, MOST_BYTES = 1800.0, 1000, 64 * 1024 * 1024
 """How long proposals are kept since they were last used, of how many turns, and how much of them together."""
@@ -52,6 +52,7 @@ class Kept:
     ranking: Ranking | None = None
     analysis: Analysis | None = None
     confidence: float | None = None
+    ended: Ended | None = None
 
     @property
     def size(self) -> int:

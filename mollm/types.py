@@ -19,6 +19,9 @@ Role: TypeAlias = Literal["router", "worker", "reviewer", "analyst", "aggregator
 OnTools: TypeAlias = Literal["after", "every", "alone"]
 """What a mixture does with a request with tools. `after`: the workers propose once in a turn, without the tools, then
 the LLM for tools acts; `every`: they propose before each of its steps; `alone`: it acts without them."""
+Ended: TypeAlias = Literal["agreed", "enough", "all", "late"]
+"""Why a layer of workers ended. `agreed`: as many as `agree` asks for, or one sure enough; `enough`: as many proposals
+as are needed; `all`: each that was planned has settled; `late`: the time was up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +289,8 @@ class Written:
     degraded: tuple[str, ...] = ()
     logprobs: Any = None
     alternatives: tuple[Alternative, ...] = ()
+    proposed_by: str | None = None
+    """As in `Answer`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +335,11 @@ class Answer:
     """How the proposals were ranked by reviewers; None if they were not."""
     analysis: Analysis | None = None
     """How the proposals compare; None if nobody compared them, or that failed."""
+    proposed_by: str | None = None
+    """Name of the worker whose proposal is the answer; None if an LLM wrote it from them, or without any."""
+    ended: Ended | None = None
+    """Why no more workers were asked, or waited for; None if none was to propose, or a late reply spoiled the reason.
+    """
 
 
 def new_id() -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mollm.embeddings.alike import Alike
     from mollm.events import Observer
     from mollm.final.calibration import Calibration
-    from mollm.types import Message
+    from mollm.types import Ended, Message
 
 
 FIRST = 1e-6
@@ -75,12 +75,17 @@ class Layer:
 
     proposals: tuple[Proposal, ...]
     """One per call that was started, in listed order."""
-    agreed: bool
-    """It ended because `agree` proposals have the same final answer, or the one that leads is probable enough."""
+    ended: Ended | None
+    """Why it ended; None where it was sure enough, until a reply came that makes it less sure."""
     confidence: float | None = None
     """Probability that the answer which leads is right, 0 to 1; None without a calibration, or a final answer."""
     degraded: tuple[str, ...] = ()
     """Why agreement could not be told as planned."""
+
+    @property
+    def agreed(self) -> bool:
+        """It ended because `agree` proposals have the same final answer, or the one that leads is probable enough."""
+        return self.ended == "agreed"
 
     @property
     def is_too_long_for_all(self) -> bool:
@@ -171,7 +176,22 @@ class _Engine:
                 await asyncio.wait(running)
         ordered = tuple(self._proposals[index] for index in sorted(self._proposals))
         failed = self._texts.failed if self._texts else None
-        return Layer(ordered, self._asking.agreed, self._confidence(), (failed,) if failed else ())
+        confidence = self._confidence()
+        return Layer(ordered, self._why(confidence, bool(running)), confidence, (failed,) if failed else ())
+
+    def _why(self, confidence: float | None, is_cut_short: bool) -> Ended | None:
+        """Why it ended, by what is known now that all have settled; `is_cut_short`: some had to be cancelled."""
+        # What arrived together with the reply that was sure enough counts as well, and may say something else.
+        rules = self._rules
+        is_counted = rules.agree is not None or rules.majority
+        is_sure = rules.sure is not None and confidence is not None and confidence >= rules.sure
+        if self._asking.agreed and (is_counted or is_sure):
+            return "agreed"
+        if not is_cut_short and len(self._tasks) == len(self._workers):
+            return "all"
+        if self._asking.agreed:
+            return None
+        return "late" if self._is_late or self._loop.time() >= self._until else "enough"
 
     def _time_is_up(self) -> None:
         self._is_late = True

@@ -359,3 +359,12 @@ def test_only_a_panel_of_the_program_itself_names_a_file(tmp_path: Path) -> None
     assert told(remote_problems(panel)) == (
         "mixture.calibration: cannot be set here: only the configuration may name files and prompts"
     )
+
+
+def test_a_state_from_before_it_was_said_why_a_layer_ended_goes_on() -> None:
+    """It said whether they agreed, and that still ends the question."""
+    state = Run("1", ended="agreed").to_plain()
+    del state["ended"]
+
+    assert Run.from_plain({**state, "agreed": True}).agreed
+    assert not Run.from_plain({**state, "agreed": False}).agreed

@@ -191,6 +191,8 @@ ANSWERS = st.builds(
     finish_reason=st.sampled_from(["stop", "length", "tool_calls"]),
     ranking=st.none() | RANKINGS,
     analysis=st.none() | ANALYSES,
+    proposed_by=st.none() | st.text(),
+    ended=st.sampled_from([None, "agreed", "enough", "all", "late"]),
 )
 
 

@@ -14,6 +14,8 @@ from mollm.messages import text_of
 from mollm.types import Proposal, Written
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from mollm.aggregation.base import Aggregator, Brief, Result
     from mollm.aggregation.guarding import Guard
     from mollm.aggregation.keeping import Keeping
@@ -47,11 +49,26 @@ async def aggregate(
     """
     if settled := _settled(brief):
         return await written_of(settled, brief, calls, rewriter)
+    return await held(lambda brief: _made(aggregator, brief, calls, guard), brief, calls, rewriter, keeping)
+
+
+async def held(
+    make: Callable[[Brief], Awaitable[Result]],
+    brief: Brief,
+    calls: Calls,
+    rewriter: Rewriter | None,
+    keeping: Keeping | None,
+    *,
+    who: str = "the aggregator",
+) -> Written:
+    """Make the answer, and hold it to what the proposals agree on; `who` makes it. As `aggregate`, and raises as it."""
     if keeping is None or not keeping.holds(brief):
-        return await written_of(await _made(aggregator, brief, calls, guard), brief, calls, rewriter)
+        return await written_of(await make(brief), brief, calls, rewriter)
     unseen = replace(brief, streams=False, observer=_Unseen(brief.observer))
-    result = keeping.kept(await _made(aggregator, unseen, calls, guard), unseen)
+    result = keeping.kept(await make(unseen), unseen, who=who)
     written = await written_of(result, unseen, calls, rewriter)
+    # Who writes an answer anew in another form may write another one.
+    written = await written_of(keeping.kept(written, unseen, who=who), unseen, calls, rewriter)
     if brief.streams:
         await _show(written, brief)
     return written
@@ -86,7 +103,10 @@ async def _made(aggregator: Aggregator, brief: Brief, calls: Calls, guard: Guard
 async def _show(written: Written, brief: Brief) -> None:
     """Show an answer that nobody has seen yet, in one piece."""
     text = text_of(written.message.get("content"))
-    await brief.observer.show(Token(text, {"role": "assistant", **written.message}))
+    delta = {"role": "assistant", **written.message}
+    if called := written.message.get("tool_calls"):
+        delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(called)]
+    await brief.observer.show(Token(text, delta))
 
 
 async def written_of(result: Result, brief: Brief, calls: Calls, rewriter: Rewriter | None) -> Written:
@@ -116,6 +136,8 @@ async def _written(written: Written, brief: Brief, calls: Calls, rewriter: Rewri
 async def _picked(picked: Picked, brief: Brief, calls: Calls, rewriter: Rewriter | None) -> Written:
     proposal = picked.proposal
     written = verbatim(proposal, brief, picked.degraded)
+    if proposal not in brief.proposals:  # an aggregator's own text
+        written = replace(written, proposed_by=None)
     problem = mismatch(written, brief, has_limit=brief.bound and brief.caller.max_tokens is not None)
     if problem and rewriter:
         return await rewriter.rewrite(brief, proposal, (*picked.degraded, problem), calls)

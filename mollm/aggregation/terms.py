@@ -23,7 +23,7 @@ def verbatim(proposal: Proposal, brief: Brief, degraded: tuple[str, ...] = ()) -
     if form := brief.format:
         bare, problem = form.read(text)
         text = text if problem or bare == text.strip() else bare
-    return Written({"role": "assistant", "content": text}, finish_reason, degraded)
+    return Written({"role": "assistant", "content": text}, finish_reason, degraded, proposed_by=proposal.worker)
 
 
 def mismatch(written: Written, brief: Brief, *, has_limit: bool) -> str | None:

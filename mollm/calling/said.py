@@ -33,7 +33,7 @@ _TAGS = re.compile(r"(?s)<(script|style)\b.{0,20000}?</\1>|<[^<>]{0,2000}>")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Complaint:
     """What an upstream said about an error."""
 
     text: str
@@ -46,13 +46,13 @@ class Said:
     """The request field that it names."""
 
 
-def read(body: bytes) -> Said:
+def read(body: bytes) -> Complaint:
     """Read a body leniently: OpenAI's and vLLM's error objects, plain text, HTML, nothing."""
     raw = body[:READ_AT_MOST].decode("utf-8", "replace")
     return said_in(_parsed(body), raw)
 
 
-def said_in(parsed: Any, text: str) -> Said:
+def said_in(parsed: Any, text: str) -> Complaint:
     """Find words, code and status in an error object, wrapped in `error` or not, or in a list of one (Gemini).
 
     Args:
@@ -63,18 +63,18 @@ def said_in(parsed: Any, text: str) -> Said:
         parsed = parsed[0]
     if not isinstance(parsed, Mapping | list):
         text = " ".join(_TAGS.sub(" ", text).split())
-        return Said(text[:_LONGEST].lower(), clean(text))
+        return Complaint(text[:_LONGEST].lower(), clean(text))
     words = "\n".join(_words(parsed))[:_LONGEST]
     quote = clean(_sentence(parsed) or words)
     inner = parsed.get("error") if isinstance(parsed, Mapping) else None
     error = inner if isinstance(inner, Mapping) else parsed
     if not isinstance(error, Mapping):
-        return Said(words.lower(), quote)
+        return Complaint(words.lower(), quote)
     names = [value for value in (error.get("code"), error.get("type")) if isinstance(value, str)]
     code = next((name for name in names if _SAFE_CODE.fullmatch(name)), None)
     param = error.get("param")
     status = status_given(error.get("code")) or status_said(names, words.lower())
-    return Said(words.lower(), quote, code, status, param.lower() if isinstance(param, str) else None)
+    return Complaint(words.lower(), quote, code, status, param.lower() if isinstance(param, str) else None)
 
 
 def _words(value: Any, key: str = "", depth: int = 0) -> list[str]:

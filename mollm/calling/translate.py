@@ -19,7 +19,7 @@ from mollm.calling.foreign import mapped, name_of
 from mollm.calling.http import MAX_HEADER_BYTES
 from mollm.calling.quoting import clean
 from mollm.calling.refusals import FIELDS, UNSUPPORTED, refused_fields
-from mollm.calling.said import READ_AT_MOST, Said, read, said_in
+from mollm.calling.said import READ_AT_MOST, Complaint, read, said_in
 from mollm.calling.shortage import shortage_in
 from mollm.calling.waits import wait_of
 from mollm.calling.wordings import meaning_of
@@ -54,7 +54,7 @@ def from_status(status: int, headers: Mapping[str, str], body: bytes, llm: str) 
     return from_said(status, headers, read(body), llm)
 
 
-def from_said(status: int, headers: Mapping[str, str], said: Said, llm: str) -> LLMError:
+def from_said(status: int, headers: Mapping[str, str], said: Complaint, llm: str) -> LLMError:
     """Make an error of what an upstream said, with this status and these headers."""
     if status < 400 and said.status is not None:
         status = said.status
@@ -126,7 +126,7 @@ _Meaning: TypeAlias = tuple[type[LLMError], str, str | None, tuple[str, ...]]
 """A class, what to say about it (empty: what the class or the status says), our code, and refused request fields."""
 
 
-def _meaning(status: int, said: Said) -> _Meaning:
+def _meaning(status: int, said: Complaint) -> _Meaning:
     if words := meaning_of(said.text, status if status >= 400 else None):
         return *words, ()
     if cls := _OF_STATUS.get(status):
@@ -194,7 +194,7 @@ def _source(error: Exception) -> BaseException:
     return error
 
 
-def _said_by(source: BaseException, error: BaseException) -> Said:
+def _said_by(source: BaseException, error: BaseException) -> Complaint:
     """Read an SDK's parsed `body`, or the error object that langchain-openai puts into a ValueError."""
     body = getattr(source, "body", None)
     if not isinstance(body, Mapping) and source.args and isinstance(source.args[0], Mapping):

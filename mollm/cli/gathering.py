@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.scores.base import Score
     from mollm.evaluation.mixtures.subject import Subject
 
-Lacking: TypeAlias = "Mapping[str, Mapping[str, str]]"
+Unrecorded: TypeAlias = "Mapping[str, Mapping[str, str]]"
 """By mixture, the questions that a recording lacks, by id, and why."""
 NO_SAMPLES = "a recording has one answer of each LLM to a question"
 NOT_CALLED = "not called: "
@@ -107,7 +107,7 @@ async def evaluated(
 @asynccontextmanager
 async def asking(
     subject: Subject, rows: list[Row], all_rows: list[Row], ways: Ways, ceiling: Ceiling
-) -> AsyncIterator[tuple[Asker, Lacking]]:
+) -> AsyncIterator[tuple[Asker, Unrecorded]]:
     """Get ready to ask: what it may take was said, what was answered before is known. Takes and raises as `evaluated`.
 
     Yields:
@@ -135,7 +135,7 @@ async def gathered(
     asker: Asker,
     subject: Subject,
     rows: list[Row],
-    without: Lacking,
+    without: Unrecorded,
     ways: Ways,
     best: Best | None = None,
     why_not_itself: str | None = None,
@@ -265,7 +265,7 @@ def notes_of_failures(failures: Counter[tuple[str, str]], *, is_mended: bool = F
         yield f"{calls} to {llm} failed ({most}): {end}"
 
 
-def notes_of(found: Found, rows: list[Row], without: Lacking, of: int) -> list[str]:
+def notes_of(found: Found, rows: list[Row], without: Unrecorded, of: int) -> list[str]:
     """What a reader of the report has to know of the asking."""
     notes = [f"the first {len(rows):,} of {of:,} questions"] if len(rows) < of else []
     places = {row.id: row.place for row in rows}

@@ -53,11 +53,20 @@ def calibration_problems(name: str, mixture: MixtureConfig) -> Iterator[Problem]
 
 def _why_not_kept(mixture: MixtureConfig) -> str | None:
     """Say why no agreed proposal could be kept against the aggregator; None if one could."""
-    keep, method = mixture.aggregator.keep_above, mixture.aggregator.method
     if mixture.calibration is None:
         return "needs `calibration`: a file that `mollm eval mixtures --calibrate --out FILE` writes"
     if mixture.awaited == 1:
         return "has no effect on a single proposal"
+    if mixture.on_tools in ("after", "every"):
+        return None  # whatever is done without tools, with them an LLM writes the answer
+    if why := _why_nobody_contradicts(mixture):
+        return f"{why}; if it is for requests with tools, say `on_tools: after`"
+    return None
+
+
+def _why_nobody_contradicts(mixture: MixtureConfig) -> str | None:
+    """Say why, without tools, no LLM writes an answer where a group is as probable; None if one does."""
+    keep, method = mixture.aggregator.keep_above, mixture.aggregator.method
     if method == "vote":
         return "has no effect where `vote` takes what most agree on"
     if mixture.aggregator.score is not None:

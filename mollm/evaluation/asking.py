@@ -21,7 +21,7 @@ Ask: TypeAlias = Callable[[str], Awaitable["Route"]]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Decisions:
     """What a router said of n questions."""
 
     routes: list[Route]
@@ -72,14 +72,14 @@ def answering(route: Route) -> tuple[str, ...]:
     return (route.mixture, route.second) if route.second else (route.mixture,)
 
 
-async def say(ask: Ask, texts: Sequence[str]) -> Said:
+async def say(ask: Ask, texts: Sequence[str]) -> Decisions:
     """Ask about one question after the other, and take the time of each."""
     routes, seconds = [], []
     for text in texts:
         start = time.perf_counter()
         routes.append(await ask(text))
         seconds.append(time.perf_counter() - start)
-    return Said(routes, seconds)
+    return Decisions(routes, seconds)
 
 
 def asking(router: RouterLike, fallback: str, *, multi: bool = False) -> Ask:

@@ -14,7 +14,7 @@ from mollm.evaluation.picks import Picks
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from mollm.evaluation.asking import Said
+    from mollm.evaluation.asking import Decisions
 
 SEPARATOR = "|"
 """Between the mixtures of a question that belongs to several."""
@@ -98,7 +98,7 @@ class Questions:
         """Whether any belongs to several mixtures."""
         return any(len(names) > 1 for names in self.wanted)
 
-    def judged(self, said: Said) -> Picks:
+    def judged(self, said: Decisions) -> Picks:
         """Hold what a router said of the n questions against what they belong to."""
         return judged(self.wanted, said.picks, said.probabilities, said.sure)
 

@@ -16,7 +16,7 @@ from mollm.routing.calibration import FALSE_ALARMS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mollm.evaluation.asking import Ask, Said
+    from mollm.evaluation.asking import Ask, Decisions
     from mollm.evaluation.baselines import Fit
     from mollm.evaluation.cost import Cost
     from mollm.evaluation.picks import Picks
@@ -133,12 +133,12 @@ def _coverage(picks: Picks) -> dict[str, float]:
     return {f"{share:.1f}": value for share, value in zip(COVERAGES, curve, strict=True)}
 
 
-async def _out_of_scope(ask: Ask, asked: Questions, said: Said, picks: Picks, how: Measuring) -> OutOfScope:
+async def _out_of_scope(ask: Ask, asked: Questions, said: Decisions, picks: Picks, how: Measuring) -> OutOfScope:
     validation = None if how.validation is None else await say(ask, how.validation)
     return told_apart(said, await say(ask, asked.outside), picks.right, validation, how.false_alarms)
 
 
-async def _flips(ask: Ask, texts: Sequence[str], said: Said, seed: int) -> dict[str, float]:
+async def _flips(ask: Ask, texts: Sequence[str], said: Decisions, seed: int) -> dict[str, float]:
     """Of the questions that a kind of noise changes at all."""
     flips = {}
     for kind, change in noise.KINDS.items():

@@ -9,7 +9,7 @@ from mollm.evaluation import metrics
 from mollm.routing.calibration import FALSE_ALARMS, pick_threshold
 
 if TYPE_CHECKING:
-    from mollm.evaluation.asking import Said
+    from mollm.evaluation.asking import Decisions
     from mollm.evaluation.metrics import Bools
 
 Score: TypeAlias = str
@@ -37,7 +37,11 @@ class OutOfScope:
 
 
 def told_apart(
-    inside: Said, outside: Said, right: Bools, validation: Said | None = None, false_alarms: float = FALSE_ALARMS
+    inside: Decisions,
+    outside: Decisions,
+    right: Bools,
+    validation: Decisions | None = None,
+    false_alarms: float = FALSE_ALARMS,
 ) -> OutOfScope:
     """Measure what is caught of n questions that belong somewhere, and of others that do not.
 

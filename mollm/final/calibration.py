@@ -156,6 +156,12 @@ def _doubt(value: float, mean: float, deviation: float) -> float:
     return USUAL if math.isnan(found) else min(max(found, 0.0), MOST_DOUBT)
 
 
+def stated(probability: float, places: int = 3) -> str:
+    """Write a probability, rounded down: what is not sure is never said to be."""
+    scale = 10**places
+    return f"{math.floor(round(probability * scale, 6)) / scale:.{places}f}"
+
+
 def _sigmoid(value: float) -> float:
     if value >= 0:
         return 1 / (1 + math.exp(-value))

@@ -154,7 +154,7 @@ def test_agreement_is_answered_verbatim(method: Method, listens: bool) -> None:
 
     written = stage.play(task("I say 8.", "The answer is 7.", "7", agreed=True, listener=heard))
 
-    assert written == Written({"role": "assistant", "content": "The answer is 7."})
+    assert written == Written({"role": "assistant", "content": "The answer is 7."}, proposed_by="b")
     assert stage.called == []
     assert heard is None or heard.text == "The answer is 7."
 
@@ -165,7 +165,7 @@ def test_a_single_proposal_is_the_answer_and_says_so(method: Method) -> None:
     stage = Stage(method=method)
 
     assert stage.play(task(OPEN[0], planned=3)).degraded == ("only 1 of 3 proposals arrived",)
-    assert stage.play(task(OPEN[0], planned=1)) == Written({"role": "assistant", "content": OPEN[0]})
+    assert stage.play(task(OPEN[0], planned=1)) == Written({"role": "assistant", "content": OPEN[0]}, proposed_by="a")
     assert stage.called == []
 
 
@@ -188,18 +188,18 @@ def test_an_aggregator_is_told_which_proposal_was_cut_off(window: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "answer"),
+    ("texts", "worker", "answer"),
     [
-        (("8", "The answer is 7.", "7"), "The answer is 7."),
-        (("7", "8", "8", "7"), "7"),
-        (("8", "7", OPEN[0], "The answer is 7."), "7"),
+        (("8", "The answer is 7.", "7"), "b", "The answer is 7."),
+        (("7", "8", "8", "7"), "a", "7"),
+        (("8", "7", OPEN[0], "The answer is 7."), "b", "7"),
     ],
 )
-def test_a_vote_answers_with_the_largest_group(texts: tuple[str, ...], answer: str) -> None:
+def test_a_vote_answers_with_the_largest_group(texts: tuple[str, ...], worker: str, answer: str) -> None:
     """Verbatim, the earliest of the group; of equal groups the earlier one."""
     stage = Stage(None, method="vote")
 
-    assert stage.play(task(*texts)) == Written({"role": "assistant", "content": answer})
+    assert stage.play(task(*texts)) == Written({"role": "assistant", "content": answer}, proposed_by=worker)
 
 
 def test_a_vote_without_a_group_of_two() -> None:
@@ -220,7 +220,7 @@ def test_the_best_is_picked_by_its_number(reply: str) -> None:
 
     written = stage.play(task(*OPEN, listener=heard))
 
-    assert written == Written({"role": "assistant", "content": OPEN[1]})
+    assert written == Written({"role": "assistant", "content": OPEN[1]}, proposed_by="b")
     assert heard.text == OPEN[1], "the number is not shown"
 
 

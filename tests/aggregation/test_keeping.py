@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mollm.events import Event
 
 KEEPING = Keeping(0.9)
+TOOL = {"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}
 
 
 @dataclass
@@ -89,7 +90,7 @@ def test_the_group_is_the_answer_where_the_aggregator_contradicts_it() -> None:
     assert answer.message["content"] == "Answer: 42"
     (why,) = answer.degraded
     assert why == (
-        "the aggregator's 7 contradicts 2 of 3 proposals, whose 42 is right with a probability of 0.95; "
+        "the aggregator says 7, which contradicts 2 of 3 proposals, whose 42 is right with a probability of 0.95; "
         "the proposal of w0 is the answer"
     )
 
@@ -171,7 +172,11 @@ def test_a_mixture_keeps_what_is_probable_enough(tmp_path: Path, engine: Any) ->
     [
         ({}, {"agree": 2}, "has no effect with `agree: 2`"),
         ({}, {"agree": 0.5}, "has no effect with `agree: 0.5`"),
-        ({"method": "vote"}, {}, "has no effect where `vote`"),
+        (
+            {"method": "vote"},
+            {},
+            "has no effect where `vote` takes what most agree on; if it is for requests with tools",
+        ),
         ({"llm": "a"}, {"enough": 1}, "has no effect on a single proposal"),
     ],
 )
@@ -184,6 +189,21 @@ def test_where_it_could_keep_nothing_it_is_an_error(
 
     with pytest.raises(ConfigError, match=re.escape(f"mixtures.m.aggregator.keep_above: {why}")):
         load_config(whole)
+
+
+@pytest.mark.parametrize(("aggregator", "mixture"), [({}, {"agree": 2}), ({"method": "vote"}, {})])
+def test_it_may_be_for_requests_with_tools_alone(
+    tmp_path: Path, aggregator: dict[str, Any], mixture: dict[str, Any]
+) -> None:
+    """An LLM writes the answer to these whatever has agreed, so it is no error where `on_tools` says who."""
+    whole = configured(tmp_path / "c.json", aggregator, on_tools="after", **mixture)
+    whole["mixtures"]["m"]["aggregator"]["keep_above"] = 0.6
+    llms = {name: ScriptedLLM("Answer: 42") for name in "abc"} | {"boss": ScriptedLLM("Answer: 7")}
+
+    with MoLLM(whole, llms=llms) as mollm:
+        answer = mollm.ask("How many?", tools=[TOOL])
+
+    assert (answer.text, answer.proposed_by) == ("Answer: 42", "a")
 
 
 def test_it_needs_a_calibration(tmp_path: Path) -> None:

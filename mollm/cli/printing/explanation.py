@@ -2,58 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from mollm.cli.printing.comparing import analysis_text, ranking_text
 from mollm.cli.printing.layout import console, print_rows, spent, took, why
+from mollm.cli.printing.provenance import agreement_of, asked, confidence, counted, origin
 from mollm.evaluation.counting import count
-from mollm.final.tally import Tally
+from mollm.final.calibration import stated
 from mollm.printable import printable
-from mollm.privacy.placeholders import is_concealed
 from mollm.types import Usage, total_cost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mollm.config.config import Config
-    from mollm.types import Answer, Call, Choice, Proposal, Role, Route
+    from mollm.types import Answer, Call, Choice, Proposal, Route
 
 PREVIEW = 180
 """Columns of a proposal that an explanation shows."""
-GIVEN_UP = "the best proposal ("
-"""How the reason begins that the answer is a proposal because no LLM could write or choose one."""
-KEPT = "the aggregator's "
-"""How the reason begins that the answer is a proposal because what the LLM wrote contradicts it."""
-BEFORE: tuple[Role, ...] = ("router", "worker", "reviewer", "analyst")
-"""Roles of calls that are over when the answer is written, or chosen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """Which proposals of the layer that counts have the same final answer."""
-
-    workers: tuple[str, ...]
-    """Of the largest group; a single one agrees with nobody."""
-    of: int
-    """Proposals that arrived; `Answer.agreement` is the size of the group divided by it."""
-    final: str
-    """Of the first of them; empty where it is open text that is alike."""
-
-    @property
-    def in_brief(self) -> str:
-        """As a part of the summary."""
-        return f"{len(self.workers)} of {self.of} agree" if len(self.workers) > 1 else "no two agree"
-
-    @property
-    def in_full(self) -> str:
-        """As a row of the explanation."""
-        if len(self.workers) < 2:
-            return "nobody"
-        about = f"on {printable(self.final)}" if self.final else "are alike"
-        return f"{', '.join(self.workers)}: {len(self.workers)} of {self.of} {about}"
 
 
 def print_summary(answer: Answer, config: Config) -> None:
@@ -63,7 +31,7 @@ def print_summary(answer: Answer, config: Config) -> None:
         return
     agreement = agreement_of(counted(answer, config))
     agreed = f", {agreement.in_brief}" if agreement else ""
-    agreed += f", {answer.confidence:.0%} sure" if answer.confidence is not None else ""
+    agreed += f", {stated(100 * answer.confidence, 0)}% sure" if answer.confidence is not None else ""
     in_all = took(answer.seconds, answer.usage, answer.cost_usd)
     screen.print(Text(f"{count(answer.calls, 'call')}, {in_all}{agreed}", style="dim"))
     for reason in answer.degraded:
@@ -82,18 +50,20 @@ def print_explanation(answer: Answer, config: Config) -> None:
         name = f"{proposal.worker} (layer {proposal.layer})" if layers > 1 else proposal.worker
         rows.append((name, _proposal_text(proposal)))
     proposals = counted(answer, config)
+    if how := asked(answer, proposals, config):
+        rows.append(("asked", Text(how)))
     if len(proposals) > 1:
         agreement = agreement_of(proposals)
         rows.append(("agreed", Text(agreement.in_full if agreement else "open text, nothing to compare")))
-    if answer.confidence is not None:
-        rows.append(("confidence", Text(f"right with a probability of {answer.confidence:.3f}")))
+    if sure := confidence(answer, proposals, config):
+        rows.append(("confidence", Text(sure)))
     if answer.ranking:
         rows.append(("ranking", ranking_text(answer.ranking)))
     if answer.analysis:
         rows.append(("analysis", analysis_text(answer.analysis)))
     if answer.on_tools:
         rows.append(("on tools", Text(_tools(answer, proposals))))
-    rows.append(("answer", Text(_origin(answer, proposals, config))))
+    rows.append(("answer", Text(origin(answer, proposals, config))))
     rows += [("degraded", Text(printable(reason), style="yellow")) for reason in answer.degraded]
     workers = [call for call in answer.breakdown if call.role == "worker"]
     if workers:
@@ -101,48 +71,6 @@ def print_explanation(answer: Answer, config: Config) -> None:
     rows += [(call.role, _call_text(call)) for call in answer.breakdown if call.role != "worker"]
     rows.append(("in all", Text(f"{count(answer.calls, 'call')}, {_took(answer)}")))
     print_rows(rows)
-
-
-def counted(answer: Answer, config: Config) -> list[Proposal]:
-    """Return the proposals that the answer was made of: those that arrived in the last layer with a quorum."""
-    mixture = config.mixtures.get(answer.mixture)
-    quorum = mixture.quorum if mixture else 1
-    layers: dict[int, list[Proposal]] = {}
-    for proposal in answer.proposals:
-        if proposal.error is None:
-            layers.setdefault(proposal.layer, []).append(proposal)
-    return next((layers[layer] for layer in sorted(layers, reverse=True) if len(layers[layer]) >= quorum), [])
-
-
-def agreement_of(proposals: Sequence[Proposal]) -> Agreement | None:
-    """Tell who of several agree; None for a single proposal, and where none has a final answer."""
-    leading = Tally(p.said for p in proposals).leading
-    if len(proposals) < 2 or not leading:
-        return None
-    workers = tuple(proposals[index].worker for index in leading)
-    return Agreement(workers, len(proposals), proposals[leading[0]].final or "")
-
-
-def _origin(answer: Answer, proposals: Sequence[Proposal], config: Config) -> str:
-    writers = [call for call in answer.breakdown if call.role not in BEFORE and call.error is None]
-    if writers and (writers[-1].role == "bypass" or answer.on_tools == "alone" or not proposals):
-        return f"by {writers[-1].llm} alone"
-    mixture = config.mixtures.get(answer.mixture)
-    chooses = mixture is not None and mixture.aggregator.method == "best"
-    is_given_up = any(reason.startswith((GIVEN_UP, KEPT)) for reason in answer.degraded)
-    if writers and not chooses and not is_given_up:
-        return f"written by {writers[-1].llm} from {count(len(proposals), 'proposal')}"
-    places = [rank.worker for rank in answer.ranking.ranks] if answer.ranking else []
-    ranked = sorted(proposals, key=lambda p: places.index(p.worker) if p.worker in places else len(places))
-    verbatim = next((p.worker for p in ranked if is_concealed(p.text, answer.text)), None)
-    if verbatim is None:
-        return "made by the aggregator, without an LLM"
-    chosen = f", chosen by {writers[-1].llm}" if writers and not is_given_up else ""
-    if places and verbatim == places[0]:
-        chosen = ", ranked first"
-    elif not chosen and any(p.score is not None for p in proposals):
-        chosen = ", the highest score"
-    return f"{verbatim}'s proposal, word for word{chosen}"
 
 
 def _tools(answer: Answer, proposals: Sequence[Proposal]) -> str:

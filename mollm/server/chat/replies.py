@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from mollm.final.calibration import stated
 from mollm.plain import to_plain
 from mollm.server.wire import shown, to_json
 
@@ -124,7 +125,7 @@ def answer_headers(answer: Answer) -> dict[str, str]:
     if answer.agreement is not None:
         headers["x-mollm-agreement"] = f"{answer.agreement:.4f}"
     if answer.confidence is not None:
-        headers["x-mollm-confidence"] = f"{answer.confidence:.4f}"
+        headers["x-mollm-confidence"] = stated(answer.confidence, 4)
     if answer.cost_usd is not None:
         headers["x-mollm-cost-usd"] = f"{answer.cost_usd:.8f}"
     if answer.degraded:

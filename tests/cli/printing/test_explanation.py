@@ -13,7 +13,8 @@ from rich.cells import cell_len
 from mollm import MoLLM, load_config
 from mollm.aggregation.base import Brief, Picked
 from mollm.aggregation.keeping import Keeping
-from mollm.cli.printing.explanation import agreement_of, counted, print_explanation, print_summary
+from mollm.cli.printing.explanation import print_explanation, print_summary
+from mollm.cli.printing.provenance import agreement_of, counted
 from mollm.errors import AuthFailed, ContextTooLong
 from mollm.llms.scripted import Reply, ScriptedLLM
 from mollm.types import Ballot, Failure, Rank, Ranking
@@ -297,9 +298,9 @@ def test_a_proposal_that_was_kept_against_the_aggregator_is_the_answer(capsys: p
     brief = Brief([{"role": "user", "content": "Hi"}], answer.proposals, confidence=0.99)
     kept = Keeping(0.9).kept(answer.text, brief)
     assert isinstance(kept, Picked)
-    answer = replace(answer, text=proposal.text, degraded=kept.degraded)
+    answer = replace(answer, text=proposal.text, degraded=kept.degraded, proposed_by="a")
 
-    assert explained(answer, config, capsys)["answer"] == "a's proposal, word for word"
+    assert explained(answer, config, capsys)["answer"] == "a's proposal, word for word, kept against boss"
 
 
 def test_texts_that_are_alike_agree_on_no_final_answer(capsys: pytest.CaptureFixture[str]) -> None:
