@@ -62,6 +62,7 @@ def _difference(name: str, gain: Gain, axis: axes.Axis, top: float, width: float
     return tag(
         "g",
         tag("title", f"{short(name, 200)} {_interval(gain)}"),
+        tag("rect", x=0, y=top + 3, width=width, height=18, class_="paper"),  # no line runs through a name
         words(labels.fitted(name, room / labels.BOLD, 60), 4, top + 16, "main name"),
         words(figures, width - 4, top + 16, "name", "end"),
         line(axis.at(low), y, axis.at(high), y, "main span"),

@@ -117,7 +117,7 @@ def _mixture(report: Report, n: int) -> Markup:
         tag("bdi", short(mixture.name, 60)),
         tag("p", f"{count(mixture.questions, 'question')}."),
         tag("h3", "Score against cost"),
-        scatter(mixture.arms, id_),
+        scatter(mixture.arms, mixture.questions, id_),
         tag("h3", "All arms"),
         tables.of_arms(mixture.arms, f"{id_}-arms"),
         *_agreement(mixture, id_),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.page import axes, labels
-from mollm.evaluation.mixtures.page.drawing import NARROW, across, line, picture, upright, words
-from mollm.evaluation.mixtures.page.markup import Markup, tag
+from mollm.evaluation.mixtures.page.drawing import NARROW, WIDE, across, line, picture, upright, words
+from mollm.evaluation.mixtures.page.markup import Markup, tag, together
 from mollm.evaluation.mixtures.page.words import finite, percent, percents, share, short, span
 
 if TYPE_CHECKING:
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 _LEFT, _TOP, _BELOW, _RIGHT = 50, 26, 46, 14
 _ASIDE = 0.12
 """Share of the width that is kept for names to the right of the dearest arm."""
+MOST_NAMED = {WIDE: 20, NARROW: 10}
+"""Arms that have their names beside them, by the width of the drawing; more have numbers."""
 _SAID = 40
 """Arms that the description of a drawing lists."""
+_ALONE: tuple[str, ...] = ("member", "writer")
+"""Kinds of arms that are one call to one LLM."""
 
 
 @dataclass(frozen=True)
@@ -85,27 +89,48 @@ class Chart:
         return labels.place([self.spot(arm) for arm in self.arms], widths, inside, [*spans, *levels, *front])
 
 
-def drawn(arms: Sequence[Arm], cost: Cost, width: float, shape: str, id_: str) -> Markup:
-    """Draw arms that have a score; the more there are, the higher it is."""
+def drawn(arms: Sequence[Arm], cost: Cost, width: int, shape: str, id_: str) -> tuple[Markup, bool]:
+    """Draw arms that have a score; the more there are, the higher it is.
+
+    Returns:
+        The drawing, and whether each arm has its number, by score, where its name would be: names have no room.
+    """
+    chart = Chart(arms, cost, width, max(380.0, 24.0 * min(len(arms), MOST_NAMED[width])))
     names = [labels.fitted(_brief(arm, width), 0.5 * width) for arm in arms]
-    widths = [
+    placed = chart.placed(_widths(arms, names)) if len(arms) <= MOST_NAMED[width] else None
+    is_numbered = placed is None or not all(label.is_clear for label in placed)
+    if is_numbered:
+        ranks = {id(arm): f"{rank}" for rank, arm in enumerate(by_score(arms), 1)}
+        names = [ranks[id(arm)] for arm in arms]
+        while (placed := chart.placed(_widths(arms, names))) is None:
+            chart = Chart(arms, cost, width, chart.height * 1.3)
+    return _picture(chart, names, placed or (), shape, id_), is_numbered
+
+
+def by_score(arms: Sequence[Arm]) -> list[Arm]:
+    """The best first."""
+    return sorted(arms, key=lambda arm: -(finite(arm.score) or 0.0))
+
+
+def _widths(arms: Sequence[Arm], names: Sequence[str]) -> list[float]:
+    return [
         labels.width_of(name) * (labels.BOLD if arm.kind == "mixture" else 1)
         for name, arm in zip(names, arms, strict=True)
     ]
-    chart = Chart(arms, cost, width, max(380.0, 24.0 * len(arms)))
-    while (placed := chart.placed(widths)) is None:
-        chart = Chart(arms, cost, width, chart.height * 1.3)
-    named = zip(names, arms, placed, strict=True)
+
+
+def _picture(chart: Chart, names: Sequence[str], placed: Sequence[labels.Placed], shape: str, id_: str) -> Markup:
+    arms = chart.arms
     return picture(
         "Score against cost",
-        _described(arms, cost),
-        (width, chart.height),
+        _described(arms, chart.cost),
+        (chart.width, chart.height),
         _axes(chart),
         [tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in chart.front()), class_="front")],
         [line(*found, _class(arm, "span")) for arm in arms if (found := chart.interval(arm))],
         [line(*spot.leader, "leader") for spot in placed if spot.leader],
         [_point(chart, arm) for arm in reversed(arms)],
-        [_name(chart, name, arm, spot) for name, arm, spot in named],
+        [_name(chart, name, arm, spot) for name, arm, spot in zip(names, arms, placed, strict=True)],
         shape=shape,
         id_=id_,
     )
@@ -113,7 +138,7 @@ def drawn(arms: Sequence[Arm], cost: Cost, width: float, shape: str, id_: str) -
 
 def _brief(arm: Arm, width: float) -> str:
     """Its name, without what stands in brackets or behind a comma where that is long; the table has all of it."""
-    if arm.kind == "member" or len(arm.name) <= width // 30:
+    if arm.kind in _ALONE or len(arm.name) <= width // 30:
         return arm.name
     return arm.name.partition(" (")[0].partition(", ")[0]
 
@@ -142,8 +167,9 @@ def _point(chart: Chart, arm: Arm) -> Markup:
         )
     if arm.kind == "best":
         return tag("circle", cx=x, cy=y, r=8.5, class_="ring")
-    if arm.kind == "member":
-        return tag("circle", cx=x, cy=y, r=4.5, class_="dot")
+    if arm.kind in _ALONE:
+        pupil = None if arm.kind == "member" else tag("circle", cx=x, cy=y, r=2, class_="pupil")
+        return together(tag("circle", cx=x, cy=y, r=4.5, class_="dot"), pupil)
     return tag("rect", x=x - 4.5, y=y - 4.5, width=9, height=9, class_="dot")
 
 
@@ -160,9 +186,8 @@ def _class(arm: Arm, class_: str) -> str:
 
 
 def _described(arms: Sequence[Arm], cost: Cost) -> str:
-    ranked = sorted(arms, key=lambda arm: -(finite(arm.score) or 0.0))
     said = [
         f"{short(arm.name, 60)}: {percent(arm.score)} ({percents(arm.interval)}) at {cost.written(cost.of(arm))}"
-        for arm in ranked[:_SAID]
+        for arm in by_score(arms)[:_SAID]
     ]
     return f"{count(len(arms), 'arm')} by score, at {cost.name}. {'; '.join(said)}."

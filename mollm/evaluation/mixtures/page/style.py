@@ -59,10 +59,14 @@ svg .main.span { stroke: var(--accent); stroke-width: 3; stroke-opacity: 1 }
 svg .front { fill: none; stroke: var(--accent); stroke-width: 1.5; stroke-dasharray: 6 4 }
 svg .level { stroke: var(--quiet); stroke-width: 1.5; stroke-dasharray: 2 4 }
 svg .dot { fill: var(--page); stroke: var(--text); stroke-width: 2 }
+svg .pupil { fill: var(--text) }
 svg .main.dot { fill: var(--accent); stroke: var(--accent) }
 svg .ring { fill: none; stroke: var(--text); stroke-width: 1.5 }
 svg .paper { fill: var(--page) } svg .track { fill: var(--panel); stroke: var(--line) } svg .bar { fill: var(--accent) }
 svg .curve { fill: none; stroke: var(--accent); stroke-width: 2 }
+.key { columns: 15rem; column-gap: 1.5rem; padding-left: 2.25rem; margin: .5rem 0; font-size: .875rem; max-width: 45rem }
+.key li { break-inside: avoid; overflow-wrap: anywhere } .key .main { font-weight: 700 }
+.key.narrow { display: none }
 
 .scroll { overflow-x: auto; max-width: 100% }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; overflow-wrap: normal }
@@ -98,6 +102,7 @@ dl.made dt { color: var(--quiet) } dl.made dd { margin: 0; min-width: 0 }
 
 @media (max-width: 44rem) {
   svg.wide.twice { display: none } svg.narrow { display: block }
+  .key.wide { display: none } .key.narrow { display: block }
   dl.made { grid-template-columns: 1fr; gap: 0 } dl.made dd { margin-bottom: .5rem }
   body { padding: .75rem } article { padding: .5rem .75rem } h1 { font-size: 1.4rem }
 }
