@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mollm.evaluation.mixtures.page import axes, labels
+from mollm.evaluation.mixtures.page.boxes import Box
 from mollm.evaluation.mixtures.page.drawing import NARROW, across, line, picture, upright, words
 from mollm.evaluation.mixtures.page.markup import Markup, tag
 from mollm.evaluation.mixtures.page.words import percent, points, share, short
@@ -119,9 +120,7 @@ def reliability(bins: Sequence[Bin], id_: str) -> Markup:
     curve = tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in spots), class_="curve")
     counts = {(wide.at(b.mean), tall.at(b.right)): f"{b.questions:,}" for b in bins}
     texts = [counts[spot] for spot in spots]
-    placed = labels.place(
-        spots, [labels.width_of(text) for text in texts], labels.Box(left + 2, 2, NARROW - 2, bottom - 2)
-    )
+    placed = labels.place(spots, [labels.width_of(text) for text in texts], Box(left + 2, 2, NARROW - 2, bottom - 2))
     said = "; ".join(f"{percent(b.mean)} stated, {percent(b.right)} right of {b.questions:,}" for b in bins)
     return picture(
         "Confidence against correctness",

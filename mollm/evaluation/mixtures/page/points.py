@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.page import axes, labels
+from mollm.evaluation.mixtures.page.boxes import Box
 from mollm.evaluation.mixtures.page.drawing import NARROW, WIDE, across, line, picture, upright, words
 from mollm.evaluation.mixtures.page.markup import Markup, tag, together
 from mollm.evaluation.mixtures.page.words import finite, percent, percents, share, short, span
@@ -16,6 +17,7 @@ from mollm.evaluation.mixtures.page.words import finite, percent, percents, shar
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from mollm.evaluation.mixtures.page.boxes import Line, Placed
     from mollm.evaluation.mixtures.page.costs import Cost
     from mollm.evaluation.mixtures.report import Arm
 
@@ -66,7 +68,7 @@ class Chart:
         cost = self.cost.of(arm)
         return self.right - 4 if cost is None else self.across.at(cost), self.upright.at(arm.score or 0.0)
 
-    def interval(self, arm: Arm) -> labels.Line | None:
+    def interval(self, arm: Arm) -> Line | None:
         """Its interval, upright."""
         ends = span(arm.interval)
         if ends is None or any(share(end) is None for end in ends) or self.cost.of(arm) is None:
@@ -78,14 +80,14 @@ class Chart:
         """Where the line of arms that nothing beats turns."""
         return sorted({self.spot(arm) for arm in self.arms if arm.is_on_front and self.cost.of(arm) is not None})
 
-    def placed(self, widths: Sequence[float]) -> list[labels.Placed] | None:
+    def placed(self, widths: Sequence[float]) -> list[Placed] | None:
         """Where the names stand; None if there is no room for them."""
         spans = [found for arm in self.arms if (found := self.interval(arm))]
         levels = [
             (_LEFT, y, self.right, y) for arm in self.arms if self.cost.of(arm) is None for y in [self.spot(arm)[1]]
         ]
         front = [(*one, *other) for one, other in pairwise(self.front())]
-        inside = labels.Box(_LEFT + 2, 4, self.width - 2, self.bottom - 2)
+        inside = Box(_LEFT + 2, _TOP + 1, self.width - 2, self.bottom - 2)
         return labels.place([self.spot(arm) for arm in self.arms], widths, inside, [*spans, *levels, *front])
 
 
@@ -96,8 +98,9 @@ def drawn(arms: Sequence[Arm], cost: Cost, width: int, shape: str, id_: str) -> 
         The drawing, and whether each arm has its number, by score, where its name would be: names have no room.
     """
     chart = Chart(arms, cost, width, max(380.0, 24.0 * min(len(arms), MOST_NAMED[width])))
-    names = [labels.fitted(_brief(arm, width), 0.5 * width) for arm in arms]
-    placed = chart.placed(_widths(arms, names)) if len(arms) <= MOST_NAMED[width] else None
+    names = [labels.fitted(_brief(arm, width), 0.5 * width, 24 + width // 45) for arm in arms]
+    is_named = len(arms) <= MOST_NAMED[width] and len(set(names)) == len({arm.name for arm in arms})
+    placed = chart.placed(_widths(arms, names)) if is_named else None
     is_numbered = placed is None or not all(label.is_clear for label in placed)
     if is_numbered:
         ranks = {id(arm): f"{rank}" for rank, arm in enumerate(by_score(arms), 1)}
@@ -119,7 +122,7 @@ def _widths(arms: Sequence[Arm], names: Sequence[str]) -> list[float]:
     ]
 
 
-def _picture(chart: Chart, names: Sequence[str], placed: Sequence[labels.Placed], shape: str, id_: str) -> Markup:
+def _picture(chart: Chart, names: Sequence[str], placed: Sequence[Placed], shape: str, id_: str) -> Markup:
     arms = chart.arms
     return picture(
         "Score against cost",
@@ -173,7 +176,7 @@ def _point(chart: Chart, arm: Arm) -> Markup:
     return tag("rect", x=x - 4.5, y=y - 4.5, width=9, height=9, class_="dot")
 
 
-def _name(chart: Chart, name: str, arm: Arm, spot: labels.Placed) -> Markup:
+def _name(chart: Chart, name: str, arm: Arm, spot: Placed) -> Markup:
     """It ends at its point where it stands to the left of it: a box is as wide as the widest font."""
     x, _ = chart.spot(arm)
     if spot.box.right <= x:

@@ -64,7 +64,8 @@ svg .main.dot { fill: var(--accent); stroke: var(--accent) }
 svg .ring { fill: none; stroke: var(--text); stroke-width: 1.5 }
 svg .paper { fill: var(--page) } svg .track { fill: var(--panel); stroke: var(--line) } svg .bar { fill: var(--accent) }
 svg .curve { fill: none; stroke: var(--accent); stroke-width: 2 }
-.key { columns: 15rem; column-gap: 1.5rem; padding-left: 2.25rem; margin: .5rem 0; font-size: .875rem; max-width: 45rem }
+.key { columns: 15rem; column-gap: 1.5rem; padding-left: 2.25rem; margin: .5rem 0; font-size: .875rem;
+  max-width: 45rem }
 .key li { break-inside: avoid; overflow-wrap: anywhere } .key .main { font-weight: 700 }
 .key.narrow { display: none }
 
