@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 HEIGHT = 16
 """Of a label."""
-POINT = 7
-"""Around each point so much is kept free of labels, and a little less of leading lines."""
+POINT, _SIGN = 10, 4
+"""Around each point so much is kept free of labels, and so much of leading lines."""
 Point: TypeAlias = tuple[float, float]
 Line: TypeAlias = tuple[float, float, float, float]
 
@@ -69,7 +69,7 @@ def around(point: Point, far: float = POINT) -> Box:
 
 def is_on(line: Line, point: Point) -> bool:
     """A line goes through the sign of a point."""
-    return around(point, POINT - 3).is_crossed(line)
+    return around(point, _SIGN).is_crossed(line)
 
 
 def cross(one: Line, other: Line) -> bool:

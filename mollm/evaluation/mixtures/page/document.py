@@ -26,10 +26,11 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 _KINDS = {"better": "better", "worse": "worse", "not better": "same"}
 _MOST_NOTES = 50
 _HOW = (
-    "Score of the mixture less that of what it is held against; a percentage point is one question of 100. Lines are "
+    "Score of the mixture less that of what it is held against; a percentage point is {point}. Lines are "
     "95 % intervals: where one reaches across 0, there may be no difference. p is how often chance alone brings a "
     "difference as large as this."
 )
+_POINT = ("one question of 100", "a hundredth of the best score that there can be")
 _HELD = (("mixture", "It"), ("best", "the best member"))
 
 
@@ -77,7 +78,7 @@ def _verdicts(report: Report) -> Markup:
     drawn = None
     if shown:
         pictures = twice(lambda width, shape: charts.forest(shown, width, shape, f"forest-{shape.split()[0]}"))
-        drawn = figure(_HOW, *pictures)
+        drawn = figure(_HOW.format(point=_POINT[is_partial(report)]), *pictures)
     none = None if report.mixtures else tag("p", "There is no mixture in this report.")
     return _section("verdicts", "Is it worth it?", [_verdict(mixture) for mixture in report.mixtures], none, drawn)
 

@@ -28,10 +28,10 @@ _NEAR = 15
 _CROSSES, _COVERS, _CONFUSES = 80, 30, 6
 """What a leading line across another label, point or leading line, a label on a line, and one that is as near to
 another point, and so has a leading line, are worth, in pixels of distance."""
-_ASIDE = (9, 16, 30, 50, 80)
+_ASIDE = (11, 17, 30, 50, 80)
 _UP = (*range(-112, -40, 12), *range(-40, 41, 4), *range(52, 113, 12))
 """How far to the side and up or down of a point a label is tried."""
-_ABOVE = (9, 12, 18, 26, 36)
+_ABOVE = (11, 14, 18, 26, 36)
 """How far above or below it is tried in the middle."""
 
 
