@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.page.markup import Child
     from mollm.evaluation.mixtures.report import Lost, Side
 
-OPEN = 50
+OPEN = 10
 """Questions that are seen at once; the others are folded."""
 BUDGET = 1_600_000
 """Bytes of the page for the lost questions of all mixtures."""
-_SHARE = 0.4
+_SHARE = 0.15
 """Of it for those that are seen at once."""
 _AROUND = 420
 """Bytes of markup around each text, about."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.report import Arm
 
 _LEFT, _TOP, _BELOW, _RIGHT = 50, 26, 46, 14
+_ABOVE = 18
+"""Pixels that are kept for names above a score of 100 %."""
 _ASIDE = 0.12
 """Share of the width that is kept for names to the right of the dearest arm."""
 MOST_NAMED = {WIDE: 20, NARROW: 10}
@@ -51,7 +53,7 @@ class Chart:
     def upright(self) -> axes.Axis:
         """Scores."""
         ends = [share(end) for arm in self.arms for end in (arm.score, *(span(arm.interval) or ()))]
-        return axes.linear([end for end in ends if end is not None], self.bottom, _TOP, (0.0, 1.0))
+        return axes.linear([end for end in ends if end is not None], self.bottom, _TOP + _ABOVE, (0.0, 1.0))
 
     @property
     def right(self) -> float:

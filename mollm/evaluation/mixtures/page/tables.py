@@ -55,8 +55,8 @@ def of_arms(arms: Sequence[Arm], questions: int, id_: str) -> Markup:
     shown = [(head, cell) for head, cell in _COLUMNS if any(cell(arm) != NONE for arm in arms)]
     caption = together(
         f"The best score first. A score is the mean over {count(questions, 'question')}; its interval holds 95 % of "
-        "the means when the questions are drawn again. Calls, tokens, USD and seconds are means per question. What failed "
-        "are questions that ended with an error; they count 0. ",
+        "the means when the questions are drawn again. Calls, tokens, USD and seconds are means per question; "
+        "failed are questions that ended with an error; they count 0. ",
         _left_out(len(arms)),
     )
     head = [column("arm"), *(column(name) for name, _ in shown)]
