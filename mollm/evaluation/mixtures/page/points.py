@@ -153,6 +153,8 @@ def _axes(chart: Chart) -> Iterator[Markup]:
     if len({text for _, text in scores}) < len(scores):
         scores = [(tick, percent(tick)) for tick, _ in scores]
     costs = [(tick, chart.cost.written(tick)) for tick in chart.across.ticks(4 if chart.width == NARROW else 8)]
+    if len({text for _, text in costs}) < len(costs):
+        costs = [(tick, f"{tick:,.4g}") for tick, _ in costs]
     name = f"{chart.cost.name} (logarithmic)" if chart.across.is_log else chart.cost.name
     yield words("score", 4, 14, "tick")
     yield from upright(chart.upright, scores, _LEFT, chart.right)

@@ -8,7 +8,7 @@ from mollm.evaluation.mixtures.page.costs import cost_of
 from mollm.evaluation.mixtures.page.drawing import SHAPES, figure
 from mollm.evaluation.mixtures.page.markup import Markup, tag, together
 from mollm.evaluation.mixtures.page.points import by_score, drawn
-from mollm.evaluation.mixtures.page.words import share, short
+from mollm.evaluation.mixtures.page.words import share, short, squeezed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +65,7 @@ def _keys(arms: Sequence[Arm], is_wide: bool, is_narrow: bool) -> Iterator[Marku
     if not is_wide and not is_narrow:
         return
     rows = [
-        tag("li", tag("bdi", short(arm.name, 80)), class_="main" if arm.kind == "mixture" else None)
+        tag("li", tag("bdi", squeezed(arm.name, 80)), class_="main" if arm.kind == "mixture" else None)
         for arm in by_score(arms)
     ]
     shapes = [name for name, is_seen in (("wide", is_wide), ("narrow", is_narrow)) if is_seen]
@@ -91,6 +91,6 @@ def _read(arms: Sequence[Arm], cost: Cost) -> Iterator[str]:
 def _listed(absent: Sequence[tuple[Arm, str]]) -> Markup | None:
     if not absent:
         return None
-    lines = [tag("li", tag("bdi", short(arm.name, 80)), ": ", why) for arm, why in absent[:MOST]]
+    lines = [tag("li", tag("bdi", squeezed(arm.name, 80)), ": ", why) for arm, why in absent[:MOST]]
     more = tag("li", f"{len(absent) - MOST:,} more, in report.json") if len(absent) > MOST else None
     return together(tag("p", "Not drawn:"), tag("ul", lines, more))

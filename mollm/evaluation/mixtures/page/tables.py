@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.page.markup import Markup, tag, together
-from mollm.evaluation.mixtures.page.words import NONE, finite, number, percent, percents, short, usd
+from mollm.evaluation.mixtures.page.words import NONE, finite, number, percent, percents, short, squeezed, usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,7 +34,7 @@ def column(name: Child, class_: str | None = None) -> Markup:
 
 def row_head(name: str) -> Markup:
     """The head of a row."""
-    return tag("th", tag("bdi", short(name, 80)), scope="row")
+    return tag("th", tag("bdi", squeezed(name, 80)), scope="row")
 
 
 _COLUMNS: tuple[tuple[str, Callable[[Arm], str]], ...] = (
@@ -73,7 +73,7 @@ def _arm(arm: Arm, cells: Sequence[str]) -> Markup:
     why = tag("span", short(arm.why, 300), class_="quiet") if arm.why else None
     return tag(
         "tr",
-        tag("th", tag("bdi", short(arm.name, 80)), front, why, scope="row"),
+        tag("th", tag("bdi", squeezed(arm.name, 80)), front, why, scope="row"),
         [tag("td", cell, class_="figure") for cell in cells],
         class_="main" if arm.kind == "mixture" else None,
     )

@@ -1,0 +1,99 @@
+"""What a page says of scores: right and wrong where they are 0 or 1, else better, worse and how much."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mollm.evaluation.mixtures.page import page_of
+from mollm.evaluation.mixtures.page.partial import is_partial
+from mollm.evaluation.mixtures.report import Report, Side
+from tests.evaluation.mixtures.pages import drawings, read
+from tests.evaluation.mixtures.reports import gain, sample_report
+
+CALLED = ("right", "wrong", "correctness")
+
+
+def partial_report() -> Report:
+    """Scores such as those of words in common."""
+    whole = sample_report(lost=3)
+    mixture = whole.mixtures[0]
+    arms = tuple(replace(arm, score=arm.score and arm.score * 0.51) for arm in mixture.arms)
+    lost = tuple(
+        replace(
+            one,
+            answer=Side("math", "Some words.", None, 0.31),
+            best=Side("qwen-72b", "Other words.", None, 0.62),
+            proposals=(Side("phi-14b", "No word.", None, 0.0), Side("gemma-27b", "Every word.", None, 1.0)),
+        )
+        for one in mixture.lost
+    )
+    return replace(whole, router=None, mixtures=(replace(mixture, arms=arms, lost=lost),))
+
+
+def test_a_page_of_scores_between_calls_nothing_right_or_wrong() -> None:
+    """Neither its texts nor its drawings; the scores stand there instead."""
+    page = page_of(partial_report())
+    found = read(page)
+    told = [found.text, *("".join(svg.itertext()) for svg in drawings(page))]
+
+    assert [(word, text) for text in told for word in CALLED if word in text.lower()] == []
+    assert "mean score" in found.text
+    assert "score 31.0\u00a0%" in found.text
+    assert "score 100.0\u00a0%" in found.text
+    assert "(better), and back (worse)" in found.text
+    assert "no final answer" not in found.text
+
+
+def test_a_page_of_zeros_and_ones_says_right_and_wrong() -> None:
+    """As it did."""
+    text = read(page_of(sample_report(lost=3))).text
+
+    assert not is_partial(sample_report(lost=3))
+    assert [
+        word for word in ("wrong to right", "How often the answer is right", "wrong; final") if word not in text
+    ] == []
+
+
+@pytest.mark.parametrize("part", ["arms", "gain", "lost"])
+def test_one_figure_between_is_enough(part: str) -> None:
+    """A score of an arm, a difference, or a score of one answer."""
+    exact, between = sample_report(lost=3), partial_report().mixtures[0]
+    told = replace(between, gain=gain(difference=0.02), questions=417)
+    mixture = replace(exact.mixtures[0], **{part: getattr(told, part)})
+
+    assert is_partial(replace(exact, mixtures=(mixture,)))
+
+
+@pytest.mark.parametrize(("p", "written"), [(0.0009, ", p < 0.001;"), (0.001, ", p = 0.001;"), (1.0, ", p = 1.000;")])
+def test_a_small_p_is_written_as_a_bound(p: float, written: str) -> None:
+    """Nobody reads 0.000."""
+    whole = sample_report(lost=0)
+    mixture = replace(whole.mixtures[0], gain=gain(p=p), vote=None)
+
+    assert written in read(page_of(replace(whole, mixtures=(mixture,)))).text
+
+
+def test_a_verdict_says_what_is_scored_and_taken() -> None:
+    """Beside the best member: calls, tokens and USD of a question."""
+    text = read(page_of(sample_report(lost=0))).text
+
+    assert (
+        "It scores 90.6\u00a0% at 2.4 calls, 1,233 tokens and $0.00313 per question; "
+        "the best member scores 87.1\u00a0% at 1 call, 452 tokens and $0.00121 per question."
+    ) in text
+
+
+def test_columns_in_which_nothing_stands_are_left_out() -> None:
+    """Prices that nobody knows take no room on a telephone."""
+    whole = sample_report(lost=0)
+    free = tuple(replace(arm, cost_usd=None) for arm in whole.mixtures[0].arms)
+    heads = [read(page_of(report)).text.count("completion tokensUSD") for report in (whole, without(whole, free))]
+
+    assert heads == [2, 1]
+
+
+def without(report: Report, arms: tuple) -> Report:  # type: ignore[type-arg]
+    """With other arms of the first mixture."""
+    return replace(report, mixtures=(replace(report.mixtures[0], arms=arms), *report.mixtures[1:]))
