@@ -44,7 +44,7 @@ def test_a_page_of_scores_between_calls_nothing_right_or_wrong() -> None:
     assert "score 31.0\u00a0%" in whole
     assert "score 100.0\u00a0%" in whole
     assert "(better), and back (worse)" in whole
-    assert "no final answer" not in whole
+    assert "; no final answer" not in whole
 
 
 def test_a_page_of_zeros_and_ones_says_right_and_wrong() -> None:
