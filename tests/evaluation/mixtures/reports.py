@@ -108,6 +108,18 @@ def crowded_report(step: float) -> Report:
     return replace(whole, mixtures=(replace(whole.mixtures[0], arms=tuple(arms)),))
 
 
+def column_report() -> Report:
+    """A vote of many members that are asked once each: by calls, all of them stand above one another."""
+    scores = (0.967, 0.962, 0.961, 0.955, 0.945, 0.942, 0.941, 0.933, 0.925, 0.874, 0.847, 0.84, 0.527)
+    alone = [
+        Arm("member", f"model-of-somebody-{n} alone", score, (score - 0.01, score + 0.01), 1.0)
+        for n, score in enumerate(scores)
+    ]
+    others = (Arm("mixture", "vote", 0.973, (0.964, 0.982), 13.0), Arm("best", "best member", 0.967, calls=1.0))
+    whole = sample_report(lost=0)
+    return replace(whole, mixtures=(replace(whole.mixtures[0], arms=(*others, *alone)),))
+
+
 def gain(**changes: object) -> Gain:
     """A mixture that is better than its best member."""
     found = Gain("qwen-72b", 15 / 417, (0.009, 0.064), 0.0083, 31, 16, 417, 3.14, whom="qwen-72b alone")

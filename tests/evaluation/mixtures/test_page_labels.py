@@ -90,15 +90,15 @@ def test_what_failed_on_every_question_is_not_drawn() -> None:
     assert all("down alone" not in names(svg) for svg in drawings(page))
 
 
-def test_an_llm_that_only_aggregates_is_drawn_like_a_member_and_told_apart() -> None:
+def test_an_llm_that_only_reads_is_drawn_like_a_member_and_told_apart() -> None:
     """By a dot in its circle, which the words below explain."""
-    writer = Arm("writer", "gpt alone", 0.88, (0.85, 0.91), 1.0, 1.0, 1.0, 0.001)  # type: ignore[arg-type, unused-ignore]
-    with_one, without = (scatter([*members(), *more], 417, "chart") for more in ([writer], []))
+    reader = Arm("reader", "gpt alone", 0.88, (0.85, 0.91), 1.0, 1.0, 1.0, 0.001)  # type: ignore[arg-type, unused-ignore]
+    with_one, without = (scatter([*members(), *more], 417, "chart") for more in ([reader], []))
 
     assert with_one.count('class="pupil"') == 2
-    assert "an LLM that only aggregates, alone" in with_one
+    assert "an LLM that only reads what workers say, alone" in with_one
     assert "pupil" not in without
-    assert "only aggregates" not in without
+    assert "only reads" not in without
 
 
 def test_no_line_runs_through_a_name_of_a_difference() -> None:

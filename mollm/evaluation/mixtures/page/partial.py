@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from mollm.evaluation.mixtures.report import MixtureReport, Report
 
-_WHOLE = ("mixture", "member", "best", "self", "vote")
+_WHOLE = ("mixture", "member", "reader", "best", "self", "vote")
 """Kinds of arms whose score is that of one answer to each question."""
 _SLACK = 1e-6
 

@@ -30,7 +30,7 @@ MOST_NAMED = {WIDE: 20, NARROW: 10}
 """Arms that have their names beside them, by the width of the drawing; more have numbers."""
 _SAID = 40
 """Arms that the description of a drawing lists."""
-_ALONE: tuple[str, ...] = ("member", "writer")
+_ALONE: tuple[str, ...] = ("member", "reader")
 """Kinds of arms that are one call to one LLM."""
 
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 MOST = 60
 """Arms that are drawn, and as many that are listed."""
-_ORDER: tuple[str, ...] = ("mixture", "best", "routed", "vote", "self", "random", "oracle", "member", "writer")
+_ORDER: tuple[str, ...] = ("mixture", "best", "routed", "vote", "self", "random", "oracle", "member", "reader")
 """Whose name stands nearest to its point."""
 _SHOWN = (
     ("mixture", "The filled diamond is the mixture."),
     ("member", "Circles are members alone."),
-    ("writer", "A circle with a dot is an LLM that only aggregates, alone."),
+    ("reader", "A circle with a dot is an LLM that only reads what workers say, alone."),
     ("best", "The ring is around the best member."),
 )
 

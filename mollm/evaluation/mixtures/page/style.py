@@ -1,10 +1,11 @@
-"""The style of the page: light and dark, wide and narrow, on paper. Every text has a contrast of 4.5 at least."""
+"""The style of the page: light and dark, wide and narrow, on paper. Every text has a contrast of 4.5 at least, and every
+sign and interval one of 3."""
 
 from __future__ import annotations
 
 STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --panel: #f6f8fa; --text: #1f2328; --quiet: #57606a;
-  --line: #d0d7de; --accent: #0550ae; --soft: #8c959f; --good: #116329; --bad: #a40e26; --mark: #fff3b0;
+  --line: #d0d7de; --accent: #0550ae; --soft: #818b98; --good: #116329; --bad: #a40e26; --mark: #fff3b0;
   --h0: #ffffff; --h1: #eaf3ff; --h2: #d5e7ff; --h3: #bfdaff; --h4: #a9cdfd; --h5: #93bff9 }
 @media screen and (prefers-color-scheme: dark) { :root { --page: #0d1117; --panel: #161b22; --text: #e6edf3;
   --quiet: #9da7b3; --line: #3d444d; --accent: #79b8ff; --soft: #768390; --good: #56d364; --bad: #ff9a94;
@@ -54,8 +55,8 @@ svg .grid { stroke: var(--line); stroke-width: 1 } svg .zero { stroke: var(--tex
 svg .tick { fill: var(--quiet) } svg .strong, svg .main.name { font-weight: 700 }
 svg .name { paint-order: stroke; stroke: var(--page); stroke-width: 3px; stroke-linejoin: round }
 svg .leader { stroke: var(--quiet); stroke-width: 1 }
-svg .span { stroke: var(--soft); stroke-width: 2; stroke-opacity: .7 }
-svg .main.span { stroke: var(--accent); stroke-width: 3; stroke-opacity: 1 }
+svg .span { stroke: var(--soft); stroke-width: 2 }
+svg .main.span { stroke: var(--accent); stroke-width: 3 }
 svg .front { fill: none; stroke: var(--accent); stroke-width: 1.5; stroke-dasharray: 6 4 }
 svg .level { stroke: var(--quiet); stroke-width: 1.5; stroke-dasharray: 2 4 }
 svg .dot { fill: var(--page); stroke: var(--text); stroke-width: 2 }
