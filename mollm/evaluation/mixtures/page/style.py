@@ -1,5 +1,5 @@
-"""The style of the page: light and dark, wide and narrow, on paper. Every text has a contrast of 4.5 at least, and every
-sign and interval one of 3."""
+"""The style of the page: light and dark, wide and narrow, on paper. Every text has a contrast of 4.5 at least, and
+every sign and interval one of 3."""
 
 from __future__ import annotations
 
