@@ -86,6 +86,14 @@ def test_a_verdict_says_what_is_scored_and_taken() -> None:
     ) in text
 
 
+def test_a_verdict_without_scores_says_nothing_of_them() -> None:
+    """Where no question counts, there is nothing to say of calls either."""
+    whole = sample_report(lost=0)
+    arms = tuple(replace(arm, score=None) for arm in whole.mixtures[0].arms)
+
+    assert "It scores" not in read(page_of(replace(whole, mixtures=(replace(whole.mixtures[0], arms=arms),)))).text
+
+
 def test_columns_in_which_nothing_stands_are_left_out() -> None:
     """Prices that nobody knows take no room on a telephone."""
     whole = sample_report(lost=0)

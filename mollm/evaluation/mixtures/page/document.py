@@ -110,7 +110,8 @@ def _verdict(mixture: MixtureReport) -> Markup:
 
 def _price(arms: Sequence[Arm]) -> str | None:
     """What the mixture scores and takes, beside the best member."""
-    said = [f"{who} scores {percent(arm.score)}{_at(arm)}" for kind, who in _HELD for arm in arms if arm.kind == kind]
+    found = ((who, arm) for kind, who in _HELD for arm in arms if arm.kind == kind and finite(arm.score) is not None)
+    said = [f"{who} scores {percent(arm.score)}{_at(arm)}" for who, arm in found]
     return f"{'; '.join(said)}." if said else None
 
 
