@@ -27,6 +27,7 @@ ALLOWED = VOID | {
         "h4",
         "p",
         "ul",
+        "ol",
         "li",
         "a",
         "bdi",

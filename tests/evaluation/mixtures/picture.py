@@ -16,7 +16,7 @@ PICTURE = ROOT / "docs" / "score-against-cost.svg"
 
 def picture() -> str:
     """An `<svg>` that stands alone."""
-    chart, _, _ = scatter(sample_report().mixtures[0].arms, "chart").partition("<figure>")[2].partition("</svg>")
+    chart, _, _ = scatter(sample_report().mixtures[0].arms, 417, "chart").partition("<figure>")[2].partition("</svg>")
     colors, _, _ = STYLE.partition("* {")
     rules = [line for line in STYLE.splitlines() if line.startswith("svg .")]
     text = 'svg { background: var(--page); font: 12px system-ui, "DejaVu Sans", sans-serif; fill: var(--text) }'

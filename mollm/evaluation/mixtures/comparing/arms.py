@@ -176,8 +176,10 @@ def _lacking(way: Lacking) -> Arm:
 
 
 def _with_front(arms: Sequence[Arm]) -> tuple[Arm, ...]:
-    served = [arm for arm in arms if arm.score is not None and arm.calls is not None]
-    has_prices = all(arm.cost_usd is not None for arm in served)
+    """What scores nothing is on no front: an LLM whose every call failed costs nothing, and is worth as much."""
+    served = [arm for arm in arms if arm.score and arm.calls is not None]
+    prices = [arm.cost_usd for arm in served]
+    has_prices = any(prices) and None not in prices  # of what is free, calls are compared, as on the page
     points = [((arm.cost_usd if has_prices else arm.calls) or 0.0, arm.score or 0.0) for arm in served]
     front = {
         id(arm)

@@ -1,18 +1,18 @@
-"""The smaller charts: differences with their intervals, bars, and how far stated probabilities hold."""
+"""The smaller charts: differences with their intervals, and bars."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from mollm.evaluation.mixtures.page import axes, labels
-from mollm.evaluation.mixtures.page.drawing import NARROW, across, line, picture, upright, words
+from mollm.evaluation.mixtures.page.drawing import NARROW, across, line, picture, words
 from mollm.evaluation.mixtures.page.markup import Markup, tag
-from mollm.evaluation.mixtures.page.words import percent, points, share, short
+from mollm.evaluation.mixtures.page.words import points, share, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mollm.evaluation.mixtures.report import Bin, Gain
+    from mollm.evaluation.mixtures.report import Gain
 
 _ROW = 50
 
@@ -62,6 +62,7 @@ def _difference(name: str, gain: Gain, axis: axes.Axis, top: float, width: float
     return tag(
         "g",
         tag("title", f"{short(name, 200)} {_interval(gain)}"),
+        tag("rect", x=0, y=top + 3, width=width, height=18, class_="paper"),  # no line runs through a name
         words(labels.fitted(name, room / labels.BOLD, 60), 4, top + 16, "main name"),
         words(figures, width - 4, top + 16, "name", "end"),
         line(axis.at(low), y, axis.at(high), y, "main span"),
@@ -107,59 +108,3 @@ def bars(rows: Sequence[tuple[str, float, str]], name: str, heads: tuple[str, st
         shape="small",
         id_=id_,
     )
-
-
-def reliability(bins: Sequence[Bin], id_: str) -> Markup:
-    """The share that is right against the stated confidence; on the diagonal they are the same."""
-    left, top, right, bottom = 50.0, 24.0, NARROW - 24.0, NARROW - 70.0
-    wide, tall = axes.Axis(0.0, 1.0, left, right), axes.Axis(0.0, 1.0, bottom, top)
-    ticks = [(tick, percent(tick, 0)) for tick in wide.ticks(5)]
-    spots = sorted((wide.at(b.mean), tall.at(b.right)) for b in bins)
-    curve = tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in spots), class_="curve")
-    counts = {(wide.at(b.mean), tall.at(b.right)): f"{b.questions:,}" for b in bins}
-    texts = [counts[spot] for spot in spots]
-    placed = labels.place(
-        spots, [labels.width_of(text) for text in texts], labels.Box(left + 2, 2, NARROW - 2, bottom - 2)
-    )
-    said = "; ".join(f"{percent(b.mean)} stated, {percent(b.right)} right of {b.questions:,}" for b in bins)
-    return picture(
-        "Confidence against correctness",
-        f"{said}.",
-        (NARROW, NARROW - 24),
-        words("right", 4, 14, "tick"),
-        across(wide, ticks, top, bottom),
-        upright(tall, ticks, left, right),
-        line(left, bottom, right, top, "level"),
-        curve,
-        [tag("circle", cx=x, cy=y, r=4.5, class_="main dot") for x, y in spots],
-        [
-            words(text, spot.box.left + 1, spot.box.bottom - 4, "name")
-            for text, spot in zip(texts, placed or (), strict=False)
-        ],
-        words("stated confidence", (left + right) / 2, bottom + 38, "tick", "middle"),
-        shape="small",
-        id_=id_,
-    )
-
-
-def binned(bins: Sequence[Bin]) -> list[Bin]:
-    """Those that can be drawn."""
-    return [b for b in bins if b.questions > 0 and _is_drawn(b.mean) and _is_drawn(b.right)]
-
-
-def _is_drawn(value: float) -> bool:
-    known = share(value)
-    return known is not None and known >= 0
-
-
-def bin_name(b: Bin) -> str:
-    """What the answers of a bin have in common."""
-    low, high = share(b.low), share(b.high)
-    if low is None or high is None or low == high:
-        return percent(b.mean, 0)
-    return f"{100 * low:.0f} to {percent(high, 0)}"
-
-
-def counted_right(b: Bin) -> str:
-    """What is written behind its bar."""
-    return f"{percent(b.right, 0)} of {b.questions:,}"

@@ -48,3 +48,14 @@ def cost_of(arms: Sequence[Arm]) -> Cost:
         if any(found) and None not in found:
             return cost
     return max((CALLS, TOKENS, USD), key=lambda cost: sum(cost.of(arm) is not None for arm in arms))
+
+
+def taken(arm: Arm) -> str:
+    """What it takes per question, such as `2.4 calls, 1,233 tokens and $0.00313`; empty if nothing is known."""
+    amounts = ((CALLS.of(arm), "call"), (TOKENS.of(arm), "token"))
+    parts = [
+        f"{number(amount)} {what if amount == 1 else f'{what}s'}" for amount, what in amounts if amount is not None
+    ]
+    price = USD.of(arm)
+    parts += [usd(price)] if price is not None else []
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

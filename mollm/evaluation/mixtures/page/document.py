@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.page import charts, lost, tables
+from mollm.evaluation.mixtures.page.correctness import agreement, turned
+from mollm.evaluation.mixtures.page.costs import taken
 from mollm.evaluation.mixtures.page.drawing import figure, twice
 from mollm.evaluation.mixtures.page.markup import Markup, tag
 from mollm.evaluation.mixtures.page.scatter import scatter
@@ -16,12 +18,19 @@ from mollm.evaluation.mixtures.page.words import finite, percent, points, short,
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mollm.evaluation.mixtures.report import Gain, MixtureReport, Report, Turned
+    from mollm.evaluation.mixtures.report import Arm, Gain, MixtureReport, Report
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """Nothing is loaded and nothing runs, whatever an LLM wrote."""
 _KINDS = {"better": "better", "worse": "worse", "not better": "same"}
 _MOST_NOTES = 50
+_HOW = (
+    "Score of the mixture less that of what it is held against; a percentage point is {point}. Lines are "
+    "95 % intervals: where one reaches across 0, there may be no difference. p is how often chance alone brings a "
+    "difference as large as this."
+)
+_POINT = ("a hundredth of the best score that there can be", "one question of 100")
+_HELD = (("mixture", "It"), ("best", "the best member"))
 
 
 def page_of(report: Report) -> str:
@@ -68,9 +77,7 @@ def _verdicts(report: Report) -> Markup:
     drawn = None
     if shown:
         pictures = twice(lambda width, shape: charts.forest(shown, width, shape, f"forest-{shape.split()[0]}"))
-        drawn = figure(
-            "Score of the mixture less that of what it is held against. Lines are 95 % intervals.", *pictures
-        )
+        drawn = figure(_HOW.format(point=_POINT[report.is_exact]), *pictures)
     none = None if report.mixtures else tag("p", "There is no mixture in this report.")
     return _section("verdicts", "Is it worth it?", [_verdict(mixture) for mixture in report.mixtures], none, drawn)
 
@@ -92,11 +99,24 @@ def _verdict(mixture: MixtureReport) -> Markup:
     return tag(
         "div",
         tag("h3", tag("bdi", short(mixture.name, 60)), ": ", said),
-        tag("p", sentence[:1].upper() + sentence[1:]),
+        tag("p", sentence[:1].upper() + sentence[1:], "." if sentence[-1:].isalnum() else None),
+        tag("p", _price(mixture.arms)),
         tag("p", more) if more else None,
         [tag("p", _in_figures(gain), class_="quiet") for gain in (mixture.gain, mixture.vote) if gain],
         class_=f"verdict {_KINDS.get(kind, 'open')}",
     )
+
+
+def _price(arms: Sequence[Arm]) -> str | None:
+    """What the mixture scores and takes, beside the best member."""
+    found = ((who, arm) for kind, who in _HELD for arm in arms if arm.kind == kind and finite(arm.score) is not None)
+    said = [f"{who} scores {percent(arm.score)}{_at(arm)}" for who, arm in found]
+    return f"{'; '.join(said)}." if said else None
+
+
+def _at(arm: Arm) -> str:
+    known = taken(arm)
+    return f" at {known} per question" if known else ""
 
 
 def _in_figures(gain: Gain) -> str:
@@ -111,69 +131,31 @@ def _in_figures(gain: Gain) -> str:
 
 
 def _mixture(report: Report, n: int) -> Markup:
-    mixture, id_ = report.mixtures[n], f"m{n}"
+    mixture, id_, exact = report.mixtures[n], f"m{n}", report.is_exact
     return _section(
         id_,
         tag("bdi", short(mixture.name, 60)),
         tag("p", f"{count(mixture.questions, 'question')}."),
         tag("h3", "Score against cost"),
-        scatter(mixture.arms, id_),
+        scatter(mixture.arms, mixture.questions, id_),
         tag("h3", "All arms"),
-        tables.of_arms(mixture.arms, f"{id_}-arms"),
-        *_agreement(mixture, id_),
-        *_further(mixture, id_),
+        tables.of_arms(mixture.arms, mixture.questions, f"{id_}-arms"),
+        *agreement(mixture, id_, is_exact=exact),
+        *_further(mixture, id_, is_exact=exact),
         *_lost(report, mixture),
     )
 
 
-def _agreement(mixture: MixtureReport, id_: str) -> Iterator[Markup]:
-    agreement, confidence = charts.binned(mixture.agreement), charts.binned(mixture.confidence)
-    halves = []
-    if agreement:
-        rows = [(charts.bin_name(b), b.right, charts.counted_right(b)) for b in agreement]
-        bars = charts.bars(rows, "Agreement against correctness", ("agreement", "right"), f"{id_}-agreement")
-        caption = "How often the answer is right, of how many questions, by the share of proposals that agree on it."
-        halves.append(tag("div", tag("h3", "Agreement against correctness"), figure(caption, bars)))
-    if confidence:
-        drawn = figure(_calibrated(mixture), charts.reliability(confidence, f"{id_}-confidence"))
-        halves.append(tag("div", tag("h3", "Confidence against correctness"), drawn))
-    if halves:
-        yield tag("div", halves, class_="pair")
-
-
-def _calibrated(mixture: MixtureReport) -> str:
-    error = finite(mixture.calibration_error)
-    off = (
-        ""
-        if error is None
-        else (
-            f"On average, the stated confidence is {100 * error:.1f} percentage points off "
-            "(expected calibration error). "
-        )
-    )
-    return f"{off}On the dotted diagonal it holds exactly; below it the mixture is too sure. Numbers are questions."
-
-
-def _further(mixture: MixtureReport, id_: str) -> Iterator[Markup]:
+def _further(mixture: MixtureReport, id_: str, *, is_exact: bool) -> Iterator[Markup]:
     if mixture.domains and mixture.domains.kinds:
         yield tag("h3", "Kinds of questions")
         yield tables.of_domains(mixture.domains, f"{id_}-domains")
     if mixture.turned:
         yield tag("h3", "What the aggregator turned")
-        yield _turned(mixture.turned, id_)
+        yield turned(mixture.turned, id_, is_exact=is_exact)
     if mixture.excluded:
         yield tag("h3", "Excluded questions")
         yield tables.of_excluded(mixture.excluded, f"{id_}-excluded")
-
-
-def _turned(turned: Turned, id_: str) -> Markup:
-    if turned.questions <= 0:
-        return tag("p", "It wrote no answer.")
-    pairs = (("wrong to right", turned.right), ("right to wrong", turned.wrong))
-    most = max(1, turned.right, turned.wrong)
-    rows = [(name, many / most, f"{many:,} of {turned.questions:,}") for name, many in pairs]
-    drawn = charts.bars(rows, "What the aggregator turned", ("turned", "answers"), f"{id_}-turned")
-    return figure("Against the answer that the best proposal would have been without it.", drawn)
 
 
 def _lost(report: Report, mixture: MixtureReport) -> Iterator[Markup]:
@@ -188,7 +170,8 @@ def _lost(report: Report, mixture: MixtureReport) -> Iterator[Markup]:
         f"{count(len(mixture.lost), 'question')} that the best member answers better. "
         "Final answers are marked. Long texts are cut where it says so; report.json has all of them.",
     )
-    yield lost.losses(mixture.lost, lost.BUDGET // sum(bool(other.lost) for other in report.mixtures))
+    budget = lost.BUDGET // sum(bool(other.lost) for other in report.mixtures)
+    yield lost.losses(mixture.lost, budget, is_exact=report.is_exact)
 
 
 def _last(report: Report) -> Iterator[Markup]:

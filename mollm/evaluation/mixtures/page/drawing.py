@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 WIDE, NARROW = 720, 340
 """Pixels that a chart is drawn in on a desk and on a telephone."""
+SHAPES = ((WIDE, "wide twice"), (NARROW, "narrow"))
+"""Both, each with the class of its picture."""
 
 
 def picture(name: str, described: str, size: tuple[float, float], *inside: Child, shape: str, id_: str) -> Markup:
@@ -38,9 +40,9 @@ def figure(caption: Child, *drawings: Markup) -> Markup:
     return tag("figure", *drawings, tag("figcaption", caption))
 
 
-def twice(draw: Callable[[float, str], Markup]) -> tuple[Markup, Markup]:
+def twice(draw: Callable[[float, str], Markup]) -> list[Markup]:
     """The same for a broad and for a narrow page, of which the style shows one."""
-    return draw(WIDE, "wide twice"), draw(NARROW, "narrow")
+    return [draw(width, shape) for width, shape in SHAPES]
 
 
 def line(x: float, y: float, to_x: float, to_y: float, class_: str) -> Markup:

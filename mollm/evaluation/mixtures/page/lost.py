@@ -7,6 +7,7 @@ counted where it is cut; the whole stands in `report.json`.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.page.markup import Child
     from mollm.evaluation.mixtures.report import Lost, Side
 
-OPEN = 50
+OPEN = 10
 """Questions that are seen at once; the others are folded."""
 BUDGET = 1_600_000
 """Bytes of the page for the lost questions of all mixtures."""
-_SHARE = 0.4
+_SHARE = 0.15
 """Of it for those that are seen at once."""
 _AROUND = 420
 """Bytes of markup around each text, about."""
@@ -34,17 +35,29 @@ _PREVIEW = 500
 _MOST_SIDES = 16
 
 
-def losses(lost: Sequence[Lost], budget: int) -> Markup:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """How texts are shown."""
+
+    most: int
+    """Bytes of each that are on the page."""
+    preview: int
+    """Bytes that are seen before it is unfolded."""
+    is_exact: bool
+
+
+def losses(lost: Sequence[Lost], budget: int, *, is_exact: bool) -> Markup:
     """All of them, as far as the page has room for them.
 
     Args:
         lost: At least one.
         budget: In bytes.
+        is_exact: Answers are right or wrong; else none is called so.
     """
     seen, folded = lost[:OPEN], lost[OPEN:]
     share = int(budget * _SHARE) if folded else budget
-    articles, spent = _articles(seen, share, share, is_folded=False)
-    more, _ = _articles(folded, budget - spent, budget - spent, is_folded=True)
+    articles, spent = _articles(seen, share, share, is_folded=False, is_exact=is_exact)
+    more, _ = _articles(folded, budget - spent, budget - spent, is_folded=True, is_exact=is_exact)
     missing = len(lost) - len(articles) - len(more)
     return together(
         articles,
@@ -55,14 +68,17 @@ def losses(lost: Sequence[Lost], budget: int) -> Markup:
     )
 
 
-def _articles(lost: Sequence[Lost], share: int, room: int, *, is_folded: bool) -> tuple[list[Markup], int]:
+def _articles(
+    lost: Sequence[Lost], share: int, room: int, *, is_folded: bool, is_exact: bool
+) -> tuple[list[Markup], int]:
     """As many as there is room for, and the bytes that they take."""
     texts = sum(4 + min(_MOST_SIDES, len(one.proposals)) for one in lost)
     most = min(_LONGEST, max(_SHORTEST, share // max(1, texts) - _AROUND))
+    shown = _Shown(most, most if is_folded else _PREVIEW, is_exact)
     found: list[Markup] = []
     spent = 0
     for one in lost:
-        made = _folded(one, most) if is_folded else tag("article", tag("h4", *_head(one)), _inside(one, most, _PREVIEW))
+        made = _folded(one, shown) if is_folded else tag("article", tag("h4", *_head(one)), _inside(one, shown))
         size = len(made.encode())
         if spent + size > room:
             break
@@ -77,73 +93,68 @@ def _head(one: Lost) -> list[Child]:
     return [tag("bdi", short(one.id, 60)), kind, mixture]
 
 
-def _folded(one: Lost, most: int) -> Markup:
+def _folded(one: Lost, shown: _Shown) -> Markup:
     head = tag("summary", *_head(one), ": ", tag("bdi", short(one.question, 90)))
-    return tag("details", head, _inside(one, most, most))
+    return tag("details", head, _inside(one, shown))
 
 
-def _inside(one: Lost, most: int, preview: int) -> Markup:
+def _inside(one: Lost, shown: _Shown) -> Markup:
     others = [side for side in one.proposals if side != one.best]
     more = len(others) - _MOST_SIDES
+    best = "best member and proposal" if len(others) < len(one.proposals) else "best member"
     return together(
-        _text(one.question, None, most, preview),
+        _text(one.question, None, shown),
         tag("p", "Reference: ", tag("strong", tag("bdi", short(one.reference, 200)))),
         tag(
             "ul",
-            _side("the mixture", one.answer, most, preview, is_main=True),
-            _side(
-                "best member and proposal" if len(others) < len(one.proposals) else "best member",
-                one.best,
-                most,
-                preview,
-            ),
-            [_side("proposal", side, most, preview) for side in others[:_MOST_SIDES]],
+            _side("the mixture", one.answer, shown, is_main=True),
+            _side(best, one.best, shown),
+            [_side("proposal", side, shown) for side in others[:_MOST_SIDES]],
             class_="sides",
         ),
         tag("p", f"{count(more, 'proposal')} more, in report.json.") if more > 0 else None,
     )
 
 
-def _side(role: str, side: Side, most: int, preview: int, *, is_main: bool = False) -> Markup:
-    kind, said = _marked(side)
+def _side(role: str, side: Side, shown: _Shown, *, is_main: bool = False) -> Markup:
+    kind, said = _marked(side, is_exact=shown.is_exact)
     sign = tag("span", class_="sign", aria_hidden="true")
     final = ["; final answer ", tag("mark", tag("bdi", short(side.final, 120)))] if side.final is not None else None
     if side.final is not None and not side.final.strip():
         final = ["; its final answer is empty"]
-    none = "; no final answer" if side.final is None and not side.error else None
+    none = "; no final answer" if side.final is None and not side.error and shown.is_exact else None
     return tag(
         "li",
         tag("p", tag("bdi", short(side.who, 60)), " ", tag("span", role, class_="quiet"), class_="who"),
         tag("p", sign, said, final, none, class_="mark"),
         tag("p", short(side.error, 400)) if side.error else None,
-        _text(side.text, side.final, most, preview) if side.text else None,
+        _text(side.text, side.final, shown) if side.text else None,
         class_=f"{kind} main" if is_main else kind,
     )
 
 
-def _marked(side: Side) -> tuple[str, str]:
+def _marked(side: Side, *, is_exact: bool) -> tuple[str, str]:
     """Class and words of what it is worth."""
     score = finite(side.score)
     if side.error:
         return "failed", "failed"
     if score is None:
         return "unknown", "not scored"
-    if score >= 1:
-        return "right", "right"
-    return ("wrong", "wrong") if score <= 0 else ("partly", f"score {percent(score)}")
+    if not is_exact or 0 < score < 1:
+        return "partly", f"score {percent(score)}"
+    return ("right", "right") if score >= 1 else ("wrong", "wrong")
 
 
-def _text(text: str, final: str | None, most: int, preview: int) -> Markup:
+def _text(text: str, final: str | None, shown: _Shown) -> Markup:
     """A text, or its beginning and its end, with the whole of it, as far as there is room, folded below."""
-    shown = _cut(text, preview)
-    if len(shown) == 1 or preview >= most:
-        return tag("div", _parts(shown, final), class_="words", dir="auto")
-    whole = _cut(text, most)
+    short_ = _cut(text, shown.preview)
+    seen = tag("div", _parts(short_, final), class_="words", dir="auto")
+    if len(short_) == 1 or shown.preview >= shown.most:
+        return seen
+    whole = _cut(text, shown.most)
     title = f"All {len(text):,} characters" if len(whole) == 1 else f"More of its {len(text):,} characters"
     inner = tag("div", _parts(whole, final), class_="words long", dir="auto", tabindex=0)
-    return together(
-        tag("div", _parts(shown, final), class_="words", dir="auto"), tag("details", tag("summary", title), inner)
-    )
+    return together(seen, tag("details", tag("summary", title), inner))
 
 
 def _parts(cut: Sequence[str], final: str | None) -> list[Child]:

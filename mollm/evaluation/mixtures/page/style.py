@@ -1,10 +1,11 @@
-"""The style of the page: light and dark, wide and narrow, on paper. Every text has a contrast of 4.5 at least."""
+"""The style of the page: light and dark, wide and narrow, on paper. Every text has a contrast of 4.5 at least, and
+every sign and interval one of 3."""
 
 from __future__ import annotations
 
 STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --panel: #f6f8fa; --text: #1f2328; --quiet: #57606a;
-  --line: #d0d7de; --accent: #0550ae; --soft: #8c959f; --good: #116329; --bad: #a40e26; --mark: #fff3b0;
+  --line: #d0d7de; --accent: #0550ae; --soft: #818b98; --good: #116329; --bad: #a40e26; --mark: #fff3b0;
   --h0: #ffffff; --h1: #eaf3ff; --h2: #d5e7ff; --h3: #bfdaff; --h4: #a9cdfd; --h5: #93bff9 }
 @media screen and (prefers-color-scheme: dark) { :root { --page: #0d1117; --panel: #161b22; --text: #e6edf3;
   --quiet: #9da7b3; --line: #3d444d; --accent: #79b8ff; --soft: #768390; --good: #56d364; --bad: #ff9a94;
@@ -54,15 +55,20 @@ svg .grid { stroke: var(--line); stroke-width: 1 } svg .zero { stroke: var(--tex
 svg .tick { fill: var(--quiet) } svg .strong, svg .main.name { font-weight: 700 }
 svg .name { paint-order: stroke; stroke: var(--page); stroke-width: 3px; stroke-linejoin: round }
 svg .leader { stroke: var(--quiet); stroke-width: 1 }
-svg .span { stroke: var(--soft); stroke-width: 2; stroke-opacity: .7 }
-svg .main.span { stroke: var(--accent); stroke-width: 3; stroke-opacity: 1 }
+svg .span { stroke: var(--soft); stroke-width: 2 }
+svg .main.span { stroke: var(--accent); stroke-width: 3 }
 svg .front { fill: none; stroke: var(--accent); stroke-width: 1.5; stroke-dasharray: 6 4 }
 svg .level { stroke: var(--quiet); stroke-width: 1.5; stroke-dasharray: 2 4 }
 svg .dot { fill: var(--page); stroke: var(--text); stroke-width: 2 }
+svg .pupil { fill: var(--text) }
 svg .main.dot { fill: var(--accent); stroke: var(--accent) }
 svg .ring { fill: none; stroke: var(--text); stroke-width: 1.5 }
 svg .paper { fill: var(--page) } svg .track { fill: var(--panel); stroke: var(--line) } svg .bar { fill: var(--accent) }
 svg .curve { fill: none; stroke: var(--accent); stroke-width: 2 }
+.key { columns: 15rem; column-gap: 1.5rem; padding-left: 2.25rem; margin: .5rem 0; font-size: .875rem;
+  max-width: 45rem }
+.key li { break-inside: avoid; overflow-wrap: anywhere } .key .main { font-weight: 700 }
+.key.narrow { display: none }
 
 .scroll { overflow-x: auto; max-width: 100% }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; overflow-wrap: normal }
@@ -98,6 +104,7 @@ dl.made dt { color: var(--quiet) } dl.made dd { margin: 0; min-width: 0 }
 
 @media (max-width: 44rem) {
   svg.wide.twice { display: none } svg.narrow { display: block }
+  .key.wide { display: none } .key.narrow { display: block }
   dl.made { grid-template-columns: 1fr; gap: 0 } dl.made dd { margin-bottom: .5rem }
   body { padding: .75rem } article { padding: .5rem .75rem } h1 { font-size: 1.4rem }
 }

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.page.markup import Markup, tag, together
-from mollm.evaluation.mixtures.page.words import NONE, finite, number, percent, percents, short, usd
+from mollm.evaluation.mixtures.page.words import NONE, finite, number, percent, percents, short, squeezed, usd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mollm.evaluation.mixtures.page.markup import Child
     from mollm.evaluation.mixtures.report import Arm, Confusion, Domains, Excluded
@@ -34,17 +34,33 @@ def column(name: Child, class_: str | None = None) -> Markup:
 
 def row_head(name: str) -> Markup:
     """The head of a row."""
-    return tag("th", tag("bdi", short(name, 80)), scope="row")
+    return tag("th", tag("bdi", squeezed(name, 80)), scope="row")
 
 
-def of_arms(arms: Sequence[Arm], id_: str) -> Markup:
-    """All arms, the best first, with what each takes per question."""
+_COLUMNS: tuple[tuple[str, Callable[[Arm], str]], ...] = (
+    ("score", lambda arm: percent(arm.score)),
+    ("95 % interval", lambda arm: percents(arm.interval)),
+    ("calls", lambda arm: number(arm.calls)),
+    ("prompt tokens", lambda arm: number(arm.prompt_tokens)),
+    ("completion tokens", lambda arm: number(arm.completion_tokens)),
+    ("USD", lambda arm: usd(arm.cost_usd)),
+    ("seconds", lambda arm: number(arm.seconds)),
+    ("failed", lambda arm: f"{arm.failed:,}"),
+)
+
+
+def of_arms(arms: Sequence[Arm], questions: int, id_: str) -> Markup:
+    """All arms, the best first, with what each takes per question; columns in which nothing stands are left out."""
     ranked = sorted(arms, key=_rank)
-    head = ("arm", "score", "95 % interval", "calls", "prompt tokens", "completion tokens", "cost", "seconds", "failed")
+    shown = [(head, cell) for head, cell in _COLUMNS if any(cell(arm) != NONE for arm in arms)]
     caption = together(
-        "All arms, the best score first; calls, tokens, cost and seconds are means per question. ", _left_out(len(arms))
+        f"The best score first. A score is the mean over {count(questions, 'question')}; its interval holds 95 % of "
+        "the means when the questions are drawn again. Calls, tokens, USD and seconds are means per question; "
+        "failed are questions that ended with an error; they count 0. ",
+        _left_out(len(arms)),
     )
-    return scrolled(caption, id_, [column(name) for name in head], map(_arm, ranked[:MOST]))
+    head = [column("arm"), *(column(name) for name, _ in shown)]
+    return scrolled(caption, id_, head, [_arm(arm, [cell(arm) for _, cell in shown]) for arm in ranked[:MOST]])
 
 
 def _rank(arm: Arm) -> tuple[bool, float]:
@@ -52,22 +68,12 @@ def _rank(arm: Arm) -> tuple[bool, float]:
     return known is None, -(known or 0.0)
 
 
-def _arm(arm: Arm) -> Markup:
+def _arm(arm: Arm, cells: Sequence[str]) -> Markup:
     front = tag("span", "on the Pareto front", class_="quiet") if arm.is_on_front else None
     why = tag("span", short(arm.why, 300), class_="quiet") if arm.why else None
-    cells = (
-        percent(arm.score),
-        percents(arm.interval),
-        number(arm.calls),
-        number(arm.prompt_tokens),
-        number(arm.completion_tokens),
-        usd(arm.cost_usd),
-        number(arm.seconds),
-        f"{arm.failed:,}",
-    )
     return tag(
         "tr",
-        tag("th", tag("bdi", short(arm.name, 80)), front, why, scope="row"),
+        tag("th", tag("bdi", squeezed(arm.name, 80)), front, why, scope="row"),
         [tag("td", cell, class_="figure") for cell in cells],
         class_="main" if arm.kind == "mixture" else None,
     )
