@@ -23,7 +23,7 @@ from mollm.comparing.judge import Judge
 from mollm.comparing.review import Review
 from mollm.config.effect_problems import NEEDS_VECTORS
 from mollm.config.imported import imported
-from mollm.embeddings.alike import Alike
+from mollm.embeddings.alike import MOST_SECONDS, SHARE, Alike
 from mollm.embeddings.factory import build_embedder
 from mollm.errors import ConfigError, PromptError
 from mollm.mixing.registry import build_chooser
@@ -187,7 +187,7 @@ class _Assembly:
             embedder = build_embedder(self.config.embeddings, self.config, ("embeddings",))
         if embedder is None:
             raise ConfigError(f"{self.place('alike')}: {NEEDS_VECTORS}")
-        return Alike(embedder, self.section.alike)
+        return Alike(embedder, self.section.alike, min(MOST_SECONDS, SHARE * self.section.deadline))
 
     @property
     def review(self) -> Review | None:

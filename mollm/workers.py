@@ -7,7 +7,6 @@ tested against a plain specification. `ask` is its engine: tasks, timers and can
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -171,6 +170,9 @@ class _Engine:
                 await asyncio.wait(running)
         ordered = tuple(self._proposals[index] for index in sorted(self._proposals))
         failed = self._texts.failed if self._texts else None
+        if failed and not self._asking.agreed:
+            # Of some it is known what they agree with, and of others not: a share of all would be too low.
+            ordered = tuple(replace(proposal, alike=None) for proposal in ordered)
         return Layer(ordered, self._asking.agreed, self._confidence(), (failed,) if failed else ())
 
     def _time_is_up(self) -> None:
@@ -241,9 +243,12 @@ class _Engine:
         """Say which open texts a proposal agrees with. One that has arrived counts even where that is cancelled."""
         if self._texts is None or proposal.error is not None or proposal.final is not None:
             return proposal
-        with suppress(asyncio.CancelledError):
+        try:
             return replace(proposal, alike=await self._texts.group(proposal.worker, proposal.text))
-        return proposal
+        except asyncio.CancelledError:
+            if self._is_late:
+                self._texts.give_up(f"the layer had no time left for it after {self._seconds:g} s")
+            return proposal
 
     def _confidence(self) -> float | None:
         if self._calibration is None:
