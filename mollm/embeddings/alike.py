@@ -108,4 +108,5 @@ class AlikeTexts:
         if vectors is None:
             self.give_up(f"{embedder.name} returned something else than one vector of numbers for each text")
             return None
-        return vectors[0]
+        row: Vectors = vectors[0]
+        return row
