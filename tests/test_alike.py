@@ -213,9 +213,11 @@ async def test_whatever_an_address_sends_costs_the_agreement_and_not_the_answer(
 
 async def test_vectors_of_another_length_leave_no_share_of_those_before() -> None:
     """What two of three agree on is not two thirds where the third was not compared."""
-    async with Upstream(rows([1.0, 0.0]), rows([1.0, 0.0]), rows([1.0, 0.0, 0.0])) as upstream:
-        async with MoLLM(remote(upstream.base_url), llms=said(SHIP, BOAT, BREAD)) as mollm:
-            answer = await mollm.aask("What happened?")
+    async with (
+        Upstream(rows([1.0, 0.0]), rows([1.0, 0.0]), rows([1.0, 0.0, 0.0])) as upstream,
+        MoLLM(remote(upstream.base_url), llms=said(SHIP, BOAT, BREAD)) as mollm,
+    ):
+        answer = await mollm.aask("What happened?")
 
     assert answer.agreement is None
     assert {p.alike for p in answer.proposals} == {None}
@@ -249,8 +251,8 @@ async def test_fifty_questions_share_the_connections_of_an_embedder() -> None:
         config = remote(upstream.base_url, deadline=60)
         panel = {"workers": ["a", "b"], "aggregator": {"method": "vote"}, "alike": 0.9}
         async with MoLLM(config, llms=said(SHIP, BOAT, BREAD)) as mollm:
-            panels = [{**panel, "deadline": 30 + number} for number in range(10)]
-            asking = [mollm.aask("What happened?", mixture=panel) for panel in [*panels, *["m"] * 40]]
+            asked: list[Any] = [{**panel, "deadline": 30 + number} for number in range(10)] + ["m"] * 40
+            asking = [mollm.aask("What happened?", mixture=mixture) for mixture in asked]
             answers = await asyncio.gather(*asking)
         connections = upstream.connections
 
