@@ -156,11 +156,13 @@ class _Engine:
 
     async def run(self) -> Layer:
         clock = self._loop.call_at(self._until - FIRST, self._time_is_up)
+        half = self._loop.call_at((self._loop.time() + self._until) / 2 - FIRST, self._waited, self._asking.half_over)
         try:
             self._start(self._asking.begin())
             await self._ended
         finally:
             clock.cancel()
+            half.cancel()
             if self._timer:
                 self._timer.cancel()
             running = [task for task in self._tasks if not task.done()]
