@@ -327,7 +327,7 @@ class MoLLM:
 
     async def aclose(self) -> None:
         """Close everything that was opened on the running event loop, and everything that `close` closes."""
-        await self._catalogs.settle()
+        await self._catalogs.aclose()
         await self._pool.aclose()
         await asyncio.to_thread(self.close)
 

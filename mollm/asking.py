@@ -101,6 +101,13 @@ class Asking:
         """`widen_after` has passed since the last start."""
         return self._start(0 if self.is_in_grace else self._rules.widen)
 
+    def half_over(self) -> range:
+        """Half of the time is over. If too few have arrived to go on with, who has not been asked yet is.
+
+        Else one that hangs would cost the answer where it was asked alone.
+        """
+        return self._start(self._planned if len(self._tally.answered) < self._rules.quorum else 0)
+
     def grace_over(self) -> range:
         """`grace` has passed since enough have arrived."""
         self.ended = True

@@ -23,8 +23,7 @@ from mollm.comparing.judge import Judge
 from mollm.comparing.review import Review
 from mollm.config.effect_problems import NEEDS_VECTORS
 from mollm.config.imported import imported
-from mollm.embeddings.alike import Alike
-from mollm.embeddings.factory import build_embedder
+from mollm.embeddings.alike import MOST_SECONDS, SHARE, Alike
 from mollm.errors import ConfigError, PromptError
 from mollm.mixing.registry import build_chooser
 from mollm.mixture import Mixture
@@ -68,7 +67,7 @@ def mixture_of(
         name: Of the mixture.
         section: What it says of the mixture.
         aggregators: Aggregators beside the built-in ones, by `method`.
-        embedder: Replaces the section `embeddings`.
+        embedder: Makes vectors of texts, where the mixture compares some; None: nothing does.
 
     Raises:
         ConfigError: Its aggregator was not given, or its chooser, its score or its embedder cannot be used.
@@ -182,12 +181,9 @@ class _Assembly:
         """Compares open texts."""
         if self.section.alike is None or self.section.is_bypass:
             return None
-        embedder = self.embedder
-        if embedder is None and self.config.embeddings is not None:
-            embedder = build_embedder(self.config.embeddings, self.config, ("embeddings",))
-        if embedder is None:
+        if self.embedder is None:
             raise ConfigError(f"{self.place('alike')}: {NEEDS_VECTORS}")
-        return Alike(embedder, self.section.alike)
+        return Alike(self.embedder, self.section.alike, min(MOST_SECONDS, SHARE * self.section.deadline))
 
     @property
     def review(self) -> Review | None:

@@ -65,5 +65,5 @@ def _what_differs(found: Calibration, names: Sequence[str], digest: str) -> str 
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = [name[:80] for name in names[:8]]
+    shown = [repr(name[:80])[1:-1] for name in names[:8]]  # of a file, and so maybe with a line break
     return ", ".join([*shown, "..."] if len(names) > len(shown) else shown)

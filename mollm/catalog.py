@@ -13,6 +13,7 @@ from mollm.assembling import mixture_of
 from mollm.combining import made_of, together
 from mollm.config.arms import CURRENT
 from mollm.config.mixtures import MixtureConfig, WorkerConfig
+from mollm.embeddings.factory import build_embedder
 from mollm.errors import ConfigError, PromptError, UnknownMixture
 from mollm.options import Options
 from mollm.panels import Panels
@@ -97,6 +98,7 @@ class Catalog:
         self.config, self.feedback = config, feedback
         self._aggregators = dict(aggregators or {})
         self._embedder = self._adopted(embedder)
+        self._configured: Embedder | None = None
         self._alone: dict[str, Mixture] = {}
         self._joined: dict[tuple[str, str], Mixture] = {}
         self._building = threading.RLock()
@@ -104,7 +106,8 @@ class Catalog:
         problems: list[str] = []
         for name, mixture in config.mixtures.items():
             try:
-                self.mixtures[name] = mixture_of(self.config, name, mixture, self._aggregators, self._embedder)
+                embedder = self._vectors() if mixture.alike is not None else None
+                self.mixtures[name] = mixture_of(self.config, name, mixture, self._aggregators, embedder)
             except ConfigError as error:
                 problems += error.problems
             except PromptError as error:
@@ -126,7 +129,7 @@ class Catalog:
         problems += self._uncounted()
         if problems:
             raise ConfigError(problems)
-        self.panels = Panels(config, self.llms, self._aggregators, self._embedder)
+        self.panels = Panels(config, self.llms, self._aggregators, self._vectors)
         if router is not None:
             self.router = as_router(router, decision_of(config))
 
@@ -137,6 +140,26 @@ class Catalog:
         from mollm.embeddings.own import adopt  # NumPy takes a tenth of a second, and a fixed router needs none
 
         return adopt(embedder)
+
+    def _vectors(self) -> Embedder | None:
+        """What mixtures compare texts with; None where there is nothing.
+
+        All of them share it, and so do panels: an address is asked over the same few connections by everybody.
+
+        Raises:
+            ConfigError: It cannot be used as it is configured.
+        """
+        if self._embedder is not None or self.config.embeddings is None:
+            return self._embedder
+        with self._building:
+            if self._configured is None:
+                self._configured = build_embedder(self.config.embeddings, self.config, ("embeddings",))
+            return self._configured
+
+    async def aclose(self) -> None:
+        """Close the connections that mixtures opened for vectors, on the running event loop."""
+        if close := getattr(self._configured, "aclose", None):
+            await close()
 
     @cached_property
     def router(self) -> Router:

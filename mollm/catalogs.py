@@ -80,13 +80,15 @@ class Catalogs:
                 self._changes -= 1
 
     async def retire(self) -> None:
-        """Forget the catalogs that nobody uses, and close the LLMs that only they held."""
+        """Forget the catalogs that nobody uses, and close what only they held."""
         with self._lock:
             if self._changes:
                 return  # the change that is under way does it when it is through
-            for catalog in [*self._users]:
-                if catalog is not self.current and not self._users[catalog]:
-                    del self._users[catalog]
+            gone = [catalog for catalog, users in self._users.items() if catalog is not self.current and not users]
+            for catalog in gone:
+                del self._users[catalog]
+        for catalog in set(gone) - self.living:
+            await catalog.aclose()
         await self._pool.retire([catalog.llms for catalog in self.living])
 
     @property
@@ -95,8 +97,10 @@ class Catalogs:
         with self._lock:
             return {self.current, *self._users, *self._lent}
 
-    async def settle(self) -> None:
-        """Wait for what is being closed on the running event loop."""
+    async def aclose(self) -> None:
+        """Close what catalogs opened on the running event loop; of those before, what is being closed there."""
         loop = asyncio.get_running_loop()
         if closing := [task for task in list(self._retiring) if task.get_loop() is loop]:
             await asyncio.wait(closing)
+        for catalog in self.living:
+            await catalog.aclose()

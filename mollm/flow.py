@@ -196,6 +196,10 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
         run, messages = await shown_to_next_layer(run, context, mixture, workers)
     else:
         short = await fitted(context.question.messages, readers_of(workers, context))
+    calibration = mixture.calibrated(workers)
+    if calibration is None and mixture.rules.sure is not None:
+        why = "no probability is known of answers in a format, so nobody was sure enough"
+        run = replace(run, degraded=(*run.degraded, why))
     layer = await ask(
         workers,
         messages,
@@ -206,7 +210,7 @@ async def propose(run: Run, context: Context) -> tuple[Run, str]:
         observer=context.observer,
         instead=short,
         alike=mixture.alike,
-        calibration=mixture.calibration,
+        calibration=calibration,
     )
     run = cut_for(run, [p.worker for p in layer.proposals if p.worker in short])
     run = replace(run, degraded=(*run.degraded, *layer.degraded))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mollm.aggregation.base import picks, plan_of
+from mollm.formats import format_of
 from mollm.messages import is_midway
 from mollm.options import Settings
 from mollm.prompts import FENCE_TOKENS
@@ -134,6 +135,13 @@ class Mixture:
             replace(worker, settings=replace(form, max_tokens=limit).over(worker.settings))
             for worker, limit in zip(self.workers, limits, strict=True)
         )
+
+    def calibrated(self, workers: Sequence[Worker]) -> Calibration | None:
+        """The calibration, where it holds for `workers` as they are asked; it was fitted on replies in no format."""
+        if self.calibration is None or workers is self.workers:
+            return self.calibration
+        is_plain = all(format_of(worker.settings.response_format) is None for worker in workers)
+        return self.calibration if is_plain else None
 
     def plan(self, question: Question, options: Options, kept: int | None = None) -> tuple[PlannedCall, ...]:
         """List every call that it may make, assuming that the workers never agree and every writing LLM fails.

@@ -25,7 +25,7 @@ from mollm.errors import ConfigError, PromptError, RequestError
 from mollm.types import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mollm.aggregation.base import Aggregator
     from mollm.config.config import Config
@@ -46,7 +46,7 @@ class Panels:
     """The panels that questions bring to one configuration. Safe to use from many threads."""
 
     def __init__(
-        self, config: Config, llms: LLMs, aggregators: Mapping[str, Aggregator], embedder: Embedder | None = None
+        self, config: Config, llms: LLMs, aggregators: Mapping[str, Aggregator], vectors: Callable[[], Embedder | None]
     ) -> None:
         """Build nothing yet.
 
@@ -54,9 +54,9 @@ class Panels:
             config: The configuration whose LLMs a panel may name.
             llms: Holds them; those that only a panel names are added.
             aggregators: Aggregators beside the built-in ones, by `method`.
-            embedder: Replaces the section `embeddings`.
+            vectors: Returns what texts are compared with, if there is anything. Raises `ConfigError`.
         """
-        self._embedder = embedder
+        self._vectors = vectors
         self._config, self._llms, self._aggregators = config, llms, aggregators
         self._built: OrderedDict[str, Mixture] = OrderedDict()
         self._own: OrderedDict[str, None] = OrderedDict()
@@ -133,7 +133,8 @@ class Panels:
 
     def _mixture(self, section: MixtureConfig, panel: Mapping[str, Any]) -> Mixture:
         try:
-            return mixture_of(with_panel(self._config, section), PANEL, section, self._aggregators, self._embedder)
+            embedder = self._vectors() if section.alike is not None else None
+            return mixture_of(with_panel(self._config, section), PANEL, section, self._aggregators, embedder)
         except (ConfigError, PromptError) as error:
             if not remote_problems(panel):
                 raise  # it names no file and no function, so it is the configuration's that cannot be used

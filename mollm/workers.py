@@ -7,7 +7,6 @@ tested against a plain specification. `ask` is its engine: tasks, timers and can
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -162,11 +161,13 @@ class _Engine:
 
     async def run(self) -> Layer:
         clock = self._loop.call_at(self._until - FIRST, self._time_is_up)
+        half = self._loop.call_at((self._loop.time() + self._until) / 2 - FIRST, self._waited, self._asking.half_over)
         try:
             self._start(self._asking.begin())
             await self._ended
         finally:
             clock.cancel()
+            half.cancel()
             if self._timer:
                 self._timer.cancel()
             running = [task for task in self._tasks if not task.done()]
@@ -176,6 +177,9 @@ class _Engine:
                 await asyncio.wait(running)
         ordered = tuple(self._proposals[index] for index in sorted(self._proposals))
         failed = self._texts.failed if self._texts else None
+        if failed and not self._asking.agreed:
+            # Of some it is known what they agree with, and of others not: a share of all would be too low.
+            ordered = tuple(replace(proposal, alike=None) for proposal in ordered)
         confidence = self._confidence()
         return Layer(ordered, self._why(confidence, bool(running)), confidence, (failed,) if failed else ())
 
@@ -261,9 +265,12 @@ class _Engine:
         """Say which open texts a proposal agrees with. One that has arrived counts even where that is cancelled."""
         if self._texts is None or proposal.error is not None or proposal.final is not None:
             return proposal
-        with suppress(asyncio.CancelledError):
+        try:
             return replace(proposal, alike=await self._texts.group(proposal.worker, proposal.text))
-        return proposal
+        except asyncio.CancelledError:
+            if self._is_late:
+                self._texts.give_up(f"the layer had no time left for it after {self._seconds:g} s")
+            return proposal
 
     def _confidence(self) -> float | None:
         if self._calibration is None:

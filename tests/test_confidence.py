@@ -102,12 +102,15 @@ def test_how_sure_an_llm_is_of_its_words_decides_where_it_tells(tmp_path: Path) 
 REFUSALS = [
     BadRequest("it does not take `logprobs`", refused=("logprobs",)),
     AuthFailed("access was refused", said="You are not allowed to request logprobs from this model."),
+    BadRequest("the provider refused the request", said="Bad request"),
 ]
 
 
-@pytest.mark.parametrize("refusal", REFUSALS, ids=["not taken", "not allowed"])
-def test_a_provider_that_tells_no_log_probabilities_answers_all_the_same(refusal: Exception, tmp_path: Path) -> None:
-    """It is asked once more without them, in the same call, and never again with them."""
+@pytest.mark.parametrize("refusal", REFUSALS, ids=["not taken", "not allowed", "without a word"])
+def test_a_provider_that_tells_no_log_probabilities_answers_all_the_same(
+    refusal: Exception, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is asked once more without them, in the same call, and never again with them; the log says so, once."""
 
     def script(request: Request) -> Reply:
         return Reply(error=refusal) if "logprobs" in request.settings.extra_body else Reply(FOUR)
@@ -121,6 +124,7 @@ def test_a_provider_that_tells_no_log_probabilities_answers_all_the_same(refusal
     assert first.confidence == second.confidence is not None
     assert first.calls == second.calls
     assert ["logprobs" in request.settings.extra_body for request in llms["a"].requests] == [True, False, False]
+    assert caplog.text.count("a: answers without log-probabilities only; it is asked for no more of them") == 1
 
 
 def with_logprobs(folder: Path) -> dict[str, Any]:
@@ -130,6 +134,20 @@ def with_logprobs(folder: Path) -> dict[str, Any]:
     whole = replace(read_calibration(path), weights={**read_calibration(path).weights, "unlikely": 1.0})
     path.write_text(text_of(whole), "utf-8")
     return config
+
+
+def test_a_wrong_request_is_wrong_without_them_as_well(tmp_path: Path) -> None:
+    """Then it has failed, and they are asked for the next time."""
+    llm = ScriptedLLM(BadRequest("the provider refused the request", said="Bad request"))
+    config = with_logprobs(tmp_path)
+    others = {name: ScriptedLLM(FOUR) for name in config["llms"]}
+
+    with MoLLM(config, llms={**others, "a": llm}) as asked:
+        first = asked.ask("How many?")
+        asked.ask("How many?")
+
+    assert first.proposals[0].error is not None
+    assert ["logprobs" in request.settings.extra_body for request in llm.requests] == [True, False, True, False]
 
 
 def test_another_failure_is_not_taken_for_a_refusal(tmp_path: Path) -> None:

@@ -80,11 +80,16 @@ def specification(script: list[Scripted], rules: Rules) -> Outcome:
             moments.append((over, "grace is over", -1))
         elif rules.widen_after is not None and len(started) < len(script):
             moments.append((last_start + rules.widen_after, "waited", -1))
+        if now < rules.deadline / 2:
+            moments.append((rules.deadline / 2, "half", -1))
         now, what, index = min(moments)
         if what in ("deadline", "grace is over"):
             return Outcome(started, frozenset(arrived), False, now)
         if what == "waited":
             start(rules.widen)
+            continue
+        if what == "half":
+            start(len(script) if len(arrived) < rules.quorum else 0)
             continue
         settled[index] = now
         if script[index].fails:
@@ -187,6 +192,7 @@ def scripts(draw: st.DrawFn) -> tuple[list[Scripted], Rules]:
         widen_after=draw(st.none() | st.integers(1, 8).map(lambda n: n + 2.0**-9)),
         enough=enough,
         grace=draw(st.just(0.0) | st.integers(0, 9).map(lambda n: n + 2.0**-20)),
+        quorum=draw(st.integers(1, enough)),
         deadline=draw(st.integers(2, 40)) + 2.0**-26,
     )
     return script, rules
@@ -265,6 +271,23 @@ def test_a_failure_is_replaced_at_once() -> None:
     outcome, _, _ = play(script, Rules(ask_first=2, enough=2))
 
     assert outcome.started == pytest.approx({0: 0.0, 1: 0.0, 2: 1.0})
+
+
+@pytest.mark.parametrize(
+    ("rules", "ended"),
+    [
+        (Rules(ask_first=1, enough=3, sure=0.45, deadline=20.0), 11.0),
+        (Rules(ask_first=1, enough=3, quorum=2, majority=True, deadline=20.0), 11.125),
+    ],
+    ids=["sure", "quorum"],
+)
+def test_one_that_hangs_does_not_cost_the_answer_where_it_is_asked_alone(rules: Rules, ended: float) -> None:
+    """When half of the time is over and too few have arrived to go on with, all others are asked."""
+    outcome, layer, _ = play([Scripted(99, "7"), *finals("7", "7")], rules)
+
+    assert outcome.started == pytest.approx({0: 0.0, 1: 10.0, 2: 10.0})
+    assert layer.agreed
+    assert outcome.ended == pytest.approx(ended)
 
 
 def test_a_slow_worker_is_overtaken_after_widen_after() -> None:
@@ -370,12 +393,16 @@ def test_a_majority_is_more_than_half_of_those_asked(said: str, asked: int) -> N
 @settings(max_examples=cases(200), deadline=None)
 @given(scripts())
 def test_a_grace_that_is_refused_when_loaded_could_not_have_had_an_effect(case: tuple[list[Scripted], Rules]) -> None:
-    """Where the configuration says that grace has no effect, no script ends otherwise with it than without."""
+    """Where the configuration says that grace has no effect, no script ends otherwise with it than without.
+
+    Unless the first ones hang until half of the deadline, when all are asked.
+    """
     script, rules = case
     counts = {name: getattr(rules, name) for name in ("ask_first", "widen", "widen_after", "enough")}
     counts["agree"] = rules.agree or ("majority" if rules.majority else rules.sure)
     is_counted = bool(rules.agree) or rules.majority
-    rules = replace(rules, majority=rules.majority and not rules.agree, sure=None if is_counted else rules.sure)
+    sure = None if is_counted else rules.sure
+    rules = replace(rules, majority=rules.majority and not rules.agree, sure=sure, deadline=200.0)
     mixture = MixtureConfig(description="x", workers=[WorkerConfig(llm="a", samples=len(script))], grace=5.0, **counts)
     if next(effect_problems("m", mixture), None):
         assert specification(script, replace(rules, grace=5.0)) == specification(script, replace(rules, grace=0.0))

@@ -14,7 +14,7 @@ from mollm.calling.base import LLM, Chunk, Completion, Request
 from mollm.calling.bounds import CONNECTIONS, Clock, Slots
 from mollm.calling.health import Breaker, RetryBudget
 from mollm.calling.history import as_sent
-from mollm.calling.logprobs import refuses_logprobs, with_logprobs
+from mollm.calling.logprobs import may_refuse_logprobs, with_logprobs
 from mollm.calling.patience import Patience
 from mollm.calling.quoting import quoted, with_quote
 from mollm.calling.replies import check_reply, up_to_first_token
@@ -191,11 +191,16 @@ class ReliableLLM:
             try:
                 completion = await self._retries.reach(ask, request, clock, tell, hedge=True)
             except LLMError as error:
-                if request is bare or not refuses_logprobs(error):
+                if request is bare or not may_refuse_logprobs(error):
                     raise
                 # Nobody needs them to answer, and whoever does not tell them now will not do so next time.
-                self._tells_logprobs, request = False, bare
+                request = bare
                 completion = await self._retries.reach(ask, request, clock, tell, hedge=True)
+                if self._tells_logprobs:  # of several calls at once one says it
+                    self._tells_logprobs = False
+                    log.warning(
+                        "%s: answers without log-probabilities only; it is asked for no more of them", self.name
+                    )
         usage = completion.usage or self.estimate(request.messages, completion.text)
         if given_up:  # another address answered first; what this one had read by then is paid for, too
             usage += self.estimate(request.messages)

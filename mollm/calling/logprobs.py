@@ -28,9 +28,13 @@ def with_logprobs(request: Request) -> Request:
     return replace(request, settings=replace(request.settings, extra_body={**extra, FIELD: True}))
 
 
-def refuses_logprobs(error: LLMError) -> bool:
-    """Whether a request failed since it asked for them; OpenAI forbids them, with a 403, for some of its models."""
-    return isinstance(error, BadRequest | AuthFailed) and (FIELD in error.refused or "logprob" in error.said.lower())
+def may_refuse_logprobs(error: LLMError) -> bool:
+    """Whether a request may have failed since it asked for them; OpenAI forbids them, with a 403, for some models.
+
+    A wrong request that says no more may be that as well: servers refuse fields that they do not know in any words.
+    """
+    is_named = FIELD in getattr(error, "refused", ()) or "logprob" in error.said.lower()
+    return type(error) is BadRequest or (is_named and isinstance(error, BadRequest | AuthFailed))
 
 
 def mean_logprob(logprobs: Any) -> float | None:

@@ -54,4 +54,4 @@ def _why_no_grace(mixture: MixtureConfig) -> str | None:
         return None
     if (enough - first) % widen:
         return None
-    return f"no more than `enough` ({enough}) are asked unless one fails"
+    return f"no more than `enough` ({enough}) are asked unless one fails or hangs"

@@ -133,4 +133,5 @@ class _Keys:
         return float(found)
 
     def _wrong(self, key: str, text: str) -> DataError:
-        return DataError(f"{self._path}: {self._place}{key:.80}: {text}; {MAKE}")
+        place = repr(f"{self._place}{key:.80}")[1:-1]  # without a line break that a name may have
+        return DataError(f"{self._path}: {place}: {text}; {MAKE}")

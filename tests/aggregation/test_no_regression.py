@@ -18,6 +18,8 @@ from tests.upstream import Upstream, answer
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mollm.aggregation.base import Brief
+    from mollm.calling.calls import Calls
     from mollm.types import Answer
 
 GROUP = {"a": "Answer: 42", "b": "It is 42.", "c": "Answer: 5"}
@@ -116,23 +118,28 @@ def test_a_proposal_that_would_be_cut_before_its_answer_takes_nobodys_place(tmp_
     assert (by_stop.text, by_stop.proposed_by) == ("It is 42.", "b")
 
 
+class Spelled:
+    """An aggregator of one's own, which writes and knows nothing of formats."""
+
+    picks = False
+
+    async def aggregate(self, brief: Brief, calls: Calls) -> str:  # noqa: ARG002
+        return "It is 42."
+
+
 def test_who_writes_it_anew_in_the_format_may_not_change_it(tmp_path: Path) -> None:
     """Held against the group once more, since that is the answer that is given."""
-    says: dict[str, Any] = {
-        "a": ['{"answer": 42}', '{"answer": 7}'],
-        "b": '{"answer": 42}',
-        "c": "The answer is 42.",
-        "boss": "3",
-    }
+    says: dict[str, Any] = {"a": ['{"answer": 42}', '{"answer": 7}'], "b": '{"answer": 42}', "c": "The answer is 42."}
     llms = {name: ScriptedLLM(said) for name, said in says.items()}
-    config = configured(tmp_path / "c.json", {"method": "best", "keep_above": 0.6}, shuffle=False)
-    with MoLLM(config, llms=llms) as mollm:
+    config = configured(tmp_path / "c.json", {"keep_above": 0.6}, shuffle=False)
+    config["mixtures"]["m"]["aggregator"]["method"] = "spelled"
+    with MoLLM(config, llms={**llms, "boss": ScriptedLLM("?")}, aggregators={"spelled": Spelled()}) as mollm:
         found = mollm.ask("How many?", response_format=OBJECT)
 
     assert found.text == '{"answer": 42}'
     assert found.confidence is not None
-    assert [call.role for call in found.breakdown][-2:] == ["aggregator", "fallback"]
-    assert "which contradicts 2 of 3 proposals" in found.degraded[-1]
+    assert [call.role for call in found.breakdown] == ["worker"] * 3 + ["fallback"]
+    assert "which contradicts 3 of 3 proposals" in found.degraded[-1]
 
 
 FAILING = [{"a"}, {"b"}, {"c"}, {"a", "b"}, {"b", "c"}]

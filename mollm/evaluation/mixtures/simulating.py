@@ -49,6 +49,7 @@ def simulate(replies: Sequence[Reply], rules: Rules, confidence: Confidence | No
     arrived: list[int] = []
     alarm: tuple[float, Callable[[], range]] | None = None
     is_in_grace = False
+    half = rules.deadline / 2
 
     def start(numbers: range) -> None:
         nonlocal alarm, is_in_grace
@@ -63,6 +64,10 @@ def simulate(replies: Sequence[Reply], rules: Rules, confidence: Confidence | No
     start(asking.begin())
     while not asking.ended:
         until = min(alarm[0] if alarm else rules.deadline, running[0][0] if running else rules.deadline)
+        if now < half <= until:
+            now = half
+            start(asking.half_over())
+            continue
         if until >= rules.deadline:
             now = rules.deadline
             break
