@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from mollm.evaluation.metrics import calibration_error  # noqa: E402
 from mollm.evaluation.mixtures.calibrating import PRIOR, SHRINKAGE, fit, regression  # noqa: E402
-from mollm.final.calibration import SIGNALS, VOTES, features  # noqa: E402
+from mollm.final.calibration import MOST_DOUBT, SIGNALS, USUAL, VOTES, features  # noqa: E402
 from mollm.final.tally import Tally  # noqa: E402
 
 if TYPE_CHECKING:
@@ -220,6 +220,45 @@ def table_of_counts(states: States) -> Model:
     return lambda values: logit(np.array([known.get(tuple(np.round(row[COUNTED], 6)), share) for row in values]))
 
 
+def counts_of(values: Floats) -> tuple[Floats, Floats]:
+    """Votes for what leads, and how many have answered, shape (n,) each."""
+    silent = np.rint(np.expm1(-values[:, VOTES.index("without")]))
+    return np.rint(np.exp(values[:, VOTES.index("leader")])), np.abs(values[:, OF_MEMBERS]).sum(axis=1) + silent
+
+
+def looked_at(share: Callable[[Floats, Floats], Floats], **keys: Any) -> Callable[[States], Model]:
+    """Signals that count so much for so many votes of so many that were asked, beside 1 / votes squared."""
+
+    def fitted(states: States) -> Model:
+        model = logistic(states._replace(values=shared(states.values)), **keys)
+        return lambda values: model(shared(values))
+
+    def shared(values: Floats) -> Floats:
+        votes, asked = counts_of(values)
+        values = values.copy()
+        values[:, LOOKED_AT] *= share(votes, asked)[:, None]
+        return values
+
+    return fitted
+
+
+def centered(weight: Callable[[Floats, Floats], Floats], **keys: Any) -> Callable[[States], Model]:
+    """Signals by how far they are from what is usual, so that a usual reply changes nothing."""
+
+    def fitted(states: States) -> Model:
+        model = logistic(states._replace(values=shared(states.values)), **keys)
+        return lambda values: model(shared(values))
+
+    def shared(values: Floats) -> Floats:
+        votes, asked = counts_of(values)
+        doubts = values[:, LOOKED_AT] * votes[:, None] ** 2
+        values = values.copy()
+        values[:, LOOKED_AT] = (doubts + [USUAL, MOST_DOUBT - USUAL, 0.0]) * weight(votes, asked)[:, None]
+        return values
+
+    return fitted
+
+
 def constant(states: States) -> Model:
     """The share that is right, whatever was said."""
     share = float(states.last.right.mean())
@@ -235,6 +274,19 @@ WAYS: dict[str, Callable[[States], Model]] = {
     "members x 0.2": lambda states: logistic(states, members=0.2),
     "counts alone": lambda states: logistic(states, members=1e6, signals=1e6),
     "no signals": lambda states: logistic(states, signals=1e6),
+    "signals: first alone": looked_at(lambda votes, asked: (asked == 1).astype(float)),
+    "signals: / asked squared": looked_at(lambda votes, asked: votes**2 / asked**2),
+    "signals: / votes * asked": looked_at(lambda votes, asked: votes / asked),
+    "first alone, members x 0.3": looked_at(lambda votes, asked: (asked == 1).astype(float), members=0.3),
+    "first alone, votes x 0.3": looked_at(lambda votes, asked: (asked == 1).astype(float), votes=0.3),
+    "first alone, votes x 0.1": looked_at(lambda votes, asked: (asked == 1).astype(float), votes=0.1),
+    "first alone, members x 3": looked_at(lambda votes, asked: (asked == 1).astype(float), members=3),
+    "signals: / asked": looked_at(lambda votes, asked: votes**2 / asked),
+    "centered": centered(lambda votes, asked: 1 / votes**2),
+    "centered, first alone": centered(lambda votes, asked: (asked == 1).astype(float)),
+    "centered, / asked": centered(lambda votes, asked: 1 / asked),
+    "centered, / votes * asked": centered(lambda votes, asked: 1 / asked / votes),
+    "centered, / asked squared": centered(lambda votes, asked: 1 / asked**2),
     "no members": lambda states: logistic(states, members=1e6),
     "signs not fixed": unbound,
     "after all alone": last_only,
