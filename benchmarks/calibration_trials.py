@@ -259,6 +259,29 @@ def centered(weight: Callable[[Floats, Floats], Floats], **keys: Any) -> Callabl
     return fitted
 
 
+def on_both_sides(good: Callable[[Floats, Floats], Floats], bad: Callable[[Floats, Floats], Floats], **keys: Any
+                  ) -> Callable[[States], Model]:  # fmt: skip
+    """As `centered`, with other shares on the good side of what is usual and on the bad one.
+
+    One more vote for what leads adds one to votes and to asked. It never makes its answer less probable as long as
+    that lowers no `good` share and raises no `bad` one, which `centered` does not hold to.
+    """
+
+    def fitted(states: States) -> Model:
+        model = logistic(states._replace(values=shared(states.values)), **keys)
+        return lambda values: model(shared(values))
+
+    def shared(values: Floats) -> Floats:
+        votes, asked = counts_of(values)
+        found = values[:, LOOKED_AT] * votes[:, None] ** 2 + [USUAL, MOST_DOUBT - USUAL, 0.0]
+        share = np.where(found > 0, good(votes, asked)[:, None], bad(votes, asked)[:, None])
+        values = values.copy()
+        values[:, LOOKED_AT] = found * share
+        return values
+
+    return fitted
+
+
 def constant(states: States) -> Model:
     """The share that is right, whatever was said."""
     share = float(states.last.right.mean())
