@@ -6,7 +6,8 @@
 once all five have answered. For each way to fit, the same probabilities are measured with bins of the same width and
 of the same number of questions, 10 and 15 of each; debiased; and by log loss and Brier score, which a model that says
 the same of every question cannot win. `possible` is what each measure comes to where the outcomes are drawn from the
-stated probabilities, so that these are exactly right.
+stated probabilities, so that these are exactly right; or from a model of all questions, so that a model of the same
+form must only be fitted on a half of what was drawn.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, TypeAlias
 
-    from mollm.evaluation.metrics import Bools, Floats
+    from mollm.evaluation.metrics import Floats
     from mollm.evaluation.mixtures.table import Table
 
+    Share: TypeAlias = "Callable[[Counted], Floats]"
     Model: TypeAlias = "Callable[[Floats], Floats]"
     """From features, shape (n, f), to log-odds, shape (n,)."""
 
@@ -220,51 +222,27 @@ def table_of_counts(states: States) -> Model:
     return lambda values: logit(np.array([known.get(tuple(np.round(row[COUNTED], 6)), share) for row in values]))
 
 
-def counts_of(values: Floats) -> tuple[Floats, Floats]:
-    """Votes for what leads, and how many have answered, shape (n,) each."""
+class Counted(NamedTuple):
+    """By how much the looks of a reply may be shared out, shape (n,) each."""
+
+    votes: Floats
+    """For what leads."""
+    asked: Floats
+    """How many have answered."""
+
+
+def counted(values: Floats) -> Counted:
+    """Recover the counts from the features that are made of them."""
     silent = np.rint(np.expm1(-values[:, VOTES.index("without")]))
-    return np.rint(np.exp(values[:, VOTES.index("leader")])), np.abs(values[:, OF_MEMBERS]).sum(axis=1) + silent
+    asked = np.abs(values[:, OF_MEMBERS]).sum(axis=1) + silent
+    return Counted(np.rint(np.exp(values[:, VOTES.index("leader")])), asked)
 
 
-def looked_at(share: Callable[[Floats, Floats], Floats], **keys: Any) -> Callable[[States], Model]:
-    """Signals that count so much for so many votes of so many that were asked, beside 1 / votes squared."""
+def looking(good: Share, bad: Share, *, is_centered: bool = True, **keys: float) -> Callable[[States], Model]:
+    """The served model with other shares for what looks better than usual, and for what looks worse.
 
-    def fitted(states: States) -> Model:
-        model = logistic(states._replace(values=shared(states.values)), **keys)
-        return lambda values: model(shared(values))
-
-    def shared(values: Floats) -> Floats:
-        votes, asked = counts_of(values)
-        values = values.copy()
-        values[:, LOOKED_AT] *= share(votes, asked)[:, None]
-        return values
-
-    return fitted
-
-
-def centered(weight: Callable[[Floats, Floats], Floats], **keys: Any) -> Callable[[States], Model]:
-    """Signals by how far they are from what is usual, so that a usual reply changes nothing."""
-
-    def fitted(states: States) -> Model:
-        model = logistic(states._replace(values=shared(states.values)), **keys)
-        return lambda values: model(shared(values))
-
-    def shared(values: Floats) -> Floats:
-        votes, asked = counts_of(values)
-        doubts = values[:, LOOKED_AT] * votes[:, None] ** 2
-        values = values.copy()
-        values[:, LOOKED_AT] = (doubts + [USUAL, MOST_DOUBT - USUAL, 0.0]) * weight(votes, asked)[:, None]
-        return values
-
-    return fitted
-
-
-def on_both_sides(good: Callable[[Floats, Floats], Floats], bad: Callable[[Floats, Floats], Floats], **keys: Any
-                  ) -> Callable[[States], Model]:  # fmt: skip
-    """As `centered`, with other shares on the good side of what is usual and on the bad one.
-
-    One more vote for what leads adds one to votes and to asked. It never makes its answer less probable as long as
-    that lowers no `good` share and raises no `bad` one, which `centered` does not hold to.
+    One more vote for what leads never makes its answer less probable as long as it lowers no `good` share and raises no
+    `bad` one. Where looks are not centered, a usual reply is doubted as well, and none is better than it should be.
     """
 
     def fitted(states: States) -> Model:
@@ -272,11 +250,12 @@ def on_both_sides(good: Callable[[Floats, Floats], Floats], bad: Callable[[Float
         return lambda values: model(shared(values))
 
     def shared(values: Floats) -> Floats:
-        votes, asked = counts_of(values)
-        found = values[:, LOOKED_AT] * votes[:, None] ** 2 + [USUAL, MOST_DOUBT - USUAL, 0.0]
-        share = np.where(found > 0, good(votes, asked)[:, None], bad(votes, asked)[:, None])
+        of = counted(values)
+        looks = values[:, LOOKED_AT]
+        better = np.where(looks > 0, looks * ((of.asked / of.votes) ** 2)[:, None], looks * of.asked[:, None])
+        better = better if is_centered else better - np.array([USUAL, MOST_DOUBT - USUAL, 0.0])
         values = values.copy()
-        values[:, LOOKED_AT] = found * share
+        values[:, LOOKED_AT] = better * np.where(better > 0, good(of)[:, None], bad(of)[:, None])
         return values
 
     return fitted
@@ -288,29 +267,60 @@ def constant(states: States) -> Model:
     return lambda values: np.full(len(values), float(logit(np.array([share]))[0]))
 
 
+def same(of: Counted) -> Floats:
+    """Shared out among nobody."""
+    return np.ones_like(of.votes)
+
+
+def by_share(of: Counted) -> Floats:
+    """By the square of the share that agrees."""
+    return (of.votes / of.asked) ** 2
+
+
+def by_votes(of: Counted) -> Floats:
+    """Twice by those who agree."""
+    return 1 / of.votes**2
+
+
+def by_asked(of: Counted) -> Floats:
+    """By all that have answered."""
+    return 1 / of.asked
+
+
+def by_asked_twice(of: Counted) -> Floats:
+    """And once more."""
+    return 1 / of.asked**2
+
+
+def first_alone(of: Counted) -> Floats:
+    """The looks of one reply alone."""
+    return (of.asked == 1).astype(float)
+
+
+BEFORE = 1 / 3
+"""Of the penalty of members: what it was."""
 WAYS: dict[str, Callable[[States], Model]] = {
     "as it is served": logistic,
+    "as it was before": looking(by_votes, by_votes, is_centered=False, members=BEFORE),
+    "looks as before, members as served": looking(by_votes, by_votes, is_centered=False),
+    "looks as served, members as before": lambda states: logistic(states, members=BEFORE),
     "penalties x 0.1": lambda states: logistic(states, 0.1),
     "penalties x 0.3": lambda states: logistic(states, 0.3),
     "penalties x 3": lambda states: logistic(states, 3.0),
     "penalties x 10": lambda states: logistic(states, 10.0),
-    "members x 0.2": lambda states: logistic(states, members=0.2),
-    "counts alone": lambda states: logistic(states, members=1e6, signals=1e6),
-    "no signals": lambda states: logistic(states, signals=1e6),
-    "signals: first alone": looked_at(lambda votes, asked: (asked == 1).astype(float)),
-    "signals: / asked squared": looked_at(lambda votes, asked: votes**2 / asked**2),
-    "signals: / votes * asked": looked_at(lambda votes, asked: votes / asked),
-    "first alone, members x 0.3": looked_at(lambda votes, asked: (asked == 1).astype(float), members=0.3),
-    "first alone, votes x 0.3": looked_at(lambda votes, asked: (asked == 1).astype(float), votes=0.3),
-    "first alone, votes x 0.1": looked_at(lambda votes, asked: (asked == 1).astype(float), votes=0.1),
-    "first alone, members x 3": looked_at(lambda votes, asked: (asked == 1).astype(float), members=3),
-    "signals: / asked": looked_at(lambda votes, asked: votes**2 / asked),
-    "centered": centered(lambda votes, asked: 1 / votes**2),
-    "centered, first alone": centered(lambda votes, asked: (asked == 1).astype(float)),
-    "centered, / asked": centered(lambda votes, asked: 1 / asked),
-    "centered, / votes * asked": centered(lambda votes, asked: 1 / asked / votes),
-    "centered, / asked squared": centered(lambda votes, asked: 1 / asked**2),
+    "votes x 0.1": lambda states: logistic(states, votes=0.1),
+    "signals x 0.3": lambda states: logistic(states, signals=0.3),
+    "signals x 3": lambda states: logistic(states, signals=3.0),
+    "no looks": lambda states: logistic(states, signals=1e6),
     "no members": lambda states: logistic(states, members=1e6),
+    "counts alone": lambda states: logistic(states, members=1e6, signals=1e6),
+    "looks not centered, / asked": looking(by_asked, by_asked, is_centered=False),
+    "looks / votes squared (a vote may lower it)": looking(by_votes, by_votes),
+    "looks / asked squared (a vote may lower it)": looking(by_asked_twice, by_asked_twice),
+    "looks of the first alone (a vote may lower it)": looking(first_alone, first_alone),
+    "good looks whole, bad / asked": looking(same, by_asked),
+    "good looks by share, bad / votes squared": looking(by_share, by_votes),
+    "good looks by share, bad / asked squared": looking(by_share, by_asked_twice),
     "signs not fixed": unbound,
     "after all alone": last_only,
     "after all, four times": weighted_last,
@@ -324,6 +334,7 @@ WAYS: dict[str, Callable[[States], Model]] = {
     "table of counts": table_of_counts,
     "a constant": constant,
 }
+SERVED, ALL_ALONE = "as it is served", "after all alone"
 
 
 def sigmoid(odds: Floats) -> Floats:
@@ -358,6 +369,7 @@ def debiased(stated: Floats, right: Floats, bins: int) -> float:
 
 
 MEASURES = ("10 wide", "15 wide", "10 equal", "15 equal", "squared, debiased", "log loss", "Brier")
+LOSS = MEASURES.index("log loss")
 
 
 def measures(stated: Floats, right: Floats) -> list[float]:
@@ -374,34 +386,57 @@ def measures(stated: Floats, right: Floats) -> list[float]:
     ]
 
 
-def split_of(table: Table, number: int) -> tuple[States, States]:
-    """The half to fit on, and the other as it was after all members."""
+class Split(NamedTuple):
+    """One half against the other."""
+
+    fitting: States
+    held_out: States
+    true: tuple[Floats, Floats]
+    """What a model of all questions says of both halves after all members: as good as the truth, for drawing from."""
+
+
+def split_of(table: Table, number: int) -> Split:
+    """Draw halves, and order the members by their accuracy on the first."""
     rng = np.random.default_rng(number)
     rows = rng.permutation(len(table.ids))
     half = len(rows) // 2
-    fitting, held_out = table.part(np.sort(rows[:half])), table.part(np.sort(rows[half:]))
-    order = np.argsort(-fitting.scores.mean(axis=0), kind="stable")[:WORKERS]
+    parts = table.part(np.sort(rows[:half])), table.part(np.sort(rows[half:]))
+    order = np.argsort(-parts[0].scores.mean(axis=0), kind="stable")[:WORKERS]
     names = [table.members[column] for column in order]
-    fitting, held_out = fitting.among(names), held_out.among(names)
+    fitting, held_out = (part.among(names) for part in parts)
     members = fit(fitting, folds=0).members
-    return states_of(fitting, members), states_of(held_out, members).last
+    found, others = states_of(fitting, members), states_of(held_out, members)
+    whole = last_only(States(*(np.concatenate(both) for both in zip(found.last, others.last, strict=True))))
+    return Split(found, others, (sigmoid(whole(found.last.values)), sigmoid(whole(others.last.values))))
 
 
-def tried(table: Table, splits: Sequence[int], only: Bools | Sequence[str] | None = None) -> dict[str, Floats]:
-    """The measures of each way on each split, shape (splits, measures); and what is possible of the first."""
+def tried(table: Table, splits: Sequence[int], only: Sequence[str] | None = None) -> dict[str, Floats]:
+    """The measures of each way on each split, shape (splits, measures); and what is possible."""
     found: dict[str, list[list[float]]] = defaultdict(list)
     for number in splits:
-        states, held_out = split_of(table, number)
-        rng = np.random.default_rng([number, 1])
-        for name, way in WAYS.items():
-            if only and name not in only:
-                continue
-            stated = sigmoid(way(states)(held_out.values))
-            found[name].append(measures(stated, held_out.right))
-            if name == "as it is served":
+        split, rng = split_of(table, number), np.random.default_rng([number, 1])
+        last = split.held_out.last
+        for name in only or WAYS:
+            model = WAYS[name](split.fitting)
+            stated = sigmoid(model(last.values))
+            of_all = measures(sigmoid(model(split.held_out.values)), split.held_out.right)
+            found[name].append([*measures(stated, last.right), of_all[LOSS]])
+            if name == SERVED:
                 drawn = [measures(stated, (rng.random(len(stated)) < stated).astype(float)) for _ in range(DRAWS)]
-                found["possible: its own probabilities were exactly right"].append(list(np.mean(drawn, axis=0)))
+                found["*possible: what is served were exactly right*"].append([*np.mean(drawn, axis=0), np.nan])
+            if name == ALL_ALONE:
+                found["*possible: fitted on as many, of the right form*"].append(refitted(split, rng))
     return {name: np.array(rows) for name, rows in found.items()}
+
+
+def refitted(split: Split, rng: np.random.Generator) -> list[float]:
+    """What is measured where the model has the right form, and only its weights must be found on one half."""
+    rows = []
+    for _ in range(DRAWS // 4):
+        fitting, held_out = ((rng.random(len(true)) < true).astype(float) for true in split.true)
+        model = last_only(split.fitting.last._replace(right=fitting))
+        rows.append(measures(sigmoid(model(split.held_out.last.values)), held_out))
+    return [*np.mean(rows, axis=0), np.nan]
 
 
 def main() -> None:
@@ -416,10 +451,11 @@ def main() -> None:
         began = time.process_time()
         table = recorded(given.data, name).table
         print(f"\n## {name}: splits {given.first} to {given.first + given.splits - 1}\n")
-        print(f"| | {' | '.join(MEASURES)} |\n|---|{'---:|' * len(MEASURES)}")
+        print(f"| | {' | '.join(MEASURES)} | log loss, after 1 to 5 |\n|---|{'---:|' * (len(MEASURES) + 1)}")
         for way, rows in tried(table, range(given.first, given.first + given.splits), given.only).items():
-            *errors, squared, loss, brier = rows.mean(axis=0)
+            *errors, squared, loss, brier, of_all = rows.mean(axis=0)
             cells = [*(f"{100 * error:.2f}" for error in errors), f"{1e4 * squared:.1f}", f"{loss:.4f}", f"{brier:.4f}"]
+            cells.append("" if np.isnan(of_all) else f"{of_all:.4f}")
             print(f"| {way} | {' | '.join(cells)} |", flush=True)
         print(f"\n{date.today().isoformat()}, {shape()}; {time.process_time() - began:.0f} s of CPU.", flush=True)
 

@@ -1,7 +1,8 @@
 """How probable it is that the answer which leads is right, given who said it and how many were asked.
 
-A logistic model whose signs are fixed: votes and members speak for the answer that they give and against every other,
-so one more vote for the leader never makes it less probable. It is fitted in `evaluation/mixtures/calibrating.py`.
+A logistic model whose signs are fixed: votes and members speak for the answer that they give and against every other.
+How a reply looks counts by the share that agrees where it is good, and the less the more have answered where it is bad.
+So one more vote for the leader never makes it less probable. It is fitted in `evaluation/mixtures/calibrating.py`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ VOTES = ("leader", "runner_up", "tied", "others", "without")
 """What is counted: log votes for the leader; log (1 + votes) for the next answer, whether these are as many as the
 leader has, and the same of all other answers, and of replies without one."""
 SIGNALS = ("long", "short", "unlikely")
-"""What a reply that gives the leading answer shows by itself, against what is usual for its member."""
+"""What a reply that gives the leading answer shows by itself, against what is usual for its member: a usual one shows
+nothing, of either sign."""
 USUAL = 2.0
 """Doubt about a reply that is as long, or as likely, as its member's are on average."""
 MOST_DOUBT = 5.0
 """It begins at 0, two standard deviations on the good side, and ends three on the other."""
+_USUAL = (USUAL, MOST_DOUBT - USUAL, USUAL)
+"""By each of `SIGNALS`: what is short is the reverse of what is long."""
 LARGEST = 1e6
 """Of a weight, or of anything else in a calibration: no sum of so few can overflow."""
 
@@ -97,10 +101,11 @@ class Calibration:
         return None if found is None else _sigmoid(self.base + sum(map(mul, found, self._coefficients)))
 
     def highest(self, count: int) -> float:
-        """What it says of no more than once `count` members have answered, 0 to 1: as if no reply were doubtful."""
+        """What it says of no more than once `count` members have answered, 0 to 1: as if all looked their best."""
         support = sorted((member.supports for member in self.members.values()), reverse=True)
         weights = self.weights
-        return _sigmoid(self.base + weights["leader"] * math.log(count) + sum(support[:count]))
+        looks = sum(weights[name] * usual for name, usual in zip(SIGNALS, _USUAL, strict=True))
+        return _sigmoid(self.base + weights["leader"] * math.log(count) + sum(support[:count]) + looks)
 
     @property
     def _coefficients(self) -> list[float]:
@@ -115,8 +120,9 @@ def features(said: Sequence[Said], members: Mapping[str, Member]) -> list[float]
     """What speaks for the leading answer, or less than 0 what speaks against it.
 
     Returns:
-        One number for each of `VOTES` and of `SIGNALS`, then two for each member: 1 for its support, -1 for its
-        contradiction. None where there is no final answer, or a worker is no member.
+        One number for each of `VOTES` and of `SIGNALS`, of which the latter may be more than 0; then two for each
+        member: 1 for its support, -1 for its contradiction. None where there is no final answer, or a worker is no
+        member.
     """
     groups = Tally([one.final for one in said]).groups
     if not groups or any(one.worker not in members for one in said):
@@ -124,22 +130,28 @@ def features(said: Sequence[Said], members: Mapping[str, Member]) -> list[float]
     leading = [said[index] for index in groups[0]]
     votes, next_votes = len(leading), len(groups[1]) if len(groups) > 1 else 0
     finals = sum(map(len, groups))
-    # Shared out twice: a group that agrees makes what one of its replies looks like matter less.
-    share = votes * votes
-    doubts = [_doubts(one, members) for one in leading]
+    doubts = map(min, zip(*(_doubts(one, members) for one in leading), strict=True))
     found = [
         math.log(votes),
         -math.log1p(next_votes),
         -float(next_votes == votes),
         -math.log1p(finals - votes - next_votes),
         -math.log1p(len(said) - finals),
-        *(-min(found) / share for found in zip(*doubts, strict=True)),
+        *(_look(usual - doubt, votes, len(said)) for usual, doubt in zip(_USUAL, doubts, strict=True)),
     ]
     supporting = {one.worker for one in leading}
     against = {said[index].worker for group in groups[1:] for index in group}
     for name in members:
         found += (float(name in supporting), -float(name in against))
     return found
+
+
+def _look(better: float, votes: int, answered: int) -> float:
+    """How much better than usual a reply looks counts by what agrees; worse, by how few there are to go by.
+
+    Neither way does another vote for it take anything away.
+    """
+    return better * (votes / answered) ** 2 if better > 0 else better / answered
 
 
 def _doubts(said: Said, members: Mapping[str, Member]) -> tuple[float, float, float]:

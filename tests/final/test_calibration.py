@@ -98,9 +98,29 @@ def test_a_reply_that_is_unlike_its_member_is_doubted() -> None:
     unknown = calibration.confidence([Said("a", "7", None, 400)])
     both = calibration.confidence([Said("a", "7", -0.5, 4000), Said("b", "7", -0.1, 400)])
 
-    assert usual == unknown
-    assert None not in (usual, long, unlikely, both)
-    assert max(long or 0, unlikely or 0) < (usual or 0) < (both or 0)
+    assert usual == unknown == both == pytest.approx(1 / (1 + math.exp(-3.0)))
+    assert long is not None
+    assert unlikely is not None
+    assert max(long, unlikely) < usual
+
+
+def test_a_reply_that_looks_better_than_usual_counts_by_the_share_that_agrees() -> None:
+    """A short one among equals by all of it, and by a quarter where half say something else."""
+    member = Member(length=(math.log1p(400), 0.5))
+    calibration = made_up(dict.fromkeys("abcd", member), base=-1.0, long=1.0)
+
+    def odds(*finals: str) -> float:
+        first, *others = finals
+        said = [
+            Said("a", first, None, 0),
+            *(Said(name, final, None, 400) for name, final in zip("bcd", others, strict=False)),
+        ]
+        found = calibration.confidence(said) or 0.0
+        return math.log(found / (1 - found))
+
+    assert odds("7") == pytest.approx(-1 + 2)
+    assert odds("7", "7") == pytest.approx(-1 + 2)
+    assert odds("7", "7", "8", "9") == pytest.approx(-1 + 2 / 4)
 
 
 def test_nothing_is_said_where_nothing_is_known() -> None:
@@ -154,8 +174,8 @@ HOSTILE: list[tuple[Callable[[], str], str]] = [
     (lambda: "[" * 100_000, "is not JSON"),
     (lambda: '"text"', "is not a JSON object"),
     (lambda: " " * (10 << 20), f"has more than {MOST_BYTES >> 20} MiB"),
-    (changed("format", to=2), "format: must be 1, not 2"),
-    (changed("format", to=True), "format: must be 1"),
+    (changed("format", to=1), "format: must be 2, not 1"),
+    (changed("format", to=True), "format: must be 2"),
     (lacking("format"), "format: is missing"),
     (lacking("digest"), "digest: is missing"),
     (changed("digest", to=7), "digest: must be text"),
