@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from mollm.evaluation.metrics import Floats
     from mollm.evaluation.mixtures.table import Table
+    from mollm.final.calibration import Said
 
     Share: TypeAlias = "Callable[[Counted], Floats]"
     Model: TypeAlias = "Callable[[Floats], Floats]"
@@ -74,9 +75,10 @@ class States(NamedTuple):
 
 def states_of(table: Table, members: Any) -> States:
     """Lay out what was said of every question."""
-    rows = []
+    rows: list[tuple[list[float], float, int, int]] = []
     for question in range(len(table.ids)):
-        said, columns = [], []
+        said: list[Said] = []
+        columns: list[int] = []
         for column in range(len(table.members)):
             if (one := table.said(question, column)) is None:
                 continue
@@ -85,10 +87,10 @@ def states_of(table: Table, members: Any) -> States:
             if (values := features(said, members)) is not None:
                 leads = columns[Tally(one.final for one in said).leading[0]]
                 rows.append((values, table.scores[question, leads], question, len(said)))
-    values, right, question, asked = zip(*rows, strict=True)
-    found = np.array(values)
+    listed, right, numbers, asked = zip(*rows, strict=True)
+    found = np.array(listed)
     found[:, len(VOTES) + SIGNALS.index("unlikely")] = 0.0  # nobody gave log-probabilities
-    return States(found, np.array(right), np.array(question), np.array(asked))
+    return States(found, np.array(right), np.array(numbers), np.array(asked))
 
 
 def logistic(states: States, times: float = 1.0, *, votes: float = 1.0, signals: float = 1.0, members: float = 1.0,
@@ -294,7 +296,7 @@ def by_asked_twice(of: Counted) -> Floats:
 
 def first_alone(of: Counted) -> Floats:
     """The looks of one reply alone."""
-    return (of.asked == 1).astype(float)
+    return np.where(of.asked == 1, 1.0, 0.0)
 
 
 BEFORE = 1 / 3
