@@ -5,7 +5,7 @@
 `DIR` and the splits are those of `calibration.py`: five members, ordered and fitted on one half, measured on the other
 once all five have answered. For each way to fit, the same probabilities are measured with bins of the same width and
 of the same number of questions, 10 and 15 of each; debiased; and by log loss and Brier score, which a model that says
-the same of every question cannot win. `possible` is what each measure comes to where the outcomes are drawn from the
+the same of every question cannot win; and by what is right at so many calls where it is asked until it is sure. `possible` is what each measure comes to where the outcomes are drawn from the
 stated probabilities, so that these are exactly right; or from a model of all questions, so that a model of the same
 form must only be fitted on a half of what was drawn.
 """
@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 from mollm.evaluation.metrics import calibration_error  # noqa: E402
 from mollm.evaluation.mixtures.calibrating import PRIOR, SHRINKAGE, fit, regression  # noqa: E402
-from mollm.final.calibration import MOST_DOUBT, SIGNALS, USUAL, VOTES, features  # noqa: E402
+from mollm.final.calibration import MOST_DOUBT, SIGNALS, VOTES, features  # noqa: E402
 from mollm.final.tally import Tally  # noqa: E402
 
 if TYPE_CHECKING:
@@ -40,11 +40,12 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.table import Table
     from mollm.final.calibration import Said
 
-    Share: TypeAlias = "Callable[[Counted], Floats]"
-    Model: TypeAlias = "Callable[[Floats], Floats]"
-    """From features, shape (n, f), to log-odds, shape (n,)."""
+    Share: TypeAlias = "Callable[[States], Floats]"
+    Model: TypeAlias = "Callable[[States], Floats]"
+    """From n states to log-odds, shape (n,)."""
 
-SETS = ("gsm8k", "math-l5")
+SETS = {"gsm8k": (1.2, 1.8, 2.0), "math-l5": (2.0, 3.0, 3.4)}
+"""And at which numbers of calls the accuracy is told, where is asked until it is sure."""
 WORKERS, FOLDS, DRAWS = 5, 5, 20
 COUNTED = slice(0, len(VOTES))
 LOOKED_AT = slice(len(VOTES), len(VOTES) + len(SIGNALS))
@@ -62,6 +63,10 @@ class States(NamedTuple):
     """Number of the question of each, shape (n,)."""
     asked: Any
     """How many had answered, shape (n,)."""
+    votes: Any
+    """For what leads, shape (n,)."""
+    looks: Floats
+    """By how many standard deviations the best reply that gives it is shorter, and longer, than usual; shape (n, 2)."""
 
     def part(self, rows: Any) -> States:
         """Some of the rows."""
@@ -75,7 +80,7 @@ class States(NamedTuple):
 
 def states_of(table: Table, members: Any) -> States:
     """Lay out what was said of every question."""
-    rows: list[tuple[list[float], float, int, int]] = []
+    rows: list[tuple[list[float], float, int, int, int, list[float]]] = []
     for question in range(len(table.ids)):
         said: list[Said] = []
         columns: list[int] = []
@@ -85,12 +90,20 @@ def states_of(table: Table, members: Any) -> States:
             said.append(one)
             columns.append(column)
             if (values := features(said, members)) is not None:
-                leads = columns[Tally(one.final for one in said).leading[0]]
-                rows.append((values, table.scores[question, leads], question, len(said)))
-    listed, right, numbers, asked = zip(*rows, strict=True)
-    found = np.array(listed)
-    found[:, len(VOTES) + SIGNALS.index("unlikely")] = 0.0  # nobody gave log-probabilities
-    return States(found, np.array(right), np.array(numbers), np.array(asked))
+                leading = Tally(one.final for one in said).leading
+                right = table.scores[question, columns[leading[0]]]
+                longer = [_longer(said[place], members) for place in leading]
+                looks = [-min(longer), max(longer)]
+                rows.append((values, right, question, len(said), len(leading), looks))
+    listed, *others = (np.array(column) for column in zip(*rows, strict=True))
+    listed[:, len(VOTES) + SIGNALS.index("unlikely")] = 0.0  # nobody gave log-probabilities
+    return States(listed, *others)
+
+
+def _longer(said: Said, members: Any) -> float:
+    """Standard deviations by which a reply is longer than usual."""
+    mean, deviation = members[said.worker].length
+    return float((np.log1p(said.length) - mean) / deviation) if deviation > 0 else 0.0
 
 
 def logistic(states: States, times: float = 1.0, *, votes: float = 1.0, signals: float = 1.0, members: float = 1.0,
@@ -101,7 +114,7 @@ def logistic(states: States, times: float = 1.0, *, votes: float = 1.0, signals:
     penalties[LOOKED_AT] = times * signals * SHRINKAGE["signals"]
     penalties[OF_MEMBERS] = times * members * SHRINKAGE["members"]
     base, weights = regression(states.values, states.right, penalties, prior)
-    return lambda values: base + values @ weights
+    return lambda states: base + states.values @ weights
 
 
 def crossed(states: States, way: Callable[[States], Model]) -> Floats:
@@ -109,7 +122,7 @@ def crossed(states: States, way: Callable[[States], Model]) -> Floats:
     found = np.empty(len(states.right))
     for fold in range(FOLDS):
         inside = states.question % FOLDS == fold
-        found[inside] = way(states.part(~inside))(states.values[inside])
+        found[inside] = way(states.part(~inside))(states.part(inside))
     return found
 
 
@@ -119,7 +132,7 @@ def by_last(way: Callable[[States], Model], mended: Callable[[Floats, Floats], C
     def fitted(states: States) -> Model:
         model, is_last = way(states), np.append(states.question[1:] != states.question[:-1], True)
         mend = mended(crossed(states, way)[is_last], states.right[is_last])
-        return lambda values: mend(model(values))
+        return lambda states: mend(model(states))
 
     return fitted
 
@@ -185,7 +198,7 @@ def shrunk(share: float) -> Callable[[Floats, Floats], Callable[[Floats], Floats
 def bagged(states: States) -> Model:
     """The mean probability of models of four fifths each."""
     models = [logistic(states.part(states.question % FOLDS != fold)) for fold in range(FOLDS)]
-    return lambda values: logit(np.mean([sigmoid(model(values)) for model in models], axis=0))
+    return lambda states: logit(np.mean([sigmoid(model(states)) for model in models], axis=0))
 
 
 def last_only(states: States) -> Model:
@@ -210,7 +223,7 @@ def unbound(states: States) -> Model:
         return np.column_stack([np.ones(len(values)), (values - mean) / deviation])
 
     weights = newton(rows(states.values), states.right, np.zeros(len(penalty)), penalty)
-    return lambda values: rows(values) @ weights
+    return lambda states: rows(states.values) @ weights
 
 
 def table_of_counts(states: States) -> Model:
@@ -221,44 +234,33 @@ def table_of_counts(states: States) -> Model:
     for key, right in zip(keys, last.right, strict=True):
         found[key].append(right)
     known = {key: (sum(of) + 5 * share) / (len(of) + 5) for key, of in found.items()}
-    return lambda values: logit(np.array([known.get(tuple(np.round(row[COUNTED], 6)), share) for row in values]))
+    return lambda states: logit(np.array([known.get(tuple(np.round(row[COUNTED], 6)), share) for row in states.values]))
 
 
-class Counted(NamedTuple):
-    """By how much the looks of a reply may be shared out, shape (n,) each."""
-
-    votes: Floats
-    """For what leads."""
-    asked: Floats
-    """How many have answered."""
-
-
-def counted(values: Floats) -> Counted:
-    """Recover the counts from the features that are made of them."""
-    silent = np.rint(np.expm1(-values[:, VOTES.index("without")]))
-    asked = np.abs(values[:, OF_MEMBERS]).sum(axis=1) + silent
-    return Counted(np.rint(np.exp(values[:, VOTES.index("leader")])), asked)
-
-
-def looking(good: Share, bad: Share, *, is_centered: bool = True, **keys: float) -> Callable[[States], Model]:
+def looking(good: Share | None, bad: Share, usual: tuple[float, float] = (0.0, 0.0), **keys: float
+            ) -> Callable[[States], Model]:  # fmt: skip
     """The served model with other shares for what looks better than usual, and for what looks worse.
 
     One more vote for what leads never makes its answer less probable as long as it lowers no `good` share and raises no
-    `bad` one. Where looks are not centered, a usual reply is doubted as well, and none is better than it should be.
+    `bad` one.
+
+    Args:
+        good: None: as if it were usual.
+        bad: Of what looks worse.
+        usual: How much a reply of usual length is doubted already, for being long and for being short.
+        keys: Of `logistic`.
     """
 
     def fitted(states: States) -> Model:
-        model = logistic(states._replace(values=shared(states.values)), **keys)
-        return lambda values: model(shared(values))
+        model = logistic(shared(states), **keys)
+        return lambda states: model(shared(states))
 
-    def shared(values: Floats) -> Floats:
-        of = counted(values)
-        looks = values[:, LOOKED_AT]
-        better = np.where(looks > 0, looks * ((of.asked / of.votes) ** 2)[:, None], looks * of.asked[:, None])
-        better = better if is_centered else better - np.array([USUAL, MOST_DOUBT - USUAL, 0.0])
-        values = values.copy()
-        values[:, LOOKED_AT] = better * np.where(better > 0, good(of)[:, None], bad(of)[:, None])
-        return values
+    def shared(states: States) -> States:
+        better = np.clip(states.looks, [-MOST_DOUBT, -2.0], [2.0, MOST_DOUBT]) - usual
+        values, least = states.values.copy(), good(states)[:, None] if good else 0.0
+        looks = better * np.where(better > 0, least, bad(states)[:, None])
+        values[:, LOOKED_AT] = np.column_stack([looks, np.zeros(len(looks))])
+        return states._replace(values=values)
 
     return fitted
 
@@ -266,45 +268,47 @@ def looking(good: Share, bad: Share, *, is_centered: bool = True, **keys: float)
 def constant(states: States) -> Model:
     """The share that is right, whatever was said."""
     share = float(states.last.right.mean())
-    return lambda values: np.full(len(values), float(logit(np.array([share]))[0]))
+    return lambda states: np.full(len(states.right), float(logit(np.array([share]))[0]))
 
 
-def same(of: Counted) -> Floats:
+def whole(of: States) -> Floats:
     """Shared out among nobody."""
-    return np.ones_like(of.votes)
+    return np.ones(len(of.votes))
 
 
-def by_share(of: Counted) -> Floats:
+def by_share(of: States) -> Floats:
     """By the square of the share that agrees."""
-    return (of.votes / of.asked) ** 2
+    return np.square(of.votes / of.asked)
 
 
-def by_votes(of: Counted) -> Floats:
+def by_votes(of: States) -> Floats:
     """Twice by those who agree."""
-    return 1 / of.votes**2
+    return np.square(1 / of.votes)
 
 
-def by_asked(of: Counted) -> Floats:
+def by_asked(of: States) -> Floats:
     """By all that have answered."""
-    return 1 / of.asked
+    return np.asarray(1 / of.asked)
 
 
-def by_asked_twice(of: Counted) -> Floats:
+def by_asked_twice(of: States) -> Floats:
     """And once more."""
-    return 1 / of.asked**2
+    return np.square(1 / of.asked)
 
 
-def first_alone(of: Counted) -> Floats:
+def first_alone(of: States) -> Floats:
     """The looks of one reply alone."""
     return np.where(of.asked == 1, 1.0, 0.0)
 
 
 BEFORE = 1 / 3
 """Of the penalty of members: what it was."""
+DOUBTED = (2.0, 3.0)
+"""Of a usual reply, as it was before."""
 WAYS: dict[str, Callable[[States], Model]] = {
     "as it is served": logistic,
-    "as it was before": looking(by_votes, by_votes, is_centered=False, members=BEFORE),
-    "looks as before, members as served": looking(by_votes, by_votes, is_centered=False),
+    "as it was before": looking(by_votes, by_votes, DOUBTED, members=BEFORE),
+    "looks as before, members as served": looking(by_votes, by_votes, DOUBTED),
     "looks as served, members as before": lambda states: logistic(states, members=BEFORE),
     "penalties x 0.1": lambda states: logistic(states, 0.1),
     "penalties x 0.3": lambda states: logistic(states, 0.3),
@@ -316,13 +320,15 @@ WAYS: dict[str, Callable[[States], Model]] = {
     "no looks": lambda states: logistic(states, signals=1e6),
     "no members": lambda states: logistic(states, members=1e6),
     "counts alone": lambda states: logistic(states, members=1e6, signals=1e6),
-    "looks not centered, / asked": looking(by_asked, by_asked, is_centered=False),
+    "looks as before, / asked squared": looking(by_asked_twice, by_asked_twice, DOUBTED),
     "looks / votes squared (a vote may lower it)": looking(by_votes, by_votes),
     "looks / asked squared (a vote may lower it)": looking(by_asked_twice, by_asked_twice),
     "looks of the first alone (a vote may lower it)": looking(first_alone, first_alone),
-    "good looks whole, bad / asked": looking(same, by_asked),
-    "good looks by share, bad / votes squared": looking(by_share, by_votes),
+    "good looks whole, bad / asked": looking(whole, by_asked),
+    "good looks by share, bad / asked": looking(by_share, by_asked),
     "good looks by share, bad / asked squared": looking(by_share, by_asked_twice),
+    "bad looks / asked": looking(None, by_asked),
+    "bad looks / asked squared, signals x 30": looking(None, by_asked_twice, signals=30.0),
     "signs not fixed": unbound,
     "after all alone": last_only,
     "after all, four times": weighted_last,
@@ -370,6 +376,19 @@ def debiased(stated: Floats, right: Floats, bins: int) -> float:
     return float(total / len(right))
 
 
+SURE = np.array([*np.linspace(0.3, 0.99, 60), 0.993, 0.996])
+
+
+def asked_until_sure(stated: Floats, states: States, questions: int) -> Floats:
+    """Calls and accuracy for each of `SURE`, shape (2, probabilities): one is asked after the other."""
+    sure, right = np.full((questions, WORKERS), -1.0), np.zeros((questions, WORKERS))
+    sure[states.question, states.asked - 1] = stated
+    right[states.question, states.asked - 1] = states.right
+    sure[:, -1] = np.inf
+    ends = (sure[:, :, None] >= SURE).argmax(axis=1)
+    return np.array([1 + ends.mean(axis=0), np.take_along_axis(right, ends, axis=1).mean(axis=0)])
+
+
 MEASURES = ("10 wide", "15 wide", "10 equal", "15 equal", "squared, debiased", "log loss", "Brier")
 LOSS = MEASURES.index("log loss")
 
@@ -391,6 +410,8 @@ def measures(stated: Floats, right: Floats) -> list[float]:
 class Split(NamedTuple):
     """One half against the other."""
 
+    questions: int
+    """Held out."""
     fitting: States
     held_out: States
     true: tuple[Floats, Floats]
@@ -408,27 +429,49 @@ def split_of(table: Table, number: int) -> Split:
     fitting, held_out = (part.among(names) for part in parts)
     members = fit(fitting, folds=0).members
     found, others = states_of(fitting, members), states_of(held_out, members)
-    whole = last_only(States(*(np.concatenate(both) for both in zip(found.last, others.last, strict=True))))
-    return Split(found, others, (sigmoid(whole(found.last.values)), sigmoid(whole(others.last.values))))
+    true = last_only(States(*(np.concatenate(both) for both in zip(found.last, others.last, strict=True))))
+    return Split(len(held_out.ids), found, others, (sigmoid(true(found.last)), sigmoid(true(others.last))))
 
 
-def tried(table: Table, splits: Sequence[int], only: Sequence[str] | None = None) -> dict[str, Floats]:
-    """The measures of each way on each split, shape (splits, measures); and what is possible."""
-    found: dict[str, list[list[float]]] = defaultdict(list)
+class Tried(NamedTuple):
+    """What comes of one way, a value for each split."""
+
+    measured: list[list[float]]
+    """`MEASURES` after all members, then the log loss after each number of them."""
+    asked: list[Floats]
+    """As `asked_until_sure` has it."""
+
+    def cells(self, calls: Sequence[float]) -> list[str]:
+        """Of the table."""
+        *errors, squared, loss, brier, of_all = np.mean(self.measured, axis=0)
+        cells = [*(f"{100 * error:.2f}" for error in errors), f"{1e4 * squared:.1f}", f"{loss:.4f}", f"{brier:.4f}"]
+        if not self.asked:
+            return [*cells, *[""] * (1 + len(calls))]
+        taken, right = np.mean(self.asked, axis=0)
+        return [*cells, f"{of_all:.4f}", *(f"{100 * np.interp(most, taken, right):.2f}" for most in calls)]
+
+
+def tried(table: Table, splits: Sequence[int], only: Sequence[str] | None = None) -> dict[str, Tried]:
+    """What comes of each way; and what is possible."""
+    found: dict[str, Tried] = defaultdict(lambda: Tried([], []))
     for number in splits:
         split, rng = split_of(table, number), np.random.default_rng([number, 1])
         last = split.held_out.last
         for name in only or WAYS:
             model = WAYS[name](split.fitting)
-            stated = sigmoid(model(last.values))
-            of_all = measures(sigmoid(model(split.held_out.values)), split.held_out.right)
-            found[name].append([*measures(stated, last.right), of_all[LOSS]])
+            stated = sigmoid(model(last))
+            of_all = sigmoid(model(split.held_out))
+            loss = measures(of_all, split.held_out.right)[LOSS]
+            found[name].measured.append([*measures(stated, last.right), loss])
+            found[name].asked.append(asked_until_sure(of_all, split.held_out, split.questions))
             if name == SERVED:
                 drawn = [measures(stated, (rng.random(len(stated)) < stated).astype(float)) for _ in range(DRAWS)]
-                found["*possible: what is served were exactly right*"].append([*np.mean(drawn, axis=0), np.nan])
+                found["*possible: what is served were exactly right*"].measured.append(
+                    [*np.mean(drawn, axis=0), np.nan]
+                )
             if name == ALL_ALONE:
-                found["*possible: fitted on as many, of the right form*"].append(refitted(split, rng))
-    return {name: np.array(rows) for name, rows in found.items()}
+                found["*possible: fitted on as many, of the right form*"].measured.append(refitted(split, rng))
+    return found
 
 
 def refitted(split: Split, rng: np.random.Generator) -> list[float]:
@@ -437,7 +480,7 @@ def refitted(split: Split, rng: np.random.Generator) -> list[float]:
     for _ in range(DRAWS // 4):
         fitting, held_out = ((rng.random(len(true)) < true).astype(float) for true in split.true)
         model = last_only(split.fitting.last._replace(right=fitting))
-        rows.append(measures(sigmoid(model(split.held_out.last.values)), held_out))
+        rows.append(measures(sigmoid(model(split.held_out.last)), held_out))
     return [*np.mean(rows, axis=0), np.nan]
 
 
@@ -449,16 +492,14 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first split")
     parser.add_argument("--only", action="append", choices=tuple(WAYS))
     given = parser.parse_args()
-    for name in SETS:
+    for name, calls in SETS.items():
         began = time.process_time()
         table = recorded(given.data, name).table
-        print(f"\n## {name}: splits {given.first} to {given.first + given.splits - 1}\n")
-        print(f"| | {' | '.join(MEASURES)} | log loss, after 1 to 5 |\n|---|{'---:|' * (len(MEASURES) + 1)}")
-        for way, rows in tried(table, range(given.first, given.first + given.splits), given.only).items():
-            *errors, squared, loss, brier, of_all = rows.mean(axis=0)
-            cells = [*(f"{100 * error:.2f}" for error in errors), f"{1e4 * squared:.1f}", f"{loss:.4f}", f"{brier:.4f}"]
-            cells.append("" if np.isnan(of_all) else f"{of_all:.4f}")
-            print(f"| {way} | {' | '.join(cells)} |", flush=True)
+        columns = [*MEASURES, "log loss, after 1 to 5", *(f"right at {most:g} calls" for most in calls)]
+        print(f"\n### {name}: splits {given.first} to {given.first + given.splits - 1}\n")
+        print(f"| | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
+        for way, found in tried(table, range(given.first, given.first + given.splits), given.only).items():
+            print(f"| {way} | {' | '.join(found.cells(calls))} |", flush=True)
         print(f"\n{date.today().isoformat()}, {shape()}; {time.process_time() - began:.0f} s of CPU.", flush=True)
 
 

@@ -1,8 +1,8 @@
 """How probable it is that the answer which leads is right, given who said it and how many were asked.
 
-A logistic model whose signs are fixed: votes and members speak for the answer that they give and against every other.
-How a reply looks counts by the share that agrees where it is good, and the less the more have answered where it is bad.
-So one more vote for the leader never makes it less probable. It is fitted in `evaluation/mixtures/calibrating.py`.
+A logistic model whose signs are fixed: votes and members speak for the answer that they give and against every other,
+and a reply that looks unusual against its own, the less the more have answered. So one more vote for the leader never
+makes it less probable. It is fitted in `evaluation/mixtures/calibrating.py`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,9 @@ VOTES = ("leader", "runner_up", "tied", "others", "without")
 leader has, and the same of all other answers, and of replies without one."""
 SIGNALS = ("long", "short", "unlikely")
 """What a reply that gives the leading answer shows by itself, against what is usual for its member: a usual one shows
-nothing, of either sign."""
-USUAL = 2.0
-"""Doubt about a reply that is as long, or as likely, as its member's are on average."""
-MOST_DOUBT = 5.0
-"""It begins at 0, two standard deviations on the good side, and ends three on the other."""
-_USUAL = (USUAL, MOST_DOUBT - USUAL, USUAL)
-"""By each of `SIGNALS`: what is short is the reverse of what is long."""
+nothing, and none makes an answer more probable."""
+MOST_DOUBT = 3.0
+"""Standard deviations; a reply that is farther from what is usual is not doubted more."""
 LARGEST = 1e6
 """Of a weight, or of anything else in a calibration: no sum of so few can overflow."""
 
@@ -101,11 +97,10 @@ class Calibration:
         return None if found is None else _sigmoid(self.base + sum(map(mul, found, self._coefficients)))
 
     def highest(self, count: int) -> float:
-        """What it says of no more than once `count` members have answered, 0 to 1: as if all looked their best."""
+        """What it says of no more than once `count` members have answered, 0 to 1: as if no reply were doubtful."""
         support = sorted((member.supports for member in self.members.values()), reverse=True)
         weights = self.weights
-        looks = sum(weights[name] * usual for name, usual in zip(SIGNALS, _USUAL, strict=True))
-        return _sigmoid(self.base + weights["leader"] * math.log(count) + sum(support[:count]) + looks)
+        return _sigmoid(self.base + weights["leader"] * math.log(count) + sum(support[:count]))
 
     @property
     def _coefficients(self) -> list[float]:
@@ -120,9 +115,8 @@ def features(said: Sequence[Said], members: Mapping[str, Member]) -> list[float]
     """What speaks for the leading answer, or less than 0 what speaks against it.
 
     Returns:
-        One number for each of `VOTES` and of `SIGNALS`, of which the latter may be more than 0; then two for each
-        member: 1 for its support, -1 for its contradiction. None where there is no final answer, or a worker is no
-        member.
+        One number for each of `VOTES` and of `SIGNALS`, then two for each member: 1 for its support, -1 for its
+        contradiction. None where there is no final answer, or a worker is no member.
     """
     groups = Tally([one.final for one in said]).groups
     if not groups or any(one.worker not in members for one in said):
@@ -130,6 +124,8 @@ def features(said: Sequence[Said], members: Mapping[str, Member]) -> list[float]
     leading = [said[index] for index in groups[0]]
     votes, next_votes = len(leading), len(groups[1]) if len(groups) > 1 else 0
     finals = sum(map(len, groups))
+    # The more have answered, the less it matters what a reply looks like: who agrees says more.
+    share = len(said) ** 2
     doubts = map(min, zip(*(_doubts(one, members) for one in leading), strict=True))
     found = [
         math.log(votes),
@@ -137,7 +133,7 @@ def features(said: Sequence[Said], members: Mapping[str, Member]) -> list[float]
         -float(next_votes == votes),
         -math.log1p(finals - votes - next_votes),
         -math.log1p(len(said) - finals),
-        *(_look(usual - doubt, votes, len(said)) for usual, doubt in zip(_USUAL, doubts, strict=True)),
+        *(-doubt / share for doubt in doubts),
     ]
     supporting = {one.worker for one in leading}
     against = {said[index].worker for group in groups[1:] for index in group}
@@ -146,26 +142,19 @@ def features(said: Sequence[Said], members: Mapping[str, Member]) -> list[float]
     return found
 
 
-def _look(better: float, votes: int, answered: int) -> float:
-    """How much better than usual a reply looks counts by what agrees; worse, by how few there are to go by.
-
-    Neither way does another vote for it take anything away.
-    """
-    return better * (votes / answered) ** 2 if better > 0 else better / answered
-
-
 def _doubts(said: Said, members: Mapping[str, Member]) -> tuple[float, float, float]:
     """How much longer, shorter and less likely a reply is than usual, each 0 to `MOST_DOUBT`."""
     member = members[said.worker]
-    long = _doubt(math.log1p(max(0, said.length)), *member.length)
+    length, (mean, deviation) = math.log1p(max(0, said.length)), member.length
     usual, logprob = member.logprob, said.logprob
-    unlikely = USUAL if usual is None or logprob is None else _doubt(-logprob, -usual[0], usual[1])
-    return long, MOST_DOUBT - long, unlikely
+    unlikely = 0.0 if usual is None or logprob is None else _above(-logprob, -usual[0], usual[1])
+    return _above(length, mean, deviation), _above(-length, -mean, deviation), unlikely
 
 
-def _doubt(value: float, mean: float, deviation: float) -> float:
-    found = USUAL + (value - mean) / deviation if deviation > 0 else USUAL
-    return USUAL if math.isnan(found) else min(max(found, 0.0), MOST_DOUBT)
+def _above(value: float, mean: float, deviation: float) -> float:
+    """Standard deviations above the mean."""
+    found = (value - mean) / deviation if deviation > 0 else 0.0
+    return 0.0 if math.isnan(found) else min(max(found, 0.0), MOST_DOUBT)
 
 
 def _sigmoid(value: float) -> float:

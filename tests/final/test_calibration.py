@@ -103,23 +103,20 @@ def test_a_reply_that_is_unlike_its_member_is_doubted() -> None:
     assert max(long or 1, unlikely or 1) < (usual or 0)
 
 
-def test_a_reply_that_looks_better_than_usual_counts_by_the_share_that_agrees() -> None:
-    """A short one among equals by all of it, and by a quarter where half say something else."""
-    member = Member(length=(math.log1p(400), 0.5))
-    calibration = made_up(dict.fromkeys("abcd", member), base=-1.0, long=1.0)
+def test_a_doubtful_reply_matters_less_the_more_have_answered() -> None:
+    """By the square of their number, whether they agree or not; and a short reply makes nothing more probable."""
+    member = Member(length=(math.log1p(400), math.log(10)))
+    calibration = made_up(dict.fromkeys("abc", member), base=1.0, long=1.0)
 
-    def odds(*finals: str) -> float:
-        first, *others = finals
-        said = [
-            Said("a", first, None, 0),
-            *(Said(name, final, None, 400) for name, final in zip("bcd", others, strict=False)),
-        ]
+    def odds(length: int, *finals: str) -> float:
+        said = [Said(name, final, None, length) for name, final in zip("abc", finals, strict=False)]
         found = calibration.confidence(said) or 0.0
         return math.log(found / (1 - found))
 
-    assert odds("7") == pytest.approx(-1 + 2)
-    assert odds("7", "7") == pytest.approx(-1 + 2)
-    assert odds("7", "7", "8", "9") == pytest.approx(-1 + 2 / 4)
+    assert odds(4009, "7") == pytest.approx(1 - 1)
+    assert odds(4009, "7", "7") == pytest.approx(1 - 1 / 4)
+    assert odds(4009, "7", "8", "9") == pytest.approx(1 - 1 / 9)
+    assert odds(0, "7") == odds(400, "7") == pytest.approx(1)
 
 
 def test_nothing_is_said_where_nothing_is_known() -> None:
