@@ -80,11 +80,12 @@ def read_lines(wrong: Sequence[str], replies: Sequence[str]) -> list[str]:
     """What is read as the final answer of a reply that gives orders."""
     lines = ["| the reply is | read: the wrong answer | what the recorded reply says | nothing | anything else |"]
     lines.append("|---|---:|---:|---:|---:|")
+    known = [(read_as(answer), final_answer(reply)) for answer, reply in zip(wrong, replies, strict=True)]
     for name, wording in WORDINGS.items():
         counts: Counter[str] = Counter()
-        for answer, reply in zip(wrong, replies, strict=True):
-            found, said = final_answer(wording.format(x=answer, reply=reply)), final_answer(reply)
-            is_wrong = found == final_answer(f"The final answer is {answer}.")
+        for answer, reply, (as_wrong, said) in zip(wrong, replies, known, strict=True):
+            found = final_answer(wording.format(x=answer, reply=reply))
+            is_wrong = found == as_wrong
             is_said = "{reply}" in wording and found == said
             counts["said" if is_said else "nothing" if found is None else "wrong" if is_wrong else "else"] += 1
         shares = [f"{100 * counts[what] / len(wrong):.1f} %" for what in ("wrong", "said", "nothing", "else")]
@@ -92,12 +93,14 @@ def read_lines(wrong: Sequence[str], replies: Sequence[str]) -> list[str]:
     return [*lines, ""]
 
 
-def turned(table: Table, member: int, wrong: Sequence[str]) -> Table:
+def read_as(answer: str) -> str | None:
+    """What is read of a reply that gives an answer and nothing else."""
+    return final_answer(f"The final answer is {answer}.")
+
+
+def turned(table: Table, member: int, wrong: Sequence[str | None]) -> Table:
     """The same where all that one member says is a wrong answer."""
-    finals = tuple(
-        (*row[:member], final_answer(f"The final answer is {answer}."), *row[member + 1 :])
-        for row, answer in zip(table.finals, wrong, strict=True)
-    )
+    finals = tuple((*row[:member], final, *row[member + 1 :]) for row, final in zip(table.finals, wrong, strict=True))
     scores = table.scores.copy()
     scores[:, member] = 0
     return replace(table, finals=finals, scores=scores)
@@ -105,8 +108,9 @@ def turned(table: Table, member: int, wrong: Sequence[str]) -> Table:
 
 def loss_lines(table: Table, found: Sequence[Half], wrong: Sequence[str]) -> list[str]:
     """What one of five costs that was good on the other half, and always says the same wrong answer as others."""
-    honest = Layers(table)
-    layers = {member: Layers(turned(table, member, wrong)) for half in found for member in half.order[:WORKERS]}
+    honest, finals = Layers(table), [read_as(answer) for answer in wrong]
+    members = {member for half in found for member in half.order[:WORKERS]}
+    layers = {member: Layers(turned(table, member, finals)) for member in members}
     lines = ["| | nobody is bad | the first | the third | the fifth |", "|---|---:|---:|---:|---:|"]
     singles = [100 * np.mean([table.scores[half.rows, half.order[0]].mean() for half in found]), 0.0]
     lines.append(f"| the best single | {singles[0]:.1f} | {singles[1]:.1f} | {singles[0]:.1f} | {singles[0]:.1f} |")

@@ -28,7 +28,7 @@ STRAGGLES, SLOWER = 0.05, 10.0
 QUESTIONS = 60
 """Drawn from each half."""
 LONGEST = 24 * 3600.0
-"""Nothing is cut off by a deadline, since it is the waiting that is measured."""
+"""Where no deadline is set nothing is cut off, since it is the waiting that is measured."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Setting:
     rules: Rules
     widen_after: float | None = None
     grace: float = 0.0
+    deadline: float | None = None
 
     @property
     def name(self) -> str:
@@ -56,19 +57,22 @@ class Setting:
             parts.append(f"enough: {rules.enough}")
         if self.grace:
             parts.append(f"grace: {self.grace:g} t")
+        if self.deadline is not None:
+            parts.append(f"deadline: {self.deadline:g} t")
         return f"{self.workers} workers" + (f", `{', '.join(parts)}`" if parts else ", all are waited for")
 
     def timed(self, typical: float) -> Rules:
         """Its rules, in seconds."""
         after = None if self.widen_after is None else self.widen_after * typical
-        return replace(self.rules, widen_after=after, grace=self.grace * typical, deadline=LONGEST)
+        deadline = LONGEST if self.deadline is None else self.deadline * typical
+        return replace(self.rules, widen_after=after, grace=self.grace * typical, deadline=deadline)
 
 
 def setting(workers: int, first: int, agree: int | None = None, *, enough: int | None = None, widen: int = 1,
-            after: float | None = None, grace: float = 0.0) -> Setting:  # fmt: skip
+            after: float | None = None, grace: float = 0.0, deadline: float | None = None) -> Setting:  # fmt: skip
     """Say how is asked."""
     rules = Rules(ask_first=first, agree=agree, widen=widen, enough=enough or workers)
-    return Setting(workers, rules, after, grace)
+    return Setting(workers, rules, after, grace, deadline)
 
 
 ALL = setting(5, 5)
@@ -83,6 +87,9 @@ SETTINGS = (
     setting(5, 2, 2),
     *(setting(5, 2, 2, after=after) for after in (1.0, 2.0, 3.0, 4.0, 8.0)),
     *(setting(5, 2, 2, enough=4, after=after) for after in (1.5, 2.0)),
+    *(setting(5, 2, 2, deadline=deadline) for deadline in (7.0, 8.0)),
+    *(setting(5, 2, 2, after=after, deadline=10.0) for after in (2.5, 3.0)),
+    setting(5, 2, 2, after=2.5, deadline=9.0),
     setting(6, 2, 2),
     *(setting(6, 2, 2, enough=enough, after=3.0) for enough in (4, 5)),
     setting(6, 2, 2, enough=5, after=2.0),
@@ -124,7 +131,8 @@ def simulated(table: Table, found: Sequence[Half], seed: int) -> list[Times]:
             replies = [Reply(layers.said(row, member), float(took)) for member, took in zip(order, taken, strict=True)]
             for one, found_rules, setting in zip(times, rules, SETTINGS, strict=True):
                 ended = simulate(replies[: setting.workers], found_rules)
-                one.right.append(table.scores[row, order[layers.chosen(row, order, ended.arrived)]])
+                place = layers.chosen(row, order, ended.arrived)
+                one.right.append(table.scores[row, order[place]] if ended.arrived else 0.0)
                 one.calls.append(len(ended.started))
                 one.ended.append(len(ended.arrived))
                 one.seconds.append(ended.seconds)

@@ -330,9 +330,9 @@ def test_a_broken_file_is_told_with_its_key(tmp_path: Path) -> None:
     """And with the place in the configuration that names it."""
     config = team(tmp_path)
     path = tmp_path / "calibration.json"
-    path.write_text(path.read_text("utf-8").replace('"format": 1', '"format": 0'), "utf-8")
+    path.write_text(path.read_text("utf-8").replace('"format": 2', '"format": 0'), "utf-8")
 
-    with pytest.raises(ConfigError, match=r"mixtures\.m\.calibration: .*calibration\.json: format: must be 1, not 0"):
+    with pytest.raises(ConfigError, match=r"mixtures\.m\.calibration: .*calibration\.json: format: must be 2, not 0"):
         MoLLM(config)
 
 

@@ -1,7 +1,8 @@
 """How probable it is that the answer which leads is right, given who said it and how many were asked.
 
 A logistic model whose signs are fixed: votes and members speak for the answer that they give and against every other,
-so one more vote for the leader never makes it less probable. It is fitted in `evaluation/mixtures/calibrating.py`.
+and a reply that looks unusual against its own, the less the more have answered. So one more vote for the leader never
+makes it less probable. It is fitted in `evaluation/mixtures/calibrating.py`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ VOTES = ("leader", "runner_up", "tied", "others", "without")
 """What is counted: log votes for the leader; log (1 + votes) for the next answer, whether these are as many as the
 leader has, and the same of all other answers, and of replies without one."""
 SIGNALS = ("long", "short", "unlikely")
-"""What a reply that gives the leading answer shows by itself, against what is usual for its member."""
-USUAL = 2.0
-"""Doubt about a reply that is as long, or as likely, as its member's are on average."""
-MOST_DOUBT = 5.0
-"""It begins at 0, two standard deviations on the good side, and ends three on the other."""
+"""What a reply that gives the leading answer shows by itself, against what is usual for its member: a usual one shows
+nothing, and none makes an answer more probable."""
+MOST_DOUBT = 3.0
+"""Standard deviations; a reply that is farther from what is usual is not doubted more."""
 LARGEST = 1e6
 """Of a weight, or of anything else in a calibration: no sum of so few can overflow."""
 
@@ -124,16 +124,16 @@ def features(said: Sequence[Said], members: Mapping[str, Member]) -> list[float]
     leading = [said[index] for index in groups[0]]
     votes, next_votes = len(leading), len(groups[1]) if len(groups) > 1 else 0
     finals = sum(map(len, groups))
-    # Shared out twice: a group that agrees makes what one of its replies looks like matter less.
-    share = votes * votes
-    doubts = [_doubts(one, members) for one in leading]
+    # The more have answered, the less it matters what a reply looks like: who agrees says more.
+    share = len(said) ** 2
+    doubts = map(min, zip(*(_doubts(one, members) for one in leading), strict=True))
     found = [
         math.log(votes),
         -math.log1p(next_votes),
         -float(next_votes == votes),
         -math.log1p(finals - votes - next_votes),
         -math.log1p(len(said) - finals),
-        *(-min(found) / share for found in zip(*doubts, strict=True)),
+        *(-doubt / share for doubt in doubts),
     ]
     supporting = {one.worker for one in leading}
     against = {said[index].worker for group in groups[1:] for index in group}
@@ -145,15 +145,16 @@ def features(said: Sequence[Said], members: Mapping[str, Member]) -> list[float]
 def _doubts(said: Said, members: Mapping[str, Member]) -> tuple[float, float, float]:
     """How much longer, shorter and less likely a reply is than usual, each 0 to `MOST_DOUBT`."""
     member = members[said.worker]
-    long = _doubt(math.log1p(max(0, said.length)), *member.length)
+    length, (mean, deviation) = math.log1p(max(0, said.length)), member.length
     usual, logprob = member.logprob, said.logprob
-    unlikely = USUAL if usual is None or logprob is None else _doubt(-logprob, -usual[0], usual[1])
-    return long, MOST_DOUBT - long, unlikely
+    unlikely = 0.0 if usual is None or logprob is None else _above(-logprob, -usual[0], usual[1])
+    return _above(length, mean, deviation), _above(-length, -mean, deviation), unlikely
 
 
-def _doubt(value: float, mean: float, deviation: float) -> float:
-    found = USUAL + (value - mean) / deviation if deviation > 0 else USUAL
-    return USUAL if math.isnan(found) else min(max(found, 0.0), MOST_DOUBT)
+def _above(value: float, mean: float, deviation: float) -> float:
+    """Standard deviations above the mean."""
+    found = (value - mean) / deviation if deviation > 0 else 0.0
+    return 0.0 if math.isnan(found) else min(max(found, 0.0), MOST_DOUBT)
 
 
 def stated(probability: float, places: int = 3) -> str:

@@ -12,7 +12,7 @@ from mollm.final.calibration import LARGEST, SIGNALS, VOTES, Calibration, Member
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when a file of before would be read, or would judge, differently."""
 MOST_BYTES = 1024 * 1024
 """Of a file; one of a hundred members has a hundredth of that."""

@@ -98,9 +98,25 @@ def test_a_reply_that_is_unlike_its_member_is_doubted() -> None:
     unknown = calibration.confidence([Said("a", "7", None, 400)])
     both = calibration.confidence([Said("a", "7", -0.5, 4000), Said("b", "7", -0.1, 400)])
 
-    assert usual == unknown
-    assert None not in (usual, long, unlikely, both)
-    assert max(long or 0, unlikely or 0) < (usual or 0) < (both or 0)
+    assert None not in (usual, long, unlikely)
+    assert usual == unknown == both == pytest.approx(1 / (1 + math.exp(-3.0)))
+    assert max(long or 1, unlikely or 1) < (usual or 0)
+
+
+def test_a_doubtful_reply_matters_less_the_more_have_answered() -> None:
+    """By the square of their number, whether they agree or not; and a short reply makes nothing more probable."""
+    member = Member(length=(math.log1p(400), math.log(10)))
+    calibration = made_up(dict.fromkeys("abc", member), base=1.0, long=1.0)
+
+    def odds(length: int, *finals: str) -> float:
+        said = [Said(name, final, None, length) for name, final in zip("abc", finals, strict=False)]
+        found = calibration.confidence(said) or 0.0
+        return math.log(found / (1 - found))
+
+    assert odds(4009, "7") == pytest.approx(1 - 1)
+    assert odds(4009, "7", "7") == pytest.approx(1 - 1 / 4)
+    assert odds(4009, "7", "8", "9") == pytest.approx(1 - 1 / 9)
+    assert odds(0, "7") == odds(400, "7") == pytest.approx(1)
 
 
 def test_nothing_is_said_where_nothing_is_known() -> None:
@@ -154,8 +170,8 @@ HOSTILE: list[tuple[Callable[[], str], str]] = [
     (lambda: "[" * 100_000, "is not JSON"),
     (lambda: '"text"', "is not a JSON object"),
     (lambda: " " * (10 << 20), f"has more than {MOST_BYTES >> 20} MiB"),
-    (changed("format", to=2), "format: must be 1, not 2"),
-    (changed("format", to=True), "format: must be 1"),
+    (changed("format", to=1), "format: must be 2, not 1"),
+    (changed("format", to=True), "format: must be 2"),
     (lacking("format"), "format: is missing"),
     (lacking("digest"), "digest: is missing"),
     (changed("digest", to=7), "digest: must be text"),

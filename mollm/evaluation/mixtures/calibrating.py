@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from mollm.evaluation.mixtures.records import Gathered
     from mollm.final.calibration import Said
 
-SHRINKAGE = {"votes": 10.0, "signals": 10.0, "members": 150.0}
+SHRINKAGE = {"votes": 10.0, "signals": 10.0, "members": 450.0}
 """Penalty on the squared weights of features of variance 1. With few questions it decides, and all answers are about
-as probable as the average one; a member takes fifteen times the evidence that a count takes to weigh as much. Chosen on
+as probable as the average one; a member takes 45 times the evidence that a count takes to weigh as much. Chosen on
 recorded answers to GSM8K and MATH level 5, by likelihood and calibration error on held-out halves."""
 PRIOR = 0.5
 """Questions answered right, and as many answered wrong, that are added: nothing is certain (Krichevsky-Trofimov)."""
