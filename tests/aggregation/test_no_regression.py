@@ -142,11 +142,11 @@ def test_who_writes_it_anew_in_the_format_may_not_change_it(tmp_path: Path) -> N
     assert "which contradicts 3 of 3 proposals" in found.degraded[-1]
 
 
-FAILING = [{"a"}, {"b"}, {"c"}, {"a", "b"}, {"b", "c"}]
+FAILING = ["a", "b", "c", "ab", "bc"]
 
 
-@pytest.mark.parametrize("failed", FAILING, ids="+".join)
-def test_fewer_members_than_were_ever_seen_together_are_stated_with_less(failed: set[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("failed", FAILING)
+def test_fewer_members_than_were_ever_seen_together_are_stated_with_less(failed: str, tmp_path: Path) -> None:
     """A worker that fails says nothing, for an answer or against it."""
     says: dict[str, Any] = {name: Reply(error=BadRequest("no")) for name in failed}
     some, _, _ = both(tmp_path, {**dict.fromkeys("abc", "Answer: 42"), **says, "boss": "Answer: 42"})
