@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from mollm.evaluation.mixtures.scores.remembered import Remembered
 from mollm.evaluation.mixtures.subject import subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from mollm.cli.gathering import Evaluated, Ways
     from mollm.evaluation.mixtures.report import Report
@@ -83,12 +83,8 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
     ceiling = Ceiling(ways.calls, ways.cost_usd)
     async with judging(wanted, subject, rows, ceiling) as score:
         counted = Remembered(score)
-        try:
+        with going_on(kept):
             done = await evaluated(subject, asked, rows, counted, replace(ways, journal=kept), ceiling)
-        except asyncio.CancelledError:
-            if kept is not None and kept.exists():
-                say(f"{kept}: holds what was answered; the same command goes on from there")
-            raise
         about = About(
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             data=str(wanted.data),
@@ -106,6 +102,17 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
     if out is not None and not calibrate:
         _write(out, report)
     return report
+
+
+@contextmanager
+def going_on(journal: Path | None) -> Iterator[None]:
+    """Say to who ends it by Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if journal is not None and journal.exists():
+            say(f"{journal}: holds what was answered; the same command goes on from there")
+        raise
 
 
 def _check_place(out: Path | None, *, calibrate: bool) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mollm.cli.gathering import asking, gathered, notes_of
+from mollm.cli.gathering import asking, gathered, notes_of, notes_of_failures
 from mollm.cli.printing.output import say
-from mollm.cli.reporting import judging
-from mollm.errors import DataError
+from mollm.cli.reporting import going_on, judging
+from mollm.errors import DataError, LimitError
 from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.rows import read_rows
@@ -25,9 +25,14 @@ if TYPE_CHECKING:
     from mollm.cli.gathering import Ways
     from mollm.cli.reporting import Wanted
     from mollm.evaluation.mixtures.records import Gathered, Record
+    from mollm.evaluation.mixtures.rows import Row
     from mollm.evaluation.mixtures.table import Table
     from mollm.evaluation.tuning.candidates import Candidates
     from mollm.evaluation.tuning.tune import Tuned
+
+
+LEAST = 2
+"""Questions: one to search on, and one to confirm it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,8 @@ class Done:
     score: str
     """Its name."""
     data: Path
+    failures: tuple[str, ...] = ()
+    """Whose calls failed, and why: it may be about a server rather than about what an LLM knows."""
 
 
 async def tuned(wanted: Wanted, ways: Ways, what: Search) -> Done:
@@ -74,13 +81,19 @@ async def tuned(wanted: Wanted, ways: Ways, what: Search) -> Done:
     subject = candidates.subject
     if candidates.unrecorded:
         say(f"warning: no recorded answers of {', '.join(candidates.unrecorded)}, which cannot be a member")
-    asked = rows[: wanted.limit]
     if ways.journal is None and not subject.is_replayed:
         ways = replace(ways, journal=Path(f"{wanted.data.stem}.mollm-tune.jsonl"))
     if what.methods:
-        held_out, most = len(asked) // 2, min(what.most, len(candidates.by_name))
+        held_out, most = len(rows[: wanted.limit]) // 2, min(what.most, len(candidates.by_name))
         calls = held_out * (most + 1) * len(what.methods)
         say(f"aggregators are asked {count(held_out, 'question')} once more: {calls:,} further calls at most")
+    with going_on(ways.journal):
+        return await _searched(wanted, ways, what, rows, candidates)
+
+
+async def _searched(wanted: Wanted, ways: Ways, what: Search, rows: list[Row], candidates: Candidates) -> Done:
+    """Ask what is not in the journal, score it, and search."""
+    subject, asked = candidates.subject, rows[: wanted.limit]
     ceiling = Ceiling(ways.calls, ways.cost_usd)
     async with (
         judging(wanted, subject, rows, ceiling) as judge,
@@ -91,7 +104,7 @@ async def tuned(wanted: Wanted, ways: Ways, what: Search) -> Done:
         for note in notes_of(found, asked, without, len(rows)):
             say(note)
         (of_all,) = found.gathered
-        table, excluded = await table_of(asked, _asked_of_all(of_all, len(candidates.by_name)), score)
+        table, excluded = await table_of(asked, _asked_of_all(of_all, len(candidates.by_name), found.reached), score)
         best = tune(
             table,
             most=min(what.most, candidates.most),
@@ -105,12 +118,18 @@ async def tuned(wanted: Wanted, ways: Ways, what: Search) -> Done:
         best = await with_aggregators(best, what.methods, asker, workers, asked, score, ways.concurrency)
     for note in score.notes():
         say(note)
-    return Done(best, candidates, table, score.name, wanted.data)
+    return Done(best, candidates, table, score.name, wanted.data, tuple(notes_of_failures(asker.failures)))
 
 
-def _asked_of_all(gathered: Gathered, members: int) -> dict[str, tuple[Record, ...]]:
+def _asked_of_all(gathered: Gathered, members: int, reached: str | None) -> dict[str, tuple[Record, ...]]:
     """What each member says alone to the questions that were asked of all."""
     kept = [number for number, row in enumerate(gathered.rows) if row.id not in gathered.unasked]
+    if reached and len(kept) < LEAST:
+        takes = f"each takes {count(members, 'call')}, or up to {2 * members:,} where some are late"
+        fit = "none was" if not kept else f"{len(kept)} was"
+        raise LimitError(
+            f"{reached}, so nothing was searched: it takes {LEAST} questions, and {fit} asked of all; {takes}"
+        )
     if not kept:
         why = next(iter(gathered.unasked.values()))
         raise DataError(f"no question was asked of {count(members, 'LLM')}: {why}")

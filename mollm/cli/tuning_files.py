@@ -64,14 +64,17 @@ def check_files(files: Files, config: Path | None, replay: Path | None = None) -
     """Refuse, before anybody is asked, to write where that cannot be, over a file, or under a name that is none.
 
     Raises:
-        DataError: There is a file, and it is not to be written over; or no folder.
+        DataError: There is a file, and it is not to be written over; or a folder, or none to write to.
         typer.BadParameter: A mixture cannot have that name.
     """
     for path in (files.out, *([files.calibration] if files.calibrates else [])):
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder; name a file by --out")
         if path.exists() and not files.force:
             raise DataError(f"{path}: is there already; name another file by --out, or add --force")
     if not files.out.parent.is_dir():
         raise DataError(f"{files.out}: there is no folder {files.out.parent}")
+    _draft(files.out).unlink()
     if files.into is None:
         return
     if not FORM.fullmatch(files.into) or files.into in RESERVED_NAMES:
@@ -98,7 +101,7 @@ class Written:
     calibration: Path | None = None
     """None: the mixture needs none."""
     notes: tuple[str, ...] = ()
-    """On the calibration, if there could be one."""
+    """On calls that failed, and on the calibration if there could be one."""
     error: float | None = None
     """Calibration error, 0 to 1; None where none can be told."""
 
@@ -112,7 +115,7 @@ def write(files: Files, done: Done, source: Source) -> Written:
     """
     calibration = _calibration(done) if done.tuned.chosen.sure is not None else None
     beside = files.calibration if calibration else None
-    notes = (told(calibration),) if files.calibrates else ()
+    notes = (*done.failures, *([told(calibration)] if files.calibrates else []))
     text = _yaml_of(files, done, source, beside, notes)
     drafts = [_draft(files.out)]
     try:
@@ -146,7 +149,7 @@ def _draft(path: Path) -> Path:
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix or ".yaml", dir=path.parent)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be written in {path.parent}: {error.strerror}") from error
     os.close(descriptor)
     return Path(name)
 

@@ -248,8 +248,14 @@ async def test_what_was_answered_before_is_not_asked_again(
         (("--into", "a"), "is an LLM"),
         (("--into", "two words"), "cannot be a mixture"),
         (("--out", "nowhere/tuned.yaml"), "there is no folder"),
+        (("--out", "recording", "--force"), "recording: is a folder"),
+        (("--out", "/proc/tuned.yaml"), "tuned.yaml: cannot be written in /proc"),
         (("--cost-at-most", "0.1"), "without a price"),
-        (("--calls", "2"), "no question was asked of 3 LLMs: the ceiling of 2 calls"),
+        (
+            ("--calls", "2"),
+            "ceiling of 2 calls was reached, so nothing was searched: it takes 2 questions, and none was asked of all; "
+            "each takes 3 calls, or up to 6",
+        ),
         (("--score", "exakt"), "did you mean 'exact'"),
         (("--judge", "a"), "has no effect with --score exact"),
     ],

@@ -34,6 +34,7 @@ def to_plain(found: Tuned, source: Source, written: Written) -> dict[str, Any]:
         "written": str(written.path),
         "calibration": None if written.calibration is None else str(written.calibration),
         "calibration_error": written.error,
+        "notes": list(written.notes),
         "is_mixture": found.is_mixture,
         "method": found.method,
         "reason": found.reason,

@@ -75,7 +75,7 @@ def lines(tuned: Tuned) -> Iterator[str]:
     for (setting, outcome), held_out in zip(found.front, confirmed.front, strict=True):
         yield from _row(setting.label(letters), outcome, held_out)
     for tried in tuned.aggregated:
-        yield f"With {tried.method} it is {tried.verdict.sentence}."
+        yield f"With {tried.method}: {tried.verdict.sentence}."
 
 
 def _letters(found: Found) -> dict[str, str]:
