@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mollm.cli.gathering import asking, gathered, notes_of, notes_of_failures
+from mollm.cli.gathering import NOT_CALLED, asking, gathered, notes_of
 from mollm.cli.printing.output import say
 from mollm.cli.reporting import going_on, judging
 from mollm.errors import DataError, LimitError
@@ -22,6 +23,8 @@ from mollm.evaluation.tuning.settings import MOST
 from mollm.evaluation.tuning.tune import table_of, tune
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from mollm.cli.gathering import Ways
     from mollm.cli.reporting import Wanted
     from mollm.evaluation.mixtures.records import Gathered, Record
@@ -65,7 +68,7 @@ class Done:
     """Its name."""
     data: Path
     failures: tuple[str, ...] = ()
-    """Whose calls failed, and why: it may be about a server rather than about what an LLM knows."""
+    """Whose calls failed, and why, those of earlier starts included: who was down is not who knows less."""
 
 
 async def tuned(wanted: Wanted, ways: Ways, what: Search) -> Done:
@@ -104,7 +107,8 @@ async def _searched(wanted: Wanted, ways: Ways, what: Search, rows: list[Row], c
         for note in notes_of(found, asked, without, len(rows)):
             say(note)
         (of_all,) = found.gathered
-        table, excluded = await table_of(asked, _asked_of_all(of_all, len(candidates.by_name), found.reached), score)
+        alone = _asked_of_all(of_all, len(candidates.by_name), found.reached)
+        table, excluded = await table_of(asked, alone, score)
         best = tune(
             table,
             most=min(what.most, candidates.most),
@@ -118,7 +122,7 @@ async def _searched(wanted: Wanted, ways: Ways, what: Search, rows: list[Row], c
         best = await with_aggregators(best, what.methods, asker, workers, asked, score, ways.concurrency)
     for note in score.notes():
         say(note)
-    return Done(best, candidates, table, score.name, wanted.data, tuple(notes_of_failures(asker.failures)))
+    return Done(best, candidates, table, score.name, wanted.data, tuple(_failures(alone)))
 
 
 def _asked_of_all(gathered: Gathered, members: int, reached: str | None) -> dict[str, tuple[Record, ...]]:
@@ -134,3 +138,13 @@ def _asked_of_all(gathered: Gathered, members: int, reached: str | None) -> dict
         why = next(iter(gathered.unasked.values()))
         raise DataError(f"no question was asked of {count(members, 'LLM')}: {why}")
     return {name: tuple(records[number] for number in kept) for name, records in gathered.alone.items()}
+
+
+def _failures(alone: Mapping[str, Sequence[Record]]) -> Iterator[str]:
+    """Name who failed, by the cause: that an LLM was not called is what came of it."""
+    for name, records in alone.items():
+        reasons = Counter(record.error for record in records if record.error is not None)
+        if reasons:
+            why = max(reasons, key=lambda reason: (not reason.startswith(NOT_CALLED), reasons[reason]))
+            failed = f"{name}: {reasons.total():,} of {count(len(records), 'call')} failed ({why})"
+            yield f"{failed}, and counts as wrong there; to ask all anew, name another --journal."

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mollm.cli.checks import check_config
+from mollm.cli.gathering import Ways
 from mollm.cli.main import USAGE_ERROR, app
+from mollm.cli.reporting import Wanted
+from mollm.cli.tuning import Search, tuned
 from mollm.cli.tuning_files import Files, check_files
 from mollm.config.load import load_config
 from mollm.config.places import parse_yaml
@@ -20,11 +23,13 @@ from mollm.errors import DataError, UserError
 from mollm.evaluation.tuning.calibrated import told
 from mollm.final.calibration import Calibration
 from mollm.final.calibration_file import read_calibration
-from tests.upstream import Upstream, answer
+from tests.upstream import Upstream, answer, error, hang
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from tests.upstream import Received, Reply
 
 CONFIG = """\
 llms:
@@ -237,6 +242,42 @@ async def test_what_was_answered_before_is_not_asked_again(
     assert said[0] == "6 questions, 1 mixture: 24 calls at most, 12 if nobody is late"
     assert "the ceiling of 9 calls was reached: 2 questions of 6 were not asked of all" in said
     assert "in the journal already: 4 answers" in said
+
+
+async def test_ctrl_c_says_that_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was answered by then is in the journal, and nothing else is asked then; who was down is named."""
+    monkeypatch.chdir(tmp_path)
+    lines(tmp_path / "data.jsonl", [{"id": n, "question": f"What is {n}?", "reference": n} for n in range(6)])
+    async with Upstream() as upstream:
+        third = asyncio.Event()
+
+        def reply(received: Received) -> Reply:
+            if "What is 2?" in json.dumps(received.body) and not third.is_set():
+                third.set()
+                return hang()
+            return answer("It is 3.") if received.body["model"] == "a" else error(401)
+
+        upstream.reply_to = reply
+        llms = {name: {"model": f"openai/{name}", "api_base": upstream.base_url} for name in "ab"}
+        config = {"llms": llms, "mixtures": {"m": {"description": "M.", "workers": ["a"]}}}
+        (tmp_path / "mollm.yaml").write_text(json.dumps(config))
+        wanted, ways = Wanted(tmp_path / "data.jsonl"), Ways(None, concurrency=1, itself=False)
+        asked = asyncio.create_task(tuned(wanted, ways, Search()))
+        await third.wait()
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert "data.mollm-tune.jsonl: holds what was answered" in capsys.readouterr().err
+        before = len(upstream.received)
+        await asyncio.to_thread(app, ["tune", "data.jsonl"], standalone_mode=False)
+
+    of_a = [one.body["messages"][-1]["content"] for one in upstream.received[before:] if one.body["model"] == "a"]
+    assert sorted(of_a) == [f"What is {n}?" for n in range(2, 6)]
+    assert re.search(
+        r"^# b: 6 of 6 calls failed \(the key was refused", (tmp_path / "tuned.yaml").read_text(), re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize(
