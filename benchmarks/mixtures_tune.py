@@ -64,6 +64,12 @@ class Line(NamedTuple):
         return f"{right.mean():.2f} | {calls:.2f} | {np.mean(gains):.1f} / {np.mean(losses):.1f} | {100 * kept:.0f} %"
 
 
+def shape_of(setting: Setting) -> str:
+    """Its label with the number of members in place of their names."""
+    first, *others = setting.members
+    return setting.label({first: f"{len(setting.members)} LLMs", **dict.fromkeys(others, "")})
+
+
 def tuned(table: Table, found: Sequence[Half], calls: float | None) -> Line:
     """Search on the other half, and hold what is found against the best member on the half itself."""
     line = Line([], [], Counter(), [], 0)
@@ -74,7 +80,7 @@ def tuned(table: Table, found: Sequence[Half], calls: float | None) -> Line:
         outcome = confirmed.outcome or confirmed.alone
         line.outcomes.append(outcome)
         line.alone.append(confirmed.alone)
-        line.settings[best.setting.label if best.setting else "alone"] += 1
+        line.settings[shape_of(best.setting) if best.setting else "alone"] += 1
         line.within.append(calls is None or outcome.mean_calls <= calls)
         better += confirmed.is_mixture
     return line._replace(better=better)

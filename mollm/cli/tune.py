@@ -88,7 +88,7 @@ def tune(
     from mollm.evaluation.tuning.search import Dial
 
     files = Files(out, into, force=force, calibrates=calibrate)
-    check_files(files, config)
+    check_files(files, config, replay)
     methods = _methods(aggregators, is_replayed=replay is not None, calibrate=calibrate)
     wanted = Wanted(data, config, replay, limit=limit, score=score, judge=judge, ratings=ratings, seed=seed)
     ways = Ways(journal, calls, cost, concurrency, itself=False, is_sure=yes)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mollm.cli.gathering import asking, gathered, interruptible, notes_of, notes_of_outages, told_of_interruption
+from mollm.cli.gathering import (
+    NOT_CALLED,
+    asking,
+    gathered,
+    interruptible,
+    notes_of,
+    notes_of_outages,
+    told_of_interruption,
+)
 from mollm.cli.judging import judging
 from mollm.cli.printing.output import say
-from mollm.errors import DataError
+from mollm.errors import DataError, LimitError
 from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.rows import read_rows
@@ -23,12 +32,19 @@ from mollm.evaluation.tuning.settings import MOST
 from mollm.evaluation.tuning.tune import table_of, tune
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from mollm.cli.gathering import Ways
     from mollm.cli.reporting import Wanted
     from mollm.evaluation.mixtures.records import Gathered, Record
+    from mollm.evaluation.mixtures.rows import Row
     from mollm.evaluation.mixtures.table import Table
     from mollm.evaluation.tuning.candidates import Candidates
     from mollm.evaluation.tuning.tune import Tuned
+
+
+LEAST = 2
+"""Questions: one to search on, and one to confirm it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +76,8 @@ class Done:
     score: str
     """Its name."""
     data: Path
+    failures: tuple[str, ...] = ()
+    """Whose calls failed, and why, those of earlier starts included: who was down is not who knows less."""
 
 
 async def tuned(wanted: Wanted, ways: Ways, what: Search) -> Done:
@@ -75,47 +93,74 @@ async def tuned(wanted: Wanted, ways: Ways, what: Search) -> Done:
     subject = candidates.subject
     if candidates.unrecorded:
         say(f"warning: no recorded answers of {', '.join(candidates.unrecorded)}, which cannot be a member")
-    asked = rows[: wanted.limit]
     place = ways.journal or Path(f"{wanted.data.stem}.mollm-tune.jsonl")
     if not subject.is_replayed:
         ways = replace(ways, journal=place)
     if what.methods:
-        held_out, most = len(asked) // 2, min(what.most, len(candidates.by_name))
+        held_out, most = len(rows[: wanted.limit]) // 2, min(what.most, len(candidates.by_name))
         calls = held_out * (most + 1) * len(what.methods)
         say(f"aggregators are asked {count(held_out, 'question')} once more: {calls:,} further calls at most")
-    ceiling = Ceiling(ways.calls, ways.cost_usd)
     with told_of_interruption(ways.journal, beside(place), is_replayed=subject.is_replayed):
-        async with (
-            judging(wanted, subject, rows, ceiling, place) as judge,
-            asking(subject, asked, rows, ways, ceiling) as (asker, without),
-        ):
-            score = Remembered(judge)
-            found = await gathered(asker, subject, asked, without, ways)
-            for note in (*notes_of(found, asked, without, len(rows)), *notes_of_outages(asker)):
-                say(note)
-            (of_all,) = found.gathered
-            table, excluded = await table_of(asked, _asked_of_all(of_all, len(candidates.by_name)), score)
-            with interruptible():
-                best = tune(
-                    table,
-                    most=min(what.most, candidates.most),
-                    dial=what.dial,
-                    fit=confidence_of if what.calibrate else None,
-                    seed=wanted.seed,
-                    kinds={row.id: row.kind for row in asked},
-                    excluded=excluded,
-                )
-            workers = {name: candidate.worker for name, candidate in candidates.by_name.items()}
-            best = await with_aggregators(best, what.methods, asker, workers, asked, score, ways.concurrency)
+        return await _searched(wanted, ways, what, rows, candidates, place)
+
+
+async def _searched(
+    wanted: Wanted, ways: Ways, what: Search, rows: list[Row], candidates: Candidates, place: Path
+) -> Done:
+    """Ask what is not in the journal, score it, and search."""
+    subject, asked = candidates.subject, rows[: wanted.limit]
+    ceiling = Ceiling(ways.calls, ways.cost_usd)
+    async with (
+        judging(wanted, subject, rows, ceiling, place) as judge,
+        asking(subject, asked, rows, ways, ceiling) as (asker, without),
+    ):
+        score = Remembered(judge)
+        found = await gathered(asker, subject, asked, without, ways)
+        for note in (*notes_of(found, asked, without, len(rows)), *notes_of_outages(asker)):
+            say(note)
+        (of_all,) = found.gathered
+        alone = _asked_of_all(of_all, len(candidates.by_name), found.reached)
+        table, excluded = await table_of(asked, alone, score)
+        with interruptible():
+            best = tune(
+                table,
+                most=min(what.most, candidates.most),
+                dial=what.dial,
+                fit=confidence_of if what.calibrate else None,
+                seed=wanted.seed,
+                kinds={row.id: row.kind for row in asked},
+                excluded=excluded,
+            )
+        workers = {name: candidate.worker for name, candidate in candidates.by_name.items()}
+        best = await with_aggregators(best, what.methods, asker, workers, asked, score, ways.concurrency)
     for note in score.notes():
         say(note)
-    return Done(best, candidates, table, score.name, wanted.data)
+    return Done(
+        best, candidates, table, score.name, wanted.data, tuple(_failures(alone, is_replayed=subject.is_replayed))
+    )
 
 
-def _asked_of_all(gathered: Gathered, members: int) -> dict[str, tuple[Record, ...]]:
+def _asked_of_all(gathered: Gathered, members: int, reached: str | None) -> dict[str, tuple[Record, ...]]:
     """What each member says alone to the questions that were asked of all."""
     kept = [number for number, row in enumerate(gathered.rows) if row.id not in gathered.unasked]
+    if reached and len(kept) < LEAST:
+        takes = f"each takes {count(members, 'call')}, or up to {2 * members:,} where some are late"
+        fit = "none was" if not kept else f"{len(kept)} was"
+        raise LimitError(
+            f"{reached}, so nothing was searched: it takes {LEAST} questions, and {fit} asked of all; {takes}"
+        )
     if not kept:
         why = next(iter(gathered.unasked.values()))
         raise DataError(f"no question was asked of {count(members, 'LLM')}: {why}")
     return {name: tuple(records[number] for number in kept) for name, records in gathered.alone.items()}
+
+
+def _failures(alone: Mapping[str, Sequence[Record]], *, is_replayed: bool) -> Iterator[str]:
+    """Name who failed, by the cause: that an LLM was not called is what came of it."""
+    again = "" if is_replayed else "; the same command asks again"
+    for name, records in alone.items():
+        reasons = Counter(record.error for record in records if record.error is not None)
+        if reasons:
+            why = max(reasons, key=lambda reason: (not reason.startswith(NOT_CALLED), reasons[reason]))
+            failed = f"{name}: {reasons.total():,} of {count(len(records), 'call')} failed ({why})"
+            yield f"{failed}, and counts as wrong there{again}."

@@ -6,22 +6,30 @@ import asyncio
 import json
 import random
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mollm.cli.checks import check_config
+from mollm.cli.gathering import Ways
 from mollm.cli.main import USAGE_ERROR, app
+from mollm.cli.reporting import Wanted
+from mollm.cli.tuning import Search, tuned
 from mollm.cli.tuning_files import Files, check_files
 from mollm.config.load import load_config
 from mollm.config.places import parse_yaml
 from mollm.errors import DataError, UserError
+from mollm.evaluation.tuning.calibrated import told
+from mollm.final.calibration import Calibration
 from mollm.final.calibration_file import read_calibration
-from tests.upstream import Upstream, answer
+from tests.upstream import Upstream, answer, error, hang
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from tests.upstream import Received, Reply
 
 CONFIG = """\
 llms:
@@ -70,7 +78,7 @@ def test_it_writes_a_mixture_that_check_accepts(
 
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 60
     text = (tmp_path / "tuned.yaml").read_text()
-    assert re.search(r"^# Made on \S+ by: mollm tune data.jsonl --replay recording$", text, re.MULTILINE)
+    assert re.search(r"^# Made on \S+ by:\n#   mollm tune data.jsonl --replay recording$", text, re.MULTILINE)
     assert "better than" in text
     assert '  a: {model: openai/a, api_key: "${LETTERS}"}   # mine\n' in text
     assert "sesame" not in text
@@ -101,6 +109,68 @@ def test_one_strong_llm_is_written_alone(
     assert config.fallback == "general"
     assert "since no mixture was better" in " ".join((tmp_path / "new.yaml").read_text().replace("#", "").split())
     assert not check_config(tmp_path / "new.yaml").problems
+
+
+def test_without_a_configuration_all_recorded_llms_are_candidates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is written can be loaded, asks the recording, has no other LLM, and says what to replace."""
+    recorded(tmp_path, {"a": 0.7, "b": 0.7, "c": 0.7, "d": 0.1}, 160)
+    (tmp_path / "mollm.yaml").unlink()
+    monkeypatch.chdir(tmp_path)
+
+    app([*TUNE, "--json"], standalone_mode=False)
+
+    assert json.loads(capsys.readouterr().out)["is_mixture"]
+    report = check_config(tmp_path / "tuned.yaml")
+    assert (report.problems, report.warnings) == ((), ())
+    config = load_config(tmp_path / "tuned.yaml")
+    assert set(config.llms) == {"a", "b", "c"}
+    assert config.llms["a"].model == f"replay/{tmp_path}/recording/a"
+    assert "each needs the `model` that it stands for" in (tmp_path / "tuned.yaml").read_text()
+    with pytest.raises(USAGE_ERROR, match="there is none without a configuration"):
+        app([*TUNE, "--into", "sums", "--force"], standalone_mode=False)
+
+
+def test_what_is_written_has_no_llm_that_nothing_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is no member is left out, so that nobody is warned of it."""
+    recorded(tmp_path, {"a": 0.95, "b": 0.3, "c": 0.3}, 40)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LETTERS", "sesame")
+
+    app(TUNE, standalone_mode=False)
+
+    assert check_config(tmp_path / "tuned.yaml").warnings == ()
+    assert '  a: {model: openai/a, api_key: "${LETTERS}"}   # mine\n' in (tmp_path / "tuned.yaml").read_text()
+
+
+def test_the_command_can_be_copied_out_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands on one line, however long it is, and a shell reads it as it was typed."""
+    recorded(tmp_path, {"a": 0.9, "b": 0.5, "c": 0.5}, 6)
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / ("a folder - with-a-rather-long-name " * 4)
+    folder.mkdir()
+    tune = [*TUNE, "--out", str(folder / "tuned-it.yaml")]
+    monkeypatch.setattr("sys.argv", ["/usr/bin/mollm", *tune])
+
+    app(tune, standalone_mode=False)
+
+    commands = re.findall(r"^#   (mollm .*)$", (folder / "tuned-it.yaml").read_text(), re.MULTILINE)
+    assert [shlex.split(command) for command in commands] == [["mollm", *tune]]
+
+
+def test_too_few_questions_tell_no_calibration_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said, and so it is where nothing that was taken needs a calibration."""
+    recorded(tmp_path, {"a": 0.9, "b": 0.5, "c": 0.5}, 12)
+    monkeypatch.chdir(tmp_path)
+
+    app([*TUNE, "--calibrate"], standalone_mode=False)
+
+    assert "No calibration: nothing that stops at a probability" in capsys.readouterr().out
+    few = told(Calibration({}, 0.0, {}, 6, None))
+    assert few == "No calibration error can be told from the 6 questions that were searched; it takes 20."
 
 
 def test_the_workers_of_a_mixture_are_written_as_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +209,9 @@ def test_a_sure_setting_is_written_with_its_calibration(
     found = json.loads(capsys.readouterr().out)
     assert found["is_mixture"]
     assert found["calibration"] == "tuned.calibration.json"
+    assert 0 < found["calibration_error"] < 0.5
+    error = f"# Calibration error: {100 * found['calibration_error']:.1f} points, cross-validated on the 80 questions"
+    assert error in (tmp_path / "tuned.yaml").read_text()
     mixture = load_config(tmp_path / "tuned.yaml").mixtures["tuned"]
     assert (mixture.ask_first, mixture.calibration) == (1, "tuned.calibration.json")
     assert mixture.sure is not None
@@ -171,6 +244,42 @@ async def test_what_was_answered_before_is_not_asked_again(
     assert "in the journal already: 4 answers" in said
 
 
+async def test_ctrl_c_says_that_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was answered by then is in the journal, and nothing else is asked then; who was down is named."""
+    monkeypatch.chdir(tmp_path)
+    lines(tmp_path / "data.jsonl", [{"id": n, "question": f"What is {n}?", "reference": n} for n in range(6)])
+    async with Upstream() as upstream:
+        third = asyncio.Event()
+
+        def reply(received: Received) -> Reply:
+            if "What is 2?" in json.dumps(received.body) and not third.is_set():
+                third.set()
+                return hang()
+            return answer("It is 3.") if received.body["model"] == "a" else error(401)
+
+        upstream.reply_to = reply
+        llms = {name: {"model": f"openai/{name}", "api_base": upstream.base_url} for name in "ab"}
+        config = {"llms": llms, "mixtures": {"m": {"description": "M.", "workers": ["a"]}}}
+        (tmp_path / "mollm.yaml").write_text(json.dumps(config))
+        wanted, ways = Wanted(tmp_path / "data.jsonl"), Ways(None, concurrency=1, itself=False)
+        asked = asyncio.create_task(tuned(wanted, ways, Search()))
+        await third.wait()
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert "data.mollm-tune.jsonl holds what was answered" in capsys.readouterr().err
+        before = len(upstream.received)
+        await asyncio.to_thread(app, ["tune", "data.jsonl"], standalone_mode=False)
+
+    of_a = [one.body["messages"][-1]["content"] for one in upstream.received[before:] if one.body["model"] == "a"]
+    assert sorted(of_a) == [f"What is {n}?" for n in range(2, 6)]
+    assert re.search(
+        r"^# b: 6 of 6 calls failed \(the key was refused", (tmp_path / "tuned.yaml").read_text(), re.MULTILINE
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -180,8 +289,14 @@ async def test_what_was_answered_before_is_not_asked_again(
         (("--into", "a"), "is an LLM"),
         (("--into", "two words"), "cannot be a mixture"),
         (("--out", "nowhere/tuned.yaml"), "there is no folder"),
+        (("--out", "recording", "--force"), "recording: is a folder"),
+        (("--out", "/proc/tuned.yaml"), "tuned.yaml: cannot be written in /proc"),
         (("--cost-at-most", "0.1"), "without a price"),
-        (("--calls", "2"), "no question was asked of 3 LLMs: the ceiling of 2 calls"),
+        (
+            ("--calls", "2"),
+            "ceiling of 2 calls was reached, so nothing was searched: it takes 2 questions, and none was asked of all; "
+            "each takes 3 calls, or up to 6",
+        ),
         (("--score", "exakt"), "did you mean 'exact'"),
         (("--judge", "a"), "has no effect with --score exact"),
     ],

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mollm.cli.printing.layout import console
 from mollm.evaluation.counting import count
-from mollm.evaluation.mixtures.comparing.sentences import compared
+from mollm.evaluation.mixtures.comparing.sentences import compared, p_value
 from mollm.printable import abridged, printable
 
 if TYPE_CHECKING:
@@ -133,12 +133,8 @@ def _tokens(arm: Arm) -> str:
 
 def _gain(gain: Gain) -> list[str]:
     low, high = gain.interval
-    points = f"{100 * gain.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), p {_p(gain.p)}"
+    points = f"{100 * gain.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), {p_value(gain.p)}"
     return [f"against {gain.whom}", f"  {points}", f"  {compared(gain)}"]
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _domains(domains: Domains) -> list[str]:

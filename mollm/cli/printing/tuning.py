@@ -4,37 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.text import Text
 
 from mollm.cli.printing.layout import console
 from mollm.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
+    from mollm.cli.tuning_files import Written
     from mollm.evaluation.tuning.evidence import Source
     from mollm.evaluation.tuning.outcomes import Outcome
     from mollm.evaluation.tuning.settings import Setting
     from mollm.evaluation.tuning.tune import Tuned
 
 
-def print_tuned(found: Tuned, written: Sequence[Path]) -> None:
+def print_tuned(found: Tuned, written: Written) -> None:
     """Print the evidence, and where the mixture was written."""
     from mollm.evaluation.tuning.evidence import lines
 
     screen = console()
-    for line in (*lines(found), "", f"Written to {' and '.join(map(str, written))}"):
+    places = [str(path) for path in (written.path, written.calibration) if path]
+    for line in (*lines(found), *written.notes, "", f"Written to {' and '.join(places)}"):
         screen.print(Text(printable(line)))
 
 
-def to_plain(found: Tuned, source: Source, written: Sequence[Path]) -> dict[str, Any]:
+def to_plain(found: Tuned, source: Source, written: Written) -> dict[str, Any]:
     """The same as plain data."""
     confirmed, gain, setting = found.confirmed, found.confirmed.gain, found.found.setting
     return {
-        "written": str(written[0]),
-        "calibration": str(written[1]) if len(written) > 1 else None,
+        "written": str(written.path),
+        "calibration": None if written.calibration is None else str(written.calibration),
+        "calibration_error": written.error,
+        "notes": list(written.notes),
         "is_mixture": found.is_mixture,
         "method": found.method,
         "reason": found.reason,
@@ -95,5 +95,5 @@ def _both(searched: Outcome | None, held_out: Outcome | None) -> dict[str, Any]:
 
 
 def _figures(outcome: Outcome) -> dict[str, float | None]:
-    cost = outcome.mean_cost
-    return {"score": outcome.score, "calls": outcome.mean_calls, "cost_usd": None if np.isnan(cost) else cost}
+    cost = outcome.mean_cost if outcome.is_priced else None
+    return {"score": outcome.score, "calls": outcome.mean_calls, "cost_usd": cost}

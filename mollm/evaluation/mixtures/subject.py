@@ -78,9 +78,7 @@ def subject_of(
         ConfigError: Something of this cannot be used; all of it is listed.
         RequestError: `workers` are none.
     """
-    is_packaged = config is None and default_path().is_relative_to(packaged_folder())
-    if replay is not None and config is None and (workers or is_packaged):
-        loaded = _recorded(replay, workers)
+    if loaded := recorded_alone(config, replay, workers):
         return Subject(loaded, loaded, tuple(loaded.mixtures), f"recorded answers in {replay}", is_replayed=True)
     original = load_config(config)
     if workers:
@@ -159,6 +157,23 @@ def _voting(config: Config, workers: Sequence[str]) -> Config:
     section = section.model_copy(update={"description": "A vote."})
     changes = {"mixtures": {VOTE: section}, "limits": limits, "router": FixedRouterConfig()}
     return config.model_copy(update=changes)
+
+
+def recorded_alone(config: Path | None, replay: Path | None, workers: Sequence[str] = ()) -> Config | None:
+    """A vote of all recorded LLMs where there is a recording and no configuration but the packaged one, else None.
+
+    Args:
+        config: The file that was named.
+        replay: The recording.
+        workers: These vote, also beside a configuration that nobody named.
+
+    Raises:
+        ConfigError: The folder holds no recording, or none of a worker.
+    """
+    is_packaged = config is None and default_path().is_relative_to(packaged_folder())
+    if replay is None or config is not None or not (workers or is_packaged):
+        return None
+    return _recorded(replay, workers)
 
 
 def _recorded(folder: Path, workers: Sequence[str]) -> Config:

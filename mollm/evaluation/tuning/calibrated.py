@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mollm.evaluation.mixtures.calibrating import fit
+from mollm.evaluation.counting import count
+from mollm.evaluation.mixtures.calibrating import FEWEST, fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,3 +38,13 @@ def calibration_of(tuned: Tuned, table: Table, names: Sequence[str]) -> Calibrat
     held_out = set(tuned.held_out)
     searched = table.part(np.array([question not in held_out for question in table.ids]))
     return fit(replace(searched.among(tuned.chosen.members), members=tuple(names)))
+
+
+def told(calibration: Calibration | None) -> str:
+    """Say how far what is stated lies from what holds; None: nothing that was chosen needs a calibration."""
+    if calibration is None:
+        return "No calibration: nothing that stops at a probability was worth more than what was taken."
+    questions = count(calibration.questions, "question")
+    if calibration.error is None:
+        return f"No calibration error can be told from the {questions} that were searched; it takes {FEWEST}."
+    return f"Calibration error: {100 * calibration.error:.1f} points, cross-validated on the {questions} searched."

@@ -11,7 +11,7 @@ from mollm.config.places import read_yaml
 from mollm.config.problem import nearest
 from mollm.config.routers import FixedRouterConfig
 from mollm.errors import ConfigError
-from mollm.evaluation.mixtures.subject import Subject, recorded_as, replayed, undisturbed
+from mollm.evaluation.mixtures.subject import Subject, recorded_alone, recorded_as, replayed, undisturbed
 from mollm.llms.replay import recorded_llms
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def candidates_of(
     """List who may be a member.
 
     Args:
-        config: The file; None: the default one.
+        config: The file; None: the default one, or with `replay` none at all where only the packaged one is left.
         replay: A folder of recorded answers that take the place of LLMs; who was not recorded is left out.
         llms: Names of LLMs; none: all of the file.
         mixture: Takes the workers of this mixture instead, with their prompts and settings; further samples of one are
@@ -74,7 +74,8 @@ def candidates_of(
     Raises:
         ConfigError: There is no such LLM, mixture or recording.
     """
-    original = load_config(config)
+    alone = recorded_alone(config, replay)
+    original = alone or load_config(config)
     listed = list(_workers(original, mixture) if mixture is not None else _llms(original, llms))
     found = [one for one in listed if replay is None or recorded_as(replay, original, one.worker.llm)]
     left = tuple(dict.fromkeys(one.worker.llm for one in listed if one not in found))
@@ -85,7 +86,8 @@ def candidates_of(
     asked = undisturbed(whole, logprobs=logprobs)
     if replay is not None:
         asked = replayed(asked, replay, [NAME])
-    subject = Subject(asked, whole, (NAME,), str(original.path or "a configuration"), replay is not None)
+    described = f"recorded answers in {replay}" if alone else str(original.path or "a configuration")
+    subject = Subject(asked, whole, (NAME,), described, replay is not None)
     return Candidates(subject, dict(_named(found)), left, original.limits.calls)
 
 

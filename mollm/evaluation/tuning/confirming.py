@@ -43,10 +43,9 @@ def confirm(found: Found, table: Table) -> Confirmed:
     outcomes = Outcomes(table, found.fitted)
     alone = outcomes.of(Setting((found.best_member,)))
     front = tuple(outcomes.of(setting) for setting, _ in found.front)
-    if found.setting is None:
+    if found.setting is None or found.vote is None:
         return Confirmed(alone, None, None, None, Verdict("not better", why_none(found)), front)
-    size = len(found.setting.members)
-    vote, outcome = outcomes.of(Setting(found.by_score[:size], size)), outcomes.of(found.setting)
+    vote, outcome = outcomes.of(found.vote), outcomes.of(found.setting)
     gain, verdict = judged(outcome, alone, f"{found.best_member} alone", found.best_member)
     return Confirmed(alone, vote, outcome, gain, verdict, front)
 

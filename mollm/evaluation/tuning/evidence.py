@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from mollm.evaluation.mixtures.comparing.sentences import p_value
+from mollm.evaluation.tuning.settings import Setting
 from mollm.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mollm.evaluation.tuning.outcomes import Outcome
-    from mollm.evaluation.tuning.settings import Setting
+    from mollm.evaluation.tuning.search import Found
     from mollm.evaluation.tuning.tune import Tuned
+
+COLUMNS = 60
+"""Of a line of a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,8 @@ class Source:
 def comments(tuned: Tuned, source: Source) -> Iterator[str]:
     """Yield what stands above the mixture, a paragraph each."""
     confirmed = len(tuned.confirmed.alone.scores)
-    yield f"Made on {source.date} by: {source.command}"
+    yield f"Made on {source.date} by:"
+    yield f"  {source.command}"
     yield f"Data: {source.data}, SHA-256 {source.digest[:16]}, score {source.score}"
     yield (
         f"Searched on {tuned.searched} questions, confirmed on {confirmed} others "
@@ -51,42 +56,48 @@ def lines(tuned: Tuned) -> Iterator[str]:
     if gain := confirmed.gain:
         low, high = (100 * bound for bound in gain.interval)
         points = f"{100 * gain.difference:+.1f} points ({low:+.1f} to {high:+.1f} with 95 %)"
-        yield f"Gain on the held-out half: {points}, p = {gain.p:.2g}"
-    yield ""
-    price = "USD" if _is_priced(confirmed.alone) else "calls"
-    yield f"  {'':<28}{'searched':>10}{'held out':>10}{price:>10}"
-    yield _row("best LLM alone", found.alone, confirmed.alone)
-    if confirmed.vote and found.setting:
-        yield _row(f"plain vote of {len(found.setting.members)}", None, confirmed.vote)
+        yield f"Gain on the held-out half: {points}, {p_value(gain.p)}"
+    letters = _letters(found)
+    yield from ("", "LLMs, the one with the highest score where it was searched first:")
+    yield from (f"  {letter}  {printable(member)}" for member, letter in letters.items())
+    yield from ("", _columns("", "searched", "held out", "calls", "USD" if confirmed.alone.is_priced else None))
+    yield from _row(Setting(found.by_score[:1]).label(letters), found.alone, confirmed.alone)
+    if confirmed.vote and found.vote and found.vote != found.setting:
+        yield from _row(found.vote.label(letters), None, confirmed.vote)
     if found.setting and found.outcome and confirmed.outcome:
-        yield _row(found.setting.label, found.outcome, confirmed.outcome)
+        yield from _row(found.setting.label(letters), found.outcome, confirmed.outcome)
     for tried in tuned.aggregated:
-        yield _row(f"  with {tried.method}", None, tried.outcome)
+        yield from _row(f"  with {tried.method}", None, tried.outcome)
     if tuned.gap is not None:
         yield f"Searched less held out: {100 * tuned.gap:+.1f} points; what lies above 0 was chance."
     yield ""
     yield f"What each price buys, of {found.tried} settings:"
     for (setting, outcome), held_out in zip(found.front, confirmed.front, strict=True):
-        yield _row(setting.label, outcome, held_out)
-    yield ""
-    yield from _named(tuned)
+        yield from _row(setting.label(letters), outcome, held_out)
     for tried in tuned.aggregated:
-        yield f"With {tried.method} it is {tried.verdict.sentence}."
+        yield f"With {tried.method}: {tried.verdict.sentence}."
 
 
-def _named(tuned: Tuned) -> Iterator[str]:
-    """Who the members are."""
-    yield f"Best LLM: {printable(tuned.found.best_member)}"
-    setting: Setting | None = tuned.found.setting
-    if setting:
-        yield f"Found: {', '.join(map(printable, setting.members))}"
+def _letters(found: Found) -> dict[str, str]:
+    """A letter for each LLM that stands in one of the tables, the best first."""
+    settings = [setting for setting in (found.vote, found.setting, *(one for one, _ in found.front)) if setting]
+    named = {found.best_member, *(member for setting in settings for member in setting.members)}
+    listed = [member for member in found.by_score if member in named]  # three orders of 16 at most
+    return dict(zip(listed, ascii_uppercase + ascii_lowercase, strict=False))
 
 
-def _row(name: str, searched: Outcome | None, held_out: Outcome) -> str:
+def _row(name: str, searched: Outcome | None, held_out: Outcome) -> Iterator[str]:
+    """A line of a table, or two where the name is too long for one."""
     first = "" if searched is None else f"{100 * searched.score:.1f}"
-    price = f"{held_out.mean_cost:.5f}" if _is_priced(held_out) else f"{held_out.mean_calls:.2f}"
-    return f"  {name:<28}{first:>10}{100 * held_out.score:>10.1f}{price:>10}"
+    cost = f"{held_out.mean_cost:.6f}"[:8] if held_out.is_priced else None
+    figures = f"{100 * held_out.score:.1f}", f"{held_out.mean_calls:.2f}", cost
+    line = _columns(name, first, *figures)
+    if len(line) > COLUMNS:
+        yield f"  {name}"
+        line = _columns("", first, *figures)
+    yield line
 
 
-def _is_priced(outcome: Outcome) -> bool:
-    return not np.isnan(outcome.mean_cost)
+def _columns(name: str, searched: str, held_out: str, calls: str, cost: str | None) -> str:
+    figures = f"{searched:>9}{held_out:>9}{calls:>6}" + ("" if cost is None else f"{cost:>9}")
+    return f"  {name}".ljust(COLUMNS - len(figures)) + figures

@@ -74,10 +74,15 @@ class Outcome:
         """USD; NaN where that is not known of every question."""
         return float(self.cost_usd.mean())
 
+    @property
+    def is_priced(self) -> bool:
+        """Whether the cost is known."""
+        return not np.isnan(self.mean_cost)
+
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a question ended: the members that were started, and the one whose proposal is the answer, by number."""
+class Course:
+    """What a question took: the members that were started, and the one whose proposal is the answer, by number."""
 
     started: tuple[int, ...]
     picked: int | None
@@ -86,7 +91,7 @@ class Ended:
 
 OfMembers: TypeAlias = "Callable[[tuple[str, ...]], Confidence]"
 """From members, in the order in which they are asked, to what is calibrated for these."""
-Known: TypeAlias = "dict[tuple[Rules, Pattern], Ended]"
+Known: TypeAlias = "dict[tuple[Rules, Pattern], Course]"
 
 
 class Outcomes:
@@ -141,17 +146,17 @@ class Outcomes:
             self._patterns[members] = found
         return found
 
-    def _end(self, rules: Rules, pattern: Pattern) -> Ended:
+    def _end(self, rules: Rules, pattern: Pattern) -> Course:
         found = self._known.get((rules, pattern))
         if found is None:
             replies = [_reply(number) for number in pattern]
-            found = self._known[rules, pattern] = _ended(replies, rules)
+            found = self._known[rules, pattern] = _course(replies, rules)
         return found
 
-    def _simulated(self, setting: Setting, columns: Ints, row: int) -> Ended:
+    def _simulated(self, setting: Setting, columns: Ints, row: int) -> Course:
         """How one question ends, whatever is special about it."""
         replies = [reply_of(self._table, row, column) for column in columns]
-        return _ended(replies, setting.rules, self._confidence(setting, row))
+        return _course(replies, setting.rules, self._confidence(setting, row))
 
     def _confidence(self, setting: Setting, row: int) -> Confidence | None:
         """How sure a layer of these members is of a question, worked out once for whoever has answered."""
@@ -173,7 +178,7 @@ def reply_of(table: Table, row: int, column: int) -> Reply:
     return Reply(table.said(row, column))
 
 
-def _ended(replies: Sequence[Reply], rules: Rules, confidence: Confidence | None = None) -> Ended:
+def _course(replies: Sequence[Reply], rules: Rules, confidence: Confidence | None = None) -> Course:
     """Run the layer, and take the proposal that most agree on."""
     ended = simulate(replies, rules, confidence)
     # The aggregator reads proposals as they are listed, in whatever order they came.
@@ -182,7 +187,7 @@ def _ended(replies: Sequence[Reply], rules: Rules, confidence: Confidence | None
     proposals = [
         Proposal(str(number), str(number), 1, "", final) for number, final in zip(arrived, finals, strict=True)
     ]
-    return Ended(ended.started, int(voted(proposals).worker) if proposals else None)
+    return Course(ended.started, int(voted(proposals).worker) if proposals else None)
 
 
 def _reply(number: int) -> Reply:

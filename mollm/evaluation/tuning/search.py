@@ -69,6 +69,12 @@ class Found:
         """The member that scores highest alone."""
         return self.by_score[0]
 
+    @property
+    def vote(self) -> Setting | None:
+        """As many members as the setting has, all asked, the best first."""
+        size = len(self.setting.members) if self.setting else 0
+        return Setting(self.by_score[:size], size) if size else None
+
 
 def search(table: Table, *, most: int = MOST, dial: Dial = Dial(), fit: Fit | None = None, seed: int = 0) -> Found:
     """Try all settings on the questions of `table`.
@@ -89,13 +95,17 @@ def search(table: Table, *, most: int = MOST, dial: Dial = Dial(), fit: Fit | No
     orders = orders_of(table, most)
     tried = [*zip(listed, found, strict=True)]
     allowed = [pair for pair in tried if dial.allows(pair[1])]
-    shape, outcome = taken(allowed, thrifty=not dial.is_set) if allowed else (None, None)
+    best = taken(allowed, thrifty=not dial.is_set) if allowed else None
+    shape, outcome = best or (None, None)
+    by_setting: dict[Setting, Tried] = {}
+    for pair in (*([best] if best else []), (ALONE, alone), *tried):  # two orders may list the same members alike
+        by_setting.setdefault(pair[0].of(orders), pair)
     return Found(
         by_score=orders["score"],
         alone=alone,
         setting=shape.of(orders) if shape else None,
         outcome=outcome,
-        front=tuple((shape.of(orders), outcome) for shape, outcome in front([(ALONE, alone), *tried])),
+        front=tuple((shape.of(orders), outcome) for shape, outcome in front([*by_setting.values()])),
         tried=len(tried),
         fitted=_fitted(fit, table),
     )

@@ -52,20 +52,23 @@ class Setting:
         """What `agree` says in a file: a count, `majority` or a probability; None: all are asked."""
         return self.agree if self.sure is None else self.sure
 
-    @property
-    def label(self) -> str:
-        """Such as `5 LLMs, 3 first, 3 agree, +2`: widened by 2 at a time. Without their names, at most 28 columns."""
-        size = len(self.members)
-        if size == 1:
-            return "alone"
+    def label(self, letters: Mapping[str, str]) -> str:
+        """Such as `CAB, 2 first, 2 agree`: members in the order in which they are asked; `+2`: widened by 2 at a time.
+
+        Args:
+            letters: Stand for the members; settings that differ have labels that do.
+        """
+        listed = "".join(letters[member] for member in self.members)
+        if len(self.members) == 1:
+            return f"{listed} alone"
         if self.until is None:
-            return f"vote of {size}"
+            return f"vote of {listed}"
         if self.sure is not None:
             enough = f"sure {self.sure:g}"
         else:
             enough = MAJORITY if self.agree == MAJORITY else f"{self.agree} agree"
         widen = f", +{self.widen}" if self.widen > 1 else ""
-        return f"{size} LLMs, {self.ask_first} first, {enough}{widen}"
+        return f"{listed}, {self.ask_first} first, {enough}{widen}"
 
 
 @dataclass(frozen=True, slots=True)

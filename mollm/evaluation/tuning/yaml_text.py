@@ -11,8 +11,15 @@ from mollm.config.places import parse_yaml
 from mollm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+RECORDED = (
+    "The LLMs below are recorded answers. To be served, each needs the `model` that it stands for, such as "
+    "`openai/gpt-4o`, and what that takes, such as `api_key`."
+)
+TUNE_AGAIN = (
+    "The calibration is of the recorded ones, and is refused for others: tune again with those that are served."
+)
 KEPT = ("version", "llms", "limits", "privacy")
 """Sections of the user's file that a file with one mixture needs; what begins with `x-` is merged into them."""
 WIDTH = 98
@@ -20,7 +27,7 @@ WIDTH = 98
 
 
 def fresh(text: str, name: str, section: Mapping[str, Any], comments: Sequence[str]) -> str:
-    """Write a file with the LLMs of `text` and one mixture.
+    """Write a file with one mixture and those LLMs of `text` that it asks.
 
     Args:
         text: The user's file.
@@ -30,14 +37,22 @@ def fresh(text: str, name: str, section: Mapping[str, Any], comments: Sequence[s
     """
     data = parse_yaml(text.encode(), "the configuration").data
     kept = {key: value for key, value in data.items() if key in KEPT}
+    asked = {*(entry if isinstance(entry, str) else entry["llm"] for entry in section["workers"])}
+    asked |= {section.get("aggregator", {}).get("llm")}
+    kept["llms"] = {llm: settings for llm, settings in data["llms"].items() if llm in asked}
     wanted = {**kept, "mixtures": {name: section}}
 
     def verbatim() -> str:
-        blocks = _blocks(text)
+        blocks = _blocks(_only(text, asked))
         parts = [block for key, block in blocks.items() if key in KEPT or key.startswith("x-")]
         return "\n\n".join([*parts, _dumped({"mixtures": {name: section}})])
 
     return _headed(comments, _faithful(verbatim, wanted))
+
+
+def recorded(models: Mapping[str, str]) -> str:
+    """A file of LLMs for who has none of their own: recorded ones, by name."""
+    return _dumped({"llms": {name: {"model": model} for name, model in models.items()}})
 
 
 def into(text: str, name: str, section: Mapping[str, Any], comments: Sequence[str]) -> str:
@@ -93,15 +108,34 @@ def _blocks(text: str) -> dict[str, str]:
     return {key: _trimmed(lines[start:end]) for (key, start), end in zip(starts, ends, strict=True)}
 
 
+def _only(text: str, llms: Collection[str | None]) -> str:
+    """The file without the other LLMs, and without the comments above them."""
+    root = _mapping(yaml.compose(text, yaml.SafeLoader))
+    (key, listed) = next((key, value) for key, value in root.value if key.value == "llms")
+    lines = text.splitlines(keepends=False)
+    kept, above = lines[: key.start_mark.line + 1], key.start_mark.line + 1
+    for name, (start, end) in _spans(lines, _mapping(listed)).items():
+        last = start + len(_trimmed(lines[start:end]).splitlines())
+        kept += lines[above:last] if name in llms else []
+        above = last
+    return "\n".join([*kept, *lines[above:]])
+
+
+def _spans(lines: Sequence[str], mapping: yaml.MappingNode) -> dict[str, tuple[int, int]]:
+    """The first line of each entry of a section, and the one after its last."""
+    starts = [(key.value, key.start_mark.line) for key, _ in mapping.value]
+    after = [start for _, start in starts[1:]] + [_end(lines, starts[-1][1], mapping.start_mark.column)]
+    return {key: (start, end) for (key, start), end in zip(starts, after, strict=True)}
+
+
 def _put_in(text: str, name: str, section: Mapping[str, Any]) -> str:
     root = _mapping(yaml.compose(text, yaml.SafeLoader))
     mixtures = _mapping(next(value for key, value in root.value if key.value == "mixtures"))
     lines = text.splitlines(keepends=False)
     indent = mixtures.start_mark.column
-    starts = [(key.value, key.start_mark.line) for key, _ in mixtures.value]
-    after = [start for _, start in starts[1:]] + [_end(lines, starts[-1][1], indent)]
-    spans = {key: (start, end) for (key, start), end in zip(starts, after, strict=True)}
-    start, end = spans.get(name, (after[-1], after[-1]))
+    spans = _spans(lines, mixtures)
+    after = max(end for _, end in spans.values())
+    start, end = spans.get(name, (after, after))
     block = textwrap.indent(_dumped({name: section}).rstrip("\n"), " " * indent).splitlines()
     rest = lines[start:end]
     between = rest[len(_trimmed(rest).splitlines()) :]
@@ -146,13 +180,9 @@ def _headed(comments: Sequence[str], text: str) -> str:
 
 
 def commented(text: str, width: int = WIDTH) -> list[str]:
-    """Lines of a comment; no character of `text` ends one early."""
-    indent = len(text) - len(text.lstrip(" "))
+    """Lines of a comment; no character of `text` ends one early. What is indented stays on one, to be copied."""
     safe = "".join(c if c.isprintable() else " " for c in text)
-    return [
-        f"# {line}".rstrip()
-        for line in textwrap.wrap(
-            safe, width, subsequent_indent=" " * (indent + 2), break_long_words=False, drop_whitespace=True
-        )
-        or [""]
-    ]
+    if text.startswith("  "):
+        return [f"# {safe}".rstrip()]
+    wrapped = textwrap.wrap(safe, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return [f"# {line}".rstrip() for line in wrapped or [""]]
