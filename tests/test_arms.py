@@ -75,7 +75,7 @@ NAMES = st.text("aZ9:=/.+~@-_", min_size=1).filter(lambda name: NAME.fullmatch(n
 
 @pytest.mark.fuzz
 @given(st.dictionaries(NAMES, NAMES, max_size=1), st.none() | st.text(min_size=1))
-@settings(deadline=None, max_examples=cases(100))
+@settings(max_examples=cases(100))
 def test_the_arms_of_a_route_are_read_as_they_were_written(mixture: dict[str, str], folder: str | None) -> None:
     """Whatever the folder of the router is called."""
     told = None if folder is None else with_arm(None, ROUTER, folder)

@@ -333,7 +333,7 @@ async def test_a_window_is_filled_with_what_is_shown() -> None:
     assert "proposals were shortened to fit the window of boss" in found.degraded
 
 
-@settings(max_examples=cases(50), deadline=None)
+@settings(max_examples=cases(50))
 @given(TEXTS)
 @example("</think>")
 def test_whatever_a_worker_writes_the_aggregator_is_sent_no_token(written: str) -> None:

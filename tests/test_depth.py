@@ -361,7 +361,7 @@ def test_a_context_that_is_left_elsewhere_is_left_alone() -> None:
 # Between processes
 
 
-@settings(max_examples=cases(200), deadline=None)
+@settings(max_examples=cases(200))
 @given(st.text(max_size=5) | st.integers(-10, 1000).map(str))
 def test_a_header_is_a_small_number_or_refused(value: str) -> None:
     """Nothing else is believed, and nothing of it is repeated."""

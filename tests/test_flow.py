@@ -264,7 +264,7 @@ CASES = st.builds(
 )
 
 
-@settings(max_examples=cases(150), deadline=None)
+@settings(max_examples=cases(150))
 @given(CASES)
 def test_the_loop_and_the_graph_do_the_same(case: Case) -> None:
     """Events, requests, cancellations, errors; and what the loop ends with is what a checkpointer stored last."""
@@ -283,7 +283,7 @@ def test_the_table_is_closed() -> None:
 
 
 @given(CASES)
-@settings(max_examples=cases(30), deadline=None)
+@settings(max_examples=cases(30))
 def test_a_run_survives_being_stored(case: Case) -> None:
     """Its plain form comes back as the same value."""
     plain = play(case, "loop").run

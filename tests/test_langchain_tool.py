@@ -123,7 +123,7 @@ def test_what_does_not_exist_is_refused_when_the_tool_is_made(asked: mollm.MoLLM
         asked.as_tool("panel")
 
 
-@settings(max_examples=cases(30), deadline=None)
+@settings(max_examples=cases(30))
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.:@~+=-]{0,80}(/[A-Za-z0-9_][A-Za-z0-9_.:@~+=-]{0,20})?", fullmatch=True))
 def test_every_name_of_a_mixture_becomes_one_that_providers_take(name: str) -> None:
     """Characters that they refuse become `_`, and what is too long is cut."""

@@ -176,7 +176,7 @@ def calls_of(function: Callable[[], T]) -> tuple[int, T | None]:
     return count, made
 
 
-@settings(max_examples=cases(150), deadline=None)
+@settings(max_examples=cases(150))
 @given(TEMPLATES, st.sampled_from([1, 50, 5000]))
 def test_any_template_is_refused_or_filled_in_within_its_length_and_its_values(template: str, length: int) -> None:
     """Work is counted in calls, which longer values do not add to, and in what comes out."""

@@ -198,7 +198,7 @@ def scripts(draw: st.DrawFn) -> tuple[list[Scripted], Rules]:
     return script, rules
 
 
-@settings(max_examples=cases(400), deadline=None)
+@settings(max_examples=cases(400))
 @given(scripts())
 def test_asking_follows_the_plain_specification(case: tuple[list[Scripted], Rules]) -> None:
     """Whatever arrives, fails or hangs: calls start, arrive and end exactly when the specification says."""
@@ -390,7 +390,7 @@ def test_a_majority_is_more_than_half_of_those_asked(said: str, asked: int) -> N
     assert layer.agreed is (asked < len(said) or said == "78977")
 
 
-@settings(max_examples=cases(200), deadline=None)
+@settings(max_examples=cases(200))
 @given(scripts())
 def test_a_grace_that_is_refused_when_loaded_could_not_have_had_an_effect(case: tuple[list[Scripted], Rules]) -> None:
     """Where the configuration says that grace has no effect, no script ends otherwise with it than without.

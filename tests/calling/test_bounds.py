@@ -32,7 +32,7 @@ ASK = Request([{"role": "user", "content": "2 + 2?"}])
     fits=st.none() | st.lists(st.integers(1, 12), min_size=1, max_size=3),
     calls=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(1, 9), st.booleans()), max_size=40),
 )
-@settings(max_examples=cases(150), deadline=None)
+@settings(max_examples=cases(150))
 def test_no_bound_is_passed_and_nobody_is_forgotten(
     most: list[int], fits: list[int] | None, calls: list[tuple[int, int, int, bool]]
 ) -> None:

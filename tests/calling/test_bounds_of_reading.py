@@ -127,7 +127,7 @@ def test_work_is_linear(reader: Callable[[str], None], piece: str) -> None:
 SOME = st.sampled_from(PIECES) | st.text(max_size=4)
 
 
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 @given(
     reader=st.sampled_from(READERS),
     before=st.lists(SOME, max_size=3).map("".join),

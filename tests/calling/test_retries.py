@@ -86,7 +86,7 @@ def test_a_dead_address_costs_no_answer(dead: LLMError, stream: bool) -> None:
 @given(
     st.lists(st.sampled_from([None, *DEAD.values()]), min_size=2, max_size=6), st.integers(1, 20), st.integers(1, 60)
 )
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 def test_an_llm_is_unavailable_only_when_all_its_addresses_are(
     dead: Sequence[LLMError | None], at_once: int, questions: int
 ) -> None:

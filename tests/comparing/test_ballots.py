@@ -106,7 +106,7 @@ def test_a_ballot_gives_the_share_of_the_others_that_a_proposal_is_ahead_of(rank
 
 
 @pytest.mark.fuzz
-@settings(max_examples=cases(150), deadline=None)
+@settings(max_examples=cases(150))
 @given(counts())
 def test_the_winner_is_decided_exactly_when_nothing_that_may_come_changes_it(
     found: Planned,
@@ -122,7 +122,7 @@ def test_the_winner_is_decided_exactly_when_nothing_that_may_come_changes_it(
 
 
 @pytest.mark.fuzz
-@settings(max_examples=cases(50), deadline=None)
+@settings(max_examples=cases(50))
 @given(counts(most=3), st.data())
 def test_asking_in_turn_ends_with_the_winner_of_all_ballots(found: Planned, data: st.DataObject) -> None:
     """Whatever comes in whatever order: no ballot is started without which the others could decide, nor too few."""

@@ -47,7 +47,7 @@ texts = st.lists(st.lists(st.sampled_from(WORDS[:13]), max_size=30).map(" ".join
 
 
 @pytest.mark.fuzz
-@settings(max_examples=cases(12), deadline=None)
+@settings(max_examples=cases(12))
 @given(texts)
 def test_a_text_has_the_same_vector_whatever_is_computed_beside_it(embedder: BertEmbedder, many: list[str]) -> None:
     """No text looks into its neighbor, and none gets the vector of another."""

@@ -19,7 +19,7 @@ def test_a_label_is_what_it_is_if_it_is_no_list(label: str) -> None:
 
 
 @given(st.lists(NAME.map(str.strip).filter(bool), min_size=1, max_size=4))
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 def test_every_set_of_names_has_one_label_that_names_it(names: list[str]) -> None:
     """Whatever stands in the names, and in whatever order they come."""
     label = label_of(names)

@@ -177,7 +177,7 @@ BITS = [*OF_NUMBERS.split(), *OF_OTHERS.split(), " ", "\n", "\x00", "\u202f"]
 TEXTS = st.text(max_size=300) | st.lists(st.sampled_from(BITS), max_size=60).map("".join)
 
 
-@settings(max_examples=cases(400), deadline=None)
+@settings(max_examples=cases(400))
 @given(TEXTS)
 @example("「٠అ」")
 @example("at 12.00 p.m, on 2024-13-40, or 99/99/9999")
@@ -191,7 +191,7 @@ def test_every_text_has_the_facts_that_are_found_in_it(text: str) -> None:
     assert len(plain(text)) == len(text)
 
 
-@settings(max_examples=cases(300), deadline=None)
+@settings(max_examples=cases(300))
 @given(
     st.from_regex(r"[0-9]{1,12}(\.[0-9]{1,6})?( million|%)?", fullmatch=True)
     | st.from_regex(r"[0-9]{1,6}/[1-9][0-9]{0,5}", fullmatch=True)

@@ -208,7 +208,7 @@ ODD = st.text(st.characters(codec=None), max_size=30) | st.sampled_from(
 
 @pytest.mark.fuzz
 @given(ODD, ODD, ODD, st.floats(-1, 1))
-@settings(deadline=None, max_examples=cases(15))
+@settings(max_examples=cases(15))
 def test_any_text_comes_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, text: str, name: str, key: str, score: float
 ) -> None:

@@ -38,7 +38,7 @@ def writings(value: Fraction) -> list[str]:
     return [plain, zeros, grouped, fraction, f"{value.numerator}/{value.denominator}", f"${plain}$", f"**{plain}**"]
 
 
-@settings(max_examples=cases(80), deadline=None)
+@settings(max_examples=cases(80))
 @given(decimals, place, place)
 @example(Fraction(1, 2), PLACES[0], PLACES[2])
 @example(Fraction(1000), PLACES[1], PLACES[4])
@@ -50,7 +50,7 @@ def test_a_number_is_one_answer_in_all_its_writings(value: Fraction, first: str,
         assert read(text, first) == read(there, second) == written(value)
 
 
-@settings(max_examples=cases(80), deadline=None)
+@settings(max_examples=cases(80))
 @given(decimals, st.sampled_from(UNITS[1:4] + UNITS[6:]), st.sampled_from(("", "$", "€", "£")), place)
 @example(Fraction(5, 2), " kg", "$", PLACES[0])
 def test_zeros_at_the_end_change_nothing_beside_units_and_currencies(
@@ -65,7 +65,7 @@ def test_zeros_at_the_end_change_nothing_beside_units_and_currencies(
         assert is_same(short, long)
 
 
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 @given(decimals, decimals, st.sampled_from(UNITS), st.sampled_from(UNITS))
 def test_numbers_are_one_answer_exactly_when_value_and_unit_are(
     a: Fraction, b: Fraction, unit: str, other: str
@@ -128,7 +128,7 @@ VALUES = (
 )
 
 
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 @given(st.lists(st.sampled_from(VALUES), min_size=2, max_size=5))
 def test_who_is_with_whom_hangs_on_no_order(texts: list[str]) -> None:
     """Whatever arrives first: the same answers are together, and those that were called the same, but for two units."""
@@ -140,7 +140,7 @@ def test_who_is_with_whom_hangs_on_no_order(texts: list[str]) -> None:
         assert {frozenset(order[at] for at in group) for group in groups} == expected
 
 
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 @given(st.lists(st.sampled_from(VALUES), min_size=1, max_size=5), st.sampled_from(VALUES))
 def test_another_value_changes_no_group(texts: list[str], text: str) -> None:
     """A reply joins or parts only what has its own value: whether others agree hangs on none of a different one."""
@@ -151,7 +151,7 @@ def test_another_value_changes_no_group(texts: list[str], text: str) -> None:
     assert before == after
 
 
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 @given(st.sampled_from(VALUES), st.sampled_from(VALUES))
 def test_two_answers_are_the_same_both_ways_and_in_a_tally(a: str, b: str) -> None:
     """Among two, a tally says what comparing them says."""

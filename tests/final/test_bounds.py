@@ -138,7 +138,7 @@ def test_work_does_not_grow_with_the_reply(repeated: str) -> None:
 SOME = st.sampled_from((*REPEATED, *BEFORE, *AFTER)) | st.text(max_size=4)
 
 
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 @given(
     before=st.lists(SOME, max_size=3).map("".join),
     pieces=st.lists(SOME, min_size=1, max_size=4).map("".join).filter(bool),
@@ -155,7 +155,7 @@ def test_work_is_linear_in_whatever_is_repeated(before: str, pieces: str, after:
         assert growth(final_answer, repeated(before, pieces, after), length) < LINEAR
 
 
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 @given(st.lists(SOME, max_size=40).map("".join))
 @example("\\boxed{" * 40)
 def test_any_reply_is_read(text: str) -> None:

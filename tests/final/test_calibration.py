@@ -53,7 +53,7 @@ def states(draw: st.DrawFn) -> tuple[list[Said], Said]:
     return said[:count], said[count]
 
 
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 @given(CALIBRATIONS, states())
 def test_one_more_vote_never_makes_its_answer_less_probable(
     calibration: Calibration, state: tuple[list[Said], Said]

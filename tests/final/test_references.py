@@ -64,7 +64,7 @@ def test_what_is_right_for_a_reference(reply: str, reference: str, expected: boo
     assert is_right(reply, reference) is expected
 
 
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 @given(st.integers(1, 999), st.integers(1, 999))
 def test_an_ordinal_is_right_for_its_number_alone(place: int, other: int) -> None:
     """`6th` is 6, in a reply, in a box and beside a noun; two places are never one."""

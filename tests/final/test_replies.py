@@ -6,7 +6,7 @@ import json
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mollm.final.replies import final_answer, same_answer
@@ -253,7 +253,6 @@ def test_hostile_replies_are_read_with_bounded_work(name: str) -> None:
     assert final_answer(reply) == expected
 
 
-unhurried = settings(deadline=None)
 numbers = st.fractions(max_denominator=1000).filter(lambda number: abs(number) < 10**9)
 commands = [
     r"\frac",
@@ -272,7 +271,6 @@ commands = [
 fragments = st.lists(st.sampled_from([*commands, *"{}()[]\"'$=%,.-/^_\n 12x½é∅"]), max_size=20).map("".join)
 
 
-@unhurried
 @given(st.text() | fragments)
 def test_any_text_can_be_read(text: str) -> None:
     """No text raises; what comes back is None or something that can be printed."""
@@ -281,7 +279,6 @@ def test_any_text_can_be_read(text: str) -> None:
     assert found is None or found.strip().encode()
 
 
-@unhurried
 @given(numbers)
 def test_canonical_numbers_are_fixed_points(number: Fraction) -> None:
     """Reading a canonical number gives the same again, alone and in a sentence."""
@@ -294,7 +291,6 @@ def test_canonical_numbers_are_fixed_points(number: Fraction) -> None:
     assert final_answer(f"The answer is {canonical}.") == canonical
 
 
-@unhurried
 @given(st.integers(-(10**9), 10**9))
 def test_formatting_an_integer_keeps_its_value(number: int) -> None:
     """Commas, currency, decimals, percent, fractions and LaTeX change the writing alone."""
@@ -314,14 +310,12 @@ def test_formatting_an_integer_keeps_its_value(number: int) -> None:
         assert final_answer(written) == str(number), written
 
 
-@unhurried
 @given(numbers, numbers)
 def test_numbers_are_the_same_exactly_when_they_are_equal(a: Fraction, b: Fraction) -> None:
     """Neither rounding nor writing makes two numbers equal."""
     assert same_answer(f"The answer is {a}.", rf"\boxed{{\frac{{{b.numerator}}}{{{b.denominator}}}}}") == (a == b)
 
 
-@unhurried
 @given(st.lists(st.sampled_from([text for _, texts in VALUES for text in texts] + OPEN_TEXT), min_size=3, max_size=3))
 def test_sameness_is_symmetric_and_transitive(replies: list[str]) -> None:
     """Who is compared with whom does not matter, and equal to the same means equal."""
@@ -346,7 +340,6 @@ literals = st.lists(
 )
 
 
-@unhurried
 @given(literals)
 def test_literals_are_the_same_in_python_and_json(value: list[object]) -> None:
     """A list is compared by value, whichever of the two languages wrote it, laid out as it likes."""

@@ -117,7 +117,7 @@ names = st.lists(name, min_size=2, max_size=5, unique_by=str.casefold)
 
 
 @pytest.mark.fuzz
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 @given(names, st.data())
 def test_a_list_of_any_names_is_in_both_languages_and_read_again(several: list[str], data: st.DataObject) -> None:
     """Whatever an LLM may be called; a list that is one too long, or has a name that there is not, is in neither."""

@@ -108,7 +108,7 @@ def test_what_overlaps_is_one_value() -> None:
 @given(
     st.lists(st.one_of(st.sampled_from(PARTS), st.text(max_size=12)), max_size=8), st.sampled_from([" ", "\n", ", "])
 )
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 def test_spans_are_in_order_and_apart(parts: list[str], between: str) -> None:
     """Whatever the text is, what is found lies inside it, and no two values overlap."""
     text = between.join(parts)

@@ -92,7 +92,7 @@ def test_what_is_something_else_stays(written: str) -> None:
 
 
 @given(TEXTS, st.sampled_from([" ", "\n", ", "]))
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 def test_what_is_concealed_comes_back_whole(parts: list[str], between: str) -> None:
     """Whatever a conversation holds, placeholders of its own included; and nothing that was found is left in it."""
     text = between.join(parts)
@@ -105,7 +105,7 @@ def test_what_is_concealed_comes_back_whole(parts: list[str], between: str) -> N
 
 
 @given(TEXTS, st.sampled_from([" ", "\n", ""]), st.lists(st.integers(1, 9), min_size=1))
-@settings(max_examples=cases(150), deadline=None)
+@settings(max_examples=cases(150))
 def test_pieces_are_read_as_the_whole(parts: list[str], between: str, sizes: list[int]) -> None:
     """However a reply is cut, each of its pieces can be revealed alone, and together they are the reply."""
     text = between.join(parts)
@@ -125,7 +125,7 @@ PROSE = st.lists(
 
 
 @given(PROSE, st.sampled_from([" ", "\n"]), st.lists(st.integers(1, 9), min_size=1))
-@settings(max_examples=cases(150), deadline=None)
+@settings(max_examples=cases(150))
 def test_values_are_concealed_however_a_reply_is_cut(parts: list[str], between: str, sizes: list[int]) -> None:
     """A private LLM writes the values themselves, which observers read as placeholders in every piece."""
     text = between.join(parts)

@@ -75,7 +75,7 @@ def test_a_missing_router_is_reported(tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=cases(150), deadline=None)
+@settings(max_examples=cases(150))
 def test_damaged_files_are_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Whatever byte is changed or cut off, loading refuses, or gives exactly the router that was saved."""
     folder = tmp_path_factory.mktemp("router")

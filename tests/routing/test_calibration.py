@@ -32,7 +32,7 @@ def test_the_scale_stays_finite() -> None:
 
 
 @given(seed=st.integers(0, 10_000), size=st.integers(1, 200), share=st.sampled_from([0.0, 0.05, 0.2]))
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 def test_the_threshold_costs_what_was_allowed(seed: int, size: int, share: float) -> None:
     """At most the stated share of all values lies below the threshold, and it is one of them."""
     values = np.random.default_rng(seed).random(size)
@@ -49,7 +49,7 @@ def test_without_examples_the_threshold_is_a_half() -> None:
 
 
 @given(seed=st.integers(0, 10_000), size=st.integers(1, 200), share=st.sampled_from([0.0, 0.05, 0.2]))
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 def test_both_thresholds_together_cost_what_was_allowed(seed: int, size: int, share: float) -> None:
     """At most the stated share of all questions lies below one or the other."""
     probabilities, familiarity = np.random.default_rng(seed).random((2, size))

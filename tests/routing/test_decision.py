@@ -105,7 +105,7 @@ def test_the_reason_says_what_decided(
     assert reason in (None, route.reason)
 
 
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 @given(decision=decisions, given=scores, least=shares)
 def test_a_second_mixture_only_adds(decision: Decision, given: Scores, least: float) -> None:
     """It is another one, no fallback, suits well enough, and whoever is picked alone is picked with it as well."""

@@ -69,7 +69,7 @@ distributions = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3).map(
 )
 
 
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 @given(opinions=st.lists(distributions, min_size=1, max_size=4), data=st.data())
 async def test_it_is_a_distribution_in_any_order(opinions: list[dict[str, float]], data: st.DataObject) -> None:
     """Probabilities are positive with the sum 1, whoever is asked first; members that agree leave it where they are."""
@@ -193,7 +193,7 @@ async def test_members_are_asked_at_the_same_time() -> None:
 # --- weights
 
 
-@settings(max_examples=cases(30), deadline=None)
+@settings(max_examples=cases(30))
 @given(seed=st.integers(0, 2**32 - 1), members=st.integers(1, 4), count=st.integers(1, 40))
 def test_fitted_weights_are_no_worse_than_all_the_same_or_than_one_alone(seed: int, members: int, count: int) -> None:
     """By the log-loss that they are fitted for, on whatever members say."""

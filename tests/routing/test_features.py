@@ -106,7 +106,7 @@ def test_vocabulary_and_idf_are_those_of_scikit_learn(
 
 
 @given(text=queries)
-@settings(max_examples=cases(300), deadline=None)
+@settings(max_examples=cases(300))
 def test_an_ngram_is_its_bits_wherever_it_stands(vectorizers: list[Any], text: str) -> None:
     """What is worked out for a whole text at once is what each of its n-grams gives by itself."""
     for ngrams, vectorizer, hash_of in zip((word_ngrams, char_ngrams), vectorizers, HASHES, strict=True):
@@ -116,7 +116,7 @@ def test_an_ngram_is_its_bits_wherever_it_stands(vectorizers: list[Any], text: s
 
 
 @given(text=queries)
-@settings(max_examples=cases(300), deadline=None)
+@settings(max_examples=cases(300))
 def test_any_text_becomes_the_same_vector_as_in_scikit_learn(
     scorer: LearnedScorer, vectorizers: list[Any], columns: list[Any], text: str
 ) -> None:
@@ -131,7 +131,7 @@ def test_any_text_becomes_the_same_vector_as_in_scikit_learn(
 
 
 @given(text=queries)
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 def test_scores_are_those_of_scikit_learn(scorer: LearnedScorer, vectorizers: list[Any], text: str) -> None:
     """Deciding with numpy gives what scikit-learn's separator and naive Bayes give for the same features.
 
@@ -163,7 +163,7 @@ def test_scores_are_those_of_scikit_learn(scorer: LearnedScorer, vectorizers: li
 
 
 @given(middle=st.text(min_size=1, max_size=50))
-@settings(max_examples=cases(50), deadline=None)
+@settings(max_examples=cases(50))
 def test_only_the_ends_of_a_long_text_count(middle: str) -> None:
     """A text keeps its first and its last thousand characters; what lies between changes nothing."""
     head, tail = "how do I " * 200, "change a tyre " * 100

@@ -103,7 +103,7 @@ def test_the_method_is_kept_and_unknown_ones_are_refused() -> None:
 
 
 @given(margins=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=5), known=st.tuples(*[st.floats(0.0, 1.0)] * 2))
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 def test_scores_and_familiarity_are_in_order_and_in_range(margins: list[float], known: tuple[float, float]) -> None:
     """A larger margin never suits worse, nor do more known words make a question less familiar."""
     ordered = np.sort(np.array(margins))

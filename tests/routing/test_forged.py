@@ -70,7 +70,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=cases(150), deadline=None)
+@settings(max_examples=cases(150))
 @given(
     name=st.sampled_from(["format", "mixtures", "fallback", "threshold", "familiarity", "scale", "digest", "more"]),
     value=VALUES,
@@ -100,7 +100,7 @@ TYPES = st.sampled_from(["f2", "f4", "f8", "u8", "i8", "u1", "?"])
 SHAPES = st.lists(st.integers(0, 4), max_size=3).map(tuple)
 
 
-@settings(max_examples=cases(200), deadline=None)
+@settings(max_examples=cases(200))
 @given(
     name=st.sampled_from(
         ["hashes_0", "idf_0", "weights_0", "hashes_1", "idf_1", "weights_1", "intercept", "slope", "more"]
@@ -136,7 +136,7 @@ def test_any_array(
     assert is_sound(folder, manifest, save(arrays)) is (name == "more")
 
 
-@settings(max_examples=cases(200), deadline=None)
+@settings(max_examples=cases(200))
 @given(place=st.integers(0, 1 << 20), drop=st.integers(0, 64), put=st.binary(max_size=24), is_head=st.booleans())
 @example(place=0, drop=8, put=struct.pack("<Q", HUGE), is_head=True)
 @example(place=0, drop=8, put=struct.pack("<Q", 2**64 - 1), is_head=True)
@@ -159,7 +159,7 @@ def test_any_bytes(
 DTYPES = ["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "F4", "U64", "I64", "BOOL", "C64", "", "f64", None, 3]
 
 
-@settings(max_examples=cases(200), deadline=None)
+@settings(max_examples=cases(200))
 @given(
     name=st.sampled_from(["hashes_0", "weights_1", "intercept", "__metadata__", "../x", ""]),
     dtype=st.sampled_from(DTYPES),

@@ -88,7 +88,7 @@ def test_a_fallback_without_examples_takes_part() -> None:
 
 
 @given(query=st.text(max_size=300))
-@settings(max_examples=cases(200), deadline=None)
+@settings(max_examples=cases(200))
 def test_no_text_makes_it_raise(scorer: LearnedScorer, query: str) -> None:
     """Any text gets one of the mixtures and probabilities from 0 to 1 that sum to 1."""
     route = decide(scorer, query)

@@ -29,7 +29,7 @@ examples = st.dictionaries(
 )
 
 
-@settings(max_examples=cases(50), deadline=None)
+@settings(max_examples=cases(50))
 @given(examples=examples)
 def test_every_fifth_example_names_another_mixture(examples: dict[str, list[str]]) -> None:
     """It keeps its own words, all others are as they were, and the same come out the same."""

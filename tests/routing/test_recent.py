@@ -19,7 +19,7 @@ from tests.fuzz import cases
 weights = st.floats(0.0, 1.0)
 
 
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 @given(
     noted=st.lists(weights, min_size=LEAST, max_size=90),
     rate=st.floats(0.02, 0.9),

@@ -153,7 +153,7 @@ TIMES = st.tuples(st.just("pass"), st.sampled_from((1, 5, 9, 10, 25)), st.just(0
 GONE = st.just(("arrive gone", 0, 0))
 
 
-@settings(deadline=None, max_examples=cases(200))
+@settings(max_examples=cases(200))
 @given(
     st.integers(1, 3),
     st.integers(0, 3),
@@ -262,7 +262,7 @@ TURNS = st.sampled_from((0, 0, 1, 2, 3, 12))
 """Of the event loop between two steps; after 12 of them everything has happened."""
 
 
-@settings(deadline=None, max_examples=cases(300))
+@settings(max_examples=cases(300))
 @given(
     st.integers(1, 3),
     st.integers(0, 4),
@@ -341,7 +341,7 @@ async def everybody_leaves(admission: Admission, visitors: list[Visitor]) -> Non
     await settle()
 
 
-@settings(deadline=None, max_examples=cases(100))
+@settings(max_examples=cases(100))
 @given(
     st.integers(1, 3),
     st.integers(0, 4),

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz import cases
@@ -272,7 +272,7 @@ CUT = Sent((b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-enc
 UPGRADE = Sent((b"HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\n\r\n",), "stay")
 
 
-@settings(max_examples=cases(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=cases(60))
 @given(sent=responses(), streamed=st.booleans())
 @example(sent=response(WHOLE), streamed=False)
 @example(sent=STREAM, streamed=True)
@@ -294,7 +294,7 @@ def test_any_bytes_become_an_answer_or_an_error(sent: Sent, streamed: bool) -> N
     assert not found or re.search(rb"HTTP/1\.\d +2\d\d", sent.raw)
 
 
-@settings(max_examples=cases(20), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=cases(20))
 @given(script=st.lists(responses(), min_size=1, max_size=4), streamed=st.booleans())
 @example(script=[Sent((), "abort"), response(WHOLE), Sent((b"\0",), "close"), STREAM], streamed=True)
 def test_any_bytes_from_some_workers_become_an_answer_or_an_error(script: list[Sent], streamed: bool) -> None:
@@ -302,7 +302,7 @@ def test_any_bytes_from_some_workers_become_an_answer_or_an_error(script: list[S
     asyncio.run(asked(*script, mixture="three", streamed=streamed))
 
 
-@settings(max_examples=cases(30), deadline=None)
+@settings(max_examples=cases(30))
 @given(cut=st.integers(0, len(STREAM.raw) - 1), end=st.sampled_from(["close", "abort"]), streamed=st.booleans())
 @example(cut=STREAM.raw.index(b"data: [DONE]"), end="close", streamed=True)
 def test_a_stream_that_breaks_off_is_no_answer_unless_it_had_ended(cut: int, end: End, streamed: bool) -> None:

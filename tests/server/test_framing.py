@@ -108,7 +108,7 @@ H2C = b"POST /echo HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Le
 HIDDEN = b"GET /skip HTTP/1.1\r\n\r\n"
 
 
-@settings(max_examples=cases(150), deadline=None)
+@settings(max_examples=cases(150))
 @given(st.lists(requests(), min_size=1, max_size=5), PLACES, st.integers(0, 4))
 @example([LARGE, SMALL, LARGE], [], 0)  # the answer to the first was a 400, since what came counted as a head
 @example([simple(H2C % (len(HIDDEN), HIDDEN), HIDDEN), SMALL], [100], 2)  # the body was a request of its own
@@ -129,7 +129,7 @@ def test_requests_in_a_row_are_answered_in_order_however_they_are_cut(
     assert asyncio.run(answers()) == (wanted, sum(status != 100 for status, _ in wanted))
 
 
-@settings(max_examples=cases(100), deadline=None)
+@settings(max_examples=cases(100))
 @given(
     st.lists(requests(("/echo",)), min_size=1, max_size=3),
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3), st.binary(max_size=4)), min_size=1, max_size=3),
@@ -192,7 +192,7 @@ UNITS = st.one_of(
 )
 
 
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 @given(st.sampled_from(HEADS + STARTS), UNITS, st.sampled_from((512, 4096, READ)))
 @example(STARTS[1], b"x: y\r\n", READ)  # trailers were kept as headers, 18 times their size
 @example(STARTS[2], b"y", 512)
@@ -218,7 +218,7 @@ def test_whatever_comes_without_end_little_is_taken_while_nobody_reads_it(head: 
     asyncio.run(flood())
 
 
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 @given(st.sampled_from(HEADS[1:] + STARTS), UNITS, st.sampled_from((512, 4096, READ)))
 @example(STARTS[1], b"x: y\r\n", READ)
 @example(HEADS[3], b"y", READ)  # it went on for as long as it came

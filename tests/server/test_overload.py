@@ -324,7 +324,7 @@ SENT = {
 PIECES = st.lists(st.tuples(st.sampled_from(sorted(SENT)), st.integers(0, 400)), min_size=1, max_size=6)
 
 
-@settings(deadline=None, max_examples=cases(25))
+@settings(max_examples=cases(25))
 @given(PIECES, st.booleans())
 def test_however_it_comes_the_connection_stays_in_step(sent: list[tuple[str, int]], waits: bool) -> None:
     """HTTP requests of every kind on one connection, cut anywhere and sent ahead or one by one: a reply to each.

@@ -216,7 +216,7 @@ class KeyMachine(RuleBasedStateMachine):
 
 
 TestKeyMachine = KeyMachine.TestCase
-TestKeyMachine.settings = settings(max_examples=cases(150), stateful_step_count=40, deadline=None)
+TestKeyMachine.settings = settings(max_examples=cases(150), stateful_step_count=40)
 
 
 def test_never_more_than_so_many_in_any_minute() -> None:

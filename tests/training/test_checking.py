@@ -136,7 +136,7 @@ def test_questions_of_several_mixtures_are_held_out_together() -> None:
 
 
 @given(st.lists(st.integers(0, 4), max_size=40), st.floats(0, 0.99), st.integers(0, 9))
-@settings(max_examples=cases(40), deadline=None)
+@settings(max_examples=cases(40))
 def test_no_question_is_lost_or_on_both_sides(labels: list[int], share: float, seed: int) -> None:
     """And every mixture keeps one to learn from."""
     data = labelled(*((f"question {row}", f"label {label}") for row, label in enumerate(labels)))

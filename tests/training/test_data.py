@@ -236,7 +236,7 @@ def test_halves_of_pairs_are_replaced_and_can_be_written(tmp_path: Path) -> None
 @given(st.binary(max_size=300) | st.text(max_size=300))
 @example(b'{"text":"a","label":"b"}\n{')
 @example("text,label\n\u2028,x")
-@settings(max_examples=cases(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=cases(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_file_is_read_or_refused(tmp_path: Path, content: bytes | str) -> None:
     """Whatever a file holds, there are questions with names, or there is an error of ours that names the file."""
     for head in (b"", b"text,label\n", b'{"text": "a", "label": "b"}\n', b'{"qna": [{"question": "a"}, '):
@@ -252,7 +252,7 @@ def test_any_file_is_read_or_refused(tmp_path: Path, content: bytes | str) -> No
 
 
 @given(st.lists(ROW, min_size=1, max_size=5))
-@settings(max_examples=cases(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=cases(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_was_written_is_read(tmp_path: Path, pairs: list[tuple[str, str]]) -> None:
     """CSV and JSON lines of the same questions are the same data."""
     pairs = [(text.replace("\0", ""), "".join(filter(str.isprintable, label))) for text, label in pairs]
@@ -268,7 +268,7 @@ def test_what_was_written_is_read(tmp_path: Path, pairs: list[tuple[str, str]]) 
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=6), min_size=1, unique=True))
-@settings(max_examples=cases(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=cases(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_list_of_mixtures_is_read_whatever_they_are_called(tmp_path: Path, names: list[str]) -> None:
     """In any order; with a bar between them, they are the same where no name has one."""
     rows = [{"text": "Brakes?", "label": names}, {"text": "Naps?", "label": names[::-1]}]

@@ -83,7 +83,7 @@ def test_of_very_many_labels_those_confused_most_are_drawn() -> None:
 
 
 @given(st.lists(st.text(min_size=1, max_size=40), min_size=1, max_size=4, unique=True))
-@settings(max_examples=cases(30), deadline=None)
+@settings(max_examples=cases(30))
 def test_any_name_makes_a_valid_picture(labels: list[str]) -> None:
     """Brackets, quotes, ampersands and controls are text to a reader of XML."""
     drawn = picture(labels, np.ones((len(labels), len(labels)), dtype=np.intp))

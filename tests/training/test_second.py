@@ -57,7 +57,7 @@ def test_the_bound_is_fitted_to_questions_of_both_kinds() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["a", "b", "ab", "bc"]), st.integers(-1, 4)), min_size=1)
 )
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 def test_no_bound_is_better_than_the_best(rows: list[tuple[str, str, int]]) -> None:
     """By trying all of them; of those that are as good it is the highest."""
     suits = np.array([suit / 5 if suit >= 0 else -1.0 for _, _, suit in rows])

@@ -57,7 +57,7 @@ def with_arms(*arms: Arm) -> Report:
 
 @pytest.mark.fuzz
 @given(anything(Report))
-@settings(max_examples=cases(40), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=cases(40), suppress_health_check=list(HealthCheck))
 def test_any_report_is_a_page(report: Report) -> None:
     """Valid, without an element that texts brought, and nothing in its drawings that is no number."""
     page = page_of(report)
@@ -223,7 +223,7 @@ def test_a_cost_of_nothing_has_a_place_on_a_logarithmic_axis() -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=8))
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 def test_costs_lie_on_their_axis_in_their_order(costs: list[float]) -> None:
     """Between its ends; it is logarithmic where they span more than a factor of ten, and has ticks."""
     paid = [cost for cost in costs if cost > 1e-9]
@@ -237,7 +237,7 @@ def test_costs_lie_on_their_axis_in_their_order(costs: list[float]) -> None:
 
 
 @given(st.lists(st.tuples(st.floats(60, 560), st.floats(20, 380), st.floats(10, 150)), min_size=1, max_size=12))
-@settings(max_examples=cases(40), deadline=None)
+@settings(max_examples=cases(40))
 def test_names_lie_on_nothing(spots: list[tuple[float, float, float]]) -> None:
     """Not on one another, on no point, and inside of the drawing."""
     inside = Box(50, 0, 600, 400)

@@ -27,7 +27,7 @@ INSIDE = Box(50, 20, 700, 400)
 
 
 @given(st.lists(st.floats(30, 390), min_size=3, max_size=20), st.floats(60, 300), st.floats(10, 200))
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 def test_labels_of_points_above_one_another_keep_their_order(heights: list[float], x: float, width: float) -> None:
     """On each side, from top to bottom, none on another; no line that leads to one crosses a label or another line."""
     placed = stacked([(x, y) for y in heights], [width] * len(heights), INSIDE)

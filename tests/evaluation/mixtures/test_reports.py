@@ -49,7 +49,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert MADE.router
 
 
-@settings(max_examples=cases(40), deadline=None)
+@settings(max_examples=cases(40))
 @given(TEXT, TEXT, st.none() | FINITE, FINITE, FINITE)
 def test_texts_and_numbers_come_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, who: str, text: str, score: float | None, low: float, high: float

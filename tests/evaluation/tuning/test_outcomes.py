@@ -36,7 +36,7 @@ FINALS = st.one_of(
     shape=st.sampled_from(list(shapes(ORDERS[:1], len(MEMBERS)))),
     order=st.permutations(MEMBERS),
 )
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 def test_it_is_what_each_question_brings_by_itself(
     rows: list[tuple[str | None, ...]], shape: Shape, order: list[str]
 ) -> None:

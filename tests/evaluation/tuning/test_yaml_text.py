@@ -116,7 +116,7 @@ TEXTS = st.text(min_size=1, max_size=40).filter(str.strip)
     comment=TEXTS,
     persona=st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20),
 )
-@settings(max_examples=cases(40), deadline=None)
+@settings(max_examples=cases(40))
 def test_what_is_written_can_always_be_loaded(names: list[str], comment: str, persona: str) -> None:
     """Whatever LLMs, mixtures, comments and personas are called."""
     mixture, *names = names  # LLMs and mixtures share one namespace
@@ -138,7 +138,7 @@ def test_what_is_written_can_always_be_loaded(names: list[str], comment: str, pe
 
 
 @given(comment=st.text(max_size=200))
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 def test_no_comment_ends_early(comment: str) -> None:
     """Neither a line break of any script nor a control character makes a key of what follows."""
     text = "\n".join(commented(f"a: {comment}\nllms: {{}}"))

@@ -103,7 +103,6 @@ def refusal(read: Callable[[bytes], Any], body: bytes) -> BadField:
     return caught.value
 
 
-@settings(deadline=None)
 @given(REQUEST)
 def test_a_right_request_is_taken_and_can_be_asked(body: dict[str, Any]) -> None:
     """What OpenAI's rules allow is never refused, and becomes messages and options that can be sent on."""
@@ -118,7 +117,7 @@ def test_a_right_request_is_taken_and_can_be_asked(body: dict[str, Any]) -> None
     assert request.wants_trace == bool((body.get("mollm") or {}).get("trace"))
 
 
-@settings(deadline=None, max_examples=cases(200))
+@settings(max_examples=cases(200))
 @given(ANY_BODY)
 def test_whatever_is_sent_is_a_request_or_a_refusal(body: bytes) -> None:
     """Nothing else is raised, and a refusal begins with the name of its field."""
@@ -132,7 +131,6 @@ def test_whatever_is_sent_is_a_request_or_a_refusal(body: bytes) -> None:
     assert told.startswith(param or "the body")
 
 
-@settings(deadline=None)
 @given(
     st.one_of(ANY_BODY, st.lists(st.fixed_dictionaries({"query": TEXT | JSON})).map(lambda d: json.dumps(d).encode()))
 )

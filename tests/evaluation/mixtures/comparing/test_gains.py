@@ -147,7 +147,7 @@ def test_as_many_as_are_enough_tell() -> None:
 COUNTS = st.integers(0, 60)
 
 
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 @given(COUNTS, COUNTS, COUNTS)
 def test_a_comparison_turned_round_is_the_other_way_round(gains: int, losses: int, same: int) -> None:
     """Better is worse seen from the other side; p is the same, and the difference lies in its interval."""
@@ -161,7 +161,7 @@ def test_a_comparison_turned_round_is_the_other_way_round(gains: int, losses: in
     assert ("better" in kinds) <= (kinds == {"better", "worse"})
 
 
-@settings(max_examples=cases(60), deadline=None)
+@settings(max_examples=cases(60))
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=30))
 def test_what_is_enough_is_more_and_round(differences: list[float]) -> None:
     """Of any scores: more than there are, at most a million, in two digits."""
