@@ -122,7 +122,9 @@ async def _searched(wanted: Wanted, ways: Ways, what: Search, rows: list[Row], c
         best = await with_aggregators(best, what.methods, asker, workers, asked, score, ways.concurrency)
     for note in score.notes():
         say(note)
-    return Done(best, candidates, table, score.name, wanted.data, tuple(_failures(alone)))
+    return Done(
+        best, candidates, table, score.name, wanted.data, tuple(_failures(alone, is_replayed=subject.is_replayed))
+    )
 
 
 def _asked_of_all(gathered: Gathered, members: int, reached: str | None) -> dict[str, tuple[Record, ...]]:
@@ -140,11 +142,12 @@ def _asked_of_all(gathered: Gathered, members: int, reached: str | None) -> dict
     return {name: tuple(records[number] for number in kept) for name, records in gathered.alone.items()}
 
 
-def _failures(alone: Mapping[str, Sequence[Record]]) -> Iterator[str]:
+def _failures(alone: Mapping[str, Sequence[Record]], *, is_replayed: bool) -> Iterator[str]:
     """Name who failed, by the cause: that an LLM was not called is what came of it."""
+    again = "" if is_replayed else "; to ask all anew, name another --journal"
     for name, records in alone.items():
         reasons = Counter(record.error for record in records if record.error is not None)
         if reasons:
             why = max(reasons, key=lambda reason: (not reason.startswith(NOT_CALLED), reasons[reason]))
             failed = f"{name}: {reasons.total():,} of {count(len(records), 'call')} failed ({why})"
-            yield f"{failed}, and counts as wrong there; to ask all anew, name another --journal."
+            yield f"{failed}, and counts as wrong there{again}."
