@@ -6,9 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command, interrupt
 
 import mollm
 from mollm import MoLLM
@@ -35,18 +32,6 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-class Agent(MessagesState):
-    """The state of an agent that keeps what is known of the answer."""
-
-    mollm: dict[str, Any]
-
-
-def gate(_: Agent) -> dict[str, Any]:
-    """Wait for a person."""
-    interrupt("go on?")
-    return {}
-
-
 def plain(answer: Any) -> dict[str, Any]:
     """An answer as JSON, without what differs from run to run."""
     found: dict[str, Any] = json.loads(json.dumps(to_plain(answer)))
@@ -60,6 +45,17 @@ async def test_an_agent_that_is_interrupted_and_resumed_keeps_it(
     mixture: dict[str, Any], scripts: dict[str, Any], tmp_path: Path
 ) -> None:
     """Both engines give one answer, and it stands in the agent's state before the interrupt and after it."""
+    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.graph import START, MessagesState, StateGraph
+    from langgraph.types import Command, interrupt
+
+    class Agent(MessagesState):
+        mollm: dict[str, Any]
+
+    def gate(_: Any) -> dict[str, Any]:
+        interrupt("go on?")
+        return {}
+
     whole = {"description": "d", "workers": ["a", "b", "c"], "aggregator": {"llm": "boss"}, "shuffle": False, **mixture}
     names = ("a", "b", "c", "boss")
     config = {"llms": {name: {"model": "x/y", "retries": 0} for name in names}, "mixtures": {"m": whole}}
@@ -95,6 +91,8 @@ async def test_an_agent_that_is_interrupted_and_resumed_keeps_it(
 @pytest.mark.parametrize("node", ["propose", "aggregate"])
 async def test_another_process_goes_on_with_it(node: str, tmp_path: Path) -> None:
     """A run that stopped before a node is taken up by a graph that was built anew."""
+    from langgraph.checkpoint.memory import InMemorySaver
+
     whole = {"description": "d", "workers": ["a", "b", "c"], **VOTE}
     config = {"llms": {n: {"model": "x/y", "retries": 0} for n in "abc"}, "mixtures": {"m": whole}}
     whole["calibration"] = str(written(tmp_path / "c.json", {**config, "mixtures": {"m": {**whole}}}))

@@ -133,7 +133,7 @@ def unavailable(ended: Iterable[CallEnded], *, is_answered: bool) -> tuple[str, 
         event.call.llm
         for event in ended
         if isinstance(event.error, LLMError)
-        and event.error.is_retryable
+        and (event.error.is_retryable or event.error.trips_breaker)  # a wrong key is mended as well
         and not (is_answered and isinstance(event.error, TimedOut))
     )
     return tuple(found)

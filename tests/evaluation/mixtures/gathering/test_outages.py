@@ -165,13 +165,14 @@ async def test_a_question_that_breaks_the_server_is_asked_once_more_and_has_fail
     assert dict(asker.again) == {"b": {"7"}}
 
 
-async def test_going_on_asks_what_an_outage_has_cost_and_only_that(tmp_path: Path) -> None:
-    """Also where the mixture had an answer without the LLM that was away; not where it is away still."""
+@pytest.mark.parametrize("status", [503, 401, 429])
+async def test_going_on_asks_what_an_outage_has_cost_and_only_that(tmp_path: Path, status: int) -> None:
+    """Also where the mixture had an answer without the LLM that was away, or whose key was wrong; not at once."""
     rows = [row(number) for number in range(100)]
     asked = []
     for left in (20, 0, 1000):
         journal = Journal.open(tmp_path / "j.jsonl", "q", "m")
-        away = Away("b", left, seconds=1e6)
+        away = Away("b", left, seconds=1e6, status=status)
         found, _ = await evaluated(away, rows, journal=journal, patience=0.0)
         journal.close()
         asked.append(away.asked.get("a", 0))
