@@ -20,6 +20,7 @@ from mollm.errors import DataError, LimitError
 from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.comparing.best import best_by
 from mollm.evaluation.mixtures.gathering.asking import Asker
+from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
 from mollm.evaluation.mixtures.gathering.fitting import Asking, fit_of
 from mollm.evaluation.mixtures.gathering.gather import Gathering, gather
 from mollm.evaluation.mixtures.gathering.journal import Journal
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mollm.catalog import Catalog
-    from mollm.evaluation.mixtures.gathering.ceiling import Ceiling
     from mollm.evaluation.mixtures.gathering.fitting import Fit
     from mollm.evaluation.mixtures.gathering.gather import Best, Found
     from mollm.evaluation.mixtures.rows import Row
@@ -122,7 +122,8 @@ async def asking(
             if not subject.is_replayed:
                 of_whom = Asking(mollm.catalog, subject.mixtures, without, subject.routes, ways.readers)
                 _check(of_whom, subject, rows, ways, journal, ceiling)
-            asker = Asker(mollm, journal, ceiling)
+            # What a recording answers takes nothing of what a judge may take.
+            asker = Asker(mollm, journal, Ceiling() if subject.is_replayed else ceiling)
             try:
                 yield asker, without
             finally:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mollm.api import MoLLM
 from mollm.cli.gathering import make_folder
 from mollm.cli.printing.output import say
+from mollm.errors import LimitError
 from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.scores.judge import LLMJudge
 from mollm.evaluation.mixtures.scores.registry import Given, score_of
@@ -38,15 +39,16 @@ async def judging(
         journal: Where answers are kept; verdicts are beside it.
 
     Raises:
-        LimitError: The judge has no price, and USD are to be counted.
+        LimitError: The judge has no price, and USD are to be counted; or nobody is called whose calls could be.
         DataError: Verdicts cannot be kept.
     """
     if wanted.score != "judge" or wanted.judge is None:
+        if subject.is_replayed and ceiling.is_bounded:
+            raise LimitError(f"a ceiling of {ceiling.most}: recorded answers call nobody; leave out --calls and --cost")
         yield score_of(wanted.score, Given(rows, wanted.ratings, wanted.judge, config=subject.original.path))
         return
     async with MoLLM(subject.judging) as mollm:
-        # What a recording answers takes nothing of what a judge may take.
-        judge = LLMJudge(mollm, wanted.judge, ceiling.another() if subject.is_replayed else ceiling)
+        judge = LLMJudge(mollm, wanted.judge, ceiling)
         judge.verdicts = _opened(beside(journal))
         try:
             say(f"{wanted.judge} judges: two calls for each answer but the first member's, beside those below")

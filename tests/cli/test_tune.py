@@ -247,7 +247,7 @@ async def test_what_was_answered_before_is_not_asked_again(
 async def test_ctrl_c_says_that_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was answered by then is in the journal, and nothing else is asked then; who was down is named."""
+    """What was answered by then is in the journal; who was down is named, and asked once to find out whether it is."""
     monkeypatch.chdir(tmp_path)
     lines(tmp_path / "data.jsonl", [{"id": n, "question": f"What is {n}?", "reference": n} for n in range(6)])
     async with Upstream() as upstream:
@@ -271,10 +271,10 @@ async def test_ctrl_c_says_that_the_same_command_goes_on(
             await asked
         assert "data.mollm-tune.jsonl holds what was answered" in capsys.readouterr().err
         before = len(upstream.received)
-        await asyncio.to_thread(app, ["tune", "data.jsonl"], standalone_mode=False)
+        await asyncio.to_thread(app, ["tune", "data.jsonl", "--concurrency", "1"], standalone_mode=False)
 
     of_a = [one.body["messages"][-1]["content"] for one in upstream.received[before:] if one.body["model"] == "a"]
-    assert sorted(of_a) == [f"What is {n}?" for n in range(2, 6)]
+    assert sorted(of_a) == [f"What is {n}?" for n in (0, 2, 3, 4, 5)]
     assert re.search(
         r"^# b: 6 of 6 calls failed \(the key was refused", (tmp_path / "tuned.yaml").read_text(), re.MULTILINE
     )
@@ -294,8 +294,7 @@ async def test_ctrl_c_says_that_the_same_command_goes_on(
         (("--cost-at-most", "0.1"), "without a price"),
         (
             ("--calls", "2"),
-            "ceiling of 2 calls was reached, so nothing was searched: it takes 2 questions, and none was asked of all; "
-            "each takes 3 calls, or up to 6",
+            "a ceiling of 2 calls: recorded answers call nobody; leave out --calls and --cost",
         ),
         (("--score", "exakt"), "did you mean 'exact'"),
         (("--judge", "a"), "has no effect with --score exact"),

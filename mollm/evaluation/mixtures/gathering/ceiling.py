@@ -46,10 +46,6 @@ class Ceiling:
         self._whole: list[WorstCase] = []
         self._changed = asyncio.Event()
 
-    def another(self) -> Ceiling:
-        """The same, of which nothing is spent."""
-        return Ceiling(self._most_calls, self._most_cost)
-
     @property
     def needs_prices(self) -> bool:
         """Whether it is one of USD."""
