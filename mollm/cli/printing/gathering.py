@@ -44,7 +44,7 @@ def print_failures(failures: Counter[tuple[str, str]]) -> None:
     for (llm, why), times in failures.most_common(MOST_NAMED):
         say(f"warning: {llm}: {count(times, 'call')} failed: {why}")
     if len(failures) > MOST_NAMED:
-        say(f"warning: and {len(failures) - MOST_NAMED} further kinds of failures")
+        say(f"warning: and {count(len(failures) - MOST_NAMED, 'further kind')} of failures")
 
 
 def named(names: list[str]) -> str:

@@ -148,7 +148,7 @@ class LLMJudge:
     def _took(self) -> Iterator[str]:
         spent = self.spent
         if spent.calls:
-            cost = f" and {spent.cost_usd:.2f} USD" if spent.cost_usd is not None else ""
+            cost = f" and {spent.cost_usd:.6f} USD" if spent.cost_usd is not None else ""
             yield f"judging took {count(spent.calls, 'call')}, {count(spent.usage.total_tokens, 'token')}{cost}"
 
     async def _verdict(self, row: Row, anchor: str, text: str) -> _Verdict | None:
