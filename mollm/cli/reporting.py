@@ -93,6 +93,7 @@ async def reported(wanted: Wanted, ways: Ways, out: Path | None, *, calibrate: b
                 cost_usd=done.cost_usd,
                 notes=(*subject.notes, *done.notes),
                 routes=done.found.routes,
+                unrecorded=subject.unrecorded,
             )
             report = await report_of(done.found.gathered, counted, about, seed=wanted.seed)
             if calibrate and out is not None:

@@ -17,7 +17,7 @@ from mollm.errors import ConfigError, DataError
 from mollm.llms.replay import ReplayLLM, find_recording, recorded_llms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mollm.catalog import Catalog
@@ -44,6 +44,8 @@ class Subject:
     """Whether the router is asked."""
     notes: tuple[str, ...] = field(default=())
     """What a reader of the report has to know."""
+    unrecorded: Mapping[str, str] = field(default_factory=dict)
+    """By mixture, what no recording holds of it, where it is replayed."""
 
     @property
     def judging(self) -> Config:
@@ -94,7 +96,8 @@ def subject_of(
     if replay is not None:
         asked = replayed(asked, replay, names)
     name = str(original.path) if original.path else "a configuration"
-    return Subject(asked, original, names, name, replay is not None, routes, tuple(notes))
+    unrecorded = {} if replay is None else _unrecorded(original, names)
+    return Subject(asked, original, names, name, replay is not None, routes, tuple(notes), unrecorded)
 
 
 def lacking(catalog: Catalog, mixtures: Sequence[str], rows: Sequence[Row]) -> dict[str, dict[str, str]]:
@@ -136,6 +139,15 @@ def _notes(config: Config, names: Sequence[str], replay: Path | None) -> Iterato
     if replay is None:
         return
     yield f"answers are those recorded in {replay}: their time is not that of an LLM, and each question has one sample"
+    for name, what in _unrecorded(config, names).items():
+        yield f"{name}: {what} cannot be replayed: such a call returned its LLM's recorded answer to the question"
+    if config.router_llms:
+        yield "the router asks an LLM, which cannot be replayed: no question was routed"
+
+
+def _unrecorded(config: Config, names: Sequence[str]) -> dict[str, str]:
+    """What no recording holds of mixtures whose LLMs read more than the question."""
+    found = {}
     for name in names:
         section = config.mixtures[name]
         writers = [] if section.aggregator_llm is None else [f"what {section.aggregator_llm} writes as aggregator"]
@@ -143,10 +155,8 @@ def _notes(config: Config, names: Sequence[str], replay: Path | None) -> Iterato
         writers += ["an analysis"] if section.analyst else []
         writers += ["later layers"] if section.layers > 1 else []
         if writers:
-            what = ", ".join(writers)
-            yield f"{name}: {what} cannot be replayed: such a call returned its LLM's recorded answer to the question"
-    if config.router_llms:
-        yield "the router asks an LLM, which cannot be replayed: no question was routed"
+            found[name] = ", ".join(writers)
+    return found
 
 
 def _voting(config: Config, workers: Sequence[str]) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +59,8 @@ class About:
     notes: tuple[str, ...] = ()
     routes: Sequence[str | None] = ()
     """Which mixture the router picked for each question of the data, None where it failed; empty without a router."""
+    unrecorded: Mapping[str, str] = field(default_factory=dict)
+    """By mixture, what its answers lack, since no recording holds it: nothing is told of these."""
 
 
 async def report_of(
@@ -79,9 +81,8 @@ async def report_of(
     for one in gathered:
         said = await score_questions(one, score, routed)
         counted = scored(one, said, score)
-        mixtures.append(
-            await _reported(counted, [_routed_arm(counted)] if about.routes else [], score, least_gain, seed)
-        )
+        report = await _reported(counted, [_routed_arm(counted)] if about.routes else [], score, least_gain, seed)
+        mixtures.append(_untold(report, about.unrecorded.get(one.mixture)))
     spent = spent_by(score)
     return Report(
         date=about.date,
@@ -135,6 +136,14 @@ async def _reported(
     arms = arms_of([field.mixture, *field.members, *unscored, field.best, *field.others, *routed])
     report = replace(report, arms=arms, lost=await _lost(one, field, score))
     return _told(report, field, least_gain)
+
+
+def _untold(report: MixtureReport, lacking: str | None) -> MixtureReport:
+    """Without what would be said of answers that the mixture would not give."""
+    if lacking is None:
+        return report
+    verdict = Verdict("cannot be told", f"cannot be told by recorded answers: {lacking} is not among them")
+    return replace(report, verdict=verdict, gain=None, vote=None, turned=None, lost=())
 
 
 def _told(report: MixtureReport, field: Field, least_gain: float) -> MixtureReport:
