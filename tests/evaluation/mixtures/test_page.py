@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mollm.evaluation.mixtures.page import axes, labels, page_of
@@ -233,11 +233,12 @@ def test_costs_lie_on_their_axis_in_their_order(costs: list[float]) -> None:
     assert axis.is_log == (bool(paid) and max(paid) > 10 * min(paid))
     assert places == sorted(places)
     assert all(50 <= place <= 600 for place in places)
-    assert all(50 <= axis.at(tick) <= 600.001 for tick in axis.ticks(6))
+    assert all(49.999 <= axis.at(tick) <= 600.001 for tick in axis.ticks(6))
 
 
 @given(st.lists(st.tuples(st.floats(60, 560), st.floats(20, 380), st.floats(10, 150)), min_size=1, max_size=12))
 @settings(max_examples=cases(40))
+@example([(60.0, 97.0, 10.0), (60.0, 112.0, 10.0), (60.0, 128.0, 10.0)])  # one edge, by two sums
 def test_names_lie_on_nothing(spots: list[tuple[float, float, float]]) -> None:
     """Not on one another, on no point, and inside of the drawing."""
     inside = Box(50, 0, 600, 400)

@@ -9,6 +9,8 @@ HEIGHT = 16
 """Of a label."""
 POINT, _SIGN = 10, 4
 """Around each point so much is kept free of labels, and so much of leading lines."""
+_SLACK = 1e-6
+"""Of edges that are the same but for rounding."""
 Point: TypeAlias = tuple[float, float]
 Line: TypeAlias = tuple[float, float, float, float]
 
@@ -23,14 +25,15 @@ class Box:
     bottom: float
 
     def meets(self, other: Box) -> bool:
-        """They have a point in common."""
-        across = self.left < other.right and other.left < self.right
-        return across and self.top < other.bottom and other.top < self.bottom
+        """They have more than an edge in common."""
+        across = min(self.right, other.right) - max(self.left, other.left)
+        down = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return across > _SLACK and down > _SLACK
 
     def holds(self, other: Box) -> bool:
         """All of the other lies in it."""
-        across = self.left <= other.left and other.right <= self.right
-        return across and self.top <= other.top and other.bottom <= self.bottom
+        across = self.left - _SLACK <= other.left and other.right <= self.right + _SLACK
+        return across and self.top - _SLACK <= other.top and other.bottom <= self.bottom + _SLACK
 
     def nearest(self, x: float, y: float) -> tuple[float, float]:
         """Its point that is nearest to another."""
