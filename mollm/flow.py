@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mollm import choosing, limits
 from mollm.aggregation.aggregate import aggregate, held
-from mollm.aggregation.base import Brief
+from mollm.aggregation.base import Brief, Result
 from mollm.aggregation.guarding import guarded
 from mollm.aggregation.showing import shown_tokens
 from mollm.aggregation.writing import write
@@ -60,7 +60,6 @@ from mollm.types import Alternative, Route, Written
 from mollm.workers import ask, proposal_of
 
 if TYPE_CHECKING:
-    from mollm.aggregation.base import Result
     from mollm.calling.calls import Outcome
     from mollm.mixture import Mixture
     from mollm.types import Answer, PlannedCall, Role

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mollm.comparing.replies import object_of
 from mollm.config.members import SAMPLING
-from mollm.errors import ConfigError, LimitError, LLMError, MollmError, RunError
+from mollm.errors import ConfigError, DataError, LimitError, LLMError, MollmError, RunError
 from mollm.evaluation.counting import count
 from mollm.evaluation.mixtures.gathering.ceiling import Ceiling, CeilingReached
 from mollm.evaluation.mixtures.gathering.outages import PATIENCE, Outages
@@ -183,6 +183,8 @@ class LLMJudge:
                 times += 1
                 try:
                     return await self._outages.through(lambda: self._ceiling.within(ask))
+                except DataError:  # a verdict that cannot be kept is no failure of the judge
+                    raise
                 except (CeilingReached, MollmError) as error:
                     if not self._may_answer(error, times):
                         return str(error)

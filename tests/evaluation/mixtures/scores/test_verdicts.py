@@ -51,6 +51,25 @@ async def judged(
     return dict(scores), len(llm.requests), judge.spent.calls
 
 
+class Full(Verdicts):
+    """A disk without room."""
+
+    def add(self, *_: Any) -> None:
+        raise DataError("v.jsonl: cannot be written")
+
+
+async def test_a_verdict_that_cannot_be_kept_ends_it() -> None:
+    """Else the judge would be paid for every further one, and none of them kept."""
+    llm = ScriptedLLM(LONGER)
+    judge = LLMJudge(MoLLM(config(), llms={"referee": llm}), "referee", Ceiling(None), patience=2.0)
+    judge.verdicts = Full()
+
+    with pytest.raises(DataError, match="cannot be written"):
+        await judge.score(row("4"), TEXTS)
+
+    assert len(llm.requests) <= 2 * len(TEXTS)
+
+
 async def test_what_was_judged_is_not_judged_again(tmp_path: Path) -> None:
     """With the same scores, and what it took at all starts."""
     path = tmp_path / "v.jsonl"
