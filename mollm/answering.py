@@ -24,6 +24,8 @@ def answer_of(run: Run) -> Answer:
     if message.get("role") != "assistant":
         message = {**message, "role": "assistant"}
     text = text_of(message.get("content"))
+    # Most mixtures have no calibration, and nobody needs to read their answers for it.
+    is_stated = run.confidence is not None and stance_of(message, run.arrived).agrees
     return Answer(
         id=run.id,
         text=text,
@@ -32,7 +34,7 @@ def answer_of(run: Run) -> Answer:
         route=route,
         proposals=run.proposals,
         agreement=Tally(p.said for p in run.arrived).agreement,
-        confidence=run.confidence if stance_of(message, run.arrived).agrees else None,
+        confidence=run.confidence if is_stated else None,
         degraded=tuple(dict.fromkeys(written.degraded)),  # two nodes may have one and the same reason
         calls=len(run.breakdown),
         usage=reduce(add, (call.usage for call in run.breakdown), Usage()),

@@ -223,17 +223,22 @@ def test_a_sure_setting_is_written_with_its_calibration(
     assert not list(tmp_path.glob(".*"))
 
 
+def six_questions(folder: Path, upstream: Upstream) -> None:
+    """Write data, and a configuration of two LLMs behind an address."""
+    lines(folder / "data.jsonl", [{"id": n, "question": f"What is {n}?", "reference": n} for n in range(6)])
+    llms = {name: {"model": f"openai/{name}", "api_base": upstream.base_url} for name in "ab"}
+    config = {"llms": llms, "mixtures": {"m": {"description": "M.", "workers": ["a"]}}}
+    (folder / "mollm.yaml").write_text(json.dumps(config))
+
+
 async def test_what_was_answered_before_is_not_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A ceiling leaves whole questions in the journal, and the next start goes on behind them."""
     monkeypatch.chdir(tmp_path)
-    lines(tmp_path / "data.jsonl", [{"id": n, "question": f"What is {n}?", "reference": n} for n in range(6)])
     async with Upstream() as upstream:
         upstream.reply_to = lambda _: answer("It is 3.")
-        llms = {name: {"model": f"openai/{name}", "api_base": upstream.base_url} for name in "ab"}
-        config = {"llms": llms, "mixtures": {"m": {"description": "M.", "workers": ["a"]}}}
-        (tmp_path / "mollm.yaml").write_text(json.dumps(config))
+        six_questions(tmp_path, upstream)
         for options in (("--calls", "9"), ("--force",)):
             await asyncio.to_thread(app, ["tune", "data.jsonl", *options], standalone_mode=False)
 
@@ -249,7 +254,6 @@ async def test_ctrl_c_says_that_the_same_command_goes_on(
 ) -> None:
     """What was answered by then is in the journal; who was down is named, and asked once to find out whether it is."""
     monkeypatch.chdir(tmp_path)
-    lines(tmp_path / "data.jsonl", [{"id": n, "question": f"What is {n}?", "reference": n} for n in range(6)])
     async with Upstream() as upstream:
         third = asyncio.Event()
 
@@ -260,9 +264,7 @@ async def test_ctrl_c_says_that_the_same_command_goes_on(
             return answer("It is 3.") if received.body["model"] == "a" else error(401)
 
         upstream.reply_to = reply
-        llms = {name: {"model": f"openai/{name}", "api_base": upstream.base_url} for name in "ab"}
-        config = {"llms": llms, "mixtures": {"m": {"description": "M.", "workers": ["a"]}}}
-        (tmp_path / "mollm.yaml").write_text(json.dumps(config))
+        six_questions(tmp_path, upstream)
         wanted, ways = Wanted(tmp_path / "data.jsonl"), Ways(None, concurrency=1, itself=False)
         asked = asyncio.create_task(tuned(wanted, ways, Search()))
         await third.wait()
