@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mollm.cli.printing.layout import console
 from mollm.evaluation.counting import count
-from mollm.evaluation.mixtures.comparing.sentences import compared, p_value
+from mollm.evaluation.mixtures.comparing.sentences import compared, p_in_words
 from mollm.printable import abridged, printable
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _tokens(arm: Arm) -> str:
 
 def _gain(gain: Gain) -> list[str]:
     low, high = gain.interval
-    points = f"{100 * gain.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), {p_value(gain.p)}"
+    points = f"{100 * gain.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), {p_in_words(gain.p)}"
     return [f"against {gain.whom}", f"  {points}", f"  {compared(gain)}"]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING
 
-from mollm.evaluation.mixtures.comparing.sentences import p_value
+from mollm.evaluation.mixtures.comparing.sentences import p_in_words
 from mollm.evaluation.tuning.settings import Setting
 from mollm.printable import printable
 
@@ -56,7 +56,7 @@ def lines(tuned: Tuned) -> Iterator[str]:
     if gain := confirmed.gain:
         low, high = (100 * bound for bound in gain.interval)
         points = f"{100 * gain.difference:+.1f} points ({low:+.1f} to {high:+.1f} with 95 %)"
-        yield f"Gain on the held-out half: {points}, {p_value(gain.p)}"
+        yield f"Gain on the held-out half: {points}, {p_in_words(gain.p)}"
     letters = _letters(found)
     yield from ("", "LLMs, the one with the highest score where it was searched first:")
     yield from (f"  {letter}  {printable(member)}" for member, letter in letters.items())

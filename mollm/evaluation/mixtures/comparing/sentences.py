@@ -32,7 +32,7 @@ def compared(gain: Gain) -> str:
     return ", ".join(filter(None, (counted, times(gain.cost_ratio, gain.ratio_of))))
 
 
-def p_value(p: float) -> str:
+def p_in_words(p: float) -> str:
     """Write `p = 0.012`, or `p < 0.001`: further digits say nothing that a bootstrap or a sign test could know."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 

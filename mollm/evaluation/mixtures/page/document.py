@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from mollm.evaluation.counting import count
-from mollm.evaluation.mixtures.comparing.sentences import p_value
+from mollm.evaluation.mixtures.comparing.sentences import p_in_words
 from mollm.evaluation.mixtures.page import charts, lost, tables
 from mollm.evaluation.mixtures.page.correctness import agreement, turned
 from mollm.evaluation.mixtures.page.costs import taken
@@ -124,7 +124,7 @@ def _in_figures(gain: Gain) -> str:
     ends = span(gain.interval)
     between = f" (95 %: {points(ends[0])} to {points(ends[1])})" if ends else ""
     known = finite(gain.p)
-    p = "" if known is None else f", {p_value(known)}"
+    p = "" if known is None else f", {p_in_words(known)}"
     return (
         f"Against {_whom(gain)}: {points(gain.difference)} percentage points{between}{p}; better on "
         f"{gain.gains:,} and worse on {gain.losses:,} of {count(gain.questions, 'question')}."
